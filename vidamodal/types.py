@@ -1,0 +1,115 @@
+"""The small frozen records that cross the boundaries between modules, and the one error that means a user's mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from pycocotools import mask as coco
+
+
+class InputError(ValueError):
+    """Bad input or arguments: the message is one line that says what, which file and what to do.
+
+    The command line prints it to stderr and exits with status 2.
+    """
+
+
+@dataclass(frozen=True)
+class Rle:
+    """A binary mask as COCO's compressed run lengths (column-major), as it stands in tracks.json."""
+
+    height: int
+    width: int
+    counts: str
+
+    @staticmethod
+    def encode(mask: Bool[np.ndarray, "h w"]) -> Rle:
+        """Run lengths of a (h, w) mask; anything non-zero counts as inside."""
+        packed = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+        return Rle(mask.shape[0], mask.shape[1], packed["counts"].decode("ascii"))
+
+    @staticmethod
+    def empty(height: int, width: int) -> Rle:
+        """A mask without a pixel."""
+        return Rle.encode(np.zeros((height, width), dtype=bool))
+
+    def decode(self) -> Bool[np.ndarray, "h w"]:
+        """The mask as booleans. The counts must be known to fill it: readers of files check that first."""
+        return coco.decode(self._coco()).astype(bool)
+
+    def area(self) -> int:
+        """Number of pixels inside."""
+        return int(coco.area(self._coco()))
+
+    def box(self) -> tuple[int, int, int, int] | None:
+        """(top, left, bottom, right) in pixels, bottom and right exclusive; None for an empty mask."""
+        left, top, width, height = (int(v) for v in coco.toBbox(self._coco()))
+        return (top, left, top + height, left + width) if width and height else None
+
+    def _coco(self) -> dict[str, Any]:
+        return {"size": [self.height, self.width], "counts": self.counts.encode("ascii")}
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What tracks.json says of a video: a name (never an absolute path), its size in pixels, length and rate."""
+
+    path: str
+    height: int
+    width: int
+    frames: int
+    fps: float
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One sampled completion of a whole track, with a score in [0, 1]."""
+
+    score: float
+    amodal: tuple[Rle | None, ...]
+
+
+@dataclass(frozen=True)
+class Track:
+    """One object through a video; every tuple has one entry a frame.
+
+    ``visible[t]``: None = not known, an empty mask = known to be fully hidden. ``amodal`` is truth or prediction.
+    ``confidence[t]`` is the expected IoU of ``amodal[t]``, in [0, 1], None where ``amodal[t]`` is None.
+    """
+
+    id: int
+    visible: tuple[Rle | None, ...]
+    amodal: tuple[Rle | None, ...] | None = None
+    confidence: tuple[float | None, ...] | None = None
+    hypotheses: tuple[Hypothesis, ...] = ()
+    label: str | None = None
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """First and one past the last frame whose visible mask is known; None if none is."""
+        known = [t for t, mask in enumerate(self.visible) if mask is not None]
+        return (known[0], known[-1] + 1) if known else None
+
+    @property
+    def ever_visible(self) -> bool:
+        """Whether any known visible mask has a pixel."""
+        return any(mask is not None and mask.area() > 0 for mask in self.visible)
+
+
+FrameOrder = tuple[tuple[int, int], ...]
+"""Pairs (id in front, id behind) of one frame."""
+
+
+@dataclass(frozen=True)
+class ClipTracks:
+    """The content of a tracks.json: all tracks of one video."""
+
+    video: VideoInfo
+    tracks: tuple[Track, ...]
+    exhaustive: bool = False
+    order: tuple[FrameOrder, ...] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
