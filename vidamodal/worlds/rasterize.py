@@ -1,0 +1,158 @@
+"""Exact masks, depth and order of a scene from its triangles and camera: a scanline z-buffer in numpy.
+
+A pixel belongs to an object if the ray through its centre meets the object, as in Blender's one-sample auxiliary
+layers. Meshes are closed with faces wound counter-clockwise seen from outside, so back faces are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from vidamodal.types import FrameOrder
+from vidamodal.worlds.spec import CameraSpec
+
+NEAR = 0.05
+"""Triangles with a corner nearer to the camera's plane than this (metres) are not drawn."""
+
+ORDER_PIXELS = 16
+ORDER_SCALE = 256
+"""Two objects are ordered in a frame if their amodal masks share this many pixels at this image height."""
+
+
+def camera_axes(camera: CameraSpec, frame: int) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
+    """Position (metres) and the rows right, up, forward of a camera that looks at its target with world z up."""
+    position = np.asarray(camera.positions[frame], dtype=np.float64)
+    forward = np.asarray(camera.targets[frame], dtype=np.float64) - position
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    return position, np.stack([right, np.cross(right, forward), forward])
+
+
+def project(
+    points: Float[np.ndarray, "v 3"], camera: CameraSpec, frame: int, size: int
+) -> tuple[Float[np.ndarray, "v 2"], Float[np.ndarray, "v"]]:
+    """Image coordinates (x to the right, y down, in pixels of a size x size image) and depth along the optical axis."""
+    position, axes = camera_axes(camera, frame)
+    local = (points - position) @ axes.T
+    depth = np.maximum(local[:, 2], 1e-9)
+    focal = camera.focal_length / camera.sensor_width * size
+    xy = local[:, :2] / depth[:, None] * (focal, -focal) + size / 2
+    return xy, local[:, 2]
+
+
+def rasterize(
+    vertices: Sequence[Float[np.ndarray, "v 3"]],
+    faces: Sequence[Int[np.ndarray, "f 3"]],
+    camera: CameraSpec,
+    frame: int,
+    size: int,
+) -> Float[np.ndarray, "n h w"]:
+    """Depth (metres along the optical axis, float32) of each object alone at each pixel centre; inf where it is not.
+
+    ``vertices`` are world coordinates, one array an object, ``faces`` their triangles.
+    """
+    count = len(vertices)
+    inverse = np.zeros(count * size * size, dtype=np.float32)
+    if count:
+        starts = np.cumsum([0, *(len(v) for v in vertices[:-1])])
+        xy, depth = project(np.concatenate(vertices), camera, frame, size)
+        triangles = np.concatenate([f + s for f, s in zip(faces, starts, strict=True)])
+        owner = np.repeat(np.arange(count), [len(f) for f in faces])
+        _draw(inverse, xy[triangles], depth[triangles], owner, size)
+    with np.errstate(divide="ignore"):
+        return (1.0 / inverse).reshape(count, size, size)
+
+
+def _draw(
+    inverse: Float[np.ndarray, "p"],
+    xy: Float[np.ndarray, "f 3 2"],
+    depth: Float[np.ndarray, "f 3"],
+    owner: Int[np.ndarray, "f"],
+    size: int,
+) -> None:
+    """Write the greatest inverse depth of the triangles into each owner's image."""
+    # Twice the signed area; with y down, triangles that face the camera are negative.
+    a, b, c = xy[:, 0], xy[:, 1], xy[:, 2]
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
+    top, bottom = _pixel_range(xy[:, :, 1], size)
+    keep = (area < -1e-9) & (depth.min(axis=1) > NEAR) & (top < bottom)
+    xy, depth, owner, area, top, bottom = xy[keep], depth[keep], owner[keep], area[keep], top[keep], bottom[keep]
+    if not len(xy):
+        return
+
+    # Inverse depth is an affine function of the image coordinates: value = gx x + gy y + g0.
+    w = 1.0 / depth
+    a, b, c = xy[:, 0], xy[:, 1], xy[:, 2]
+    ab, ac, wb, wc = b - a, c - a, w[:, 1] - w[:, 0], w[:, 2] - w[:, 0]
+    gx = (wb * ac[:, 1] - wc * ab[:, 1]) / area
+    gy = (wc * ab[:, 0] - wb * ac[:, 0]) / area
+    g0 = w[:, 0] - gx * a[:, 0] - gy * a[:, 1]
+
+    # One span of pixels for each triangle and image row: the part of the row inside all three edges.
+    triangle, row = _ragged(top, bottom)
+    y = row + 0.5
+    left = np.full(len(row), -np.inf)
+    right = np.full(len(row), np.inf)
+    for start, end in ((0, 1), (1, 2), (2, 0)):
+        p, d = xy[:, start], xy[:, end] - xy[:, start]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = np.where(d[:, 1] != 0, d[:, 0] / d[:, 1], 0.0)
+        x = p[triangle, 0] + slope[triangle] * (y - p[triangle, 1])
+        down = d[triangle, 1] > 0
+        flat = d[triangle, 1] == 0
+        # Corners run clockwise on a y-up page, that is counter-clockwise with y down: going down, inside is to the right.
+        left = np.where(down & ~flat, np.maximum(left, x), left)
+        right = np.where(~down & ~flat, np.minimum(right, x), right)
+    first = np.clip(np.ceil(left - 0.5), 0, size).astype(np.int64)
+    last = np.clip(np.floor(right - 0.5) + 1, 0, size).astype(np.int64)
+    span, column = _ragged(first, np.maximum(first, last))
+    triangle, row = triangle[span], row[span]
+
+    value = (gx[triangle] * (column + 0.5) + gy[triangle] * (row + 0.5) + g0[triangle]).astype(np.float32)
+    np.maximum.at(inverse, (owner[triangle] * size + row) * size + column, value)
+
+
+def _pixel_range(values: Float[np.ndarray, "f 3"], size: int) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "f"]]:
+    """First and one past the last pixel whose centre lies within the values of each row, cut to the image."""
+    first = np.clip(np.ceil(values.min(axis=1) - 0.5), 0, size).astype(np.int64)
+    last = np.clip(np.floor(values.max(axis=1) - 0.5) + 1, 0, size).astype(np.int64)
+    return first, last
+
+
+def _ragged(first: Int[np.ndarray, "k"], last: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, "m"], Int[np.ndarray, "m"]]:
+    """All pairs (i, j) with first[i] <= j < last[i], in order."""
+    lengths = last - first
+    index = np.repeat(np.arange(len(first)), lengths)
+    offset = np.arange(len(index)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return index, first[index] + offset
+
+
+def visible_and_amodal(
+    depth: Float[np.ndarray, "n h w"],
+) -> tuple[Bool[np.ndarray, "n h w"], Bool[np.ndarray, "n h w"]]:
+    """Visible masks (the nearest object of each pixel) and amodal masks from the objects' depths."""
+    amodal = np.isfinite(depth)
+    visible = np.zeros_like(amodal)
+    if len(depth):
+        nearest = depth.argmin(axis=0)
+        np.put_along_axis(visible, nearest[None], amodal.any(axis=0)[None], axis=0)
+    return visible, amodal
+
+
+def frame_order(depth: Float[np.ndarray, "n h w"], ids: Sequence[int]) -> FrameOrder:
+    """Pairs (front, back) of objects whose amodal masks share enough pixels, by the majority of the shared pixels."""
+    enough = ORDER_PIXELS * (depth.shape[1] / ORDER_SCALE) ** 2 if len(depth) else 0
+    flat = depth.reshape(len(depth), -1)
+    inside = np.isfinite(flat)
+    shared = inside.astype(np.float32) @ inside.T.astype(np.float32)
+    pairs = []
+    for i, j in zip(*np.nonzero(np.triu(shared >= max(enough, 1), k=1)), strict=True):
+        both = inside[i] & inside[j]
+        nearer = np.count_nonzero(flat[i, both] < flat[j, both])
+        front, back = (i, j) if 2 * nearer >= np.count_nonzero(both) else (j, i)
+        pairs.append((ids[front], ids[back]))
+    return tuple(pairs)
