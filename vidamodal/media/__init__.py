@@ -1,0 +1,1 @@
+"""Reading and writing of videos, masks and tracks. Nothing else in the package touches files of media."""
