@@ -1,0 +1,226 @@
+"""Predictions against truth: finds the clips under two paths, matches them by key and id, and scores them."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vidamodal.media.tracks import MAX_BYTES, loads_tracks, read_tracks
+from vidamodal.metrics.baselines import BASELINES, predict_baseline
+from vidamodal.metrics.counts import VideoCounts, count_video, scored_tracks
+from vidamodal.metrics.protocols import (
+    MEASURES,
+    ProtocolScores,
+    Scores,
+    bootstrap,
+    mean_scores,
+    score_protocols,
+    score_video,
+)
+from vidamodal.types import ClipTracks, InputError
+
+_NAME, _SUFFIX = "tracks.json", ".tracks.json"
+_TITLES = {"false_completion": "false completion", "track_iou": "track IoU"}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that metrics.json holds; fractions, None for a mean over nothing.
+
+    ``interval`` is the 95 % bootstrap interval of each primary measure over videos. ``videos`` are the primary scores
+    of each video by key, ``baselines`` those of the predictors without a model. ``missing`` names what had no matching
+    prediction and scored 0, ``ignored`` the predicted videos and tracks that the truth does not have.
+    """
+
+    primary: Scores
+    interval: Mapping[str, tuple[float, float] | None]
+    protocols: Mapping[str, ProtocolScores]
+    baselines: Mapping[str, Scores]
+    videos: Mapping[str, Scores]
+    missing: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """The text of metrics.json."""
+        record = asdict(self)
+        record["primary"]["interval"] = record.pop("interval")
+        return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+    def rows(self, name: str) -> dict[str, Scores]:
+        """The primary scores of the prediction, called ``name``, and of the baselines, for ``format_table``."""
+        return {name: self.primary, **self.baselines}
+
+
+def evaluate(pred: Path, truth: Path, allow_missing: bool = False, quiet: bool = True) -> Evaluation:
+    """Scores the predictions under ``pred`` against the truth under ``truth``.
+
+    Each is a tracks.json (or the folder that ``predict`` wrote it to), a folder of ``<key>/tracks.json`` or
+    ``<key>.tracks.json``, or WebDataset shards (a .tar or a folder of them). Two single files match whatever their
+    names. A video or scored track without a prediction of the same size and length is an InputError that names it, or
+    scores 0 with ``allow_missing``. Memory holds one video at a time.
+    """
+    truths, predictions = find_clips(truth), find_clips(pred)
+    if _is_single(truth, truths) and _is_single(pred, predictions):
+        predictions = dict(zip(truths, predictions.values(), strict=True))
+    videos: dict[str, Scores] = {}
+    counts: list[VideoCounts] = []
+    baselines: dict[str, list[Scores]] = {name: [] for name in BASELINES}
+    missing: list[str] = []
+    ignored = [f"video {key!r}" for key in predictions if key not in truths]
+    for key, source in tqdm(truths.items(), desc="evaluate", unit="video", disable=quiet):
+        true = _read_truth(source)
+        predicted = predictions[key].read() if key in predictions else None
+        lacking = _lacking(key, predicted, true)
+        if lacking and not allow_missing:
+            where = predictions.get(key, pred)
+            raise InputError(f"{where}: {lacking[0]}; predict it, or let it score 0 with --allow-missing")
+        missing += lacking
+        ignored += _extra(key, predicted, true)
+        counts.append(count_video(key, predicted if _same_shape(predicted, true) else None, true))
+        videos[key] = score_video(counts[-1])
+        for name, scores in baselines.items():
+            scores.append(score_video(count_video(key, predict_baseline(name, true), true)))
+    return Evaluation(
+        primary=mean_scores(list(videos.values())),
+        interval={name: bootstrap([getattr(scores, name) for scores in videos.values()]) for name in MEASURES},
+        protocols=score_protocols(counts),
+        baselines={name: mean_scores(scores) for name, scores in baselines.items()},
+        videos=videos,
+        missing=tuple(missing),
+        ignored=tuple(ignored),
+    )
+
+
+def format_table(rows: Mapping[str, Scores]) -> str:
+    """A plain-text table: a row for each method, the primary measures in per cent, "-" for a mean over nothing."""
+    head = ["", *(_TITLES.get(name, name) for name in MEASURES)]
+    lines = [head, *([name, *(_percent(getattr(scores, m)) for m in MEASURES)] for name, scores in rows.items())]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    )
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _read_truth(source: ClipSource) -> ClipTracks:
+    clip = source.read()
+    if clip.tracks and all(track.amodal is None for track in clip.tracks):
+        raise InputError(f"{source}: no track has amodal masks; give a truth that does")
+    return clip
+
+
+def _same_shape(predicted: ClipTracks | None, true: ClipTracks) -> bool:
+    return predicted is not None and _shape(predicted) == _shape(true)
+
+
+def _shape(clip: ClipTracks) -> str:
+    return f"{clip.video.frames} frames of {clip.video.height} x {clip.video.width} pixels"
+
+
+def _lacking(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str]:
+    """What of a video has no usable prediction, each in words that name it."""
+    if predicted is None:
+        return [f"no prediction for video {key!r}"]
+    if not _same_shape(predicted, true):
+        return [f"video {key!r} has {_shape(predicted)}, but its truth {_shape(true)}"]
+    given = {track.id for track in predicted.tracks if track.amodal is not None}
+    return [f"no amodal masks for track {t.id} of video {key!r}" for t in scored_tracks(true) if t.id not in given]
+
+
+def _extra(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str]:
+    """The predicted tracks that the truth does not have."""
+    known = {track.id for track in true.tracks}
+    return [f"track {t.id} of video {key!r}" for t in predicted.tracks if t.id not in known] if predicted else []
+
+
+# Finding clips
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """Where one clip's tracks stand: a file, or ``member`` (offset and size in bytes) of a tar."""
+
+    path: Path
+    member: str | None = None
+    offset: int = 0
+    size: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.member}" if self.member else str(self.path)
+
+    def read(self) -> ClipTracks:
+        """Reads and checks the clip. InputError if it is damaged."""
+        if self.member is None:
+            return read_tracks(self.path)
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
+        try:
+            return loads_tracks(content.decode("utf-8-sig"), str(self))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self}: not UTF-8 text (byte {error.start}); give a tracks.json") from None
+
+
+def find_clips(path: Path) -> dict[str, ClipSource]:
+    """The clips under a path by key, in order of their keys. InputError if there is none, or if a key stands twice."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a tracks.json, a folder of them, or shards")
+    clips: dict[str, ClipSource] = {}
+    for key, source in _clips(path):
+        if key in clips:
+            raise InputError(f"{source}: a second clip with the key {key!r}, after {clips[key]}; keep one of them")
+        clips[key] = source
+    if not clips and (path / _NAME).is_file():  # what predict writes
+        clips[path.absolute().name] = ClipSource(path / _NAME)
+    if not clips:
+        raise InputError(f"{path}: no tracks.json in it; give one, a folder of <key>/tracks.json, or shards")
+    return dict(sorted(clips.items()))
+
+
+def _clips(path: Path) -> Iterator[tuple[str, ClipSource]]:
+    if path.is_dir():
+        for entry in sorted(path.iterdir()):
+            if entry.is_dir() and (entry / _NAME).is_file():
+                yield entry.name, ClipSource(entry / _NAME)
+            elif entry.is_file() and entry.name.endswith(_SUFFIX):
+                yield entry.name.removesuffix(_SUFFIX), ClipSource(entry)
+            elif entry.is_file() and entry.suffix == ".tar":
+                yield from _members(entry)
+    elif tarfile.is_tarfile(path):
+        yield from _members(path)
+    elif path.name == _NAME:
+        yield path.absolute().parent.name, ClipSource(path)
+    else:
+        yield path.name.removesuffix(".json").removesuffix(".tracks"), ClipSource(path)
+
+
+def _members(path: Path) -> Iterator[tuple[str, ClipSource]]:
+    """The clips in a shard. Only headers are read, and nothing is unpacked: a member's name is a key, never a path."""
+    try:
+        with tarfile.open(path, "r:") as shard, path.open("rb") as file:
+            for member in shard:
+                name = member.name.removeprefix("./")
+                if not member.isreg() or not name.endswith(_SUFFIX):
+                    continue
+                source = ClipSource(path, name, member.offset_data, member.size)
+                if member.issparse() or member.size > MAX_BYTES:
+                    raise InputError(f"{source}: sparse, or larger than {MAX_BYTES >> 20} MiB; write the shard again")
+                yield name.removesuffix(_SUFFIX), source
+            file.seek(shard.offset)
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes damage for the end
+                raise tarfile.ReadError(f"cut off or damaged at byte {shard.offset}")
+    except tarfile.TarError as error:
+        raise InputError(f"{path}: not a whole, uncompressed tar ({error}); copy or write the shard again") from None
+
+
+def _is_single(path: Path, clips: Mapping[str, ClipSource]) -> bool:
+    return list(clips.values()) in ([ClipSource(path)], [ClipSource(path / _NAME)])
