@@ -18,11 +18,11 @@ Rule = Callable[[Mask, Mask], Mask]
 _LEVEL = 1e-9
 """Edges whose outward normal has less than this along x bound rows, not columns."""
 _TIE = 1e-6
-"""Pixels; a centre on the hull's outline is inside, on every side alike."""
+"""Pixels; a centre on the hull's outline is outside, on every side alike."""
 
 
 def convex_hull(mask: Mask) -> Mask:
-    """The pixels whose centres lie in the convex hull of the mask's pixels, each taken as a square."""
+    """The pixels whose centres lie within the convex hull of the mask's pixels, each taken as a square."""
     filled = np.zeros_like(mask)
     rows = np.flatnonzero(mask.any(axis=1))
     if not rows.size:
@@ -39,7 +39,7 @@ def convex_hull(mask: Mask) -> Mask:
     left = np.where(across < -_LEVEL, crossings, -np.inf).max(axis=0)
     right = np.where(across > _LEVEL, crossings, np.inf).min(axis=0)
     centres = xs + 0.5
-    inside = (centres >= left[:, None] - _TIE) & (centres <= right[:, None] + _TIE)
+    inside = (centres > left[:, None] + _TIE) & (centres < right[:, None] - _TIE)
     filled[np.ix_(ys, xs)] = inside
     return filled
 
