@@ -1,0 +1,186 @@
+"""Training clips from mask-only worlds: each is a pure function of the seed and its index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.ndimage import zoom
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vidamodal.data.crops import box_numbers, boxes_and_areas, cut_frame, stack_crops
+from vidamodal.geometry import Cropper, WindowConfig, Windows, track_windows
+from vidamodal.heads.base import TrackCrops
+from vidamodal.worlds.sample import ClipMasks, WorldBank, WorldConfig
+from vidamodal.worlds.toy import toy_bank
+
+COUNTED_AREA = 64 / 256**2
+"""Object-frames count from this share of the image up, as in the primary protocol."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What real masks do to clean ones; each is a probability unless it says otherwise."""
+
+    partial: float = 0.25
+    """Clips shown as users' are: not exhaustive, with others missing and noisy masks."""
+    missing: float = 0.5
+    """Up to this share of the other objects has no mask in a partial clip."""
+    noise: float = 0.5
+    """Tracks of partial clips whose masks' edges wobble from frame to frame."""
+    unknown: float = 0.1
+    """Tracks with frames that have no mask at all."""
+    jitter: float = 0.06
+    """Standard deviation of the window's place, in sides, and of its log size."""
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """How many tracks and frames of a clip one sample shows. Random sorted frames, run on whole clips later."""
+
+    tracks: int = 8
+    frames: int = 8
+    world: WorldConfig = field(default_factory=WorldConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Crops of b tracks over t frames, the amodal truth in the same windows and which object-frames count."""
+
+    crops: TrackCrops
+    amodal: Float[Tensor, "b t s s"]
+    counted: Float[Tensor, "b t"]
+
+    def to(self, device: torch.device | str) -> TrainingBatch:
+        return TrainingBatch(self.crops.to(device), self.amodal.to(device), self.counted.to(device))
+
+    @staticmethod
+    def join(parts: list[TrainingBatch]) -> TrainingBatch:
+        """All tracks of several samples."""
+        crops = TrackCrops(*(torch.cat([getattr(p.crops, f.name) for p in parts]) for f in fields(TrackCrops)))
+        return TrainingBatch(crops, torch.cat([p.amodal for p in parts]), torch.cat([p.counted for p in parts]))
+
+
+class WorldClips(Dataset[TrainingBatch]):
+    """Endless samples of a bank of worlds; sample k depends on (seed, k) alone."""
+
+    def __init__(
+        self, worlds: str, seed: int, first: int, last: int, config: ClipConfig, windows: WindowConfig, cells: int
+    ) -> None:
+        """``worlds``: a folder of worlds, or "toy". Samples are numbered from ``first`` to ``last``, exclusive."""
+        self.bank = toy_bank(seed) if worlds == "toy" else WorldBank.load(Path(worlds))
+        self.seed, self.first, self.last = seed, first, last
+        self.config, self.windows, self.cells = config, windows, cells
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, index: int) -> TrainingBatch:
+        rng = np.random.default_rng([self.seed, self.first + index])
+        while True:  # a view may show nothing that counts
+            clip = self.bank.sample(rng, self.config.world)
+            sample = make_sample(clip, rng, self.config, self.windows, self.cells)
+            if sample is not None:
+                return sample
+
+
+def make_sample(
+    clip: ClipMasks, rng: np.random.Generator, config: ClipConfig, window_config: WindowConfig, cells: int
+) -> TrainingBatch | None:
+    """Some tracks of a clip at some of its frames; None if no object of the clip is ever seen."""
+    augment = config.augment
+    frames, height, width = clip.visible.shape[1:]
+    boxes, areas = boxes_and_areas(clip.visible)
+    truth_areas = np.count_nonzero(clip.amodal, axis=(2, 3))
+    usable = np.flatnonzero((areas >= COUNTED_AREA * height * width).any(axis=1))
+    if not len(usable):
+        return None
+    windows = track_windows(boxes, areas, window_config)
+    partial = rng.random() < augment.partial
+    listed = rng.random(len(areas)) >= (rng.uniform(0, augment.missing) if partial else 0)
+    anyone = clip.visible[listed].any(axis=0)
+
+    # Objects that are hidden at times teach most.
+    hidden = 1 - areas[usable].sum(axis=1) / np.maximum(truth_areas[usable].sum(axis=1), 1)
+    chosen = rng.choice(usable, config.tracks, replace=len(usable) < config.tracks, p=_share(0.3 + hidden))
+    reverse, mirror = rng.random() < 0.5, rng.random() < 0.5
+    tracks, boxes_out, times, known_out, truth, counted = [], [], [], [], [], []
+    for k in chosen:
+        picked = np.sort(rng.permutation(frames)[: config.frames])
+        if not areas[k, picked].any():  # show the object at least once
+            picked[rng.integers(len(picked))] = rng.choice(np.flatnonzero(areas[k]))
+            picked = np.sort(picked)
+        window = _jitter(windows, k, rng, augment.jitter)
+        known = rng.random(len(picked)) >= (rng.uniform(0, 0.7) if rng.random() < augment.unknown else 0)
+        numbers = box_numbers(window, areas[k : k + 1], height, width, not partial)[0, picked]
+        numbers[~known, 5:7] = 0
+        crops, amodal = [], []
+        for t, sure in zip(picked, known, strict=True):
+            cropper = Cropper.at(window.center[0, t], window.side[0, t], cells, height, width)
+            own = clip.visible[k, t]
+            if sure:
+                crops.append(cut_frame(cropper, own, anyone[t] | own, not partial))
+            else:  # the object may be anywhere that nobody else is, so no background is known
+                crops.append(cut_frame(cropper, None, anyone[t] & ~own, False))
+            amodal.append(cropper.cut(clip.amodal[k, t]))
+        if partial and rng.random() < augment.noise:
+            crops = [replace(c, visible=_wobble(c.visible, rng) * c.inside) for c in crops]
+        tracks.append(crops)
+        boxes_out.append(numbers)
+        times.append(picked - (frames - 1) / 2)
+        known_out.append(known)
+        truth.append(np.stack(amodal))
+        counted.append(truth_areas[k, picked] >= COUNTED_AREA * height * width)
+    crops_out = stack_crops(tracks, np.stack(known_out), np.stack(boxes_out), np.stack(times))
+    batch = TrainingBatch(
+        crops_out, torch.from_numpy(np.stack(truth)).float(), torch.from_numpy(np.stack(counted)).float()
+    )
+    return _turn(batch, reverse, mirror)
+
+
+def _share(weights: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    return weights / weights.sum()
+
+
+def _jitter(windows: Windows, k: int, rng: np.random.Generator, amount: float) -> Windows:
+    """One track's window, moved and scaled a little, the same way in all frames."""
+    side = windows.side[k : k + 1] * np.exp(rng.normal(0, amount))
+    shift = rng.normal(0, amount, 2) * side[..., None]
+    return Windows(windows.center[k : k + 1] + shift, side)
+
+
+def _wobble(mask: Float[np.ndarray, "s s"], rng: np.random.Generator) -> Float[np.ndarray, "s s"]:
+    """A mask with an edge that moves in and out by a few cells, and now and then with a piece missing."""
+    cells = len(mask)
+    field_ = zoom(rng.normal(0, 1, (6, 6)), cells / 6, order=1)
+    soft = mask.copy()
+    for _ in range(2):  # a cheap blur: what is near the edge gets intermediate values
+        padded = np.pad(soft, 1, mode="edge")
+        soft = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + padded[1:-1, 1:-1]) / 5
+    noisy = (soft + rng.uniform(0.05, 0.3) * (field_ + rng.normal(0, 0.5)) * ((soft > 0.01) & (soft < 0.99)) > 0.5) * 1.0
+    if rng.random() < 0.15:
+        y, x = rng.integers(0, cells, 2)
+        h, w = rng.integers(3, cells // 4, 2)
+        noisy[y : y + h, x : x + w] = 0
+    return noisy.astype(np.float32)
+
+
+def _turn(batch: TrainingBatch, reverse: bool, mirror: bool) -> TrainingBatch:
+    """Run backwards and seen in a mirror."""
+    crops, amodal, counted = batch.crops, batch.amodal, batch.counted
+    box = crops.box.clone()
+    if mirror:
+        box[..., [0, 3]] *= -1
+        maps = {n: getattr(crops, n).flip(-1) for n in ("visible", "others", "inside", "background")}
+        crops, amodal = replace(crops, **maps), amodal.flip(-1)
+    if reverse:
+        box[..., 3:5] *= -1
+        crops = TrackCrops(*(getattr(crops, f.name).flip(1) for f in fields(TrackCrops)))
+        crops = replace(crops, time=-crops.time)
+        box, amodal, counted = box.flip(1), amodal.flip(1), counted.flip(1)
+    return TrainingBatch(replace(crops, box=box), amodal, counted)

@@ -1,0 +1,95 @@
+"""From masks to what the model sees: windows, box numbers and crops, the same in training and inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from vidamodal.geometry import Cropper, Windows
+from vidamodal.heads.base import BOX_NUMBERS, TrackCrops
+
+
+def boxes_and_areas(
+    masks: Bool[np.ndarray, "n t h w"],
+) -> tuple[Float[np.ndarray, "n t 4"], Float[np.ndarray, "n t"]]:
+    """Boxes (top, left, bottom, right; nan where empty) and areas in pixels."""
+    rows, columns = masks.any(axis=3), masks.any(axis=2)
+    height, width = masks.shape[2:]
+    boxes = np.stack(
+        [
+            rows.argmax(axis=2),
+            columns.argmax(axis=2),
+            height - rows[..., ::-1].argmax(axis=2),
+            width - columns[..., ::-1].argmax(axis=2),
+        ],
+        axis=2,
+    ).astype(np.float64)
+    areas = np.count_nonzero(masks, axis=(2, 3)).astype(np.float64)
+    boxes[areas == 0] = np.nan
+    return boxes, areas
+
+
+def box_numbers(
+    windows: Windows, areas: Float[np.ndarray, "n t"], height: int, width: int, exhaustive: bool
+) -> Float[np.ndarray, "n t 8"]:
+    """Place (x, y) and log size of the window in the image, its velocity in sides a frame, the visible area over the
+    window's (times four), whether anything is visible, whether the scene is exhaustive."""
+    out = np.zeros((*areas.shape, BOX_NUMBERS), dtype=np.float32)
+    out[..., :2] = windows.center / (width, height) - 0.5
+    out[..., 2] = np.log2(windows.side / height)
+    if areas.shape[1] > 1:
+        velocity = np.diff(windows.center, axis=1) / windows.side[:, 1:, None]
+        out[..., 3:5] = np.concatenate([velocity[:, :1], velocity], axis=1)
+    out[..., 5] = 4 * areas / windows.side**2
+    out[..., 6] = areas > 0
+    out[..., 7] = exhaustive
+    return out
+
+
+@dataclass(frozen=True)
+class FrameCrops:
+    """The maps of one object-frame, each (s, s) in [0, 1]; see `TrackCrops`."""
+
+    visible: Float[np.ndarray, "s s"]
+    others: Float[np.ndarray, "s s"]
+    inside: Float[np.ndarray, "s s"]
+    background: Float[np.ndarray, "s s"]
+
+
+def cut_frame(
+    cropper: Cropper, visible: Bool[np.ndarray, "h w"] | None, anyone: Bool[np.ndarray, "h w"], exhaustive: bool
+) -> FrameCrops:
+    """One object in its window. ``anyone``: the union of all objects' visible masks in the frame."""
+    inside = cropper.inside
+    taken = cropper.cut(anyone)
+    own = np.zeros_like(inside) if visible is None else cropper.cut(visible)
+    others = np.maximum(taken - own, 0)
+    background = np.maximum(inside - taken, 0) if exhaustive else np.zeros_like(inside)
+    return FrameCrops(own, others, inside, background)
+
+
+def stack_crops(
+    frames: Sequence[Sequence[FrameCrops]],
+    known: Bool[np.ndarray, "b t"],
+    box: Float[np.ndarray, "b t 8"],
+    time: Float[np.ndarray, "b t"],
+) -> TrackCrops:
+    """Tensors from the crops of b tracks over t frames."""
+
+    def planes(name: str) -> torch.Tensor:
+        return torch.from_numpy(np.stack([np.stack([getattr(f, name) for f in track]) for track in frames])).float()
+
+    return TrackCrops(
+        planes("visible"),
+        planes("others"),
+        planes("inside"),
+        planes("background"),
+        torch.from_numpy(np.asarray(known, dtype=np.float32)),
+        torch.from_numpy(np.asarray(box, dtype=np.float32)),
+        torch.from_numpy(np.asarray(time, dtype=np.float32)),
+        torch.ones(known.shape, dtype=torch.bool),
+    )

@@ -1,0 +1,88 @@
+"""What a head gets and gives. A head is one file in this package; see `load_head_class`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from vidamodal.types import InputError
+
+BOX_NUMBERS = 8
+
+
+@dataclass(frozen=True)
+class TrackCrops:
+    """b tracks over t frames, each looked at in its stabilised window of s x s cells; masks are shares in [0, 1]."""
+
+    visible: Float[Tensor, "b t s s"]
+    """The object's visible mask; zero in frames where it is not known."""
+    others: Float[Tensor, "b t s s"]
+    """The other objects' visible masks: what may hide the object."""
+    inside: Float[Tensor, "b t s s"]
+    """What of a cell lies inside the image."""
+    background: Float[Tensor, "b t s s"]
+    """Known to show no object at all, so that nothing can be hidden there: zero where the scene is partial."""
+    known: Float[Tensor, "b t"]
+    """1 where the visible mask is known, else 0."""
+    box: Float[Tensor, "b t n"]
+    """Numbers of the window: see `vidamodal.data.crops.box_numbers`."""
+    time: Float[Tensor, "b t"]
+    """Frame numbers, relative to the middle of the clip."""
+    valid: Bool[Tensor, "b t"]
+    """False in frames that only fill up the batch."""
+
+    def to(self, device: torch.device | str) -> TrackCrops:
+        return TrackCrops(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    def planes(self) -> Float[Tensor, "b t c s s"]:
+        """All maps as channels, the known flag as a constant one."""
+        known = self.known[..., None, None].expand_as(self.visible)
+        return torch.stack([self.visible, self.others, self.inside, self.background, known], dim=2)
+
+
+PLANES = 5
+
+
+@dataclass(frozen=True)
+class HeadInputs:
+    """What a framewise head sees."""
+
+    crops: TrackCrops
+    coarse: Float[Tensor, "b t s s"]
+    """Logits of the coarse amodal mask."""
+    features: Float[Tensor, "b t c g g"]
+    """The transformer's features on the token grid."""
+
+
+class FramewiseHead(nn.Module, ABC):
+    """Refines the coarse mask frame by frame: amodal logits (b, t, s, s) out. Whatever is temporal came before it."""
+
+    @abstractmethod
+    def __init__(self, config: Any, crop: int, channels: int) -> None:
+        """Build for windows of `crop` cells and `channels` features; `config` is the dataclass named by `Config`."""
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]: ...
+
+
+def head_names() -> list[str]:
+    """The heads there are: the modules of this package but this one."""
+    import vidamodal.heads as package
+
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "base")
+
+
+def load_head_class(name: str) -> tuple[type[FramewiseHead], type]:
+    """The head class and its config dataclass (``Head`` and ``Config`` of the module); InputError if there is none."""
+    if name not in head_names():
+        raise InputError(f"unknown head {name!r}: choose one of {', '.join(head_names())}")
+    module = importlib.import_module(f"vidamodal.heads.{name}")
+    return module.Head, module.Config

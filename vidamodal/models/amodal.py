@@ -1,0 +1,94 @@
+"""The whole model: tokenizer, spatio-temporal transformer and a framewise head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vidamodal.geometry import WindowConfig
+from vidamodal.heads.base import HeadInputs, TrackCrops, load_head_class
+from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
+from vidamodal.models.transformer import AmodalTransformer, TransformerConfig
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that a model folder's config.json says."""
+
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    head: str = "conv"
+    chunk: int = 24
+    """Frames that are predicted together; a longer video is cut into chunks aligned to frame 0."""
+    overlap: int = 8
+    """Frames that neighbouring chunks share; their logits are cross-faded."""
+    threshold: float = 0.5
+    """A pixel belongs to the object above this probability; chosen on validation scenes."""
+
+
+@dataclass(frozen=True)
+class AmodalOutput:
+    """Logits of codes, of the coarse and of the refined amodal mask."""
+
+    codes: Float[Tensor, "b t g g codes"]
+    coarse: Float[Tensor, "b t s s"]
+    refined: Float[Tensor, "b t s s"]
+
+
+class AmodalModel(nn.Module):
+    """Visible masks of tracks in, amodal masks of the same tracks out."""
+
+    def __init__(self, config: ModelConfig, head_config: Any = None) -> None:
+        super().__init__()
+        head_class, head_config_class = load_head_class(config.head)
+        codec = config.tokenizer
+        self.config = config
+        self.tokenizer = MaskTokenizer(codec)
+        self.transformer = AmodalTransformer(config.transformer, codec.crop, codec.grid, codec.codes)
+        self.head = head_class(head_config or head_config_class(), codec.crop, config.transformer.features)
+
+    def forward(self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None) -> AmodalOutput:
+        """One pass (K = 1). ``amodal``: codes already known, [MASK] elsewhere; by default all are to be predicted."""
+        visible = self.encode(crops.visible)
+        if amodal is None:
+            amodal = torch.full_like(visible, self.transformer.mask_code)
+        codes, features = self.transformer(crops, visible, amodal)
+        coarse = self.tokenizer.decode_soft(rearrange(codes, "b t g h n -> (b t) g h n"))
+        coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
+        refined = self.head(HeadInputs(crops, coarse, features))
+        return AmodalOutput(codes, coarse, refined)
+
+    def encode(self, masks: Float[Tensor, "b t s s"]) -> Int[Tensor, "b t g g"]:
+        """Codes of the masks of tracks."""
+        codes = self.tokenizer.encode(rearrange(masks, "b t s r -> (b t) s r"))
+        return rearrange(codes, "(b t) g h -> b t g h", b=len(masks))
+
+    @torch.no_grad()
+    def sample(self, crops: TrackCrops, steps: int, generator: torch.Generator) -> AmodalOutput:
+        """A hypothesis: codes drawn in ``steps`` rounds, the most confident kept first (MaskGIT; C2F-Seg, section 3.3).
+
+        Which places are kept is decided for all frames together (the mean confidence over the track), so that a
+        hypothesis is one shape for the whole track; the draw uses one noise per place for all frames.
+        """
+        visible = self.encode(crops.visible)
+        hidden = self.transformer.mask_code
+        amodal = torch.full_like(visible, hidden)
+        places = amodal.shape[2] * amodal.shape[3]
+        for step in range(steps):
+            logits = self.transformer(crops, visible, amodal)[0].float()
+            noise = torch.rand(logits.shape[2:], generator=generator, device=generator.device).to(logits.device)
+            drawn = (logits - torch.log(-torch.log(noise.clamp(1e-9, 1 - 1e-7)))).argmax(dim=-1)  # Gumbel-max
+            confidence = logits.log_softmax(-1).gather(-1, drawn[..., None])[..., 0].mean(dim=1)
+            open_places = (amodal == hidden).all(dim=1)
+            ranked = confidence.masked_fill(~open_places, -torch.inf).flatten(1).argsort(dim=1, descending=True)
+            keep_open = int(places * torch.cos(torch.tensor(torch.pi / 2 * (step + 1) / steps)).item())
+            closing = int(open_places[0].sum()) - keep_open
+            chosen = torch.zeros_like(open_places).flatten(1).scatter(1, ranked[:, :closing], True)
+            amodal = torch.where(chosen.view_as(open_places)[:, None], drawn, amodal)
+        return self(crops, amodal)

@@ -1,0 +1,81 @@
+"""The VQ mask tokenizer: masks to a grid of codes and back (C2F-Seg, section 3.2, Eqs. 1-3).
+
+Followed: encoder, nearest code (Eq. 1), decoder (Eq. 2), 256 codes on a 16 x 16 grid. Not followed: the VQ-GAN's
+architecture and adversarial + perceptual losses, which spend 71 % of the reference's compute on binary masks; this
+codec folds each 4 x 4 patch into channels first and learns with BCE + Dice and an EMA codebook.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from vector_quantize_pytorch import VectorQuantize
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Windows of `crop` cells become (crop / patch) squared tokens of `codes` values."""
+
+    crop: int = 64
+    patch: int = 4
+    width: int = 48
+    dim: int = 32
+    codes: int = 256
+
+    @property
+    def grid(self) -> int:
+        return self.crop // self.patch
+
+
+class MaskTokenizer(nn.Module):
+    """Masks (n, s, s) in [0, 1] to codes (n, g, g) and back to logits."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        cells, width = config.patch**2, config.width
+        self.encoder = nn.Sequential(
+            nn.PixelUnshuffle(config.patch), nn.Conv2d(cells, width, 3, padding=1), nn.GELU(),
+            nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, config.dim, 1),
+        )  # fmt: skip
+        self.decoder = nn.Sequential(
+            nn.Conv2d(config.dim, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU(),
+            nn.Conv2d(width, cells, 3, padding=1), nn.PixelShuffle(config.patch),
+        )  # fmt: skip
+        self.quantiser = VectorQuantize(
+            dim=config.dim, codebook_size=config.codes, accept_image_fmap=True, decay=0.99, commitment_weight=0.25,
+            kmeans_init=True, threshold_ema_dead_code=2,
+        )  # fmt: skip
+
+    @property
+    def codebook(self) -> Float[Tensor, "codes dim"]:
+        return self.quantiser.codebook
+
+    def forward(self, masks: Float[Tensor, "n s s"]) -> tuple[Float[Tensor, "n s s"], Int[Tensor, "n g g"], Tensor]:
+        """Logits of the reconstruction, the codes and the commitment loss (EMA updates the codebook in training)."""
+        latent = self.encoder(masks[:, None])
+        quantised, codes, commitment = self.quantiser(latent.float())
+        return self.decoder(quantised)[:, 0].float(), codes, commitment.sum()
+
+    @torch.no_grad()
+    def encode(self, masks: Float[Tensor, "n s s"]) -> Int[Tensor, "n g g"]:
+        """Codes of masks, Eq. 1. The codebook is not updated."""
+        latent = rearrange(self.encoder(masks[:, None]).float(), "n c g h -> n g h c")
+        book = self.codebook
+        # argmin |z - e|^2 = argmax z.e - |e|^2 / 2
+        return (latent @ book.T - 0.5 * book.square().sum(dim=1)).argmax(dim=-1)
+
+    def decode(self, codes: Int[Tensor, "n g g"]) -> Float[Tensor, "n s s"]:
+        """Logits of the masks that codes stand for, Eqs. 2 and 7."""
+        return self._decode(self.codebook[codes])
+
+    def decode_soft(self, logits: Float[Tensor, "n g g codes"]) -> Float[Tensor, "n s s"]:
+        """Eq. 7 on the expected code, softmax(logits) x codebook: mask losses then reach the logits."""
+        return self._decode(logits.float().softmax(dim=-1) @ self.codebook)
+
+    def _decode(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
+        return self.decoder(rearrange(latent, "n g h c -> n c g h"))[:, 0].float()

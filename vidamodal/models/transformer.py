@@ -1,0 +1,165 @@
+"""The spatio-temporal transformer: attention within frames, then over time, with temporal rolling.
+
+C2F-Seg, sections 3.3 and 3.5, Fig. 4. Followed: code embeddings of the visible and the (masked) amodal mask, Eqs. 3
+and 6; a spatial and a temporal layer in each block; features rolled by half a window between blocks and unrolled at
+the end. Not followed: tokens are summed, not concatenated; the image stream of Eq. 4 is absent here; windows are
+shorter than the clip and the roll's wrap is masked (with window = clip the published roll changes nothing); real
+frame numbers are embedded (without them the model is blind to frame order); 2 x 2 tokens share one place in the
+attention, at a quarter of the cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from vidamodal.heads.base import BOX_NUMBERS, PLANES, TrackCrops
+from vidamodal.models.attention import attend
+
+PERIODS = (4.0, 8.0, 16.0, 32.0, 64.0)
+"""Periods in frames of the sinusoids that tell the time."""
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes, and switches for each of our choices."""
+
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+    mlp: int = 3
+    features: int = 64
+    """Channels on the token grid, before and after attention."""
+    window: int = 16
+    """Frames that temporal attention sees at once."""
+    roll: bool = True
+    """Shift the windows by half between blocks, so that what is known travels through the clip."""
+    time: bool = True
+    occluders: bool = True
+    """Whether the other objects' masks and the known background are inputs."""
+    attention: str = "auto"
+    """auto | math | sdpa | xformers (CUDA only)."""
+
+
+class Block(nn.Module):
+    """Attention over the places of a frame, attention over the frames of a window at a place, and an MLP."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.config = config
+        self.space_norm, self.time_norm, self.mlp_norm = nn.LayerNorm(d), nn.LayerNorm(d), nn.LayerNorm(d)
+        self.space_qkv, self.space_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.time_qkv, self.time_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.mlp = nn.Sequential(nn.Linear(d, config.mlp * d), nn.GELU(), nn.Linear(config.mlp * d, d))
+
+    def forward(self, x: Float[Tensor, "b t k d"], mask: Bool[Tensor, "b w f f"]) -> Float[Tensor, "b t k d"]:
+        """``mask[b, w]`` tells which of the f frames of window w may look at which."""
+        h, (b, t) = self.config.heads, x.shape[:2]
+        qkv = rearrange(self.space_qkv(self.space_norm(x)), "b t k (three h c) -> three (b t) h k c", three=3, h=h)
+        y = attend(*qkv.unbind(0), None, self.config.attention)
+        x = x + self.space_out(rearrange(y, "(b t) h k c -> b t k (h c)", b=b))
+
+        frames = mask.shape[-1]
+        qkv = self.time_qkv(self.time_norm(x))
+        qkv = rearrange(qkv, "b (w f) k (three h c) -> three (b w k) h f c", f=frames, three=3, h=h)
+        allowed = repeat(mask, "b w f g -> (b w k) 1 f g", k=x.shape[2])
+        y = attend(*qkv.unbind(0), allowed, self.config.attention)
+        x = x + self.time_out(rearrange(y, "(b w k) h f c -> b (w f) k (h c)", b=b, w=t // frames))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class AmodalTransformer(nn.Module):
+    """Crops and codes of tracks in, code logits and features on the token grid out."""
+
+    def __init__(self, config: TransformerConfig, crop: int, grid: int, codes: int) -> None:
+        super().__init__()
+        if crop != 4 * grid:
+            raise ValueError(f"the stem folds 4 x 4 cells into a token: crop {crop} is not four times grid {grid}")
+        if config.window % 2:
+            raise ValueError(f"the roll is half a window, so the window must be even, not {config.window}")
+        c, d = config.features, config.width
+        self.config, self.grid, self.mask_code = config, grid, codes
+        self.enter = nn.Conv2d(4 * PLANES, c // 2, 3, padding=1)
+        self.stem = nn.Conv2d(2 * c, c, 3, padding=1)
+        self.visible_codes = nn.Embedding(codes, c)
+        self.amodal_codes = nn.Embedding(codes + 1, c)  # one more for [MASK]
+        self.gather = nn.Linear(4 * c, d)
+        self.place = nn.Parameter(0.02 * torch.randn((grid // 2) ** 2, d))
+        self.box = nn.Sequential(nn.Linear(BOX_NUMBERS, d), nn.GELU(), nn.Linear(d, d))
+        self.clock = nn.Linear(2 * len(PERIODS), d)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(d)
+        self.spread = nn.Linear(d, 4 * c)
+        self.merge = nn.Sequential(nn.GroupNorm(8, c), nn.GELU(), nn.Conv2d(c, c, 3, padding=1))
+        self.predict = nn.Sequential(nn.GroupNorm(8, c), nn.GELU(), nn.Conv2d(c, codes, 1))
+        for table in (self.visible_codes, self.amodal_codes):
+            nn.init.normal_(table.weight, std=0.02)
+
+    def forward(
+        self, crops: TrackCrops, visible: Int[Tensor, "b t g g"], amodal: Int[Tensor, "b t g g"]
+    ) -> tuple[Float[Tensor, "b t g g codes"], Float[Tensor, "b t c g g"]]:
+        """``amodal`` holds known codes, and ``mask_code`` wherever one is to be predicted (Eq. 6)."""
+        b = visible.shape[0]
+        # Masks and codes on the token grid, summed.
+        near = self._embed(crops, visible, amodal)
+        # To a quarter of the places; where, when and in which window.
+        x = rearrange(near, "(b t) c (g p) (h q) -> b t (g h) (p q c)", b=b, p=2, q=2)
+        x = self.gather(x) + self.place + self._when(crops)[:, :, None] + self.box(crops.box)[:, :, None]
+        # Space and time.
+        x = self._roll_through_blocks(x, crops.valid)
+        # Back to the token grid.
+        x = rearrange(
+            self.spread(self.norm(x)), "b t (g h) (p q c) -> (b t) c (g p) (h q)", p=2, q=2, g=self.grid // 2
+        )
+        features = near + x
+        features = features + self.merge(features)
+        logits = rearrange(self.predict(features), "(b t) n g h -> b t g h n", b=b)
+        return logits, rearrange(features, "(b t) c g h -> b t c g h", b=b)
+
+    def _embed(
+        self, crops: TrackCrops, visible: Int[Tensor, "b t g g"], amodal: Int[Tensor, "b t g g"]
+    ) -> Float[Tensor, "bt c g g"]:
+        planes = crops.planes()
+        if not self.config.occluders:
+            planes = planes * planes.new_tensor([1, 0, 1, 0, 1])[:, None, None]
+        x = nn.functional.pixel_unshuffle(rearrange(planes, "b t c s r -> (b t) c s r"), 2)
+        x = nn.functional.pixel_unshuffle(nn.functional.gelu(self.enter(x)), 2)
+        codes = self.visible_codes(visible) + self.amodal_codes(amodal)
+        return self.stem(x) + rearrange(codes, "b t g h c -> (b t) c g h")
+
+    def _when(self, crops: TrackCrops) -> Float[Tensor, "b t d"]:
+        angles = crops.time[..., None] * (2 * torch.pi / crops.time.new_tensor(PERIODS))
+        return self.clock(torch.cat([angles.sin(), angles.cos()], dim=-1)) * float(self.config.time)
+
+    def _roll_through_blocks(
+        self, x: Float[Tensor, "b t k d"], valid: Bool[Tensor, "b t"]
+    ) -> Float[Tensor, "b t k d"]:
+        """The paper's temporal rolling, in windows shorter than the clip and without its circular wrap.
+
+        Frames are padded to whole windows. After each block everything is rolled by half a window; two frames in the
+        same window attend to each other only if they are less than a window apart in the clip, which masks the wrap.
+        """
+        frames = x.shape[1]
+        window = min(self.config.window, frames + frames % 2)
+        padding = -frames % window
+        x = nn.functional.pad(x, (0, 0, 0, 0, 0, padding))
+        valid = nn.functional.pad(valid, (0, padding))
+        index = torch.arange(frames + padding, device=x.device)
+        shift = window // 2 if self.config.roll and frames > window else 0
+        for block in self.blocks:
+            x = block(x, _window_mask(index, valid, window))
+            x, valid, index = x.roll(-shift, 1), valid.roll(-shift, 1), index.roll(-shift, 0)
+        return x.roll(shift * len(self.blocks), 1)[:, :frames]
+
+
+def _window_mask(index: Int[Tensor, "t"], valid: Bool[Tensor, "b t"], window: int) -> Bool[Tensor, "b w f f"]:
+    """Which frames of each window may look at which: near in the clip and valid, and always at themselves."""
+    index = rearrange(index, "(w f) -> w f", f=window)
+    near = (index[:, :, None] - index[:, None, :]).abs() < window
+    keys = rearrange(valid, "b (w f) -> b w 1 f", f=window)
+    return (near & keys) | torch.eye(window, dtype=torch.bool, device=valid.device)

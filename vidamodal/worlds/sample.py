@@ -1,0 +1,129 @@
+"""Mask-only worlds: settled scenes seen from any camera, as endless clips of exact masks, without Blender.
+
+A folder of worlds (``python -m dataset_gen --masks-only``) holds ``worlds.jsonl``, one settled SceneSpec a line, and
+``meshes.safetensors``, the triangles of the assets they use.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from vidamodal.types import InputError
+from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
+from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, SceneSpec, place
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """The distribution of clips made from settled worlds."""
+
+    size: int = 256
+    frames: int = 24
+    drop: float = 0.3
+    """Up to this share of a world's objects is left out (the share is drawn uniformly)."""
+    move: float = 0.2
+    """Share of clips in which some objects fly through the scene on straight paths, turning."""
+
+
+@dataclass(frozen=True)
+class ClipMasks:
+    """Exact masks of n objects over t frames."""
+
+    visible: Bool[np.ndarray, "n t h w"]
+    amodal: Bool[np.ndarray, "n t h w"]
+
+
+@dataclass(frozen=True)
+class WorldBank:
+    """Settled scenes and the meshes that they are made of."""
+
+    worlds: tuple[SceneSpec, ...]
+    meshes: Mapping[str, Mesh]
+
+    @staticmethod
+    def load(folder: Path) -> WorldBank:
+        """Read a folder of worlds; InputError if it is not one."""
+        try:
+            with open(folder / "worlds.jsonl", encoding="utf-8") as lines:
+                worlds = tuple(SceneSpec.from_json(json.loads(line)) for line in lines)
+            arrays = load_file(folder / "meshes.safetensors")
+            assets = {o.asset for world in worlds for o in world.objects}
+            meshes = {a: Mesh(arrays[f"{a}/vertices"], arrays[f"{a}/faces"]) for a in sorted(assets)}
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise InputError(
+                f"{folder} is not a folder of worlds ({error}); make one with "
+                f"`python -m dataset_gen --masks-only --out {folder} --scenes 1000 --seed 1`"
+            ) from error
+        if not worlds:
+            raise InputError(f"{folder}/worlds.jsonl holds no world; make some with `python -m dataset_gen --masks-only`")
+        return WorldBank(worlds, meshes)
+
+    def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
+        """A new clip: some objects of some world, perhaps some of them flying, seen by a new orbiting camera."""
+        world = self.worlds[rng.integers(len(self.worlds))]
+        kept = rng.random(len(world.objects)) >= rng.uniform(0, config.drop)
+        kept[rng.integers(len(kept))] = True
+        objects = [o for o, keep in zip(world.objects, kept, strict=True) if keep]
+        if rng.random() < config.move:
+            for k in rng.permutation(len(objects))[: rng.integers(1, 4)]:
+                objects[k] = _fly(objects[k], rng, config.frames)
+        camera = random_orbit(rng, config.frames)
+        return clip_masks(tuple(objects), self.meshes, camera, config.frames, config.size)
+
+
+def clip_masks(
+    objects: tuple[ObjectSpec, ...], meshes: Mapping[str, Mesh], camera: CameraSpec, frames: int, size: int
+) -> ClipMasks:
+    """Rasterise objects over all frames of a camera's path."""
+    faces = [meshes[o.asset].faces for o in objects]
+    still = [place(meshes[o.asset], o.scale, o.poses[0]) for o in objects]
+    visible = np.zeros((len(objects), frames, size, size), dtype=bool)
+    amodal = np.zeros_like(visible)
+    for t in range(frames):
+        vertices = [
+            v if len(o.poses) == 1 else place(meshes[o.asset], o.scale, o.pose(t))
+            for v, o in zip(still, objects, strict=True)
+        ]
+        visible[:, t], amodal[:, t] = visible_and_amodal(rasterize(vertices, faces, camera, t, size))
+    return ClipMasks(visible, amodal)
+
+
+def random_orbit(rng: np.random.Generator, frames: int) -> CameraSpec:
+    """A camera on part of a circle round the heap, with changing height, distance and target."""
+    along = np.linspace(0, 1, frames)
+    arc = np.deg2rad(rng.uniform(15, 200)) * rng.choice([-1, 1])
+    azimuth = rng.uniform(0, 2 * np.pi) + arc * along
+    elevation = np.deg2rad(rng.uniform(12, 55) + rng.uniform(-8, 8) * along)
+    radius = rng.uniform(4.5, 8.5) + rng.uniform(-0.8, 0.8) * along
+    target = rng.normal(0, (0.3, 0.3, 0.15)) + (0, 0, 0.5) + along[:, None] * rng.normal(0, (0.25, 0.25, 0.1))
+    flat = radius * np.cos(elevation)
+    position = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), radius * np.sin(elevation)], axis=1)
+    return CameraSpec(
+        focal_length=float(rng.uniform(28, 45)),
+        sensor_width=32.0,
+        positions=tuple(map(tuple, position.tolist())),
+        targets=tuple(map(tuple, target.tolist())),
+    )
+
+
+def _fly(obj: ObjectSpec, rng: np.random.Generator, frames: int) -> ObjectSpec:
+    """The object on a straight path over the heap, turning about one axis."""
+    heading = rng.uniform(0, 2 * np.pi)
+    direction = np.array([np.cos(heading), np.sin(heading), rng.uniform(-0.15, 0.15)])
+    middle = np.array([*rng.normal(0, 1.0, 2), rng.uniform(0.4, 1.8)])
+    along = np.linspace(-0.5, 0.5, frames) + rng.uniform(-0.3, 0.3)
+    position = middle + direction * rng.uniform(0.3, 5) * along[:, None]
+    axis = rng.normal(size=3)
+    axis /= np.linalg.norm(axis)
+    half = rng.uniform(0, 2 * np.pi) + rng.uniform(0, np.pi) * along
+    turn = np.concatenate([np.cos(half)[:, None], np.sin(half)[:, None] * axis], axis=1)
+    poses = tuple(Pose(tuple(p), tuple(q)) for p, q in zip(position.tolist(), turn.tolist(), strict=True))
+    return replace(obj, poses=poses)
