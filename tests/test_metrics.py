@@ -360,12 +360,15 @@ def test_doubling_the_resolution_changes_nothing(seed: int) -> None:
     assert everything(doubled) == everything(objects)
 
 
-def test_counts_make_up_the_image() -> None:
-    video = count(random_objects(3))
+@given(seeds)
+@settings(deadline=None, max_examples=25)
+def test_counts_make_up_the_image(seed: int) -> None:
+    video = count(random_objects(seed))
     for track in video.tracks:
         assert (track.cells >= 0).all()
         assert set(track.pixels()[track.known]) <= {int(track.pixels().max())}
-        assert not track.cells[~track.known].any()
+        assert not track.cells[~track.known].any() and not track.change[~track.known].any()
+        assert not track.change[1:][~track.known[:-1]].any()
 
 
 def test_a_clip_of_fifteen_objects_is_scored_fast() -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from scipy.spatial import ConvexHull
 
 from vidamodal.types import ClipTracks, InputError, Rle, Track
 
 Mask = Bool[np.ndarray, "h w"]
 Rule = Callable[[Mask, Mask], Mask]
-"""(visible mask, the other objects' visible pixels) -> amodal mask; the visible mask is not empty."""
+"""(visible mask, pixels where any object is visible) -> amodal mask; the visible mask is not empty."""
 
 _LEVEL = 1e-9
 """Edges whose outward normal has less than this along x bound rows, not columns."""
@@ -44,19 +44,19 @@ def convex_hull(mask: Mask) -> Mask:
     return filled
 
 
-def copy_visible(visible: Mask, others: Mask) -> Mask:
+def copy_visible(visible: Mask, covered: Mask) -> Mask:
     """Nothing is completed."""
     return visible
 
 
-def hull(visible: Mask, others: Mask) -> Mask:
+def hull(visible: Mask, covered: Mask) -> Mask:
     """The convex hull of what is visible."""
     return convex_hull(visible)
 
 
-def hull_under_occluders(visible: Mask, others: Mask) -> Mask:
+def hull_under_occluders(visible: Mask, covered: Mask) -> Mask:
     """What is visible, and of its convex hull what other objects cover."""
-    return visible | (convex_hull(visible) & others)
+    return visible | (convex_hull(visible) & covered)
 
 
 BASELINES: dict[str, Rule] = {
@@ -96,8 +96,8 @@ def _complete_frame(rule: Rule, visible: dict[int, Rle | None]) -> dict[int, Rle
     masks = {number: rle.decode() for number, rle in visible.items() if rle is not None and rle.area()}
     if not masks:
         return {}
-    cover: Int[np.ndarray, "h w"] = np.sum(list(masks.values()), axis=0)
-    return {number: Rle.encode(rule(mask, cover > mask)) for number, mask in masks.items()}
+    covered = np.logical_or.reduce(list(masks.values()))
+    return {number: Rle.encode(rule(mask, covered)) for number, mask in masks.items()}
 
 
 def _predicted(track: Track, amodal: tuple[Rle | None, ...]) -> Track:
