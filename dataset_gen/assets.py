@@ -1,4 +1,4 @@
-"""The offline assets: labelled shape families made here, and pybullet_data's ``random_urdfs`` under the label ``thing``.
+"""The offline assets: labelled shape families made here, and pybullet_data's ``random_urdfs``, labelled ``thing``.
 
 Every asset is a set of closed convex parts: the physics collides the parts, the image shows all of them. An asset is
 centred on its centroid and its longest side is 1 m, so that an object's scale is its size in metres.
@@ -46,10 +46,8 @@ class Asset:
     def mesh(self) -> Mesh:
         """All parts as one mesh."""
         starts = np.cumsum([0, *(len(part.vertices) for part in self.parts[:-1])])
-        return Mesh(
-            np.concatenate([part.vertices for part in self.parts]),
-            np.concatenate([part.faces + start for part, start in zip(self.parts, starts, strict=True)]).astype(np.int32),
-        )
+        faces = [part.faces + start for part, start in zip(self.parts, starts, strict=True)]
+        return Mesh(np.concatenate([part.vertices for part in self.parts]), np.concatenate(faces).astype(np.int32))
 
 
 @cache
@@ -126,9 +124,7 @@ def _unit(parts: list[Mesh]) -> tuple[Mesh, ...]:
     volumes = np.einsum("fc,fc->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
     centre = volumes @ corners.sum(axis=1) / 4 / volumes.sum()
     longest = np.ptp(corners.reshape(-1, 3), axis=0).max()
-    return tuple(
-        Mesh(np.round((part.vertices - centre) / longest, 6).astype(np.float32), part.faces) for part in parts
-    )
+    return tuple(Mesh(np.round((part.vertices - centre) / longest, 6).astype(np.float32), part.faces) for part in parts)
 
 
 # Point sets whose hulls are the parts of a shape.
@@ -162,10 +158,8 @@ def _wall(*rings: tuple[float, float], thickness: float, sides: int = 12) -> Ite
 def _arc(radius: float, thickness: float, start: float, stop: float, segments: int) -> Iterator[Points]:
     """A bent round bar about the y axis, in the x-z plane: one part a segment."""
     bar = _circle(thickness / 2, 0.0, 6)
-    angles = np.linspace(start, stop, segments + 1)
-    ends = [
-        np.stack([(radius + bar[:, 0]) * np.cos(a), bar[:, 1], (radius + bar[:, 0]) * np.sin(a)], axis=1) for a in angles
-    ]
+    out, along = radius + bar[:, 0], bar[:, 1]
+    ends = [np.stack([out * np.cos(a), along, out * np.sin(a)], 1) for a in np.linspace(start, stop, segments + 1)]
     for first, last in zip(ends, ends[1:], strict=False):
         yield np.concatenate([first, last])
 

@@ -50,7 +50,7 @@ PRESETS = {
         camera_arc=(30.0, 180.0),
     )
 }
-"""``movid_a``: heaps of 10 to 20 objects that heavily occlude each other, seen by a camera going round, as in MOViD-A."""
+"""``movid_a``: heaps of 10 to 20 objects that heavily occlude each other, a camera going round, as in MOViD-A."""
 
 
 def sample_scene(preset: str, split: str, seed: int, size: int = 256, frames: int = 24) -> SceneSpec:
@@ -58,8 +58,8 @@ def sample_scene(preset: str, split: str, seed: int, size: int = 256, frames: in
 
     ``size`` is the side of the image in pixels; it and the number of frames leave all else as it is.
     """
-    key = zlib.crc32(f"{preset}/{split}".encode())
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, key])))
+    root = np.random.SeedSequence([seed, zlib.crc32(f"{preset}/{split}".encode())])
+    shapes, camera, look = (np.random.Generator(np.random.PCG64(child)) for child in root.spawn(3))
     ranges = PRESETS[preset]
     return SceneSpec(
         seed=seed,
@@ -68,13 +68,13 @@ def sample_scene(preset: str, split: str, seed: int, size: int = 256, frames: in
         size=size,
         frames=frames,
         fps=FPS,
-        objects=_objects(rng, ranges, split),
-        light=_light(rng),
-        camera=_camera(rng, ranges, frames),
+        objects=_objects(shapes, look, ranges, split),
+        camera=_camera(camera, ranges, frames),
+        light=_light(look),
     )
 
 
-def _objects(rng: np.random.Generator, ranges: Preset, split: str) -> tuple[ObjectSpec, ...]:
+def _objects(rng: np.random.Generator, look: np.random.Generator, ranges: Preset, split: str) -> tuple[ObjectSpec, ...]:
     number = int(rng.integers(ranges.objects[0], ranges.objects[1] + 1))
     chosen = [_choose_asset(rng, ranges, split) for _ in range(number)]
     scales = [_scale(rng, ranges) for _ in range(number)]
@@ -88,7 +88,7 @@ def _objects(rng: np.random.Generator, ranges: Preset, split: str) -> tuple[Obje
             licence=asset(chosen[k]).licence,
             scale=scales[k],
             mass=round(float(np.prod(scales[k]) * rng.uniform(0.5, 1.5)), DECIMALS),
-            material=_material(rng),
+            material=_material(look),
             poses=(Pose(_vector(positions[k]), _rotation(rng)),),
         )
         for k in range(number)
@@ -112,7 +112,7 @@ def _radius(name: str, scale: Vector) -> float:
 
 
 def _drop_positions(
-    rng: np.random.Generator, ranges: Preset, radii: Float[np.ndarray, "n"]
+    rng: np.random.Generator, ranges: Preset, radii: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n 3"]:
     """Places in a cylinder over the floor where no two bounding spheres meet; it grows taller until all fit."""
     low, high = ranges.drop_height
@@ -120,7 +120,8 @@ def _drop_positions(
     for k, radius in enumerate(radii):
         for attempt in count():
             angle, distance = rng.uniform(0.0, 2 * np.pi), ranges.drop_radius * np.sqrt(rng.random())
-            place = (distance * np.cos(angle), distance * np.sin(angle), radius + rng.uniform(low, high + 0.05 * attempt))
+            height = radius + rng.uniform(low, high + 0.05 * attempt)
+            place = (distance * np.cos(angle), distance * np.sin(angle), height)
             if np.all(np.linalg.norm(positions[:k] - place, axis=1) > radii[:k] + radius):
                 break
         positions[k] = place
@@ -192,6 +193,6 @@ def _camera(rng: np.random.Generator, ranges: Preset, frames: int) -> CameraSpec
     )
 
 
-def _vector(values: Float[np.ndarray, "3"]) -> Vector:
+def _vector(values: Float[np.ndarray, " 3"]) -> Vector:
     x, y, z = np.round(np.asarray(values, dtype=np.float64), DECIMALS).tolist()
     return x, y, z

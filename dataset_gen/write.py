@@ -1,0 +1,193 @@
+"""The files of a data set: scenes, tar shards and manifest, the same bytes for the same scenes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+from safetensors.numpy import save
+
+from dataset_gen.assets import asset
+from dataset_gen.truth import meshes_of, truth_versions
+from vidamodal.media.files import whole_file, write_text
+from vidamodal.media.tracks import dumps_tracks, loads_tracks
+from vidamodal.types import ClipTracks
+from vidamodal.worlds.spec import SceneSpec
+
+MEMBERS = ("mp4", "tracks.json", "scene.json")
+"""What a scene consists of: files named ``<key>.<member>``, in a shard's order."""
+
+OCCLUSION_EDGES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+COUNTED_AREA = 64
+"""An object-frame counts if its amodal area is at least this many pixels at an image height of 256."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One scene as it stands in a shard."""
+
+    key: str
+    spec: SceneSpec
+    clip: ClipTracks
+    members: Mapping[str, bytes]
+
+
+def scene_key(split: str, seed: int) -> str:
+    """The name of a scene's files."""
+    return f"{split}-{seed:08d}"
+
+
+def scene_line(spec: SceneSpec) -> str:
+    """A spec as one line of JSON."""
+    return json.dumps(spec.to_json(), separators=(",", ":"), allow_nan=False)
+
+
+def encode_video(rgb: UInt8[np.ndarray, "t h w 3"], fps: float) -> bytes:
+    """An H.264 mp4 of the frames (height and width even), the same bytes on every run: one thread, no dates."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264", rate=round(fps))
+        stream.height, stream.width = rgb.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "12", "preset": "medium", "threads": "1"}
+        for image in rgb:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def write_scene(folder: Path, spec: SceneSpec, clip: ClipTracks, rgb: UInt8[np.ndarray, "t h w 3"]) -> None:
+    """A finished scene's files in an existing folder."""
+    key = scene_key(spec.split, spec.seed)
+    contents = (encode_video(rgb, spec.fps), dumps_tracks(clip).encode(), (scene_line(spec) + "\n").encode())
+    for member, content in zip(MEMBERS, contents, strict=True):
+        with whole_file(folder / f"{key}.{member}") as beside:
+            beside.write_bytes(content)
+
+
+def write_shard(path: Path, folders: Iterable[Path]) -> None:
+    """A tar of scene folders (each named by its key), in their order, with constant headers."""
+    with whole_file(path) as beside, tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for folder in folders:
+            for member in MEMBERS:
+                content = (folder / f"{folder.name}.{member}").read_bytes()
+                info = tarfile.TarInfo(f"{folder.name}.{member}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
+
+def read_shard(path: Path) -> Iterator[Sample]:
+    """The scenes of a shard written by ``write_shard``."""
+    with tarfile.open(path, "r:") as tar:
+        members = iter(tar)
+        for group in zip(members, members, members, strict=True):
+            key = group[0].name.removesuffix(f".{MEMBERS[0]}")
+            contents = {member: _content(tar, info) for member, info in zip(MEMBERS, group, strict=True)}
+            yield Sample(
+                key=key,
+                spec=SceneSpec.from_json(json.loads(contents["scene.json"])),
+                clip=loads_tracks(contents["tracks.json"].decode(), f"{path.name}: {key}.tracks.json"),
+                members=contents,
+            )
+
+
+def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(info)
+    assert file is not None  # only regular files are written
+    return file.read()
+
+
+def write_manifest(out: Path, run: Mapping[str, Any], shards: Iterable[Path]) -> None:
+    """``manifest.json`` of a finished folder of shards: the run, counts, occlusion histogram, versions and hashes.
+
+    ``truth_hash`` covers the specs and tracks, ``bytes_hash`` every byte of the shards.
+    """
+    truth, every = hashlib.sha256(), hashlib.sha256()
+    shares: list[float] = []
+    labels: Counter[str] = Counter()
+    licences: Counter[str] = Counter()
+    listing = []
+    for path in shards:
+        content = path.read_bytes()
+        every.update(content)
+        scenes = 0
+        for sample in read_shard(path):
+            truth.update(sample.members["scene.json"] + sample.members["tracks.json"])
+            shares += hidden_shares(sample.clip)
+            labels.update(thing.label for thing in sample.spec.objects)
+            licences.update(thing.licence for thing in sample.spec.objects)
+            scenes += 1
+        listing.append({"name": path.name, "scenes": scenes, "sha256": hashlib.sha256(content).hexdigest()})
+    document = {
+        "format": "vidamodal-dataset",
+        "version": 1,
+        "run": run,
+        "shards": listing,
+        "counts": {
+            "scenes": sum(shard["scenes"] for shard in listing),
+            "objects": labels.total(),
+            "object_frames": len(shares),
+            "fully_hidden": sum(share == 1 for share in shares),
+        },
+        "occlusion": {
+            "edges": OCCLUSION_EDGES,
+            "object_frames": np.histogram(shares, OCCLUSION_EDGES)[0].tolist(),
+            "mean": round(float(np.mean(shares)), 4) if shares else None,
+        },
+        "labels": dict(sorted(labels.items())),
+        "licences": dict(sorted(licences.items())),
+        "versions": {**truth_versions(), **{name: version(name) for name in ("bpy", "av")}},
+        "truth_hash": truth.hexdigest(),
+        "bytes_hash": every.hexdigest(),
+    }
+    write_text(out / "manifest.json", json.dumps(document, indent=1) + "\n")
+
+
+def hidden_shares(clip: ClipTracks) -> list[float]:
+    """Hidden share of every counted object-frame of a clip whose truth is known."""
+    least = COUNTED_AREA * (clip.video.height / 256) ** 2
+    shares = []
+    for track in clip.tracks:
+        for seen, whole in zip(track.visible, track.amodal or (), strict=True):
+            if seen is not None and whole is not None and whole.area() >= least:
+                shares.append(1 - seen.area() / whole.area())
+    return shares
+
+
+def write_worlds(out: Path, run: Mapping[str, Any], lines: Iterable[str]) -> None:
+    """A folder of mask-only worlds: ``worlds.jsonl`` (a settled spec a line), ``meshes.safetensors``, manifest last."""
+    truth = hashlib.sha256()
+    meshes = {}
+    scenes = objects = 0
+    with whole_file(out / "worlds.jsonl") as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+        for line in lines:
+            spec = SceneSpec.from_json(json.loads(line))
+            meshes.update({name: mesh for name, mesh in meshes_of(spec).items() if name not in meshes})
+            file.write(line + "\n")
+            truth.update(line.encode() + b"\n")
+            scenes, objects = scenes + 1, objects + len(spec.objects)
+    with whole_file(out / "meshes.safetensors") as beside:
+        arrays = {f"{name}/vertices": mesh.vertices for name, mesh in sorted(meshes.items())}
+        arrays |= {f"{name}/faces": mesh.faces for name, mesh in sorted(meshes.items())}
+        beside.write_bytes(save(arrays))
+    document = {
+        "format": "vidamodal-worlds",
+        "version": 1,
+        "run": run,
+        "counts": {"scenes": scenes, "objects": objects, "assets": len(meshes)},
+        "licences": dict(sorted(Counter(asset(name).licence for name in meshes).items())),
+        "versions": truth_versions(),
+        "truth_hash": truth.hexdigest(),
+    }
+    write_text(out / "manifest.json", json.dumps(document, indent=1) + "\n")
