@@ -186,8 +186,8 @@ class _Style:
         return _hatch(self.width, self.height, 8.0 * self.unit, direction)
 
     @property
-    def font(self) -> ImageFont.FreeTypeFont:
-        return _font(round(16 * self.unit))
+    def label_font(self) -> ImageFont.FreeTypeFont:
+        return font(round(16 * self.unit))
 
 
 @lru_cache(maxsize=4)
@@ -200,11 +200,12 @@ def _hatch(width: int, height: int, period: float, direction: int) -> Image.Imag
 
 
 @lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    if not isinstance(font, ImageFont.FreeTypeFont):
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own typeface, so that pictures are the same on every machine."""
+    typeface = ImageFont.load_default(size)
+    if not isinstance(typeface, ImageFont.FreeTypeFont):
         raise RuntimeError("this Pillow was built without FreeType, which writes the labels")
-    return font
+    return typeface
 
 
 @dataclass(frozen=True)
@@ -401,14 +402,14 @@ def _runs(points: Float[np.ndarray, "p 2"], drawn: Bool[np.ndarray, " p"]) -> It
 def _write_labels(canvas: Image.Image, shapes: Sequence[_Shape], style: _Style) -> None:
     """One label an object, small objects first because they have the least room."""
     pen = ImageDraw.Draw(canvas)
-    stroke = max(1, round(1.8 * style.unit))
+    text_font, rim = style.label_font, max(1, round(1.8 * style.unit))
     taken: list[tuple[float, float, float, float]] = []
     for shape in reversed(shapes):
-        left, top, right, bottom = pen.textbbox((0, 0), shape.text, font=style.font, anchor="mm", stroke_width=stroke)
+        left, top, right, bottom = pen.textbbox((0, 0), shape.text, font=text_font, anchor="mm", stroke_width=rim)
         half = (right - left) / 2, (bottom - top) / 2
         x, y = _free_place(_places(shape), half, taken, canvas.size)
         taken.append((x - half[0], y - half[1], x + half[0], y + half[1]))
-        pen.text((x, y), shape.text, _pale(colour(shape.id)), style.font, "mm", stroke_width=stroke, stroke_fill=_DARK)
+        pen.text((x, y), shape.text, _pale(colour(shape.id)), text_font, "mm", stroke_width=rim, stroke_fill=_DARK)
 
 
 def _pale(rgb: Colour) -> Colour:
@@ -423,7 +424,8 @@ def _places(shape: _Shape) -> Float[np.ndarray, "p 2"]:
     mask = shape.visible if shape.visible.any() else shape.amodal
     top, left, bottom, right = _box(mask) or (0, 0, 1, 1)
     step = max(1, -(-max(bottom - top, right - left) // _LABEL_GRID))
-    grid = np.pad(mask[top:bottom:step, left:right:step], 1)
+    rows = np.logical_or.reduceat(mask[top:bottom, left:right], np.arange(0, bottom - top, step), axis=0)
+    grid = np.pad(np.logical_or.reduceat(rows, np.arange(0, right - left, step), axis=1), 1)
     depth = np.zeros(grid.shape, dtype=int)
     while grid.any():
         depth += grid
@@ -432,7 +434,7 @@ def _places(shape: _Shape) -> Float[np.ndarray, "p 2"]:
     off_middle = np.hypot(y - y.mean(), x - x.mean())
     best = np.argsort(off_middle - 2.5 * np.minimum(depth[y, x], 5), kind="stable")
     cells = np.stack([x[best], y[best]], axis=1) - 1
-    return ((cells * step + (left, top)) + 0.5) * shape.scale + shape.corner
+    return (cells * step + (step / 2 + left, step / 2 + top)) * shape.scale + shape.corner
 
 
 def _free_place(
