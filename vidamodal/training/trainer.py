@@ -1,0 +1,275 @@
+"""One training run: `accelerate launch scripts/train.py --config configs/NAME.yaml`. Resume = the same command again.
+
+A run's folder holds config.yaml (resolved), metrics.jsonl, TensorBoard events, checkpoints/ and, at the end, model/.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+from tqdm import tqdm
+
+from vidamodal.data.clips import ClipConfig, TrainingBatch, WorldClips
+from vidamodal.heads.base import load_head_class
+from vidamodal.models.amodal import AmodalModel, ModelConfig
+from vidamodal.models.folder import build, save_model
+from vidamodal.training.checkpoint import Checkpoints
+from vidamodal.training.losses import LossConfig
+from vidamodal.training.stages import AmodalStage, TokenizerStage
+from vidamodal.types import InputError
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """Length, batch and schedule of one stage."""
+
+    steps: int = 1000
+    clips: int = 2
+    """Clips a step, over all processes."""
+    rate: float = 2e-3
+    warmup: int = 100
+    decay: float = 0.01
+    clip_norm: float = 1.0
+    average: float = 0.999
+    """Decay of the exponential moving average of the weights, which is what is kept."""
+    sample: ClipConfig = field(default_factory=ClipConfig)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All of a run."""
+
+    name: str = "run"
+    output: str = "runs/run"
+    seed: int = 0
+    processes: int = 1
+    """The number of processes asked for; the run refuses to go on with another."""
+    precision: str = "bf16"
+    """bf16 | no"""
+    device: str = "auto"
+    """auto | cpu"""
+    worlds: str = "data/worlds-train"
+    """A folder of worlds, or "toy"."""
+    validation: str | None = None
+    """Truth that `vidamodal evaluate` reads; scored as a whole every `validate_every` steps."""
+    workers: int = 1
+    """Processes that make clips, per training process."""
+    log_every: int = 20
+    save_every: int = 250
+    validate_every: int = 1000
+    model: ModelConfig = field(default_factory=ModelConfig)
+    head: dict[str, Any] = field(default_factory=dict)
+    """Settings of the head named by model.head."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    tokenizer: StageConfig = field(default_factory=StageConfig)
+    amodal: StageConfig = field(default_factory=StageConfig)
+
+
+def train(config: TrainConfig, quiet: bool = False) -> Path:
+    """Run every stage that is not finished yet and return the model folder."""
+    accelerator = Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision=config.precision,
+        log_with="tensorboard",
+        project_dir=config.output,
+    )
+    if accelerator.num_processes != config.processes:
+        raise InputError(
+            f"the config asks for {config.processes} processes but {accelerator.num_processes} run: "
+            f"launch that many (torchrun --nproc_per_node {config.processes} scripts/train.py ... with "
+            "ACCELERATE_USE_CPU=true on a CPU), or set --processes"
+        )
+    output = Path(config.output)
+    resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
+    if accelerator.is_main_process:
+        _claim(output, resolved)
+        accelerator.init_trackers("tensorboard")
+    accelerator.wait_for_everyone()
+    torch.manual_seed(config.seed)
+    head_config = build(load_head_class(config.model.head)[1], config.head, "head")
+    model = AmodalModel(config.model, head_config)
+    average = AmodalModel(config.model, head_config)
+    average.load_state_dict(model.state_dict())
+    for stage, settings in ((TokenizerStage, config.tokenizer), (AmodalStage, config.amodal)):
+        run = _StageRun(accelerator, config, settings, stage(model, config.loss), model, average, quiet)
+        run.go()
+        model.load_state_dict(average.state_dict())  # the next stage builds on the averaged weights
+    folder = output / "model"
+    if accelerator.is_main_process:
+        training = {"config": json.loads(resolved), "config_hash": hashlib.sha256(resolved.encode()).hexdigest()}
+        save_model(folder, average, head_config, training, model_card(config, average))
+    accelerator.end_training()
+    return folder
+
+
+def _claim(output: Path, resolved: str) -> None:
+    """Refuse to go on with another config than the folder was begun with."""
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "config.json"
+    if path.exists() and path.read_text() != resolved:
+        raise InputError(f"{path} is of a run with another config: choose another --output or remove that folder")
+    path.write_text(resolved)
+
+
+class _StageRun:
+    """One stage from its last checkpoint to its end."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        config: TrainConfig,
+        settings: StageConfig,
+        stage: TokenizerStage | AmodalStage,
+        model: AmodalModel,
+        average: AmodalModel,
+        quiet: bool,
+    ) -> None:
+        self.accelerator, self.config, self.settings = accelerator, config, settings
+        self.stage, self.model, self.average, self.quiet = stage, model, average, quiet
+        self.output = Path(config.output)
+        self.checkpoints = Checkpoints(self.output / "checkpoints", stage.name)
+        self.seed = int.from_bytes(hashlib.sha256(f"{config.seed} {stage.name}".encode()).digest()[:6], "big")
+        if settings.clips % accelerator.num_processes:
+            raise InputError(
+                f"{stage.name}.clips is {settings.clips}, which {accelerator.num_processes} processes cannot share evenly"
+            )
+
+    def go(self) -> None:
+        """Train to the last step, saving on the way."""
+        parameters = [p for p in self.stage.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(_groups(self.stage, self.settings.decay), lr=self.settings.rate, betas=(0.9, 0.98))
+        saved = self.checkpoints.load(self.model, self.average, optimizer)
+        first = saved["step"] if saved else 0
+        if first >= self.settings.steps:
+            return
+        self.average.to(self.accelerator.device)
+        trained, optimizer = self.accelerator.prepare(self.stage.train(), optimizer)
+        bar = tqdm(
+            total=self.settings.steps, initial=first, desc=self.stage.name, unit="step",
+            disable=self.quiet or not self.accelerator.is_main_process,
+        )  # fmt: skip
+        began, waited, seen = time.monotonic(), 0.0, 0
+        batches = self._batches(first)
+        for step in range(first, self.settings.steps):
+            wait = time.monotonic()
+            batch = next(batches).to(self.accelerator.device)
+            waited += time.monotonic() - wait
+            # Everything random in a step follows from its number, so that a resumed run goes on as if never stopped.
+            torch.manual_seed(self.seed + step)
+            generator = torch.Generator().manual_seed(
+                (self.seed + step) * 4096 + self.accelerator.process_index
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = self.settings.rate * _schedule(step, self.settings)
+            losses = trained(batch, generator)
+            self.accelerator.backward(losses["loss"])
+            norm = self.accelerator.clip_grad_norm_(parameters, self.settings.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            _average(self.average, self.model, min(self.settings.average, (1 + step) / (10 + step)))
+            seen += batch.counted.numel() * self.accelerator.num_processes
+            done = step + 1
+            bar.update()
+            if done % self.config.log_every == 0:
+                values = {k: float(v.detach()) for k, v in losses.items()}
+                spent = time.monotonic() - began
+                self._log(done, values | {
+                    "norm": float(norm), "rate": self.settings.rate * _schedule(step, self.settings),
+                    "object_frames_per_second": seen / spent, "waiting_for_data": waited / spent,
+                })  # fmt: skip
+                bar.set_postfix(loss=f"{values['loss']:.3f}")
+            last = done == self.settings.steps
+            if (done % self.config.save_every == 0 or last) and self.accelerator.is_main_process:
+                inner = getattr(optimizer, "optimizer", optimizer)
+                self.checkpoints.save(done, self.model, self.average, inner, {"seed": self.config.seed})
+            if self.stage.name == "amodal" and (done % self.config.validate_every == 0 or last):
+                self._validate(done)
+            self.accelerator.wait_for_everyone()
+        bar.close()
+
+    def _batches(self, first: int) -> Iterator[TrainingBatch]:
+        """This process's share of every step's clips from ``first`` on; clip numbers do not depend on their number."""
+        clips, rank, ranks = self.settings.clips, self.accelerator.process_index, self.accelerator.num_processes
+        data = WorldClips(
+            self.config.worlds, self.seed, 0, clips * self.settings.steps, self.settings.sample,
+            self.config.model.windows, self.config.model.tokenizer.crop,
+        )  # fmt: skip
+        mine = [k for k in range(clips * first, clips * self.settings.steps) if k % ranks == rank]
+        return iter(
+            DataLoader(
+                Subset(data, mine), batch_size=clips // ranks, num_workers=self.config.workers,
+                collate_fn=TrainingBatch.join, worker_init_fn=_one_thread,
+                prefetch_factor=4 if self.config.workers else None,
+                multiprocessing_context="fork" if self.config.workers else None,
+            )  # fmt: skip
+        )
+
+    def _validate(self, step: int) -> None:
+        if self.config.validation is None or not self.accelerator.is_main_process:
+            return
+        from vidamodal.training.validate import validate
+
+        with nullcontext() if self.quiet else tqdm.external_write_mode():
+            scores = validate(self.average, Path(self.config.validation))
+        self._log(step, {f"validation_{k}": v for k, v in scores.items()})
+
+    def _log(self, step: int, values: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        with open(self.output / "metrics.jsonl", "a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"stage": self.stage.name, "step": step, **values}) + "\n")
+        self.accelerator.log({f"{self.stage.name}/{k}": v for k, v in values.items()}, step=step)
+
+
+def _one_thread(_worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Matrices decay, the rest (biases, norms, embeddings of places) does not."""
+    wanted = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in wanted if p.ndim >= 2], "weight_decay": decay},
+        {"params": [p for p in wanted if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _schedule(step: int, settings: StageConfig) -> float:
+    """Linear warm-up, then half a cosine down to 1 %."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    share = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
+    return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * share))
+
+
+@torch.no_grad()
+def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of the weights; buffers (the codebook has its own average) are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)
+
+
+def model_card(config: TrainConfig, model: AmodalModel) -> str:
+    """A short description that stands beside the weights."""
+    count = sum(p.numel() for p in model.parameters())
+    return (
+        f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; reads masks alone (no pixels) in windows of "
+        f"{config.model.tokenizer.crop} x {config.model.tokenizer.crop} cells. Trained with `configs/{config.name}.yaml` "
+        f"on mask-only worlds ({config.worlds}), seed {config.seed}, {config.amodal.steps} steps of "
+        f"{config.amodal.clips * config.amodal.sample.tracks * config.amodal.sample.frames} object-frames. "
+        "The whole config is in config.json; what it reaches is in the README of the repository.\n"
+    )
