@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ SPLITS = ("train", "validation", "test")
 
 THING = "random_urdfs"
 """Family of the shapes that come with pybullet_data."""
+
+_DAMAGED = {f"{THING}/168"}  # its file holds "nan"
 
 _VARIANTS = {"train": range(0, 200), "validation": range(200, 240), "test": range(240, 300)}
 
@@ -82,7 +85,7 @@ def _things(split: str) -> tuple[str, ...]:
     free = [f"{THING}/{number:03d}" for number in range(1000)]
     free = [thing for thing in free if thing not in reserved_ids()]
     places = {"train": range(3, 10), "validation": (0,), "test": (1, 2)}[split]
-    return tuple(thing for k, thing in enumerate(free) if k % 10 in places)
+    return tuple(thing for k, thing in enumerate(free) if k % 10 in places and thing not in _DAMAGED)
 
 
 def _random_urdf(number: str) -> list[Mesh]:
@@ -99,7 +102,8 @@ def _random_urdf(number: str) -> list[Mesh]:
             case ["v", *xyz]:
                 vertices.append([float(value) for value in xyz])
             case ["f", *corners]:
-                groups[-1].append([int(corner.split("/")[0]) - 1 for corner in corners])
+                first, *rest = (int(corner.split("/")[0]) - 1 for corner in corners)
+                groups[-1] += [[first, *pair] for pair in pairwise(rest)]  # a few faces have more than three corners
     points = np.array(vertices)
     return [_compact(points, np.array(faces)) for faces in groups]
 
@@ -143,13 +147,13 @@ def _circle(radius: float, z: float, sides: int = 16, turn: float = 0.0) -> Poin
 
 def _lathe(*rings: tuple[float, float], sides: int = 16) -> Iterator[Points]:
     """Frustums between neighbouring rings (radius, z)."""
-    for lower, upper in zip(rings, rings[1:], strict=False):
+    for lower, upper in pairwise(rings):
         yield np.concatenate([_circle(*lower, sides), _circle(*upper, sides)])
 
 
 def _wall(*rings: tuple[float, float], thickness: float, sides: int = 12) -> Iterator[Points]:
     """Hollow frustums between neighbouring rings (outer radius, z), one part a side."""
-    for (low, z0), (high, z1) in zip(rings, rings[1:], strict=False):
+    for (low, z0), (high, z1) in pairwise(rings):
         edges = [_circle(r, z, sides) for z, outer in ((z0, low), (z1, high)) for r in (outer, outer - thickness)]
         for side in range(sides):
             yield np.concatenate([edge[[side, (side + 1) % sides]] for edge in edges])
@@ -160,7 +164,7 @@ def _arc(radius: float, thickness: float, start: float, stop: float, segments: i
     bar = _circle(thickness / 2, 0.0, 6)
     out, along = radius + bar[:, 0], bar[:, 1]
     ends = [np.stack([out * np.cos(a), along, out * np.sin(a)], 1) for a in np.linspace(start, stop, segments + 1)]
-    for first, last in zip(ends, ends[1:], strict=False):
+    for first, last in pairwise(ends):
         yield np.concatenate([first, last])
 
 
