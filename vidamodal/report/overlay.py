@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-from numpy.lib.stride_tricks import sliding_window_view
+from jaxtyping import Bool, Complex, Float, Int, UInt8
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from vidamodal.types import ClipTracks
 
 Frame = UInt8[np.ndarray, "h w 3"]
 Mask = Bool[np.ndarray, "h w"]
+Points = Complex[np.ndarray, " p"]
+"""Points of a line as x + iy, which makes their distances and averages one operation."""
 Colour = tuple[int, int, int]
 
 MIN_SIDE = 512
@@ -250,19 +251,20 @@ class _Shape:
         return self.left * self.scale, self.top * self.scale
 
     def fill_visible(self, canvas: Image.Image) -> None:
-        canvas.paste(colour(self.id), self.corner, _soften(self.visible, self.scale, _VISIBLE_ALPHA))
+        alpha, corner = self._alpha(self.visible)
+        canvas.paste(colour(self.id), corner, alpha.point(_gain(_VISIBLE_ALPHA)))
 
     def hatch_hidden(self, canvas: Image.Image) -> None:
-        hidden = self.amodal & ~self.visible
-        box = _box(hidden)
-        if box is None:
-            return
-        top, left, bottom, right = box
-        x, y = (self.left + left) * self.scale, (self.top + top) * self.scale
-        area = _soften(hidden[top:bottom, left:right], self.scale)
-        stripes = self.style.hatch(1 if self.id % 2 else -1).crop((x, y, x + area.width, y + area.height))
-        canvas.paste(_DARK, (x, y), area.point(_gain(_SHADE_ALPHA)))
-        canvas.paste(colour(self.id), (x, y), ImageChops.multiply(area, stripes))
+        alpha, (x, y) = self._alpha(self.amodal & ~self.visible)
+        stripes = self.style.hatch(1 if self.id % 2 else -1).crop((x, y, x + alpha.width, y + alpha.height))
+        canvas.paste(_DARK, (x, y), alpha.point(_gain(_SHADE_ALPHA)))
+        canvas.paste(colour(self.id), (x, y), ImageChops.multiply(alpha, stripes))
+
+    def _alpha(self, mask: Mask) -> tuple[Image.Image, tuple[int, int]]:
+        """A part of the object as alpha on the canvas, no larger than it must be, and its corner (x, y) there."""
+        top, left, bottom, right = _box(mask) or (0, 0, 0, 0)
+        corner = (self.left + left) * self.scale, (self.top + top) * self.scale
+        return _enlarge_mask(mask[top:bottom, left:right], self.scale), corner
 
     def outline(self, canvas: Image.Image) -> None:
         """The line round the whole object over a dark casing, dashed where no visible pixel is near."""
@@ -274,36 +276,33 @@ class _Shape:
             (ImageDraw.Draw(line), self.style.line, 255),
         ]
         for stroke in self._strokes():
-            points = (stroke * (self.scale * _SUPERSAMPLING)).ravel().tolist()
+            points = (stroke * (self.scale * _SUPERSAMPLING)).view(float).tolist()
             for pen, pen_width, alpha in pens:
                 pen.line(points, fill=alpha, width=round(pen_width * _SUPERSAMPLING))
         canvas.paste(_DARK, self.corner, casing.reduce(_SUPERSAMPLING))
         canvas.paste(colour(self.id), self.corner, line.reduce(_SUPERSAMPLING))
 
-    def _strokes(self) -> Iterator[Float[np.ndarray, "p 2"]]:
-        """Pieces of the outline to draw, as (x, y) in frame pixels of the cut-out."""
+    def _strokes(self) -> Iterator[Points]:
+        """Pieces of the outline to draw, in frame pixels of the cut-out."""
         reach = max(1, round(self.style.line / self.scale))
         near_visible = np.asarray(Image.fromarray(self.visible).convert("L").filter(ImageFilter.BoxBlur(reach))) > 0
         for edge in _contours(self.amodal):
             stride = max(1, min(round(1.5 * self.style.line / self.scale), len(edge.points) // 4))
             points = _smooth(edge.points, 3 + 2 * math.ceil(self.style.unit))[::stride]
-            x, y = edge.inside[::stride].T
-            drawn = (near_visible[y, x] | self._dashes(points)) & ~self._on_border(edge.points[::stride])
-            yield from _runs(points, drawn)
+            solid = near_visible.ravel()[edge.inside[::stride]]
+            yield from _runs(points, (solid | self._dashes(points)) & ~self._on_border(edge.points[::stride]))
 
-    def _dashes(self, points: Float[np.ndarray, "p 2"]) -> Bool[np.ndarray, " p"]:
+    def _dashes(self, points: Points) -> Bool[np.ndarray, " p"]:
         """Which points lie on a dash; a whole number of dashes goes round."""
-        steps = np.hypot(*np.diff(points, axis=0, append=points[:1]).T) * self.scale
-        length = float(steps.sum())
+        along = np.cumsum(abs(points - _from(points, -1))) * self.scale
         dash, gap = self.style.dash
-        count = max(1, round(length / (dash + gap)))
-        along = (np.cumsum(steps) - steps) * count / max(length, 1e-6)
-        return along % 1 < dash / (dash + gap)
+        count = max(1, round(along[-1] / (dash + gap)))
+        return along * (count / max(along[-1], 1e-6)) % 1 < dash / (dash + gap)
 
-    def _on_border(self, points: Float[np.ndarray, "p 2"]) -> Bool[np.ndarray, " p"]:
+    def _on_border(self, points: Points) -> Bool[np.ndarray, " p"]:
         """Where the image cuts the object there is no edge to draw."""
         height, width = self.frame_size
-        x, y = points[:, 0] + self.left, points[:, 1] + self.top
+        x, y = points.real + self.left, points.imag + self.top
         return (x <= 0) | (y <= 0) | (x >= width) | (y >= height)
 
 
@@ -316,13 +315,15 @@ def _box(mask: Mask) -> tuple[int, int, int, int] | None:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def _soften(mask: Mask, scale: int, opacity: float = 1.0) -> Image.Image:
-    """The mask as alpha on the canvas, its edge one canvas pixel wide."""
+def _enlarge_mask(mask: Mask, scale: int) -> Image.Image:
+    """The mask as alpha on the canvas. From 3 times on its steps would show beside the line, so they are levelled."""
     alpha = Image.fromarray(mask).convert("L")
-    if scale > 1:
-        size = mask.shape[1] * scale, mask.shape[0] * scale
-        alpha = alpha.resize(size, Image.Resampling.BILINEAR)
-    return alpha.point(_gain(opacity, scale)) if scale > 1 or opacity < 1 else alpha
+    if scale == 1 or not mask.size:
+        return alpha
+    size = mask.shape[1] * scale, mask.shape[0] * scale
+    if scale == 2:
+        return alpha.resize(size, Image.Resampling.NEAREST)
+    return alpha.resize(size, Image.Resampling.BILINEAR).point(_gain(1.0, scale))
 
 
 @lru_cache(maxsize=16)
@@ -333,10 +334,10 @@ def _gain(opacity: float, contrast: int = 1) -> list[int]:
 
 @dataclass(frozen=True)
 class _Contour:
-    """A closed edge: midpoints (x, y) of the sides between pixels in order, and the pixel (x, y) inside each side."""
+    """A closed edge: the midpoints of the sides of pixels along it in order, and the flat index of each one's pixel."""
 
-    points: Float[np.ndarray, "p 2"]
-    inside: Int[np.ndarray, "p 2"]
+    points: Points
+    inside: Int[np.ndarray, " p"]
 
 
 def _contours(mask: Mask) -> Iterator[_Contour]:
@@ -354,14 +355,12 @@ def _contours(mask: Mask) -> Iterator[_Contour]:
     ends = np.concatenate([pixel + end for pixel, (_, _, end) in zip(pixels, sides, strict=True)])
     successor = np.empty_like(starts)
     successor[np.argsort(ends, kind="stable")] = np.argsort(starts, kind="stable")
-    points = (_xy(starts, width) + _xy(ends, width)) / 2 - 1
-    inside = _xy(np.concatenate(pixels), width) - 1
+    x, y = starts % width + ends % width, starts // width + ends // width
+    points = (x + 1j * y) / 2 - (1 + 1j)
+    pixel_y, pixel_x = np.divmod(np.concatenate(pixels), width)
+    inside = (pixel_y - 1) * mask.shape[1] + pixel_x - 1
     for loop in _loops(successor.tolist()):
         yield _Contour(points[loop], inside[loop])
-
-
-def _xy(index: Int[np.ndarray, " p"], width: int) -> Int[np.ndarray, "p 2"]:
-    return np.stack([index % width, index // width], axis=1)
 
 
 def _loops(successor: list[int]) -> Iterator[list[int]]:
@@ -377,23 +376,29 @@ def _loops(successor: list[int]) -> Iterator[list[int]]:
             yield loop
 
 
-def _smooth(points: Float[np.ndarray, "p 2"], window: int) -> Float[np.ndarray, "p 2"]:
+def _from(points: np.ndarray, first: int) -> np.ndarray:
+    """A closed sequence, begun elsewhere (``np.roll`` takes several times as long on short ones)."""
+    return np.concatenate([points[first:], points[:first]])
+
+
+def _smooth(points: Points, window: int) -> Points:
     """Moving average round a closed line, over less of it where it is short."""
     half = min(window, len(points) // 4) // 2
     wrapped = np.concatenate([points[len(points) - half :], points, points[:half]])
-    return sliding_window_view(wrapped, 2 * half + 1, axis=0).mean(axis=-1)
+    return np.convolve(wrapped, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
 
 
-def _runs(points: Float[np.ndarray, "p 2"], drawn: Bool[np.ndarray, " p"]) -> Iterator[Float[np.ndarray, "q 2"]]:
+def _runs(points: Points, drawn: Bool[np.ndarray, " p"]) -> Iterator[Points]:
     """The drawn stretches of a closed line, each with the point after it."""
     if drawn.all():
         yield np.concatenate([points, points[:2]])
         return
     first = int(np.argmin(drawn))
-    points, drawn = np.roll(points, -first, axis=0), np.roll(drawn, -first)
-    changes = np.flatnonzero(np.diff(drawn, append=False)) + 1
+    points = np.concatenate([_from(points, first), points[first : first + 1]])
+    drawn = np.concatenate([_from(drawn, first), [False]])
+    changes = (np.flatnonzero(drawn[1:] != drawn[:-1]) + 1).tolist()
     for begin, end in zip(changes[::2], changes[1::2], strict=True):
-        yield points[begin : end + 1] if end < len(points) else np.concatenate([points[begin:], points[:1]])
+        yield points[begin : end + 1]
 
 
 # Labels
