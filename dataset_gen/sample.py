@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -134,21 +134,22 @@ def _rotation(rng: np.random.Generator) -> tuple[float, float, float, float]:
     return w, x, y, z
 
 
-def _material(rng: np.random.Generator) -> Material:
-    plain = rng.random() < 0.4
+def _material(rng: np.random.Generator, saturation: float = 0.85, scales: tuple[float, float] = (2.0, 8.0)) -> Material:
+    """A random surface; its saturation is up to a bound, its texture has so many cells a metre."""
+    hue, strength, value = rng.random(), rng.uniform(0.0, saturation), rng.uniform(0.3, 0.95)
+    other = (hue + rng.normal(0.0, 0.12), rng.uniform(0.0, saturation), value * rng.uniform(0.3, 0.8))
     return Material(
-        color=_color(rng),
+        color=_color(hue, strength, value),
         roughness=round(rng.uniform(0.15, 0.9), DECIMALS),
-        metallic=1.0 if rng.random() < 0.15 else 0.0,
-        texture=TEXTURES[0 if plain else rng.integers(1, len(TEXTURES))],
-        color2=_color(rng),
-        texture_scale=round(rng.uniform(2.0, 8.0), DECIMALS),
+        metallic=1.0 if rng.random() < 0.1 else 0.0,
+        texture=TEXTURES[0 if rng.random() < 0.4 else rng.integers(1, len(TEXTURES))],
+        color2=_color(*other),
+        texture_scale=round(rng.uniform(*scales), DECIMALS),
     )
 
 
-def _color(rng: np.random.Generator) -> Vector:
-    """A random hue; saturated as toys are, or pale as things of wood, stone and paper."""
-    hue, saturation, value = rng.random(), rng.beta(2.0, 1.2), rng.uniform(0.25, 1.0)
+def _color(hue: float, saturation: float, value: float) -> Vector:
+    """Linear RGB of a colour given as sRGB's hue, saturation and value; the hue in turns."""
     wheel = np.clip(np.abs((hue * 6 + np.array((0, 4, 2))) % 6 - 3) - 1, 0, 1)
     return _vector((value * (1 - saturation * (1 - wheel))) ** 2.2)
 
@@ -156,21 +157,13 @@ def _color(rng: np.random.Generator) -> Vector:
 def _light(rng: np.random.Generator) -> LightSpec:
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(30, 75))
     direction = np.array((np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)))
-    floor = _material(rng)
     return LightSpec(
         sun_direction=_vector(direction),
         sun_strength=round(rng.uniform(1.0, 4.0), DECIMALS),
         hdri=HDRIS[rng.integers(len(HDRIS))],
         hdri_rotation=round(rng.uniform(0, 2 * np.pi), DECIMALS),
         hdri_strength=round(rng.uniform(0.6, 1.2), DECIMALS),
-        floor=Material(
-            color=floor.color,
-            roughness=round(rng.uniform(0.4, 1.0), DECIMALS),
-            metallic=0.0,
-            texture=floor.texture,
-            color2=floor.color2,
-            texture_scale=round(rng.uniform(0.3, 1.5), DECIMALS),
-        ),
+        floor=replace(_material(rng, saturation=0.4, scales=(0.3, 1.5)), metallic=0.0),
     )
 
 
