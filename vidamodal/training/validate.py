@@ -1,0 +1,27 @@
+"""Scores of a model in training on whole clips, through the same road that users take."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from vidamodal.inference.predictor import Predictor
+from vidamodal.metrics.counts import count_video
+from vidamodal.metrics.evaluate import find_clips
+from vidamodal.metrics.protocols import mean_scores, score_video
+from vidamodal.models.amodal import AmodalModel
+
+
+def validate(model: AmodalModel, truth: Path) -> dict[str, float]:
+    """Primary protocol over the clips at ``truth`` (whatever `vidamodal evaluate` reads)."""
+    predictor = Predictor(copy.deepcopy(model), device=next(model.parameters()).device.type)
+    scores = []
+    for key, source in find_clips(truth).items():
+        clip = source.read()
+        scores.append(score_video(count_video(key, predictor.predict(clip), clip)))
+    mean = mean_scores(scores)
+    return {
+        name: value
+        for name in ("full", "occ", "hidden", "false_completion", "flicker", "track_iou")
+        if (value := getattr(mean, name)) is not None
+    }

@@ -1,0 +1,57 @@
+"""Who lies in front of whom, from the amodal and visible masks of any head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool
+
+from vidamodal.types import FrameOrder
+from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
+
+Mask = Bool[np.ndarray, "h w"]
+
+
+@dataclass
+class OrderKeeper:
+    """Orders the objects of one frame after the other; remembers earlier frames for pairs that show nothing now."""
+
+    _last: dict[tuple[int, int], bool] = field(default_factory=dict)
+
+    def order(self, amodal: Mapping[int, Mask], visible: Mapping[int, Mask | None]) -> FrameOrder:
+        """Pairs (front, back) whose amodal masks share at least 16 px (at a height of 256).
+
+        In front is the object that is visible at more of the shared pixels. Where neither is (a third one hides both,
+        or the masks are not known), the pair's last order holds, or else the object that shows more is in front.
+        """
+        present = [(k, m, _box(m)) for k, m in amodal.items() if m.any()]
+        if not present:
+            return ()
+        enough = max(1.0, ORDER_PIXELS * (present[0][1].shape[0] / ORDER_SCALE) ** 2)
+        pairs = []
+        for i, (a, mask_a, box_a) in enumerate(present):
+            for b, mask_b, box_b in present[i + 1 :]:
+                top, left, bottom, right = (*np.maximum(box_a[:2], box_b[:2]), *np.minimum(box_a[2:], box_b[2:]))
+                if top >= bottom or left >= right:
+                    continue
+                part = np.s_[top:bottom, left:right]
+                shared = mask_a[part] & mask_b[part]
+                if np.count_nonzero(shared) < enough:
+                    continue
+                shown_a, shown_b = (
+                    0 if (v := visible[k]) is None else np.count_nonzero(shared & v[part]) for k in (a, b)
+                )
+                if shown_a != shown_b:
+                    self._last[a, b] = shown_a > shown_b
+                elif (a, b) not in self._last:
+                    total_a, total_b = (0 if (v := visible[k]) is None else np.count_nonzero(v) for k in (a, b))
+                    self._last[a, b] = total_a >= total_b
+                pairs.append((a, b) if self._last[a, b] else (b, a))
+        return tuple(pairs)
+
+
+def _box(mask: Mask) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

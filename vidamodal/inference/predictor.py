@@ -1,0 +1,290 @@
+"""Amodal tracks from visible masks: chunk by chunk, so that pixels and tensors do not grow with the video.
+
+A first pass reads boxes off the run lengths and lays the windows; then chunks of frames are cut, completed and pasted
+back, neighbouring chunks cross-faded. What stays is run lengths.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from tqdm import tqdm
+
+from vidamodal.data.crops import FrameCrops, box_numbers, cut_frame, stack_crops
+from vidamodal.geometry import Cropper, Windows, paste, track_windows
+from vidamodal.inference.order import OrderKeeper
+from vidamodal.models.amodal import AmodalModel
+from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
+
+SAMPLE_STEPS = 4
+"""Rounds in which a hypothesis' codes are drawn."""
+
+Logits = Float[np.ndarray, "k t s s"]
+Mask = Bool[np.ndarray, "h w"]
+
+
+@dataclass
+class Timings:
+    """Seconds spent in each step of a prediction."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    object_frames: int = 0
+
+    def add(self, step: str, since: float) -> None:
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - since
+
+
+@dataclass(frozen=True)
+class Completed:
+    """One object in one frame: masks of the one pass and of each hypothesis, each with its expected IoU."""
+
+    masks: tuple[Rle, ...]
+    confidence: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CompletedFrame:
+    """All predicted objects of a frame, by id, and who is in front of whom."""
+
+    frame: int
+    objects: dict[int, Completed]
+    order: FrameOrder
+
+
+def pick_device(name: str) -> torch.device:
+    """auto | cpu | cuda; InputError if CUDA is asked for and not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"unknown device {name!r}: choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda was asked for, but PyTorch sees none: use --device cpu, or install a CUDA build")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def pick_precision(device: torch.device) -> torch.dtype:
+    """bf16 where the processor computes in it, else fp32."""
+    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+class Predictor:
+    """A model on a device. One track is one batch, so that a track's bytes do not depend on what else is in the clip."""
+
+    def __init__(self, model: AmodalModel, device: str = "auto", seed: int = 0, hypotheses: int = 1) -> None:
+        """``hypotheses``: how many completions of each track; the first is the one pass, the others are drawn."""
+        if hypotheses < 1:
+            raise InputError(f"the number of hypotheses must be at least 1, not {hypotheses}")
+        self.device = pick_device(device)
+        self.precision = pick_precision(self.device)
+        self.model = model.to(self.device).eval()
+        self.seed, self.hypotheses = seed, hypotheses
+        self.timings = Timings()
+
+    def predict(self, clip: ClipTracks, quiet: bool = True) -> ClipTracks:
+        """All tracks of ``clip`` with amodal masks and confidences, and the order of every frame."""
+        found: dict[int, dict[int, Completed]] = {track.id: {} for track in clip.tracks}
+        orders: list[FrameOrder] = []
+        bar = tqdm(self.stream(clip), total=clip.video.frames, desc="predict", unit="frame", disable=quiet)
+        for result in bar:
+            for key, completed in result.objects.items():
+                found[key][result.frame] = completed
+            orders.append(result.order)
+        tracks = tuple(self._track(track, found[track.id], clip.video.frames) for track in clip.tracks)
+        return replace(clip, tracks=tracks, order=tuple(orders), provenance={})
+
+    def stream(self, clip: ClipTracks) -> Iterator[CompletedFrame]:
+        """Results frame by frame, in order."""
+        tracks = [track for track in clip.tracks if track.ever_visible]
+        scene = _Scene.of(tracks, clip, self.model.config.windows)
+        keeper = OrderKeeper()
+        crops: dict[int, list[FrameCrops | None]] = {}
+        pending: dict[int, Logits] = {}
+        starts = self._starts(clip.video.frames)
+        for start, next_start in pairwise([*starts, clip.video.frames]):
+            stop = min(start + self.model.config.chunk, clip.video.frames)
+            crops = {t: crops[t] if t in crops else self._cut(scene, t) for t in range(start, stop)}
+            logits = {k: self._complete(scene, k, crops, start, stop) for k in scene.within(start, stop)}
+            for k, old in pending.items():
+                logits[k][:, : old.shape[1]] = _fade(old, logits[k][:, : old.shape[1]])
+            pending = {k: values[:, next_start - start :] for k, values in logits.items() if next_start < stop}
+            for t in range(start, next_start):
+                yield self._finish(scene, t, {k: values[:, t - start] for k, values in logits.items()}, keeper)
+
+    def _starts(self, frames: int) -> list[int]:
+        """First frames of the chunks, aligned to frame 0; the last chunk may be shorter."""
+        config = self.model.config
+        step = config.chunk - config.overlap
+        return [0] + [s for s in range(step, frames, step) if s + config.overlap < frames]
+
+    def _cut(self, scene: _Scene, frame: int) -> list[FrameCrops | None]:
+        """What every track's window shows in a frame; None for tracks whose span does not hold it."""
+        began = time.perf_counter()
+        clip, visible = scene.clip, scene.visible(frame)
+        anyone = np.zeros((clip.video.height, clip.video.width), dtype=bool)
+        for mask in visible.values():
+            if mask is not None:
+                anyone |= mask
+        sure = clip.exhaustive and all(mask is not None for mask in visible.values())
+        out: list[FrameCrops | None] = []
+        for k, track in enumerate(scene.tracks):
+            if not scene.spans[k][0] <= frame < scene.spans[k][1]:
+                out.append(None)
+                continue
+            cropper = Cropper.at(
+                scene.windows.center[k, frame], scene.windows.side[k, frame], self.model.config.tokenizer.crop, *anyone.shape
+            )
+            out.append(cut_frame(cropper, visible[track.id], anyone, sure))
+        self.timings.add("cut", began)
+        return out
+
+    @torch.no_grad()
+    def _complete(
+        self, scene: _Scene, k: int, crops: dict[int, list[FrameCrops | None]], start: int, stop: int
+    ) -> Logits:
+        """Logits of a track over a chunk, for the one pass and each drawn hypothesis; -inf outside its span."""
+        began = time.perf_counter()
+        frames = [t for t in range(start, stop) if crops[t][k] is not None]
+        shown = [crop for t in frames if (crop := crops[t][k]) is not None]
+        middle = (frames[0] + frames[-1]) / 2
+        batch = stack_crops(
+            [shown],
+            np.array([[scene.tracks[k].visible[t] is not None for t in frames]]),
+            scene.numbers[k : k + 1, frames],
+            np.array([frames]) - middle,
+        ).to(self.device)
+        cells = self.model.config.tokenizer.crop
+        out = np.full((self.hypotheses, stop - start, cells, cells), -np.inf, dtype=np.float32)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            for h in range(self.hypotheses):
+                if h == 0:
+                    refined = self.model(batch).refined
+                else:  # one noise a track: keyed by seed, track and hypothesis, the same in every chunk
+                    key = np.random.SeedSequence([self.seed, scene.tracks[k].id, h]).generate_state(1, np.uint64)[0]
+                    generator = torch.Generator().manual_seed(int(key >> np.uint64(1)))
+                    refined = self.model.sample(batch, SAMPLE_STEPS, generator).refined
+                out[h, [t - start for t in frames]] = refined[0].float().cpu().numpy()
+        self.timings.add("model", began)
+        self.timings.object_frames += len(frames)
+        return out
+
+    def _finish(self, scene: _Scene, frame: int, logits: dict[int, Logits], keeper: OrderKeeper) -> CompletedFrame:
+        """Paste every track of a frame back and apply what is certain."""
+        began = time.perf_counter()
+        visible = scene.visible(frame)
+        height, width = scene.clip.video.height, scene.clip.video.width
+        count = np.zeros((height, width), dtype=np.uint16)
+        for mask in visible.values():
+            if mask is not None:
+                count += mask
+        objects, best = {}, {}
+        for k, values in logits.items():
+            if not scene.spans[k][0] <= frame < scene.spans[k][1]:
+                continue
+            track = scene.tracks[k]
+            own = visible[track.id]
+            window = (scene.windows.center[k, frame], float(scene.windows.side[k, frame]))
+            masks, scores = [], []
+            for h in range(self.hypotheses):
+                mask, score = self._paste(values[h], window, own, count, scene.clip.exhaustive)
+                masks.append(mask)
+                scores.append(score)
+            objects[track.id] = Completed(tuple(Rle.encode(m) for m in masks), tuple(scores))
+            best[track.id] = masks[0]
+        order = keeper.order(best, visible)
+        self.timings.add("paste", began)
+        return CompletedFrame(frame, objects, order)
+
+    def _paste(
+        self,
+        logits: Float[np.ndarray, "s s"],
+        window: tuple[Float[np.ndarray, "2"], float],
+        own: Mask | None,
+        count: np.ndarray,
+        exhaustive: bool,
+    ) -> tuple[Mask, float]:
+        """The mask at the image's size and its expected IoU.
+
+        What is visible belongs to the object. In an exhaustive scene whatever else does lies under another object's
+        visible mask (after the network, not inside its loss: see the design's section 5, Physics).
+        """
+        rows, columns, values = paste(logits, *window, *count.shape)
+        probability = 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+        if own is not None:
+            here = own[rows, columns]
+            if exhaustive:
+                probability = probability * (count[rows, columns] > here)
+            probability = np.where(here, 1.0, probability)
+        chosen = probability > self.model.config.threshold
+        mask = np.zeros(count.shape, dtype=bool) if own is None else own.copy()
+        mask[rows, columns] |= chosen
+        # E[intersection] / E[union], with one pixel's grace so that an empty mask of an absent object scores 1.
+        outside = np.count_nonzero(mask) - np.count_nonzero(chosen)
+        inside = probability[chosen].sum() + outside
+        union = np.count_nonzero(mask) + probability[~chosen].sum()
+        return mask, float((inside + 1) / (union + 1))
+
+    def _track(self, track: Track, found: dict[int, Completed], frames: int) -> Track:
+        """The track with its best hypothesis as amodal mask (the one pass, unless a drawn one is expected to be better)."""
+        if not found:
+            return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
+        hypotheses = [
+            Hypothesis(
+                float(np.mean([c.confidence[h] for c in found.values()])),
+                tuple(found[t].masks[h] if t in found else None for t in range(frames)),
+            )
+            for h in range(self.hypotheses)
+        ]
+        best = max(range(self.hypotheses), key=lambda h: hypotheses[h].score)
+        return replace(
+            track,
+            amodal=hypotheses[best].amodal,
+            confidence=tuple(found[t].confidence[best] if t in found else None for t in range(frames)),
+            hypotheses=tuple(hypotheses) if self.hypotheses > 1 else (),
+        )
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """The first pass over a clip: the tracks that are ever visible, their spans, windows and box numbers."""
+
+    clip: ClipTracks
+    tracks: list[Track]
+    spans: list[tuple[int, int]]
+    windows: Windows
+    numbers: Float[np.ndarray, "n t 8"]
+
+    @staticmethod
+    def of(tracks: list[Track], clip: ClipTracks, config) -> _Scene:
+        frames = clip.video.frames
+        boxes, areas = np.full((len(tracks), frames, 4), np.nan), np.zeros((len(tracks), frames))
+        for k, track in enumerate(tracks):
+            for t, mask in enumerate(track.visible):
+                box = None if mask is None else mask.box()
+                if mask is not None and box is not None:
+                    boxes[k, t], areas[k, t] = box, mask.area()
+        windows = track_windows(boxes, areas, config)
+        numbers = box_numbers(windows, areas, clip.video.height, clip.video.width, clip.exhaustive)
+        spans = [span for track in tracks if (span := track.span) is not None]
+        return _Scene(clip, tracks, spans, windows, numbers)
+
+    def within(self, start: int, stop: int) -> list[int]:
+        """Tracks whose span meets these frames."""
+        return [k for k, (first, last) in enumerate(self.spans) if first < stop and last > start]
+
+    def visible(self, frame: int) -> dict[int, Mask | None]:
+        """Visible masks of a frame by id, of every listed track."""
+        return {
+            track.id: None if (mask := track.visible[frame]) is None else mask.decode() for track in self.clip.tracks
+        }
+
+
+def _fade(old: Logits, new: Logits) -> Logits:
+    """From one chunk's logits to the next one's over the frames that they share; -inf (no span) in both stays."""
+    weight = (np.arange(1, old.shape[1] + 1) / (old.shape[1] + 1))[:, None, None]
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isneginf(old), old, (1 - weight) * old + weight * new).astype(np.float32)
