@@ -29,7 +29,7 @@ class Rle:
     @staticmethod
     def encode(mask: Bool[np.ndarray, "h w"]) -> Rle:
         """Run lengths of a (h, w) mask; anything non-zero counts as inside."""
-        packed = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+        packed = coco.encode(np.asfortranarray(mask, dtype=bool).view(np.uint8))  # coco takes 1 and 255 for two masks
         return Rle(mask.shape[0], mask.shape[1], packed["counts"].decode("ascii"))
 
     @staticmethod
