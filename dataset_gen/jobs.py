@@ -22,7 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset_gen.sample import sample_scene
-from dataset_gen.truth import GENERATOR, meshes_of, true_tracks
+from dataset_gen.truth import GENERATOR, meshes_of, rendered_truth
 from dataset_gen.write import scene_key, scene_line, write_manifest, write_scene, write_shard, write_worlds
 from vidamodal.media.files import write_text
 from vidamodal.types import InputError
@@ -143,7 +143,7 @@ def _make(run: Run, work: Path, seeds: Sequence[int], workers: int, quiet: bool)
     make, count = (_make_world, _SETTLED_IN_ONE_PROCESS) if run.masks_only else (_make_scene, 1)
     batches = [missing[start : start + count] for start in range(0, len(missing), count)]
     bar = tqdm(total=len(seeds), initial=len(seeds) - len(missing), unit="scene", disable=quiet)
-    with bar, _pool(workers) as pool:
+    with bar, fresh_processes(workers) as pool:
         jobs = {pool.submit(_make_all, make, run, work, batch): len(batch) for batch in batches}
         for job in as_completed(jobs):
             job.result()
@@ -151,16 +151,18 @@ def _make(run: Run, work: Path, seeds: Sequence[int], workers: int, quiet: bool)
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def fresh_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Spawned processes, a fresh one for each job, that die with this one; after an error no further job begins."""
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _die_with_parent, max_tasks_per_child=1)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, max_tasks_per_child=1)
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _die_with_parent() -> None:
+def _begin_worker() -> None:
+    """Die with the parent, and keep what Blender says when it ends off stdout."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -196,5 +198,5 @@ def _make_scene(run: Run, target: Path, seed: int) -> None:
         folder = Path(scratch, target.name)
         folder.mkdir()
         rgb = render_scene(spec, meshes, Path(scratch), run.samples).rgb
-        write_scene(folder, spec, true_tracks(spec, meshes, f"{target.name}.mp4"), rgb)
+        write_scene(folder, spec, rendered_truth(spec, meshes, f"{target.name}.mp4"), rgb)
         folder.rename(target)

@@ -1,4 +1,4 @@
-"""Exact truth of a settled scene: visible and amodal masks and the order of every frame, from its geometry."""
+"""The truth that a data set holds: the exact masks and order of a settled scene, with their origin."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from dataset_gen.assets import asset
-from vidamodal.types import ClipTracks, FrameOrder, Rle, Track, VideoInfo
-from vidamodal.worlds.rasterize import frame_order, rasterize, visible_and_amodal
-from vidamodal.worlds.spec import Mesh, SceneSpec, place
+from vidamodal.types import ClipTracks
+from vidamodal.worlds.spec import Mesh, SceneSpec
+from vidamodal.worlds.truth import true_tracks
 
 GENERATOR = 1
 """Raised whenever the same seed gives another scene than before."""
@@ -19,30 +19,10 @@ def meshes_of(spec: SceneSpec) -> dict[str, Mesh]:
     return {name: asset(name).mesh for name in sorted({thing.asset for thing in spec.objects})}
 
 
-def true_tracks(spec: SceneSpec, meshes: Mapping[str, Mesh], video: str) -> ClipTracks:
-    """The truth of a scene's clip; ``video`` is the name of its video file."""
-    ids = [thing.id for thing in spec.objects]
-    faces = [meshes[thing.asset].faces for thing in spec.objects]
-    visible: list[list[Rle]] = [[] for _ in ids]
-    amodal: list[list[Rle]] = [[] for _ in ids]
-    order: list[FrameOrder] = []
-    for frame in range(spec.frames):
-        vertices = [place(meshes[thing.asset], thing.scale, thing.pose(frame)) for thing in spec.objects]
-        depth = rasterize(vertices, faces, spec.camera, frame, spec.size)
-        for k, (seen, whole) in enumerate(zip(*visible_and_amodal(depth), strict=True)):
-            visible[k].append(Rle.encode(seen))
-            amodal[k].append(Rle.encode(whole))
-        order.append(frame_order(depth, ids))
-    return ClipTracks(
-        video=VideoInfo(video, spec.size, spec.size, spec.frames, spec.fps),
-        tracks=tuple(
-            Track(thing.id, tuple(visible[k]), tuple(amodal[k]), label=thing.label)
-            for k, thing in enumerate(spec.objects)
-        ),
-        exhaustive=True,
-        order=tuple(order),
-        provenance={"seed": spec.seed, "split": spec.split, "preset": spec.preset, "versions": truth_versions()},
-    )
+def rendered_truth(spec: SceneSpec, meshes: Mapping[str, Mesh], video: str) -> ClipTracks:
+    """The truth of a scene's clip and where it comes from; ``video`` is the name of its video file."""
+    provenance = {"seed": spec.seed, "split": spec.split, "preset": spec.preset, "versions": truth_versions()}
+    return true_tracks(spec, meshes, video, provenance)
 
 
 def truth_versions() -> dict[str, str]:
