@@ -12,6 +12,7 @@ from typing import NoReturn
 from dataset_gen.assets import SPLITS
 from dataset_gen.jobs import Run, generate
 from dataset_gen.sample import PRESETS
+from dataset_gen.verify import verify
 from vidamodal.types import InputError
 
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check(options)
         done = generate(run, options.out, options.workers, options.shard, options.quiet)
+        agrees = not (done and options.verify) or _verified(options)
     except InputError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
@@ -47,7 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     print(f"{options.out}: {f'{run.scenes} scenes' if done else 'this part is done, others are missing'}")
-    return 0
+    return 0 if agrees else 1
+
+
+def _verified(options: argparse.Namespace) -> bool:
+    agrees = True
+    for agreement in verify(options.out, options.verify, options.workers):
+        print(agreement)
+        agrees = agrees and agreement.holds
+    return agrees
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--frames", type=_at_least(1), default=24, help="frames a scene (default: 24)")
     add("--samples", type=_at_least(1), default=16, help="rays a pixel (default: 16)")
     add("--shard", type=_part, default=(0, 1), metavar="i/n", help="make the i-th (from 0) of n parts of the shards")
+    add("--verify", type=_at_least(0), default=0, metavar="N", help="check N scenes' masks against Blender's own")
     add("--masks-only", action="store_true", help="settled scenes and meshes without pictures; needs no Blender")
     add("--quiet", action="store_true", help="no progress bar")
     return parser
@@ -73,6 +84,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--size {options.size}: H.264 needs an even size; give {options.size + 1}")
     if options.masks_only and options.shard != (0, 1):
         raise InputError("--shard: mask-only worlds are one file; give parts different seeds and folders")
+    if options.masks_only and options.verify:
+        raise InputError("--verify: mask-only worlds have no masks to check; leave out one of the two")
     needed = ["pybullet", "kubric"] if options.masks_only else ["pybullet", "kubric", "bpy"]
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:

@@ -1,0 +1,80 @@
+"""Checking a finished data set: its rasterised masks against Blender's own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from dataset_gen.jobs import fresh_processes
+from dataset_gen.truth import meshes_of
+from dataset_gen.write import Sample, read_shard
+from vidamodal.types import Track
+
+LEAST_IOU = 0.99
+LEAST_PIXELS = 100
+"""Objects with fewer pixels in all frames together say nothing: a single pixel is too much of them."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """IoU of each object's masks, over all compared frames, with Blender's; an object hardly in view is left out."""
+
+    key: str
+    visible: tuple[float, ...]
+    amodal: tuple[float, ...]
+
+    @property
+    def holds(self) -> bool:
+        return min(self.visible + self.amodal, default=0.0) >= LEAST_IOU
+
+    def __str__(self) -> str:
+        parts = [f"{name} IoU {_summary(values)}" for name, values in vars(self).items() if name != "key"]
+        return f"{self.key}: {'agrees' if self.holds else 'DISAGREES'}; {'; '.join(parts)}"
+
+
+def verify(out: Path, scenes: int, workers: int = 1) -> Iterator[Agreement]:
+    """Render up to ``scenes`` scenes, evenly spread over a finished folder, again and compare.
+
+    The visible masks are compared in every frame; the amodal ones in the middle frame, each object rendered alone.
+    """
+    samples = [sample for path in sorted(out.glob("*.tar")) for sample in read_shard(path)]
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(scenes, len(samples))).round().astype(int))
+    with fresh_processes(workers) as pool:
+        yield from pool.map(compare, [samples[k] for k in chosen])
+
+
+def compare(sample: Sample) -> Agreement:
+    """One scene against Blender; to be called in a process of its own."""
+    from dataset_gen.render import isolated_masks, render_scene
+
+    spec, tracks = sample.spec, sample.clip.tracks
+    meshes = meshes_of(spec)
+    middle = spec.frames // 2
+    with tempfile.TemporaryDirectory() as scratch:
+        seen = render_scene(spec, meshes, Path(scratch), samples=1).segmentation
+        alone = isolated_masks(spec, meshes, Path(scratch), [middle])
+    visible = [_iou(_decode(track, "visible", range(spec.frames)), seen == track.id) for track in tracks]
+    amodal = [_iou(_decode(track, "amodal", [middle]), mask) for track, mask in zip(tracks, alone, strict=True)]
+    return Agreement(sample.key, _known(visible), _known(amodal))
+
+
+def _decode(track: Track, kind: str, frames: Iterable[int]) -> Bool[np.ndarray, "t h w"]:
+    return np.stack([getattr(track, kind)[frame].decode() for frame in frames])
+
+
+def _iou(a: Bool[np.ndarray, "t h w"], b: Bool[np.ndarray, "t h w"]) -> float | None:
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union >= LEAST_PIXELS else None
+
+
+def _known(values: Iterable[float | None]) -> tuple[float, ...]:
+    return tuple(value for value in values if value is not None)
+
+
+def _summary(values: tuple[float, ...]) -> str:
+    return f"mean {np.mean(values):.4f}, least {min(values):.4f} of {len(values)} objects" if values else "unknown"
