@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -92,7 +92,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"{', '.join(missing)} not installed; run `make datagen`, or install the extra [datagen]")
 
 
-def _at_least(least: int):
+def _at_least(least: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         value = int(text)
         if value < least:

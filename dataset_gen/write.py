@@ -117,7 +117,7 @@ def write_manifest(out: Path, run: Mapping[str, Any], shards: Iterable[Path]) ->
     shares: list[float] = []
     labels: Counter[str] = Counter()
     licences: Counter[str] = Counter()
-    listing = []
+    listing: list[dict[str, Any]] = []
     for path in shards:
         content = path.read_bytes()
         every.update(content)
