@@ -1,8 +1,9 @@
 """Running a data set: scenes in processes of their own, resumable, the same files however many workers make them.
 
 While a run lasts, ``OUT/.work`` holds its settings and its finished scenes. A scene appears there whole, by a rename,
-so running the same command again makes what is missing. Several parts of a run (``--shard``) may share one OUT: each
-makes whole shards, and the one that finds all of them there writes the manifest.
+so running the same command again makes what is missing. The finished files move from there to OUT, the manifest last.
+Several parts of a run (``--shard``) may share one OUT: each makes whole shards, and the one that finds all of them
+there writes the manifest.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def generate(run: Run, out: Path, workers: int = 1, part: tuple[int, int] = (0, 
 
 def _worlds(run: Run, out: Path, work: Path, workers: int, quiet: bool) -> bool:
     _make(run, work, run.seeds, workers, quiet)
-    write_worlds(out, asdict(run), (_scene_path(run, work, seed).read_text("utf-8") for seed in run.seeds))
+    write_worlds(work, asdict(run), (_scene_path(run, work, seed).read_text("utf-8") for seed in run.seeds))
+    for name in ("worlds.jsonl", "meshes.safetensors", "manifest.json"):
+        (work / name).replace(out / name)
     return True
 
 
@@ -85,10 +88,12 @@ def _shards(run: Run, out: Path, work: Path, workers: int, part: tuple[int, int]
     missing = {path: shards[path] for path in list(shards)[index::count] if not path.exists()}
     _make(run, work, [seed for seeds in missing.values() for seed in seeds], workers, quiet)
     for path, seeds in missing.items():
-        write_shard(path, [_scene_path(run, work, seed) for seed in seeds])
+        write_shard(work / path.name, [_scene_path(run, work, seed) for seed in seeds])
+        (work / path.name).replace(path)
     if not all(path.exists() for path in shards):
         return False
-    write_manifest(out, asdict(run), shards)
+    write_manifest(work, asdict(run), shards)
+    (work / "manifest.json").replace(out / "manifest.json")
     return True
 
 

@@ -108,8 +108,8 @@ def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
-def write_manifest(out: Path, run: Mapping[str, Any], shards: Iterable[Path]) -> None:
-    """``manifest.json`` of a finished folder of shards: the run, counts, occlusion histogram, versions and hashes.
+def write_manifest(folder: Path, run: Mapping[str, Any], shards: Iterable[Path]) -> None:
+    """``folder/manifest.json`` of a finished set of shards: the run, counts, occlusion histogram, versions and hashes.
 
     ``truth_hash`` covers the specs and tracks, ``bytes_hash`` every byte of the shards.
     """
@@ -151,7 +151,7 @@ def write_manifest(out: Path, run: Mapping[str, Any], shards: Iterable[Path]) ->
         "truth_hash": truth.hexdigest(),
         "bytes_hash": every.hexdigest(),
     }
-    write_text(out / "manifest.json", json.dumps(document, indent=1) + "\n")
+    write_text(folder / "manifest.json", json.dumps(document, indent=1) + "\n")
 
 
 def hidden_shares(clip: ClipTracks) -> list[float]:
@@ -165,19 +165,19 @@ def hidden_shares(clip: ClipTracks) -> list[float]:
     return shares
 
 
-def write_worlds(out: Path, run: Mapping[str, Any], lines: Iterable[str]) -> None:
+def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str]) -> None:
     """A folder of mask-only worlds: ``worlds.jsonl`` (a settled spec a line), ``meshes.safetensors``, manifest last."""
     truth = hashlib.sha256()
     meshes = {}
     scenes = objects = 0
-    with whole_file(out / "worlds.jsonl") as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+    with whole_file(folder / "worlds.jsonl") as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
         for line in lines:
             spec = SceneSpec.from_json(json.loads(line))
             meshes.update({name: mesh for name, mesh in meshes_of(spec).items() if name not in meshes})
             file.write(line + "\n")
             truth.update(line.encode() + b"\n")
             scenes, objects = scenes + 1, objects + len(spec.objects)
-    with whole_file(out / "meshes.safetensors") as beside:
+    with whole_file(folder / "meshes.safetensors") as beside:
         arrays = {f"{name}/vertices": mesh.vertices for name, mesh in sorted(meshes.items())}
         arrays |= {f"{name}/faces": mesh.faces for name, mesh in sorted(meshes.items())}
         beside.write_bytes(save(arrays))
@@ -190,4 +190,4 @@ def write_worlds(out: Path, run: Mapping[str, Any], lines: Iterable[str]) -> Non
         "versions": truth_versions(),
         "truth_hash": truth.hexdigest(),
     }
-    write_text(out / "manifest.json", json.dumps(document, indent=1) + "\n")
+    write_text(folder / "manifest.json", json.dumps(document, indent=1) + "\n")
