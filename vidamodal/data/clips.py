@@ -12,7 +12,7 @@ from scipy.ndimage import zoom
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidamodal.data.crops import box_numbers, boxes_and_areas, cut_frame, stack_crops
+from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, boxes_and_areas, cut_frame, stack_crops
 from vidamodal.geometry import Cropper, WindowConfig, Windows, track_windows
 from vidamodal.heads.base import TrackCrops
 from vidamodal.worlds.sample import ClipMasks, WorldBank, WorldConfig
@@ -44,6 +44,8 @@ class ClipConfig:
 
     tracks: int = 8
     frames: int = 8
+    whole: float = 0.15
+    """Share of steps that show whole clips of as many fewer tracks, so that windows and their roll are trained too."""
     world: WorldConfig = field(default_factory=WorldConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -67,26 +69,34 @@ class TrainingBatch:
 
 
 class WorldClips(Dataset[TrainingBatch]):
-    """Endless samples of a bank of worlds; sample k depends on (seed, k) alone."""
+    """Endless samples of a bank of worlds; sample k depends on (seed, k) alone. ``clips`` samples make a step."""
 
     def __init__(
-        self, worlds: str, seed: int, first: int, last: int, config: ClipConfig, windows: WindowConfig, cells: int
+        self, worlds: str, seed: int, clips: int, last: int, config: ClipConfig, windows: WindowConfig, cells: int
     ) -> None:
-        """``worlds``: a folder of worlds, or "toy". Samples are numbered from ``first`` to ``last``, exclusive."""
+        """``worlds``: a folder of worlds, or "toy". Samples are numbered from 0 to ``last``, exclusive."""
         self.bank = toy_bank(seed) if worlds == "toy" else WorldBank.load(Path(worlds))
-        self.seed, self.first, self.last = seed, first, last
+        self.seed, self.clips, self.last = seed, clips, last
         self.config, self.windows, self.cells = config, windows, cells
 
     def __len__(self) -> int:
-        return self.last - self.first
+        return self.last
 
     def __getitem__(self, index: int) -> TrainingBatch:
-        rng = np.random.default_rng([self.seed, self.first + index])
+        config = self._of_step(index // self.clips)
+        rng = np.random.default_rng([self.seed, 1, index])
         while True:  # a view may show nothing that counts
-            clip = self.bank.sample(rng, self.config.world)
-            sample = make_sample(clip, rng, self.config, self.windows, self.cells)
+            clip = self.bank.sample(rng, config.world)
+            sample = make_sample(clip, rng, config, self.windows, self.cells)
             if sample is not None:
                 return sample
+
+    def _of_step(self, step: int) -> ClipConfig:
+        """All samples of a step have as many tracks and frames."""
+        config, whole = self.config, self.config.world.frames
+        if np.random.default_rng([self.seed, 0, step]).random() >= config.whole:
+            return config
+        return replace(config, tracks=max(1, config.tracks * config.frames // whole), frames=whole)
 
 
 def make_sample(
@@ -103,7 +113,10 @@ def make_sample(
     windows = track_windows(boxes, areas, window_config)
     partial = rng.random() < augment.partial
     listed = rng.random(len(areas)) >= (rng.uniform(0, augment.missing) if partial else 0)
-    anyone = clip.visible[listed].any(axis=0)
+    labels = np.zeros((frames, height, width), dtype=np.uint16)
+    for k in np.flatnonzero(listed):
+        labels += clip.visible[k] * np.uint16(k + 1)
+    maps = [FrameMap.of(frame) for frame in labels]
 
     # Objects that are hidden at times teach most.
     hidden = 1 - areas[usable].sum(axis=1) / np.maximum(truth_areas[usable].sum(axis=1), 1)
@@ -123,13 +136,12 @@ def make_sample(
         for t, sure in zip(picked, known, strict=True):
             cropper = Cropper.at(window.center[0, t], window.side[0, t], cells, height, width)
             own = clip.visible[k, t]
-            if sure:
-                crops.append(cut_frame(cropper, own, anyone[t] | own, not partial))
-            else:  # the object may be anywhere that nobody else is, so no background is known
-                crops.append(cut_frame(cropper, None, anyone[t] & ~own, False))
+            # The object itself is listed where it is known; where not, it may be anywhere that nobody else is.
+            frame = maps[t] if sure == listed[k] else FrameMap.of(np.where(own, np.uint16((k + 1) * sure), labels[t]))
+            crops.append(cut_frame(cropper, own if sure else None, frame, sure and not partial))
             amodal.append(cropper.cut(clip.amodal[k, t]))
         if partial and rng.random() < augment.noise:
-            crops = [replace(c, visible=_wobble(c.visible, rng) * c.inside) for c in crops]
+            crops = [_spoil(c, rng) for c in crops]
         tracks.append(crops)
         boxes_out.append(numbers)
         times.append(picked - (frames - 1) / 2)
@@ -154,6 +166,16 @@ def _jitter(windows: Windows, k: int, rng: np.random.Generator, amount: float) -
     return Windows(windows.center[k : k + 1] + shift, side)
 
 
+def _spoil(crops: FrameCrops, rng: np.random.Generator) -> FrameCrops:
+    """An object-frame with a bad visible mask, and with edges where that mask has them."""
+    visible = _wobble(crops.visible, rng) * crops.inside
+    both = np.stack([visible, crops.others])
+    steps = np.zeros_like(visible)
+    steps[:, :-1] = np.abs(np.diff(both, axis=2)).max(axis=0)
+    steps[:-1] = np.maximum(steps[:-1], np.abs(np.diff(both, axis=1)).max(axis=0))
+    return replace(crops, visible=visible, edges=steps * crops.edges.max())
+
+
 def _wobble(mask: Float[np.ndarray, "s s"], rng: np.random.Generator) -> Float[np.ndarray, "s s"]:
     """A mask with an edge that moves in and out by a few cells, and now and then with a piece missing."""
     cells = len(mask)
@@ -176,7 +198,7 @@ def _turn(batch: TrainingBatch, reverse: bool, mirror: bool) -> TrainingBatch:
     box = crops.box.clone()
     if mirror:
         box[..., [0, 3]] *= -1
-        maps = {n: getattr(crops, n).flip(-1) for n in ("visible", "others", "inside", "background")}
+        maps = {n: getattr(crops, n).flip(-1) for n in ("visible", "others", "edges", "inside", "background")}
         crops, amodal = replace(crops, **maps), amodal.flip(-1)
     if reverse:
         box[..., 3:5] *= -1

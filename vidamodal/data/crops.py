@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt16
 
 from vidamodal.geometry import Cropper, Windows
 from vidamodal.heads.base import BOX_NUMBERS, TrackCrops
@@ -51,25 +51,44 @@ def box_numbers(
 
 
 @dataclass(frozen=True)
+class FrameMap:
+    """What all listed objects show together in one frame."""
+
+    anyone: Bool[np.ndarray, "h w"]
+    """The union of their visible masks."""
+    edges: Bool[np.ndarray, "h w"]
+    """Pixels whose right or lower neighbour belongs to another object, or to none."""
+
+    @staticmethod
+    def of(labels: UInt16[np.ndarray, "h w"]) -> FrameMap:
+        """From the number of the object that each pixel shows, 0 for none."""
+        edges = np.zeros(labels.shape, dtype=bool)
+        edges[:, :-1] = labels[:, :-1] != labels[:, 1:]
+        edges[:-1] |= labels[:-1] != labels[1:]
+        return FrameMap(labels != 0, edges)
+
+
+@dataclass(frozen=True)
 class FrameCrops:
     """The maps of one object-frame, each (s, s) in [0, 1]; see `TrackCrops`."""
 
     visible: Float[np.ndarray, "s s"]
     others: Float[np.ndarray, "s s"]
+    edges: Float[np.ndarray, "s s"]
     inside: Float[np.ndarray, "s s"]
     background: Float[np.ndarray, "s s"]
 
 
 def cut_frame(
-    cropper: Cropper, visible: Bool[np.ndarray, "h w"] | None, anyone: Bool[np.ndarray, "h w"], exhaustive: bool
+    cropper: Cropper, visible: Bool[np.ndarray, "h w"] | None, frame: FrameMap, exhaustive: bool
 ) -> FrameCrops:
-    """One object in its window. ``anyone``: the union of all objects' visible masks in the frame."""
+    """One object in its window; ``frame`` holds its own visible mask too, unless that is not known."""
     inside = cropper.inside
-    taken = cropper.cut(anyone)
+    taken = cropper.cut(frame.anyone)
     own = np.zeros_like(inside) if visible is None else cropper.cut(visible)
     others = np.maximum(taken - own, 0)
     background = np.maximum(inside - taken, 0) if exhaustive else np.zeros_like(inside)
-    return FrameCrops(own, others, inside, background)
+    return FrameCrops(own, others, cropper.cut(frame.edges), inside, background)
 
 
 def stack_crops(
@@ -86,6 +105,7 @@ def stack_crops(
     return TrackCrops(
         planes("visible"),
         planes("others"),
+        planes("edges"),
         planes("inside"),
         planes("background"),
         torch.from_numpy(np.asarray(known, dtype=np.float32)),

@@ -25,6 +25,8 @@ class TrackCrops:
     """The object's visible mask; zero in frames where it is not known."""
     others: Float[Tensor, "b t s s"]
     """The other objects' visible masks: what may hide the object."""
+    edges: Float[Tensor, "b t s s"]
+    """Where visible masks of different objects, or an object and the rest, meet: the union alone hides who overlaps."""
     inside: Float[Tensor, "b t s s"]
     """What of a cell lies inside the image."""
     background: Float[Tensor, "b t s s"]
@@ -44,10 +46,10 @@ class TrackCrops:
     def planes(self) -> Float[Tensor, "b t c s s"]:
         """All maps as channels, the known flag as a constant one."""
         known = self.known[..., None, None].expand_as(self.visible)
-        return torch.stack([self.visible, self.others, self.inside, self.background, known], dim=2)
+        return torch.stack([self.visible, self.others, self.edges, self.inside, self.background, known], dim=2)
 
 
-PLANES = 5
+PLANES = 6
 
 
 @dataclass(frozen=True)

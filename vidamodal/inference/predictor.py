@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
-from vidamodal.data.crops import FrameCrops, box_numbers, cut_frame, stack_crops
+from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
 from vidamodal.geometry import Cropper, Windows, paste, track_windows
 from vidamodal.inference.order import OrderKeeper
 from vidamodal.models.amodal import AmodalModel
@@ -125,10 +125,11 @@ class Predictor:
         """What every track's window shows in a frame; None for tracks whose span does not hold it."""
         began = time.perf_counter()
         clip, visible = scene.clip, scene.visible(frame)
-        anyone = np.zeros((clip.video.height, clip.video.width), dtype=bool)
-        for mask in visible.values():
+        labels = np.zeros((clip.video.height, clip.video.width), dtype=np.uint16)
+        for number, mask in enumerate(visible.values(), start=1):
             if mask is not None:
-                anyone |= mask
+                labels[mask] = number
+        everyone = FrameMap.of(labels)
         sure = clip.exhaustive and all(mask is not None for mask in visible.values())
         out: list[FrameCrops | None] = []
         for k, track in enumerate(scene.tracks):
@@ -136,9 +137,9 @@ class Predictor:
                 out.append(None)
                 continue
             cropper = Cropper.at(
-                scene.windows.center[k, frame], scene.windows.side[k, frame], self.model.config.tokenizer.crop, *anyone.shape
+                scene.windows.center[k, frame], scene.windows.side[k, frame], self.model.config.tokenizer.crop, *labels.shape
             )
-            out.append(cut_frame(cropper, visible[track.id], anyone, sure))
+            out.append(cut_frame(cropper, visible[track.id], everyone, sure))
         self.timings.add("cut", began)
         return out
 

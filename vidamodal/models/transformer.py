@@ -40,7 +40,7 @@ class TransformerConfig:
     """Shift the windows by half between blocks, so that what is known travels through the clip."""
     time: bool = True
     occluders: bool = True
-    """Whether the other objects' masks and the known background are inputs."""
+    """Whether the other objects' masks, the edges and the known background are inputs."""
     attention: str = "auto"
     """auto | math | sdpa | xformers (CUDA only)."""
 
@@ -126,7 +126,7 @@ class AmodalTransformer(nn.Module):
     ) -> Float[Tensor, "bt c g g"]:
         planes = crops.planes()
         if not self.config.occluders:
-            planes = planes * planes.new_tensor([1, 0, 1, 0, 1])[:, None, None]
+            planes = planes * planes.new_tensor([1, 0, 0, 1, 0, 1])[:, None, None]
         x = nn.functional.pixel_unshuffle(rearrange(planes, "b t c s r -> (b t) c s r"), 2)
         x = nn.functional.pixel_unshuffle(nn.functional.gelu(self.enter(x)), 2)
         codes = self.visible_codes(visible) + self.amodal_codes(amodal)

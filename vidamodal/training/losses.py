@@ -25,7 +25,7 @@ class LossConfig:
     refined: float = 1.0
     """Mask losses on the head's mask (Eq. 10, the amodal term)."""
     dice: float = 1.0
-    hidden: float = 0.5
+    hidden: float = 0.75
     """Dice on what is not visible, where something is hidden: what occ and hidden measure."""
     hidden_share: float = 0.02
     """Frames with a smaller share hidden have no hidden loss."""

@@ -11,7 +11,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from vidamodal.models.folder import build, save_model
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig
 from vidamodal.training.stages import AmodalStage, TokenizerStage
+from vidamodal.training.validate import validate
 from vidamodal.types import InputError
 
 
@@ -204,7 +204,7 @@ class _StageRun:
         """This process's share of every step's clips from ``first`` on; clip numbers do not depend on their number."""
         clips, rank, ranks = self.settings.clips, self.accelerator.process_index, self.accelerator.num_processes
         data = WorldClips(
-            self.config.worlds, self.seed, 0, clips * self.settings.steps, self.settings.sample,
+            self.config.worlds, self.seed, clips, clips * self.settings.steps, self.settings.sample,
             self.config.model.windows, self.config.model.tokenizer.crop,
         )  # fmt: skip
         mine = [k for k in range(clips * first, clips * self.settings.steps) if k % ranks == rank]
@@ -220,10 +220,7 @@ class _StageRun:
     def _validate(self, step: int) -> None:
         if self.config.validation is None or not self.accelerator.is_main_process:
             return
-        from vidamodal.training.validate import validate
-
-        with nullcontext() if self.quiet else tqdm.external_write_mode():
-            scores = validate(self.average, Path(self.config.validation))
+        scores = validate(self.average, Path(self.config.validation))
         self._log(step, {f"validation_{k}": v for k, v in scores.items()})
 
     def _log(self, step: int, values: dict[str, float]) -> None:
@@ -273,3 +270,17 @@ def model_card(config: TrainConfig, model: AmodalModel) -> str:
         f"{config.amodal.clips * config.amodal.sample.tracks * config.amodal.sample.frames} object-frames. "
         "The whole config is in config.json; what it reaches is in the README of the repository.\n"
     )
+
+
+def main(arguments: list[str] | None = None) -> Path:
+    """`--config FILE [--section.key value ...]`: unknown keys are refused, the file's values yield to the arguments'."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(prog="train", description=__doc__, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="a YAML file")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_class_arguments(TrainConfig, None)
+    chosen = parser.parse_args(arguments)
+    quiet = chosen.pop("quiet")
+    chosen.pop("config")
+    return train(TrainConfig(**parser.instantiate_classes(chosen)), quiet)

@@ -1,0 +1,6 @@
+"""Train a model: `accelerate launch scripts/train.py --config configs/NAME.yaml [--section.key value ...]`."""
+
+from vidamodal.cli import main
+
+if __name__ == "__main__":
+    main(["train"])
