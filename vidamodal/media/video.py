@@ -145,8 +145,9 @@ def is_image(path: Path) -> bool:
 
 
 def natural(stem: str) -> tuple[tuple[int, str], ...]:
-    """Sort key in which frame 10 follows frame 9."""
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", stem) if part)
+    """Sort key in which frame 10 follows frame 9; the name itself decides between 7 and 07."""
+    parts = (part for part in re.split("([0-9]+)", stem) if part)
+    return (*((int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts), (-1, stem))
 
 
 def read_image(path: Path) -> Frame:
@@ -181,11 +182,13 @@ class _File:
         """The opened container and its video stream."""
         source: Any = f"file:{self.source}" if isinstance(self.source, Path) else io.BytesIO(self.source)
         with self.readable():
-            container = av.open(source, options=dict(_OPTIONS))
+            container = av.open(source, options=dict(_OPTIONS), metadata_errors="replace")
         with container:
             stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
             if stream is None:
                 raise InputError(f"{self.name}: no video in this file (audio only?); give a video")
+            if stream.codec_context is None:
+                raise InputError(f"{self.name}: no decoder for this video's codec; convert it to H.264")
             yield container, stream
 
     @contextmanager
@@ -233,7 +236,7 @@ def _open_file(file: _File, name: str) -> VideoReader:
 
 
 def _survey(file: _File) -> _Table:
-    with file.stream() as (container, stream), file.readable():
+    with file.stream() as (container, stream):
         packets = _count(file, container, stream)
         rate = stream.average_rate or stream.guessed_rate or Fraction(1)
         context = stream.codec_context
@@ -277,32 +280,37 @@ class _Packets:
 
 
 def _count(file: _File, container: InputContainer, stream: VideoStream) -> _Packets:
-    """Demuxes the whole file. InputError if it holds fewer frames than it declares."""
+    """Demuxes the whole file. InputError if it holds fewer frames than it declares, or cannot be read to its end."""
     indexed = sum(not entry.is_discard for entry in stream.index_entries) if "mp4" in container.format.name else 0
     declared, length = indexed or stream.frames, container.duration
     times: list[int | None] = []
     end, regular = 0.0, True
-    for packet in container.demux():
-        if not packet.size:
-            continue
-        if packet.pts is not None:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        if packet.stream_index != stream.index:
-            continue
-        if packet.is_corrupt:
-            break
-        regular = regular and not packet.is_discard and not _brings_parameters(packet)
-        if not packet.is_discard and not _is_hidden(packet, stream):
-            times.append(packet.pts)
+    whole = True
+    try:
+        for packet in container.demux():
+            if packet.pts is not None:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.stream_index != stream.index or not packet.size:
+                continue
+            if packet.is_corrupt:
+                whole = False
+                break
+            regular = regular and not packet.is_discard and not _brings_parameters(packet)
+            if not packet.is_discard and not _is_hidden(packet, stream):
+                times.append(packet.pts)
+    except av.error.FFmpegError:
+        whole = False
     if "matroska" in container.format.name and length is not None:
         rate = float(stream.average_rate or 1)
         missing = length / av.time_base - end
-        if missing > max(0.5, 3 / rate):  # the header tells the length; frames are not counted anywhere
+        if missing > max(0.1, 3 / rate):  # the header tells the length; frames are not counted anywhere
             declared = len(times) + round(missing * rate)
     if declared > len(times):
         raise InputError(
             f"{file.name}: only {len(times)} of {declared} frames are in the file, it is cut off; give the whole file"
         )
+    if not whole:
+        raise InputError(f"{file.name}: damaged after {len(times)} frames; give an undamaged file")
     if not times:
         raise InputError(f"{file.name}: the file holds no frame; give a video")
     return _Packets(times, regular)
