@@ -1,6 +1,8 @@
 """Train a model: `accelerate launch scripts/train.py --config configs/NAME.yaml [--section.key value ...]`."""
 
+import sys
+
 from vidamodal.cli import main
 
 if __name__ == "__main__":
-    main(["train"])
+    main(["train", *sys.argv[1:]])

@@ -39,9 +39,7 @@ class Windows:
     side: Float[np.ndarray, "n t"]
 
 
-def track_windows(
-    boxes: Float[np.ndarray, "n t 4"], areas: Float[np.ndarray, "n t"], config: WindowConfig
-) -> Windows:
+def track_windows(boxes: Float[np.ndarray, "n t 4"], areas: Float[np.ndarray, "n t"], config: WindowConfig) -> Windows:
     """Stabilised windows from visible boxes (top, left, bottom, right; nan where nothing is seen) and visible areas.
 
     A centre minimises its squared distance to the visible boxes' centres, weighted by how much is seen, plus its
@@ -64,7 +62,7 @@ def track_windows(
     return out
 
 
-def _side(extent: Float[np.ndarray, "t"], config: WindowConfig) -> Float[np.ndarray, "t"]:
+def _side(extent: Float[np.ndarray, " t"], config: WindowConfig) -> Float[np.ndarray, " t"]:
     """A slowly changing size: a high quantile of the seen extents around each frame, filled and smoothed."""
     frames = len(extent)
     if frames <= config.horizon:
@@ -80,7 +78,7 @@ def _side(extent: Float[np.ndarray, "t"], config: WindowConfig) -> Float[np.ndar
 
 
 def _follow(
-    center: Float[np.ndarray, "t 2"], weight: Float[np.ndarray, "t"], config: WindowConfig
+    center: Float[np.ndarray, "t 2"], weight: Float[np.ndarray, " t"], config: WindowConfig
 ) -> Float[np.ndarray, "t 2"]:
     """The smooth path near the seen centres: least squares of w |e - c|^2 + drift |De|^2 + smoothness |DDe|^2."""
     frames = len(center)
@@ -144,7 +142,7 @@ class Cropper:
     columns: Float[np.ndarray, "cells w"]
 
     @staticmethod
-    def at(center: Float[np.ndarray, "2"], side: float, cells: int, height: int, width: int) -> Cropper:
+    def at(center: Float[np.ndarray, " 2"], side: float, cells: int, height: int, width: int) -> Cropper:
         return Cropper(
             crop_matrix(float(center[1]), side, cells, height), crop_matrix(float(center[0]), side, cells, width)
         )
@@ -169,7 +167,7 @@ def _support(matrix: Float[np.ndarray, "cells pixels"]) -> tuple[int, int]:
 
 
 def paste(
-    values: Float[np.ndarray, "cells cells"], center: Float[np.ndarray, "2"], side: float, height: int, width: int
+    values: Float[np.ndarray, "cells cells"], center: Float[np.ndarray, " 2"], side: float, height: int, width: int
 ) -> tuple[slice, slice, Float[np.ndarray, "p q"]]:
     """A window's values at the image's pixels: row slice, column slice and the interpolated values there."""
     rows, across = paste_matrix(float(center[1]), side, len(values), height)

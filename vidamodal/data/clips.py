@@ -155,7 +155,7 @@ def make_sample(
     return _turn(batch, reverse, mirror)
 
 
-def _share(weights: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+def _share(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return weights / weights.sum()
 
 
@@ -184,7 +184,9 @@ def _wobble(mask: Float[np.ndarray, "s s"], rng: np.random.Generator) -> Float[n
     for _ in range(2):  # a cheap blur: what is near the edge gets intermediate values
         padded = np.pad(soft, 1, mode="edge")
         soft = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + padded[1:-1, 1:-1]) / 5
-    noisy = (soft + rng.uniform(0.05, 0.3) * (field_ + rng.normal(0, 0.5)) * ((soft > 0.01) & (soft < 0.99)) > 0.5) * 1.0
+    noisy = (
+        soft + rng.uniform(0.05, 0.3) * (field_ + rng.normal(0, 0.5)) * ((soft > 0.01) & (soft < 0.99)) > 0.5
+    ) * 1.0
     if rng.random() < 0.15:
         y, x = rng.integers(0, cells, 2)
         h, w = rng.integers(3, cells // 4, 2)

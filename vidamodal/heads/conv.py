@@ -41,8 +41,8 @@ class Head(FramewiseHead):
         )  # fmt: skip
         self.up = nn.Conv2d(deep // 4 + width, width, 3, padding=1)
         self.leave = nn.Conv2d(width, 4, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
         b = inputs.coarse.shape[0]

@@ -33,7 +33,8 @@ class OrderKeeper:
         pairs = []
         for i, (a, mask_a, box_a) in enumerate(present):
             for b, mask_b, box_b in present[i + 1 :]:
-                top, left, bottom, right = (*np.maximum(box_a[:2], box_b[:2]), *np.minimum(box_a[2:], box_b[2:]))
+                top, left = max(box_a[0], box_b[0]), max(box_a[1], box_b[1])
+                bottom, right = min(box_a[2], box_b[2]), min(box_a[3], box_b[3])
                 if top >= bottom or left >= right:
                     continue
                 part = np.s_[top:bottom, left:right]
@@ -44,10 +45,10 @@ class OrderKeeper:
                     0 if (v := visible[k]) is None else np.count_nonzero(shared & v[part]) for k in (a, b)
                 )
                 if shown_a != shown_b:
-                    self._last[a, b] = shown_a > shown_b
+                    self._last[a, b] = bool(shown_a > shown_b)
                 elif (a, b) not in self._last:
                     total_a, total_b = (0 if (v := visible[k]) is None else np.count_nonzero(v) for k in (a, b))
-                    self._last[a, b] = total_a >= total_b
+                    self._last[a, b] = bool(total_a >= total_b)
                 pairs.append((a, b) if self._last[a, b] else (b, a))
         return tuple(pairs)
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
-from vidamodal.geometry import Cropper, Windows, paste, track_windows
+from vidamodal.geometry import Cropper, WindowConfig, Windows, paste, track_windows
 from vidamodal.inference.order import OrderKeeper
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
@@ -73,7 +73,7 @@ def pick_precision(device: torch.device) -> torch.dtype:
 
 
 class Predictor:
-    """A model on a device. One track is one batch, so that a track's bytes do not depend on what else is in the clip."""
+    """A model on a device. One track is one batch: its bytes do not depend on how many others are in the clip."""
 
     def __init__(self, model: AmodalModel, device: str = "auto", seed: int = 0, hypotheses: int = 1) -> None:
         """``hypotheses``: how many completions of each track; the first is the one pass, the others are drawn."""
@@ -137,7 +137,10 @@ class Predictor:
                 out.append(None)
                 continue
             cropper = Cropper.at(
-                scene.windows.center[k, frame], scene.windows.side[k, frame], self.model.config.tokenizer.crop, *labels.shape
+                scene.windows.center[k, frame],
+                scene.windows.side[k, frame],
+                self.model.config.tokenizer.crop,
+                *labels.shape,
             )
             out.append(cut_frame(cropper, visible[track.id], everyone, sure))
         self.timings.add("cut", began)
@@ -203,7 +206,7 @@ class Predictor:
     def _paste(
         self,
         logits: Float[np.ndarray, "s s"],
-        window: tuple[Float[np.ndarray, "2"], float],
+        window: tuple[Float[np.ndarray, " 2"], float],
         own: Mask | None,
         count: np.ndarray,
         exhaustive: bool,
@@ -230,7 +233,7 @@ class Predictor:
         return mask, float((inside + 1) / (union + 1))
 
     def _track(self, track: Track, found: dict[int, Completed], frames: int) -> Track:
-        """The track with its best hypothesis as amodal mask (the one pass, unless a drawn one is expected to be better)."""
+        """The track with its best hypothesis as amodal mask: the one pass, unless a drawn one is expected to be better."""
         if not found:
             return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
         hypotheses = [
@@ -260,7 +263,7 @@ class _Scene:
     numbers: Float[np.ndarray, "n t 8"]
 
     @staticmethod
-    def of(tracks: list[Track], clip: ClipTracks, config) -> _Scene:
+    def of(tracks: list[Track], clip: ClipTracks, config: WindowConfig) -> _Scene:
         frames = clip.video.frames
         boxes, areas = np.full((len(tracks), frames, 4), np.nan), np.zeros((len(tracks), frames))
         for k, track in enumerate(tracks):

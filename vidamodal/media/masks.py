@@ -33,9 +33,7 @@ FORMS = "a tracks.json, a folder of palette PNGs, a folder with a folder of PNGs
 _MAX_ENTRIES = 10**7
 
 
-def read_masks(
-    path: str | os.PathLike[str], video: VideoInfo, frame_stems: Sequence[str] | None = None
-) -> ClipTracks:
+def read_masks(path: str | os.PathLike[str], video: VideoInfo, frame_stems: Sequence[str] | None = None) -> ClipTracks:
     """The visible masks for a video, from any of these, told apart by content:
 
     - a tracks.json of the same size and length: as it stands, ``exhaustive`` and labels too, all else left out;
@@ -301,9 +299,7 @@ def _header(file: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...], np
     return shape, kind
 
 
-def _slices(
-    file: IO[bytes], path: Path, shape: Sequence[int], kind: np.dtype, count: int
-) -> Iterator[np.ndarray]:
+def _slices(file: IO[bytes], path: Path, shape: Sequence[int], kind: np.dtype, count: int) -> Iterator[np.ndarray]:
     """The ``count`` next arrays of a shape, one at a time, and then the file's end."""
     size = int(np.prod(shape)) * kind.itemsize
     for _ in range(count):

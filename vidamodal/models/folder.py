@@ -91,7 +91,9 @@ def find_model(name: str) -> Path:
     if name in names:
         return bundled / name
     if name.count("/") != 1 or name.startswith((".", "/")):
-        raise InputError(f"no model {name!r}: give a folder, a bundled name ({', '.join(names)}) or owner/name on the Hub")
+        raise InputError(
+            f"no model {name!r}: give a folder, a bundled name ({', '.join(names)}) or owner/name on the Hub"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -123,14 +125,17 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
     heads = data.get("heads", {})
     if config.head not in heads:
         raise InputError(f"{folder} has no head {config.head!r}: it holds {', '.join(sorted(heads)) or 'none'}")
-    head_config = build(load_head_class(config.head)[1], heads[config.head], f"{config_path}: heads.{config.head}")
+    head_config: Any = build(load_head_class(config.head)[1], heads[config.head], f"{config_path}: heads.{config.head}")
     try:
         model = AmodalModel(config, head_config)
     except ValueError as error:
         raise InputError(f"{config_path} does not describe a model: {error}") from error
     digest = hashlib.sha256()
     state = {}
-    for path, prefix in ((folder / "model.safetensors", ""), (folder / "heads" / f"{config.head}.safetensors", "head.")):
+    for path, prefix in (
+        (folder / "model.safetensors", ""),
+        (folder / "heads" / f"{config.head}.safetensors", "head."),
+    ):
         try:
             state.update({prefix + k: v for k, v in load_file(path).items()})
             digest.update(path.read_bytes())

@@ -61,14 +61,16 @@ class Block(nn.Module):
         """``mask[b, w]`` tells which of the f frames of window w may look at which."""
         h, (b, t) = self.config.heads, x.shape[:2]
         qkv = rearrange(self.space_qkv(self.space_norm(x)), "b t k (three h c) -> three (b t) h k c", three=3, h=h)
-        y = attend(*qkv.unbind(0), None, self.config.attention)
+        query, key, value = qkv.unbind(0)
+        y = attend(query, key, value, None, self.config.attention)
         x = x + self.space_out(rearrange(y, "(b t) h k c -> b t k (h c)", b=b))
 
         frames = mask.shape[-1]
         qkv = self.time_qkv(self.time_norm(x))
         qkv = rearrange(qkv, "b (w f) k (three h c) -> three (b w k) h f c", f=frames, three=3, h=h)
         allowed = repeat(mask, "b w f g -> (b w k) 1 f g", k=x.shape[2])
-        y = attend(*qkv.unbind(0), allowed, self.config.attention)
+        query, key, value = qkv.unbind(0)
+        y = attend(query, key, value, allowed, self.config.attention)
         x = x + self.time_out(rearrange(y, "(b w k) h f c -> b (w f) k (h c)", b=b, w=t // frames))
         return x + self.mlp(self.mlp_norm(x))
 
@@ -113,9 +115,7 @@ class AmodalTransformer(nn.Module):
         # Space and time.
         x = self._roll_through_blocks(x, crops.valid)
         # Back to the token grid.
-        x = rearrange(
-            self.spread(self.norm(x)), "b t (g h) (p q c) -> (b t) c (g p) (h q)", p=2, q=2, g=self.grid // 2
-        )
+        x = rearrange(self.spread(self.norm(x)), "b t (g h) (p q c) -> (b t) c (g p) (h q)", p=2, q=2, g=self.grid // 2)
         features = near + x
         features = features + self.merge(features)
         logits = rearrange(self.predict(features), "(b t) n g h -> b t g h n", b=b)
@@ -136,9 +136,7 @@ class AmodalTransformer(nn.Module):
         angles = crops.time[..., None] * (2 * torch.pi / crops.time.new_tensor(PERIODS))
         return self.clock(torch.cat([angles.sin(), angles.cos()], dim=-1)) * float(self.config.time)
 
-    def _roll_through_blocks(
-        self, x: Float[Tensor, "b t k d"], valid: Bool[Tensor, "b t"]
-    ) -> Float[Tensor, "b t k d"]:
+    def _roll_through_blocks(self, x: Float[Tensor, "b t k d"], valid: Bool[Tensor, "b t"]) -> Float[Tensor, "b t k d"]:
         """The paper's temporal rolling, in windows shorter than the clip and without its circular wrap.
 
         Frames are padded to whole windows. After each block everything is rolled by half a window; two frames in the
@@ -157,7 +155,7 @@ class AmodalTransformer(nn.Module):
         return x.roll(shift * len(self.blocks), 1)[:, :frames]
 
 
-def _window_mask(index: Int[Tensor, "t"], valid: Bool[Tensor, "b t"], window: int) -> Bool[Tensor, "b w f f"]:
+def _window_mask(index: Int[Tensor, " t"], valid: Bool[Tensor, "b t"], window: int) -> Bool[Tensor, "b w f f"]:
     """Which frames of each window may look at which: near in the clip and valid, and always at themselves."""
     index = rearrange(index, "(w f) -> w f", f=window)
     near = (index[:, :, None] - index[:, None, :]).abs() < window

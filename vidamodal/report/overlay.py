@@ -63,9 +63,7 @@ def drawn_at(tracks: ClipTracks, frame: int) -> list[Drawn]:
         visible = track.visible[frame]
         amodal = track.amodal[frame] if track.amodal else None
         if visible or amodal:
-            objects.append(
-                Drawn(track.id, visible.decode() if visible else None, amodal.decode() if amodal else None)
-            )
+            objects.append(Drawn(track.id, visible.decode() if visible else None, amodal.decode() if amodal else None))
     return objects
 
 

@@ -99,7 +99,7 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         accelerator.init_trackers("tensorboard")
     accelerator.wait_for_everyone()
     torch.manual_seed(config.seed)
-    head_config = build(load_head_class(config.model.head)[1], config.head, "head")
+    head_config: Any = build(load_head_class(config.model.head)[1], config.head, "head")
     model = AmodalModel(config.model, head_config)
     average = AmodalModel(config.model, head_config)
     average.load_state_dict(model.state_dict())
@@ -144,13 +144,15 @@ class _StageRun:
         self.seed = int.from_bytes(hashlib.sha256(f"{config.seed} {stage.name}".encode()).digest()[:6], "big")
         if settings.clips % accelerator.num_processes:
             raise InputError(
-                f"{stage.name}.clips is {settings.clips}, which {accelerator.num_processes} processes cannot share evenly"
+                f"{stage.name}.clips is {settings.clips}: {accelerator.num_processes} processes cannot share them evenly"
             )
 
     def go(self) -> None:
         """Train to the last step, saving on the way."""
         parameters = [p for p in self.stage.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(_groups(self.stage, self.settings.decay), lr=self.settings.rate, betas=(0.9, 0.98))
+        optimizer = torch.optim.AdamW(
+            _groups(self.stage, self.settings.decay), lr=self.settings.rate, betas=(0.9, 0.98)
+        )
         saved = self.checkpoints.load(self.model, self.average, optimizer)
         first = saved["step"] if saved else 0
         if first >= self.settings.steps:
@@ -169,9 +171,7 @@ class _StageRun:
             waited += time.monotonic() - wait
             # Everything random in a step follows from its number, so that a resumed run goes on as if never stopped.
             torch.manual_seed(self.seed + step)
-            generator = torch.Generator().manual_seed(
-                (self.seed + step) * 4096 + self.accelerator.process_index
-            )
+            generator = torch.Generator().manual_seed((self.seed + step) * 4096 + self.accelerator.process_index)
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.rate * _schedule(step, self.settings)
             losses = trained(batch, generator)
@@ -210,8 +210,11 @@ class _StageRun:
         mine = [k for k in range(clips * first, clips * self.settings.steps) if k % ranks == rank]
         return iter(
             DataLoader(
-                Subset(data, mine), batch_size=clips // ranks, num_workers=self.config.workers,
-                collate_fn=TrainingBatch.join, worker_init_fn=_one_thread,
+                Subset(data, mine),
+                batch_size=clips // ranks,
+                num_workers=self.config.workers,
+                collate_fn=TrainingBatch.join,
+                worker_init_fn=_one_thread,
                 prefetch_factor=4 if self.config.workers else None,
                 multiprocessing_context="fork" if self.config.workers else None,
             )  # fmt: skip
@@ -265,7 +268,8 @@ def model_card(config: TrainConfig, model: AmodalModel) -> str:
     count = sum(p.numel() for p in model.parameters())
     return (
         f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; reads masks alone (no pixels) in windows of "
-        f"{config.model.tokenizer.crop} x {config.model.tokenizer.crop} cells. Trained with `configs/{config.name}.yaml` "
+        f"{config.model.tokenizer.crop} x {config.model.tokenizer.crop} cells. "
+        f"Trained with `configs/{config.name}.yaml` "
         f"on mask-only worlds ({config.worlds}), seed {config.seed}, {config.amodal.steps} steps of "
         f"{config.amodal.clips * config.amodal.sample.tracks * config.amodal.sample.frames} object-frames. "
         "The whole config is in config.json; what it reaches is in the README of the repository.\n"
@@ -273,7 +277,7 @@ def model_card(config: TrainConfig, model: AmodalModel) -> str:
 
 
 def main(arguments: list[str] | None = None) -> Path:
-    """`--config FILE [--section.key value ...]`: unknown keys are refused, the file's values yield to the arguments'."""
+    """`--config FILE [--section.key value ...]`: unknown keys are refused; the arguments come before the file."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(prog="train", description=__doc__, exit_on_error=False)

@@ -22,7 +22,7 @@ ORDER_SCALE = 256
 """Two objects are ordered in a frame if their amodal masks share this many pixels at this image height."""
 
 
-def camera_axes(camera: CameraSpec, frame: int) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
+def camera_axes(camera: CameraSpec, frame: int) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, "3 3"]]:
     """Position (metres) and the rows right, up, forward of a camera that looks at its target with world z up."""
     position = np.asarray(camera.positions[frame], dtype=np.float64)
     forward = np.asarray(camera.targets[frame], dtype=np.float64) - position
@@ -34,7 +34,7 @@ def camera_axes(camera: CameraSpec, frame: int) -> tuple[Float[np.ndarray, "3"],
 
 def project(
     points: Float[np.ndarray, "v 3"], camera: CameraSpec, frame: int, size: int
-) -> tuple[Float[np.ndarray, "v 2"], Float[np.ndarray, "v"]]:
+) -> tuple[Float[np.ndarray, "v 2"], Float[np.ndarray, " v"]]:
     """Image coordinates (x to the right, y down, in pixels of a size x size image) and depth along the optical axis."""
     position, axes = camera_axes(camera, frame)
     local = (points - position) @ axes.T
@@ -68,10 +68,10 @@ def rasterize(
 
 
 def _draw(
-    inverse: Float[np.ndarray, "p"],
+    inverse: Float[np.ndarray, " p"],
     xy: Float[np.ndarray, "f 3 2"],
     depth: Float[np.ndarray, "f 3"],
-    owner: Int[np.ndarray, "f"],
+    owner: Int[np.ndarray, " f"],
     size: int,
 ) -> None:
     """Write the greatest inverse depth of the triangles into each owner's image."""
@@ -104,7 +104,7 @@ def _draw(
         x = p[triangle, 0] + slope[triangle] * (y - p[triangle, 1])
         down = d[triangle, 1] > 0
         flat = d[triangle, 1] == 0
-        # Corners run clockwise on a y-up page, that is counter-clockwise with y down: going down, inside is to the right.
+        # Faces seen from outside run clockwise with y down: where an edge goes down, the inside lies to its right.
         left = np.where(down & ~flat, np.maximum(left, x), left)
         right = np.where(~down & ~flat, np.minimum(right, x), right)
     first = np.clip(np.ceil(left - 0.5), 0, size).astype(np.int64)
@@ -116,14 +116,16 @@ def _draw(
     np.maximum.at(inverse, (owner[triangle] * size + row) * size + column, value)
 
 
-def _pixel_range(values: Float[np.ndarray, "f 3"], size: int) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "f"]]:
+def _pixel_range(values: Float[np.ndarray, "f 3"], size: int) -> tuple[Int[np.ndarray, " f"], Int[np.ndarray, " f"]]:
     """First and one past the last pixel whose centre lies within the values of each row, cut to the image."""
     first = np.clip(np.ceil(values.min(axis=1) - 0.5), 0, size).astype(np.int64)
     last = np.clip(np.floor(values.max(axis=1) - 0.5) + 1, 0, size).astype(np.int64)
     return first, last
 
 
-def _ragged(first: Int[np.ndarray, "k"], last: Int[np.ndarray, "k"]) -> tuple[Int[np.ndarray, "m"], Int[np.ndarray, "m"]]:
+def _ragged(
+    first: Int[np.ndarray, " k"], last: Int[np.ndarray, " k"]
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """All pairs (i, j) with first[i] <= j < last[i], in order."""
     lengths = last - first
     index = np.repeat(np.arange(len(first)), lengths)

@@ -63,7 +63,9 @@ class WorldBank:
                 f"`python -m dataset_gen --masks-only --out {folder} --scenes 1000 --seed 1`"
             ) from error
         if not worlds:
-            raise InputError(f"{folder}/worlds.jsonl holds no world; make some with `python -m dataset_gen --masks-only`")
+            raise InputError(
+                f"{folder}/worlds.jsonl holds no world; make some with `python -m dataset_gen --masks-only`"
+            )
         return WorldBank(worlds, meshes)
 
     def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:

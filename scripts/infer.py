@@ -1,0 +1,8 @@
+"""Video and visible masks in, amodal tracks out: `python scripts/infer.py VIDEO --masks MASKS --out DIR`."""
+
+import sys
+
+from vidamodal.cli import main
+
+if __name__ == "__main__":
+    main(["predict", *sys.argv[1:]])

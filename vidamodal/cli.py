@@ -1,0 +1,134 @@
+"""The command line: `vidamodal predict | evaluate | train | demo`. Each command is one function of the package.
+
+Exit status 0 on success, 2 with one line on stderr for bad input or arguments, 1 for a failure of disk or program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from vidamodal.types import InputError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and leave with its exit status."""
+    try:
+        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
+    except InputError as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"failed: {error}", 1)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    print(f"vidamodal: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["train"]:  # its options are the fields of the config, read by jsonargparse
+        from vidamodal.training.trainer import main as train
+
+        print(f"model: {train(arguments[1:])}")
+        return 0
+    options = _parser().parse_args(arguments)
+    if options.command == "predict":
+        return _predict(options)
+    if options.command == "evaluate":
+        return _evaluate(options)
+    from vidamodal.demo import demo
+
+    demo(options.out, options.quiet)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="vidamodal", description="Whole masks of objects in video, also while they are hidden.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    predict = commands.add_parser("predict", help="video and visible masks in, amodal tracks out")
+    predict.add_argument("video", help="a video file, a folder of frames, or an image")
+    predict.add_argument("--masks", help="visible masks: a tracks.json, a folder of PNGs (DAVIS or SA-V), or an .npz")
+    predict.add_argument("--out", required=True, help="folder to write to; an earlier result there is replaced")
+    predict.add_argument("--model", default="tiny", help="a model folder, a bundled name, or owner/name on the Hub")
+    predict.add_argument("--head", help="head of the model (default: the model's own)")
+    predict.add_argument("--device", default="auto", help="auto | cpu | cuda (default: auto)")
+    predict.add_argument("--seed", type=int, default=0, help="seed of drawn hypotheses (default: 0)")
+    predict.add_argument("--hypotheses", type=int, default=1, metavar="K", help="completions a track (default: 1)")
+    predict.add_argument(
+        "--formats", default="tracks,png,overlay", help="of tracks, png, overlay, masks (default: tracks,png,overlay)"
+    )
+    scene = predict.add_mutually_exclusive_group()
+    scene.add_argument("--partial", action="store_true", help="other things than the listed objects may hide them")
+    scene.add_argument("--exhaustive", action="store_true", help="every object that may hide another is listed")
+
+    evaluate = commands.add_parser("evaluate", help="score predictions against truth")
+    evaluate.add_argument("--pred", required=True, type=Path, help="a tracks.json, a folder of them, or shards")
+    evaluate.add_argument("--truth", required=True, type=Path, help="a tracks.json, a folder of them, or shards")
+    evaluate.add_argument("--out", type=Path, help="metrics.json to write")
+    evaluate.add_argument("--allow-missing", action="store_true", help="what is not predicted scores 0")
+
+    demo = commands.add_parser("demo", help="complete the bundled clip and score it")
+    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to write to (default: demo)")
+    commands.add_parser("train", help="train a model: --config FILE [--section.key value ...]")
+    for command in (predict, evaluate, demo):
+        command.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from vidamodal.inference.run import predict
+
+    result = predict(
+        options.video,
+        options.masks,
+        options.out,
+        model=options.model,
+        head=options.head,
+        device=options.device,
+        seed=options.seed,
+        hypotheses=options.hypotheses,
+        formats=options.formats.split(","),
+        exhaustive=True if options.exhaustive else False if options.partial else None,
+        quiet=options.quiet,
+    )
+    run = json.loads((Path(options.out) / "run.json").read_text())
+    spent = sum(run["seconds"].values()) - run["seconds"]["start"]
+    print(
+        f"{options.out}: {len(result.tracks)} tracks over {result.video.frames} frames, "
+        f"{run['object_frames']} object-frames in {spent:.1f} s, "
+        f"{'exhaustive' if result.exhaustive else 'partial'} scene"
+    )
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from vidamodal.media.files import write_text
+    from vidamodal.metrics.evaluate import evaluate, format_table
+
+    result = evaluate(options.pred, options.truth, options.allow_missing, options.quiet)
+    if options.out is not None:
+        write_text(options.out, result.to_json())
+    print(format_table(result.rows("prediction")))
+    print(f"per cent; {result.primary.object_frames} object-frames in {result.primary.videos} videos")
+    for name, scores in result.protocols.items():
+        print(f"{name}: full {scores.full} of {scores.ceiling_full}, occ {scores.occ} of {scores.ceiling_occ}")
+    if result.missing:
+        print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Video in, amodal tracks out: what `vidamodal predict` and `vidamodal.predict` do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from vidamodal.inference.predictor import Predictor
+from vidamodal.media.files import write_text
+from vidamodal.media.masks import read_masks, write_mask_folder
+from vidamodal.media.tracks import write_tracks
+from vidamodal.media.video import VideoReader, open_video, write_mask_video, write_video
+from vidamodal.models.folder import DEFAULT, LoadedModel, load_model
+from vidamodal.report.overlay import overlay_frames
+from vidamodal.types import ClipTracks, InputError, Rle
+
+FORMATS = ("tracks", "png", "overlay", "masks")
+DEFAULT_FORMATS = ("tracks", "png", "overlay")
+_OUTPUTS = ("amodal", "masks", "overlay.mp4", "run.json", "tracks.json")  # tracks.json last: it says that all is there
+
+
+def predict(
+    video: str | os.PathLike[str],
+    masks: str | os.PathLike[str] | ClipTracks | None = None,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    model: str | LoadedModel = DEFAULT,
+    head: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    hypotheses: int = 1,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    exhaustive: bool | None = None,
+    quiet: bool = True,
+) -> ClipTracks:
+    """Amodal tracks of the objects whose visible masks are given.
+
+    ``video``: a video file, a folder of frames or an image. ``masks``: whatever `read_masks` reads, or tracks.
+    ``out``: a folder for the files that ``formats`` names (of tracks, png, overlay, masks); None writes nothing.
+    ``exhaustive``: whether every object that may hide another is listed; None takes the masks' word for it.
+    InputError for anything wrong with the input; nothing is written then.
+    """
+    began = time.perf_counter()
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise InputError(f"unknown format {(unknown or [''])[0]!r}: choose of {', '.join(FORMATS)}")
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise InputError(f"{out}: is a file; give a folder to write to")
+    loaded = model if isinstance(model, LoadedModel) else load_model(model, head)
+    predictor = Predictor(loaded.model, device, seed, hypotheses)
+    reader = open_video(video)
+    clip = _visible_tracks(reader, masks)
+    if exhaustive is not None:
+        clip = replace(clip, exhaustive=exhaustive)
+    ready = time.perf_counter()
+    result = replace(
+        predictor.predict(clip, quiet),
+        provenance={
+            "model": loaded.name,
+            "weights": loaded.weights_hash,
+            "config": loaded.config_hash,
+            "head": loaded.model.config.head,
+            "seed": seed,
+            "precision": str(predictor.precision).removeprefix("torch."),
+            "versions": {name: version(name) for name in ("vidamodal", "torch", "numpy")},
+        },
+    )
+    if out is not None:
+        done = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix=".vidamodal-", dir=_folder(out)) as aside:
+            _write(Path(aside), result, reader, formats, quiet)
+            run = {
+                **result.provenance,
+                "video": reader.info.path,
+                "masks": _source(masks),
+                "exhaustive": clip.exhaustive,
+                "hypotheses": hypotheses,
+                "formats": list(formats),
+                "device": str(predictor.device),
+                "threads": torch.get_num_threads(),
+                "python": platform.python_version(),
+                "masks_hash": hashlib.sha256(repr([t.visible for t in clip.tracks]).encode()).hexdigest(),
+                "object_frames": predictor.timings.object_frames,
+                "seconds": {
+                    "start": round(ready - began, 4),
+                    **{name: round(value, 4) for name, value in predictor.timings.seconds.items()},
+                    "write": round(time.perf_counter() - done, 4),
+                },
+            }
+            write_text(Path(aside) / "run.json", json.dumps(run, indent=2, sort_keys=True) + "\n")
+            _publish(Path(aside), Path(out))
+    return result
+
+
+def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTracks | None) -> ClipTracks:
+    if masks is None:
+        raise InputError(
+            "no --masks: give the visible masks of the objects (a tracks.json, a folder of PNGs, or an .npz); "
+            "segmenting a bare video is not part of this version"
+        )
+    if not isinstance(masks, ClipTracks):
+        return read_masks(masks, reader.info, reader.stems)
+    ours, theirs = reader.info, masks.video
+    if (theirs.height, theirs.width, theirs.frames) != (ours.height, ours.width, ours.frames):
+        raise InputError(
+            f"the masks are for {theirs.frames} frames of {theirs.height} x {theirs.width} pixels, {ours.path} has "
+            f"{ours.frames} of {ours.height} x {ours.width}; give the tracks of this video"
+        )
+    return replace(masks, video=ours)
+
+
+def _source(masks: str | os.PathLike[str] | ClipTracks | None) -> str:
+    return "tracks in memory" if isinstance(masks, ClipTracks) else Path(str(masks)).name
+
+
+def _folder(out: str | os.PathLike[str]) -> Path:
+    """The folder to write to, made if it is not there."""
+    Path(out).mkdir(parents=True, exist_ok=True)
+    return Path(out)
+
+
+def _write(folder: Path, result: ClipTracks, reader: VideoReader, formats: Sequence[str], quiet: bool) -> None:
+    if "tracks" in formats:
+        write_tracks(folder / "tracks.json", result)
+    for track in result.tracks:
+        if "png" in formats:
+            write_mask_folder(folder / "amodal", track.id, track.amodal or ())
+        if "masks" in formats:
+            empty = Rle.empty(result.video.height, result.video.width)
+            frames = ((mask or empty).decode() for mask in track.amodal or ())
+            write_mask_video(folder / "masks" / f"{track.id}.mkv", frames, result.video.fps)
+    if "overlay" in formats:
+        write_video(folder / "overlay.mp4", overlay_frames(reader.frames(), result), result.video.fps)
+
+
+def _publish(aside: Path, out: Path) -> None:
+    """Move everything into place, and remove what an earlier run left there that this one did not make."""
+    for name in _OUTPUTS:
+        new, old = aside / name, out / name
+        if old.is_dir():
+            os.replace(old, aside / f".old-{name}")
+        elif old.exists() and not new.exists():
+            old.unlink()
+        if new.exists():
+            os.replace(new, old)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()  # for the context manager that made it
