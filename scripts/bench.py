@@ -1,0 +1,93 @@
+"""Where the time goes: prints the cost of each step on the bundled clip, and ratios, from one run on one thread.
+
+`make bench`. Machines are noisy: compare the ratios, not the milliseconds of two runs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vidamodal.data.clips import ClipConfig, WorldClips
+from vidamodal.demo import sample_clip
+from vidamodal.geometry import WindowConfig
+from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.run import predict
+from vidamodal.media.tracks import read_tracks
+from vidamodal.models.attention import attend
+from vidamodal.models.folder import load_model
+from vidamodal.worlds.sample import WorldConfig
+from vidamodal.worlds.toy import toy_bank
+
+
+def main() -> None:
+    """Print everything."""
+    torch.set_num_threads(1)
+    prediction()
+    attention()
+    training_data()
+
+
+def prediction() -> None:
+    """A whole `predict --formats tracks` of the sample clip, and its steps."""
+    video, truth = sample_clip()
+    loaded = load_model()
+    clip = read_tracks(truth)
+    Predictor(loaded.model, "cpu").predict(clip)  # warm up
+    with tempfile.TemporaryDirectory() as out:
+        began = time.process_time()
+        predict(video, truth, Path(out), model=loaded, device="cpu", formats=("tracks",))
+        whole = time.process_time() - began
+    predictor = Predictor(loaded.model, "cpu")
+    predictor.predict(clip)
+    timings = predictor.timings
+    print(f"predict --formats tracks, one thread, {str(predictor.precision)}, {timings.object_frames} object-frames")
+    for step, seconds in timings.seconds.items():
+        print(f"  {step:8s} {1000 * seconds / timings.object_frames:7.2f} ms an object-frame")
+    print(f"  {'whole':8s} {1000 * whole / timings.object_frames:7.2f} CPU-ms an object-frame (limit 30)")
+
+
+def attention() -> None:
+    """The written-out attention against PyTorch's fused one, forward and backward in bf16."""
+    for name, shape in (
+        ("space: 96 frames x 64 places", (96, 4, 64, 32)),
+        ("time: 768 places x 8 frames", (768, 4, 8, 32)),
+    ):
+        tensors = [torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)]
+        spent = {backend: _seconds(partial(_train_attention, tensors, backend), 5) for backend in ("sdpa", "math")}
+        print(f"attention, {name}: math trains {spent['sdpa'] / spent['math']:.1f} times as fast as sdpa")
+
+
+def _train_attention(tensors: list[torch.Tensor], backend: str) -> None:
+    query, key, value = tensors
+    attend(query, key, value, None, backend).sum().backward()
+
+
+def training_data() -> None:
+    """Object-frames that one core makes from mask-only worlds."""
+    rng, bank, config = np.random.default_rng(0), toy_bank(0), WorldConfig()
+    clips = [bank.sample(rng, config) for _ in range(3)]
+    made = sum(clip.visible.shape[0] * clip.visible.shape[1] for clip in clips)
+    spent = _seconds(lambda: [bank.sample(rng, config) for _ in range(3)], 1)
+    print(f"mask-only worlds: about {made / spent:.0f} object-frames rasterised a CPU-second at 256 px")
+    samples = WorldClips("toy", 0, 2, 100, ClipConfig(), WindowConfig(), 64)
+    spent = _seconds(lambda: [samples[k] for k in range(5)], 1)
+    print(f"training samples: {5 * 64 / spent:.0f} object-frames a CPU-second, ready to train on")
+
+
+def _seconds(work: Callable[[], object], times: int) -> float:
+    work()
+    began = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - began) / times
+
+
+if __name__ == "__main__":
+    main()
