@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidamodal.inference.baselines import BASELINES, predict_baseline
+from vidamodal.metrics.baselines import BASELINES, predict_baseline
 from vidamodal.media.tracks import dumps_tracks, loads_tracks
 from vidamodal.metrics.baselines import convex_hull
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from vidamodal.allocator import keep_freed_memory
 from vidamodal.types import InputError
 
 
@@ -22,6 +23,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit status."""
+    keep_freed_memory()
     try:
         sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
     except InputError as error:

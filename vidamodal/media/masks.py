@@ -63,12 +63,15 @@ def read_masks(path: str | os.PathLike[str], video: VideoInfo, frame_stems: Sequ
 
 
 def write_mask_folder(directory: str | os.PathLike[str], number: int, masks: Iterable[Rle | None]) -> None:
-    """Writes one object's masks as ``directory/<number>/00000.png`` and so on: 0 and 255, no file where None stands."""
+    """Writes one object's masks as ``directory/<number>/00000.png`` and so on: 0 and 255, no file where None stands.
+
+    For a folder that is not yet in its place: nothing is synced, whoever publishes the folder does that once for all.
+    """
     folder = Path(directory) / str(int(number))
+    folder.mkdir(parents=True, exist_ok=True)
     for frame, mask in enumerate(masks):
         if mask is not None:
-            with whole_file(folder / f"{frame:05d}.png") as beside:
-                iio.imwrite(beside, mask.decode().astype(np.uint8) * 255, plugin="pillow", extension=".png")
+            iio.imwrite(folder / f"{frame:05d}.png", mask.decode().astype(np.uint8) * 255, plugin="pillow")
 
 
 # Collecting
