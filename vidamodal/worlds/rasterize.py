@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 
 from vidamodal.types import FrameOrder
@@ -147,8 +148,8 @@ def visible_and_amodal(
 
 def frame_order(depth: Float[np.ndarray, "n h w"], ids: Sequence[int]) -> FrameOrder:
     """Pairs (front, back) of objects whose amodal masks share enough pixels, by the majority of the shared pixels."""
-    enough = ORDER_PIXELS * (depth.shape[1] / ORDER_SCALE) ** 2 if len(depth) else 0
-    flat = depth.reshape(len(depth), -1)
+    enough = ORDER_PIXELS * (depth.shape[1] / ORDER_SCALE) ** 2
+    flat = rearrange(depth, "n h w -> n (h w)")  # numpy's reshape cannot guess the pixels of no object
     inside = np.isfinite(flat)
     shared = inside.astype(np.float32) @ inside.T.astype(np.float32)
     pairs = []
