@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from jaxtyping import UInt8
 from safetensors.numpy import save
@@ -21,7 +20,8 @@ from safetensors.numpy import save
 from dataset_gen.assets import asset
 from dataset_gen.truth import meshes_of, truth_versions
 from vidamodal.media.files import whole_file, write_text
-from vidamodal.media.tracks import dumps_tracks, loads_tracks
+from vidamodal.media.tracks import loads_tracks, write_tracks
+from vidamodal.media.video import write_video
 from vidamodal.types import ClipTracks
 from vidamodal.worlds.spec import SceneSpec
 
@@ -53,27 +53,12 @@ def scene_line(spec: SceneSpec) -> str:
     return json.dumps(spec.to_json(), separators=(",", ":"), allow_nan=False)
 
 
-def encode_video(rgb: UInt8[np.ndarray, "t h w 3"], fps: float) -> bytes:
-    """An H.264 mp4 of the frames (height and width even), the same bytes on every run: one thread, no dates."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=round(fps))
-        stream.height, stream.width = rgb.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "12", "preset": "medium", "threads": "1"}
-        for image in rgb:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
-    return buffer.getvalue()
-
-
 def write_scene(folder: Path, spec: SceneSpec, clip: ClipTracks, rgb: UInt8[np.ndarray, "t h w 3"]) -> None:
     """A finished scene's files in an existing folder."""
     key = scene_key(spec.split, spec.seed)
-    contents = (encode_video(rgb, spec.fps), dumps_tracks(clip).encode(), (scene_line(spec) + "\n").encode())
-    for member, content in zip(MEMBERS, contents, strict=True):
-        with whole_file(folder / f"{key}.{member}") as beside:
-            beside.write_bytes(content)
+    write_video(folder / f"{key}.mp4", rgb, spec.fps, crf=12)
+    write_tracks(folder / f"{key}.tracks.json", clip)
+    write_text(folder / f"{key}.scene.json", scene_line(spec) + "\n")
 
 
 def write_shard(path: Path, folders: Iterable[Path]) -> None:

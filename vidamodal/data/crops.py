@@ -17,8 +17,8 @@ def boxes_and_areas(
     masks: Bool[np.ndarray, "n t h w"],
 ) -> tuple[Float[np.ndarray, "n t 4"], Float[np.ndarray, "n t"]]:
     """Boxes (top, left, bottom, right; nan where empty) and areas in pixels."""
-    rows: np.ndarray = masks.any(axis=3)
-    columns: np.ndarray = masks.any(axis=2)
+    rows = np.asarray(masks.any(axis=3))
+    columns = np.asarray(masks.any(axis=2))
     height, width = masks.shape[2:]
     boxes = np.stack(
         [

@@ -233,7 +233,7 @@ class Predictor:
         return mask, float((inside + 1) / (union + 1))
 
     def _track(self, track: Track, found: dict[int, Completed], frames: int) -> Track:
-        """The track with its best hypothesis as amodal mask: the one pass, unless a drawn one is expected to be better."""
+        """The track with its best hypothesis as amodal mask: the one pass, unless a drawn one promises more."""
         if not found:
             return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
         hypotheses = [

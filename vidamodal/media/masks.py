@@ -22,7 +22,6 @@ import numpy as np
 from jaxtyping import Bool, Int
 from PIL import Image
 
-from vidamodal.media.files import whole_file
 from vidamodal.media.tracks import MAX_ID, is_tracks, read_tracks
 from vidamodal.media.video import natural, reading_image
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo

@@ -144,7 +144,7 @@ class _StageRun:
         self.seed = int.from_bytes(hashlib.sha256(f"{config.seed} {stage.name}".encode()).digest()[:6], "big")
         if settings.clips % accelerator.num_processes:
             raise InputError(
-                f"{stage.name}.clips is {settings.clips}: {accelerator.num_processes} processes cannot share them evenly"
+                f"{stage.name}.clips is {settings.clips}, which {accelerator.num_processes} processes cannot share"
             )
 
     def go(self) -> None:
