@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt16
 from scipy.linalg import solveh_banded
 
 
@@ -159,6 +159,11 @@ class Cropper:
             return np.zeros((len(self.rows), len(self.columns)), dtype=np.float32)
         part = image[top:bottom, left:right].astype(np.float32)
         return self.rows[:, top:bottom] @ part @ self.columns[:, left:right].T
+
+    def pick(self, labels: UInt16[np.ndarray, "h w"]) -> UInt16[np.ndarray, "cells cells"]:
+        """The label at the centre of each cell, 0 outside the image."""
+        picked = labels[np.ix_(self.rows.argmax(axis=1), self.columns.argmax(axis=1))]
+        return np.where(self.inside > 0.5, picked, np.uint16(0))
 
 
 def _support(matrix: Float[np.ndarray, "cells pixels"]) -> tuple[int, int]:

@@ -123,7 +123,7 @@ def make_sample(
     chosen = rng.choice(usable, config.tracks, replace=len(usable) < config.tracks, p=_share(0.3 + hidden))
     reverse, mirror = rng.random() < 0.5, rng.random() < 0.5
     tracks, boxes_out, times, known_out, truth, counted = [], [], [], [], [], []
-    for k in chosen:
+    for k in chosen.tolist():
         picked = np.sort(rng.permutation(frames)[: config.frames])
         if not areas[k, picked].any():  # show the object at least once
             picked[rng.integers(len(picked))] = rng.choice(np.flatnonzero(areas[k]))

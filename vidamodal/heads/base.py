@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,11 @@ class TrackCrops:
 
     def to(self, device: torch.device | str) -> TrackCrops:
         return TrackCrops(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    def alone(self) -> TrackCrops:
+        """Without what the other objects show."""
+        nothing = torch.zeros_like(self.others)
+        return replace(self, others=nothing, edges=nothing, background=nothing)
 
     def planes(self) -> Float[Tensor, "b t c s s"]:
         """All maps as channels, the known flag as a constant one."""

@@ -6,12 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter1d
 
 from vidamodal.types import FrameOrder
 from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
 
 Mask = Bool[np.ndarray, "h w"]
+
+
+SMOOTHING = 3.0
+"""Standard deviation in frames over which evidence of who is in front is gathered."""
+
+
+def may_hide(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
+    """How far object j may hide object i in each frame, in [0, 1], from completions made one by one.
+
+    ``evidence[t, i, j]`` is how many pixels i is expected to extend under what is visible of j. Where two objects are
+    each completed under the other, at most one completion is right, since what lies behind hides nothing: the weaker
+    one is scaled by the ratio of the two. Orders last, so evidence is gathered over neighbouring frames.
+    """
+    gathered = gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant") if len(evidence) > 1 else evidence
+    # One pixel's grace: no ratio is taken of next to nothing.
+    return np.minimum(1.0, (gathered + 1) / (gathered.transpose(0, 2, 1) + 1))
 
 
 @dataclass

@@ -13,12 +13,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt16
+from scipy.special import expit
 from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
 from vidamodal.geometry import Cropper, WindowConfig, Windows, paste, track_windows
-from vidamodal.inference.order import OrderKeeper
+from vidamodal.inference.order import OrderKeeper, may_hide
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
 
@@ -27,6 +28,7 @@ SAMPLE_STEPS = 4
 
 Logits = Float[np.ndarray, "k t s s"]
 Mask = Bool[np.ndarray, "h w"]
+Labels = UInt16[np.ndarray, "h w"]
 
 
 @dataclass
@@ -75,14 +77,21 @@ def pick_precision(device: torch.device) -> torch.dtype:
 class Predictor:
     """A model on a device. One track is one batch: its bytes do not depend on how many others are in the clip."""
 
-    def __init__(self, model: AmodalModel, device: str = "auto", seed: int = 0, hypotheses: int = 1) -> None:
-        """``hypotheses``: how many completions of each track; the first is the one pass, the others are drawn."""
+    def __init__(
+        self, model: AmodalModel, device: str = "auto", seed: int = 0, hypotheses: int = 1, constrain: bool = True
+    ) -> None:
+        """``hypotheses``: how many completions of each track; the first is the one pass, the others are drawn.
+
+        ``constrain``: apply what is known of who may hide whom after the network; False shows what it says by itself.
+        """
         if hypotheses < 1:
             raise InputError(f"the number of hypotheses must be at least 1, not {hypotheses}")
+        if seed < 0:
+            raise InputError(f"the seed must be at least 0, not {seed}")
         self.device = pick_device(device)
         self.precision = pick_precision(self.device)
         self.model = model.to(self.device).eval()
-        self.seed, self.hypotheses = seed, hypotheses
+        self.seed, self.hypotheses, self.constrain = seed, hypotheses, constrain
         self.timings = Timings()
 
     def predict(self, clip: ClipTracks, quiet: bool = True) -> ClipTracks:
@@ -102,18 +111,21 @@ class Predictor:
         tracks = [track for track in clip.tracks if track.ever_visible]
         scene = _Scene.of(tracks, clip, self.model.config.windows)
         keeper = OrderKeeper()
-        crops: dict[int, list[FrameCrops | None]] = {}
+        looks: dict[int, list[_Look | None]] = {}
         pending: dict[int, Logits] = {}
         starts = self._starts(clip.video.frames)
         for start, next_start in pairwise([*starts, clip.video.frames]):
             stop = min(start + self.model.config.chunk, clip.video.frames)
-            crops = {t: crops[t] if t in crops else self._cut(scene, t) for t in range(start, stop)}
-            logits = {k: self._complete(scene, k, crops, start, stop) for k in scene.within(start, stop)}
-            for k, old in pending.items():
+            looks = {t: looks[t] if t in looks else self._cut(scene, t) for t in range(start, stop)}
+            logits = {k: self._complete(scene, k, looks, start, stop) for k in scene.within(start, stop)}
+            for k in pending.keys() & logits.keys():  # the spans of the others end before this chunk
+                old = pending[k]
                 logits[k][:, : old.shape[1]] = _fade(old, logits[k][:, : old.shape[1]])
             pending = {k: values[:, next_start - start :] for k, values in logits.items() if next_start < stop}
+            allowed = self._allowed(scene, logits, looks, start, stop)
             for t in range(start, next_start):
-                yield self._finish(scene, t, {k: values[:, t - start] for k, values in logits.items()}, keeper)
+                now = {k: values[:, t - start] for k, values in logits.items()}
+                yield self._finish(scene, t, now, allowed[t - start], keeper)
 
     def _starts(self, frames: int) -> list[int]:
         """First frames of the chunks, aligned to frame 0; the last chunk may be shorter."""
@@ -121,17 +133,14 @@ class Predictor:
         step = config.chunk - config.overlap
         return [0] + [s for s in range(step, frames, step) if s + config.overlap < frames]
 
-    def _cut(self, scene: _Scene, frame: int) -> list[FrameCrops | None]:
+    def _cut(self, scene: _Scene, frame: int) -> list[_Look | None]:
         """What every track's window shows in a frame; None for tracks whose span does not hold it."""
         began = time.perf_counter()
         clip, visible = scene.clip, scene.visible(frame)
-        labels = np.zeros((clip.video.height, clip.video.width), dtype=np.uint16)
-        for number, mask in enumerate(visible.values(), start=1):
-            if mask is not None:
-                labels[mask] = number
+        labels = scene.labels(visible)
         everyone = FrameMap.of(labels)
         sure = clip.exhaustive and all(mask is not None for mask in visible.values())
-        out: list[FrameCrops | None] = []
+        out: list[_Look | None] = []
         for k, track in enumerate(scene.tracks):
             if not scene.spans[k][0] <= frame < scene.spans[k][1]:
                 out.append(None)
@@ -142,18 +151,16 @@ class Predictor:
                 self.model.config.tokenizer.crop,
                 *labels.shape,
             )
-            out.append(cut_frame(cropper, visible[track.id], everyone, sure))
+            out.append(_Look(cut_frame(cropper, visible[track.id], everyone, sure), cropper.pick(labels)))
         self.timings.add("cut", began)
         return out
 
     @torch.no_grad()
-    def _complete(
-        self, scene: _Scene, k: int, crops: dict[int, list[FrameCrops | None]], start: int, stop: int
-    ) -> Logits:
+    def _complete(self, scene: _Scene, k: int, looks: dict[int, list[_Look | None]], start: int, stop: int) -> Logits:
         """Logits of a track over a chunk, for the one pass and each drawn hypothesis; -inf outside its span."""
         began = time.perf_counter()
-        frames = [t for t in range(start, stop) if crops[t][k] is not None]
-        shown = [crop for t in frames if (crop := crops[t][k]) is not None]
+        frames = [t for t in range(start, stop) if looks[t][k] is not None]
+        shown = [look.crops for t in frames if (look := looks[t][k]) is not None]
         middle = (frames[0] + frames[-1]) / 2
         batch = stack_crops(
             [shown],
@@ -173,18 +180,45 @@ class Predictor:
                     refined = self.model.sample(batch, SAMPLE_STEPS, generator).refined
                 out[h, [t - start for t in frames]] = refined[0].float().cpu().numpy()
         self.timings.add("model", began)
-        self.timings.object_frames += len(frames)
         return out
 
-    def _finish(self, scene: _Scene, frame: int, logits: dict[int, Logits], keeper: OrderKeeper) -> CompletedFrame:
-        """Paste every track of a frame back and apply what is certain."""
+    def _allowed(
+        self, scene: _Scene, logits: dict[int, Logits], looks: dict[int, list[_Look | None]], start: int, stop: int
+    ) -> Float[np.ndarray, "t n labels"]:
+        """How far a track may extend under what each label shows: 0 where nobody is listed, 1 and on the clip's tracks.
+
+        In an exhaustive scene nothing is hidden where nobody is visible, and anywhere nobody is hidden by what lies
+        behind (after the network, not inside its loss: see the design's section 5, Physics).
+        """
+        began = time.perf_counter()
+        allowed = np.ones((stop - start, len(scene.tracks), len(scene.clip.tracks) + 1))
+        if self.constrain:
+            count = len(scene.clip.tracks)
+            evidence = np.zeros((stop - start, count, count))
+            for k, values in logits.items():
+                for t in range(start, stop):
+                    if (look := looks[t][k]) is not None:
+                        probability = expit(values[0, t - start])
+                        per_label = np.bincount(look.labels.ravel(), probability.ravel(), minlength=count + 1)
+                        pixels = (scene.windows.side[k, t] / len(probability)) ** 2
+                        evidence[t - start, scene.places[k]] = pixels * per_label[1:]
+            allowed[:, :, 1:] = may_hide(evidence)[:, scene.places]
+            allowed[:, :, 0] = not scene.clip.exhaustive
+        self.timings.add("order", began)
+        return allowed
+
+    def _finish(
+        self,
+        scene: _Scene,
+        frame: int,
+        logits: dict[int, Logits],
+        allowed: Float[np.ndarray, "n labels"],
+        keeper: OrderKeeper,
+    ) -> CompletedFrame:
+        """Paste every track of a frame back and apply what is known."""
         began = time.perf_counter()
         visible = scene.visible(frame)
-        height, width = scene.clip.video.height, scene.clip.video.width
-        count = np.zeros((height, width), dtype=np.uint16)
-        for mask in visible.values():
-            if mask is not None:
-                count += mask
+        labels = scene.labels(visible)
         objects, best = {}, {}
         for k, values in logits.items():
             if not scene.spans[k][0] <= frame < scene.spans[k][1]:
@@ -194,11 +228,12 @@ class Predictor:
             window = (scene.windows.center[k, frame], float(scene.windows.side[k, frame]))
             masks, scores = [], []
             for h in range(self.hypotheses):
-                mask, score = self._paste(values[h], window, own, count, scene.clip.exhaustive)
+                mask, score = self._paste(values[h], window, own, labels, allowed[k])
                 masks.append(mask)
                 scores.append(score)
             objects[track.id] = Completed(tuple(Rle.encode(m) for m in masks), tuple(scores))
             best[track.id] = masks[0]
+        self.timings.object_frames += len(objects)
         order = keeper.order(best, visible)
         self.timings.add("paste", began)
         return CompletedFrame(frame, objects, order)
@@ -208,23 +243,16 @@ class Predictor:
         logits: Float[np.ndarray, "s s"],
         window: tuple[Float[np.ndarray, " 2"], float],
         own: Mask | None,
-        count: np.ndarray,
-        exhaustive: bool,
+        labels: Labels,
+        allowed: Float[np.ndarray, " labels"],
     ) -> tuple[Mask, float]:
-        """The mask at the image's size and its expected IoU.
-
-        What is visible belongs to the object. In an exhaustive scene whatever else does lies under another object's
-        visible mask (after the network, not inside its loss: see the design's section 5, Physics).
-        """
-        rows, columns, values = paste(logits, *window, *count.shape)
-        probability = 1 / (1 + np.exp(-np.clip(values, -30, 30)))
-        if own is not None:
-            here = own[rows, columns]
-            if exhaustive:
-                probability = probability * (count[rows, columns] > here)
-            probability = np.where(here, 1.0, probability)
+        """The mask at the image's size and its expected IoU. What is visible belongs to the object."""
+        rows, columns, values = paste(logits, *window, *labels.shape)
+        probability = expit(values)
+        if own is not None:  # where it is not known what is visible, nothing is known of what is hidden
+            probability = np.where(own[rows, columns], 1.0, probability * allowed[labels[rows, columns]])
         chosen = probability > self.model.config.threshold
-        mask = np.zeros(count.shape, dtype=bool) if own is None else own.copy()
+        mask = np.zeros(labels.shape, dtype=bool) if own is None else own.copy()
         mask[rows, columns] |= chosen
         # E[intersection] / E[union], with one pixel's grace so that an empty mask of an absent object scores 1.
         outside = np.count_nonzero(mask) - np.count_nonzero(chosen)
@@ -253,11 +281,21 @@ class Predictor:
 
 
 @dataclass(frozen=True)
+class _Look:
+    """What a track's window shows in a frame, and whose visible mask lies at the centre of each cell."""
+
+    crops: FrameCrops
+    labels: UInt16[np.ndarray, "s s"]
+
+
+@dataclass(frozen=True)
 class _Scene:
     """The first pass over a clip: the tracks that are ever visible, their spans, windows and box numbers."""
 
     clip: ClipTracks
     tracks: list[Track]
+    places: list[int]
+    """Their places among the clip's tracks."""
     spans: list[tuple[int, int]]
     windows: Windows
     numbers: Float[np.ndarray, "n t 8"]
@@ -274,7 +312,8 @@ class _Scene:
         windows = track_windows(boxes, areas, config)
         numbers = box_numbers(windows, areas, clip.video.height, clip.video.width, clip.exhaustive)
         spans = [span for track in tracks if (span := track.span) is not None]
-        return _Scene(clip, tracks, spans, windows, numbers)
+        places = [k for k, track in enumerate(clip.tracks) if track.ever_visible]
+        return _Scene(clip, tracks, places, spans, windows, numbers)
 
     def within(self, start: int, stop: int) -> list[int]:
         """Tracks whose span meets these frames."""
@@ -285,6 +324,14 @@ class _Scene:
         return {
             track.id: None if (mask := track.visible[frame]) is None else mask.decode() for track in self.clip.tracks
         }
+
+    def labels(self, visible: dict[int, Mask | None]) -> Labels:
+        """Whose visible mask each pixel shows: 0 for none, 1 and on for the clip's tracks; the last of several."""
+        out = np.zeros((self.clip.video.height, self.clip.video.width), dtype=np.uint16)
+        for number, mask in enumerate(visible.values(), start=1):
+            if mask is not None:
+                out[mask] = number
+        return out
 
 
 def _fade(old: Logits, new: Logits) -> Logits:

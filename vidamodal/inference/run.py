@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -78,8 +78,8 @@ def predict(
     )
     if out is not None:
         done = time.perf_counter()
-        with tempfile.TemporaryDirectory(prefix=".vidamodal-", dir=_folder(out)) as aside:
-            _write(Path(aside), result, reader, formats, quiet)
+        with _aside(Path(out)) as aside:
+            _write(aside, result, reader, formats)
             run = {
                 **result.provenance,
                 "video": reader.info.path,
@@ -98,8 +98,8 @@ def predict(
                     "write": round(time.perf_counter() - done, 4),
                 },
             }
-            write_text(Path(aside) / "run.json", json.dumps(run, indent=2, sort_keys=True) + "\n")
-            _publish(Path(aside), Path(out))
+            write_text(aside / "run.json", json.dumps(run, indent=2, sort_keys=True) + "\n")
+            _publish(aside, Path(out))
     return result
 
 
@@ -124,13 +124,21 @@ def _source(masks: str | os.PathLike[str] | ClipTracks | None) -> str:
     return "tracks in memory" if isinstance(masks, ClipTracks) else Path(str(masks)).name
 
 
-def _folder(out: str | os.PathLike[str]) -> Path:
-    """The folder to write to, made if it is not there."""
-    Path(out).mkdir(parents=True, exist_ok=True)
-    return Path(out)
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A temporary folder inside ``out``, on the same disk. Folders made for it go again if nothing is left in them."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".vidamodal-", dir=out) as aside:
+            yield Path(aside)
+    finally:
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
-def _write(folder: Path, result: ClipTracks, reader: VideoReader, formats: Sequence[str], quiet: bool) -> None:
+def _write(folder: Path, result: ClipTracks, reader: VideoReader, formats: Sequence[str]) -> None:
     if "tracks" in formats:
         write_tracks(folder / "tracks.json", result)
     for track in result.tracks:
@@ -149,11 +157,7 @@ def _publish(aside: Path, out: Path) -> None:
     os.sync()  # once for hundreds of small files, before any of them gets its name
     for name in _OUTPUTS:
         new, old = aside / name, out / name
-        if old.is_dir():
-            os.replace(old, aside / f".old-{name}")
-        elif old.exists() and not new.exists():
-            old.unlink()
+        if old.is_dir() or (old.exists() and not new.is_file()):
+            os.replace(old, aside / f".old-{name}")  # goes with the temporary folder
         if new.exists():
             os.replace(new, old)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()  # for the context manager that made it

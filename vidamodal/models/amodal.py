@@ -55,6 +55,7 @@ class AmodalModel(nn.Module):
 
     def forward(self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None) -> AmodalOutput:
         """One pass (K = 1). ``amodal``: codes already known, [MASK] elsewhere; by default all are to be predicted."""
+        crops = crops if self.config.transformer.occluders else crops.alone()
         visible = self.encode(crops.visible)
         if amodal is None:
             amodal = torch.full_like(visible, self.transformer.mask_code)

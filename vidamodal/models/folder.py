@@ -118,11 +118,15 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
     if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != 1:
         raise InputError(f"{config_path} is not the config of a {FORMAT} of version 1")
     config = build(ModelConfig, data.get("model", {}), f"{config_path}: model")
+    if not 0 <= config.overlap < config.chunk:
+        raise InputError(f"{config_path}: model.overlap must be less than model.chunk, and neither below 0")
     if head is not None:
         config = dataclasses.replace(config, head=head)
     if config.head not in head_names():
         raise InputError(f"unknown head {config.head!r}: choose one of {', '.join(head_names())}")
-    heads = data.get("heads", {})
+    heads = data.get("heads")
+    if not isinstance(heads, dict):
+        raise InputError(f"{config_path}: heads must be a mapping from names to settings")
     if config.head not in heads:
         raise InputError(f"{folder} has no head {config.head!r}: it holds {', '.join(sorted(heads)) or 'none'}")
     head_config: Any = build(load_head_class(config.head)[1], heads[config.head], f"{config_path}: heads.{config.head}")

@@ -40,7 +40,7 @@ class TransformerConfig:
     """Shift the windows by half between blocks, so that what is known travels through the clip."""
     time: bool = True
     occluders: bool = True
-    """Whether the other objects' masks, the edges and the known background are inputs."""
+    """Whether the other objects' masks, the edges and the known background are inputs, here and of the head."""
     attention: str = "auto"
     """auto | math | sdpa | xformers (CUDA only)."""
 
@@ -107,6 +107,7 @@ class AmodalTransformer(nn.Module):
     ) -> tuple[Float[Tensor, "b t g g codes"], Float[Tensor, "b t c g g"]]:
         """``amodal`` holds known codes, and ``mask_code`` wherever one is to be predicted (Eq. 6)."""
         b = visible.shape[0]
+        crops = crops if self.config.occluders else crops.alone()
         # Masks and codes on the token grid, summed.
         near = self._embed(crops, visible, amodal)
         # To a quarter of the places; where, when and in which window.
@@ -124,10 +125,7 @@ class AmodalTransformer(nn.Module):
     def _embed(
         self, crops: TrackCrops, visible: Int[Tensor, "b t g g"], amodal: Int[Tensor, "b t g g"]
     ) -> Float[Tensor, "bt c g g"]:
-        planes = crops.planes()
-        if not self.config.occluders:
-            planes = planes * planes.new_tensor([1, 0, 0, 1, 0, 1])[:, None, None]
-        x = nn.functional.pixel_unshuffle(rearrange(planes, "b t c s r -> (b t) c s r"), 2)
+        x = nn.functional.pixel_unshuffle(rearrange(crops.planes(), "b t c s r -> (b t) c s r"), 2)
         x = nn.functional.pixel_unshuffle(nn.functional.gelu(self.enter(x)), 2)
         codes = self.visible_codes(visible) + self.amodal_codes(amodal)
         return self.stem(x) + rearrange(codes, "b t g h c -> (b t) c g h")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import time
+from argparse import ArgumentError
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -284,7 +285,11 @@ def main(arguments: list[str] | None = None) -> Path:
     parser.add_argument("--config", action="config", help="a YAML file")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_class_arguments(TrainConfig, None)
-    chosen = parser.parse_args(arguments)
+    try:
+        chosen = parser.parse_args(arguments)
+    except ArgumentError as error:
+        raise InputError(f"train: {error}; see `vidamodal train --help` and configs/") from error
     quiet = chosen.pop("quiet")
-    chosen.pop("config")
+    if not chosen.pop("config"):
+        raise InputError("train needs --config FILE: see configs/ for what there is")
     return train(TrainConfig(**parser.instantiate_classes(chosen)), quiet)

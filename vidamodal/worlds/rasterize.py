@@ -46,8 +46,8 @@ def project(
 
 
 def rasterize(
-    vertices: Sequence[Float[np.ndarray, "v 3"]],
-    faces: Sequence[Int[np.ndarray, "f 3"]],
+    vertices: Sequence[Float[np.ndarray, "_ 3"]],
+    faces: Sequence[Int[np.ndarray, "_ 3"]],
     camera: CameraSpec,
     frame: int,
     size: int,
