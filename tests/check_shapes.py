@@ -1,0 +1,37 @@
+"""Runs the model, its losses and its data with every shape annotation of the package checked; prints one line."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import install_import_hook
+
+CHECKED = ["data", "geometry", "heads", "models", "training.losses", "training.stages", "worlds"]
+
+with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.beartype"):
+    from vidamodal.data.clips import AugmentConfig, ClipConfig, WorldClips
+    from vidamodal.geometry import WindowConfig
+    from vidamodal.heads.conv import Config
+    from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
+    from vidamodal.models.tokenizer import TokenizerConfig
+    from vidamodal.models.transformer import TransformerConfig
+    from vidamodal.training.losses import LossConfig
+    from vidamodal.training.stages import AmodalStage, TokenizerStage
+    from vidamodal.worlds.sample import WorldConfig
+
+codec = TokenizerConfig(crop=16, width=16, dim=8, codes=16)
+transformer = TransformerConfig(width=16, depth=2, heads=2, mlp=2, features=16, window=4)
+model = AmodalModel(ModelConfig(codec, transformer), Config(width=8, deep=16))
+augment = AugmentConfig(partial=0.5, unknown=0.5)
+clips = ClipConfig(tracks=2, frames=5, whole=0.0, world=WorldConfig(size=48, frames=6), augment=augment)
+data = WorldClips("toy", 0, 1, 4, clips, WindowConfig(), codec.crop)
+generator = torch.Generator().manual_seed(0)
+for index in range(len(data)):
+    TokenizerStage(model, LossConfig()).train()(data[index], generator)["loss"].backward()
+    AmodalStage(model, LossConfig()).train()(data[index], generator)["loss"].backward()
+model.eval().sample(data[0].crops, 3, generator)
+
+try:  # the check itself must be at work
+    AmodalOutput(torch.zeros(1, 2, 4, 4, 16), torch.zeros(1, 2, 16, 16), torch.zeros(1, 3, 16, 16))
+except Exception as error:
+    assert "refined" in str(error), error
+    print("all shapes hold")
