@@ -316,7 +316,7 @@ def test_backends_that_cannot_be_used_are_refused(backend: str, words: str) -> N
 
 # Heads
 
-HEAD = '''
+HEAD = """
 from dataclasses import dataclass
 from vidamodal.heads.base import FramewiseHead
 
@@ -331,7 +331,7 @@ class Head(FramewiseHead):
 
     def forward(self, inputs):
         return inputs.coarse + self.shift
-'''
+"""
 
 
 def test_a_head_is_found_by_its_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """One training run: `accelerate launch scripts/train.py --config configs/NAME.yaml`. Resume = the same command again.
 
-A run's folder holds config.yaml (resolved), metrics.jsonl, TensorBoard events, checkpoints/ and, at the end, model/.
+A run's folder holds config.json (resolved), metrics.jsonl, TensorBoard events, checkpoints/ and, at the end, model/.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from vidamodal.data.clips import ClipConfig, TrainingBatch, WorldClips
 from vidamodal.heads.base import load_head_class
+from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.folder import build, save_model
 from vidamodal.training.checkpoint import Checkpoints
@@ -81,6 +82,7 @@ class TrainConfig:
 
 def train(config: TrainConfig, quiet: bool = False) -> Path:
     """Run every stage that is not finished yet and return the model folder."""
+    _check(config)
     accelerator = Accelerator(
         cpu=config.device == "cpu",
         mixed_precision=config.precision,
@@ -93,17 +95,19 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
             f"launch that many (torchrun --nproc_per_node {config.processes} scripts/train.py ... with "
             "ACCELERATE_USE_CPU=true on a CPU), or set --processes"
         )
+    head_config: Any = build(load_head_class(config.model.head)[1], config.head, "head")
+    torch.manual_seed(config.seed)
+    try:
+        model, average = AmodalModel(config.model, head_config), AmodalModel(config.model, head_config)
+    except ValueError as error:
+        raise InputError(f"the config does not describe a model: {error}") from error
+    average.load_state_dict(model.state_dict())
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
     if accelerator.is_main_process:
         _claim(output, resolved)
         accelerator.init_trackers("tensorboard")
     accelerator.wait_for_everyone()
-    torch.manual_seed(config.seed)
-    head_config: Any = build(load_head_class(config.model.head)[1], config.head, "head")
-    model = AmodalModel(config.model, head_config)
-    average = AmodalModel(config.model, head_config)
-    average.load_state_dict(model.state_dict())
     for stage, settings in ((TokenizerStage, config.tokenizer), (AmodalStage, config.amodal)):
         run = _StageRun(accelerator, config, settings, stage(model, config.loss), model, average, quiet)
         run.go()
@@ -116,13 +120,27 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     return folder
 
 
+def _check(config: TrainConfig) -> None:
+    """Refuse what cannot work before the run's folder is made, which would refuse the corrected config."""
+    for name, allowed in (("precision", ("bf16", "no")), ("device", ("auto", "cpu"))):
+        if getattr(config, name) not in allowed:
+            raise InputError(f"{name} is {getattr(config, name)!r}: choose {' or '.join(allowed)}")
+    for name, stage in (("tokenizer", config.tokenizer), ("amodal", config.amodal)):
+        if config.processes < 1 or stage.clips % config.processes:
+            raise InputError(f"{name}.clips is {stage.clips}, which {config.processes} processes cannot share")
+    if config.worlds != "toy" and not (Path(config.worlds) / "worlds.jsonl").is_file():
+        raise InputError(
+            f"worlds: {config.worlds} is no folder of worlds; make it with `python -m dataset_gen --masks-only "
+            f'--out {config.worlds} --scenes 1000 --seed 1`, or use "toy"'
+        )
+
+
 def _claim(output: Path, resolved: str) -> None:
     """Refuse to go on with another config than the folder was begun with."""
-    output.mkdir(parents=True, exist_ok=True)
     path = output / "config.json"
     if path.exists() and path.read_text() != resolved:
         raise InputError(f"{path} is of a run with another config: choose another --output or remove that folder")
-    path.write_text(resolved)
+    write_text(path, resolved)
 
 
 class _StageRun:
@@ -143,10 +161,6 @@ class _StageRun:
         self.output = Path(config.output)
         self.checkpoints = Checkpoints(self.output / "checkpoints", stage.name)
         self.seed = int.from_bytes(hashlib.sha256(f"{config.seed} {stage.name}".encode()).digest()[:6], "big")
-        if settings.clips % accelerator.num_processes:
-            raise InputError(
-                f"{stage.name}.clips is {settings.clips}, which {accelerator.num_processes} processes cannot share"
-            )
 
     def go(self) -> None:
         """Train to the last step, saving on the way."""
