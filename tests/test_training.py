@@ -63,7 +63,7 @@ def one_accelerator_a_run() -> Iterator[None]:
 def tiny(output: Path, **changes: Any) -> TrainConfig:
     """A run of seconds: two stages of four steps each."""
     settings: dict[str, Any] = dict(
-        output=str(output), device="cpu", precision="no", worlds="toy", workers=0, log_every=1, save_every=2,
+        output=str(output), device="cpu", precision="fp32", worlds="toy", workers=0, log_every=1, save_every=2,
         model=MODEL, head={"width": 8, "deep": 16}, tokenizer=STAGE, amodal=STAGE,
     )  # fmt: skip
     return TrainConfig(**{**settings, **changes})
@@ -508,7 +508,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_config_of_the_repository_is_one(parsed: list[TrainConfig], path: Path) -> None:
-    trainer.main(["--config", str(path), "--amodal.steps", "7", "--processes", "3"])
+    trainer.main(["--amodal.steps", "7", "--config", str(path), "--processes", "3"])  # in any order
     (config,) = parsed
     assert config.amodal.steps == 7 and config.processes == 3
     written = yaml.safe_load(path.read_text())
@@ -604,7 +604,7 @@ def write_config(folder: Path, output: Path, steps: int) -> Path:
         "transformer": {"width": 16, "depth": 2, "heads": 2, "mlp": 2, "features": 16, "window": 4},
     }
     config = {
-        "output": str(output), "device": "cpu", "precision": "no", "worlds": "toy", "workers": 1, "save_every": 5,
+        "output": str(output), "device": "cpu", "precision": "fp32", "worlds": "toy", "workers": 1, "save_every": 5,
         "model": model, "head": {"width": 8, "deep": 16}, "tokenizer": stage, "amodal": stage,
     }  # fmt: skip
     path = folder / f"{output.name}.yaml"

@@ -5,12 +5,12 @@ A run's folder holds config.json (resolved), metrics.jsonl, TensorBoard events, 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import json
 import math
 import time
-from argparse import ArgumentError
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +60,7 @@ class TrainConfig:
     processes: int = 1
     """The number of processes asked for; the run refuses to go on with another."""
     precision: str = "bf16"
-    """bf16 | no"""
+    """bf16 | fp32"""
     device: str = "auto"
     """auto | cpu"""
     worlds: str = "data/worlds-train"
@@ -85,7 +85,7 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     _check(config)
     accelerator = Accelerator(
         cpu=config.device == "cpu",
-        mixed_precision=config.precision,
+        mixed_precision="no" if config.precision == "fp32" else config.precision,
         log_with="tensorboard",
         project_dir=config.output,
     )
@@ -122,7 +122,7 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
 
 def _check(config: TrainConfig) -> None:
     """Refuse what cannot work before the run's folder is made, which would refuse the corrected config."""
-    for name, allowed in (("precision", ("bf16", "no")), ("device", ("auto", "cpu"))):
+    for name, allowed in (("precision", ("bf16", "fp32")), ("device", ("auto", "cpu"))):
         if getattr(config, name) not in allowed:
             raise InputError(f"{name} is {getattr(config, name)!r}: choose {' or '.join(allowed)}")
     for name, stage in (("tokenizer", config.tokenizer), ("amodal", config.amodal)):
@@ -292,16 +292,20 @@ def model_card(config: TrainConfig, model: AmodalModel) -> str:
 
 
 def main(arguments: list[str] | None = None) -> Path:
-    """`--config FILE [--section.key value ...]`: unknown keys are refused; the arguments come before the file."""
+    """`--config FILE [--section.key value ...]`: unknown keys are refused; the arguments override the file."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(prog="train", description=__doc__, exit_on_error=False)
     parser.add_argument("--config", action="config", help="a YAML file")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_class_arguments(TrainConfig, None)
+    # The last word counts, so the file goes first, wherever it was named.
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--config", action="append", default=[])
+    files, rest = first.parse_known_args(arguments)
     try:
-        chosen = parser.parse_args(arguments)
-    except ArgumentError as error:
+        chosen = parser.parse_args([*(f"--config={file}" for file in files.config), *rest])
+    except argparse.ArgumentError as error:
         raise InputError(f"train: {error}; see `vidamodal train --help` and configs/") from error
     quiet = chosen.pop("quiet")
     if not chosen.pop("config"):
