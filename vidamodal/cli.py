@@ -46,6 +46,7 @@ def _run(arguments: list[str]) -> int:
         print(f"model: {train(arguments[1:])}")
         return 0
     options = _parser().parse_args(arguments)
+    options.quiet |= not sys.stderr.isatty()  # a bar is for people: what else reads stderr wants one line
     if options.command == "predict":
         return _predict(options)
     if options.command == "evaluate":

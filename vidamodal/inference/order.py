@@ -18,6 +18,9 @@ Mask = Bool[np.ndarray, "h w"]
 SMOOTHING = 3.0
 """Standard deviation in frames over which evidence of who is in front is gathered."""
 
+REACH = 12
+"""Frames either way beyond which evidence does not count."""
+
 
 def may_hide(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
     """How far object j may hide object i in each frame, in [0, 1], from completions made one by one.
@@ -26,7 +29,9 @@ def may_hide(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]
     each completed under the other, at most one completion is right, since what lies behind hides nothing: the weaker
     one is scaled by the ratio of the two. Orders last, so evidence is gathered over neighbouring frames.
     """
-    gathered = gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant") if len(evidence) > 1 else evidence
+    gathered = evidence
+    if len(evidence) > 1:
+        gathered = gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant", radius=REACH)
     # One pixel's grace: no ratio is taken of next to nothing.
     return np.minimum(1.0, (gathered + 1) / (gathered.transpose(0, 2, 1) + 1))
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
 from vidamodal.geometry import Cropper, WindowConfig, Windows, paste, track_windows
-from vidamodal.inference.order import OrderKeeper, may_hide
+from vidamodal.inference.order import REACH, OrderKeeper, may_hide
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
 
@@ -113,6 +113,7 @@ class Predictor:
         keeper = OrderKeeper()
         looks: dict[int, list[_Look | None]] = {}
         pending: dict[int, Logits] = {}
+        past = np.zeros((0, len(clip.tracks), len(clip.tracks)))
         starts = self._starts(clip.video.frames)
         for start, next_start in pairwise([*starts, clip.video.frames]):
             stop = min(start + self.model.config.chunk, clip.video.frames)
@@ -122,7 +123,9 @@ class Predictor:
                 old = pending[k]
                 logits[k][:, : old.shape[1]] = _fade(old, logits[k][:, : old.shape[1]])
             pending = {k: values[:, next_start - start :] for k, values in logits.items() if next_start < stop}
-            allowed = self._allowed(scene, logits, looks, start, stop)
+            evidence = self._evidence(scene, logits, looks, start, stop)
+            allowed = self._allowed(scene, np.concatenate([past, evidence]))[len(past) :]
+            past = np.concatenate([past, evidence[: next_start - start]])[-REACH:]
             for t in range(start, next_start):
                 now = {k: values[:, t - start] for k, values in logits.items()}
                 yield self._finish(scene, t, now, allowed[t - start], keeper)
@@ -182,26 +185,32 @@ class Predictor:
         self.timings.add("model", began)
         return out
 
-    def _allowed(
+    def _evidence(
         self, scene: _Scene, logits: dict[int, Logits], looks: dict[int, list[_Look | None]], start: int, stop: int
-    ) -> Float[np.ndarray, "t n labels"]:
+    ) -> Float[np.ndarray, "t n n"]:
+        """How many pixels each of the clip's tracks is expected to extend under what is visible of each."""
+        began = time.perf_counter()
+        count = len(scene.clip.tracks)
+        evidence = np.zeros((stop - start, count, count))
+        for k, values in logits.items():
+            for t in range(start, stop):
+                if (look := looks[t][k]) is not None:
+                    probability = expit(values[0, t - start])
+                    per_label = np.bincount(look.labels.ravel(), probability.ravel(), minlength=count + 1)
+                    pixels = (scene.windows.side[k, t] / len(probability)) ** 2
+                    evidence[t - start, scene.places[k]] = pixels * per_label[1:]
+        self.timings.add("order", began)
+        return evidence
+
+    def _allowed(self, scene: _Scene, evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n labels"]:
         """How far a track may extend under what each label shows: 0 where nobody is listed, 1 and on the clip's tracks.
 
         In an exhaustive scene nothing is hidden where nobody is visible, and anywhere nobody is hidden by what lies
         behind (after the network, not inside its loss: see the design's section 5, Physics).
         """
         began = time.perf_counter()
-        allowed = np.ones((stop - start, len(scene.tracks), len(scene.clip.tracks) + 1))
+        allowed = np.ones((len(evidence), len(scene.tracks), evidence.shape[2] + 1))
         if self.constrain:
-            count = len(scene.clip.tracks)
-            evidence = np.zeros((stop - start, count, count))
-            for k, values in logits.items():
-                for t in range(start, stop):
-                    if (look := looks[t][k]) is not None:
-                        probability = expit(values[0, t - start])
-                        per_label = np.bincount(look.labels.ravel(), probability.ravel(), minlength=count + 1)
-                        pixels = (scene.windows.side[k, t] / len(probability)) ** 2
-                        evidence[t - start, scene.places[k]] = pixels * per_label[1:]
             allowed[:, :, 1:] = may_hide(evidence)[:, scene.places]
             allowed[:, :, 0] = not scene.clip.exhaustive
         self.timings.add("order", began)
