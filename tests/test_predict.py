@@ -296,7 +296,7 @@ def test_the_bundled_model_joins_its_chunks_without_a_jump(monkeypatch: pytest.M
         find_model("tiny")
     except InputError:
         pytest.skip("the bundled model is not there")
-    model, clip = load_model("tiny").model, behind_a_bar(60, 0.15)
+    model, clip = load_model("tiny").model, behind_a_bar(60, drift=0)
     starts = Predictor(model)._starts(clip.video.frames)
     assert len(starts) > 2
     for values in probabilities(model, clip, monkeypatch):

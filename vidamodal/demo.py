@@ -24,7 +24,7 @@ def demo(out: Path, quiet: bool = False) -> None:
     result = evaluate(out / "tracks.json", truth)
     write_text(out / "metrics.json", result.to_json())
     run = json.loads((out / "run.json").read_text())
-    steps = {name: run["seconds"][name] for name in ("cut", "model", "paste")}
+    steps = {name: run["seconds"][name] for name in ("cut", "model", "order", "paste")}
     milliseconds = 1000 * sum(steps.values()) / max(run["object_frames"], 1)
     print(format_table(result.rows("vidamodal")))
     print(f"\nper cent of the sample clip's {result.primary.object_frames} object-frames, primary protocol")
