@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidamodal.metrics.baselines import BASELINES, predict_baseline
 from vidamodal.media.tracks import dumps_tracks, loads_tracks
-from vidamodal.metrics.baselines import convex_hull
+from vidamodal.metrics.baselines import BASELINES, convex_hull, predict_baseline
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 seeds = st.integers(0, 2**32 - 1)

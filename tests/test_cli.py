@@ -321,8 +321,12 @@ BAD_MASKS: dict[str, Callable[[Path, ToyClip], Path]] = {
     "double ids": changed(lambda document: document["tracks"].append(document["tracks"][0])),
     "counts that do not fill the mask": changed(short_counts),
     "tracks of another length": lambda folder, clip: changed(
-        lambda d: (d["video"].update(frames=1), [t.update(visible=t["visible"][:1]) for t in d["tracks"]],
-                   [t.update(amodal=t["amodal"][:1]) for t in d["tracks"]], d.pop("order"))
+        lambda d: (
+            d["video"].update(frames=1),
+            [t.update(visible=t["visible"][:1]) for t in d["tracks"]],
+            [t.update(amodal=t["amodal"][:1]) for t in d["tracks"]],
+            d.pop("order"),
+        )
     )(folder, clip),  # fmt: skip
     "PNGs of another size": lambda folder, clip: save_palette(folder / "bad", np.ones((2, SIZE, SIZE + 1), np.uint8)),
     "PNGs beyond the last frame": lambda folder, clip: save_palette(
@@ -423,9 +427,7 @@ def test_models_that_do_not_fit_their_config(
         (["--colour", "red"], "colour"),
     ],
 )
-def test_bad_arguments(
-    more: list[str], message: str, predict_command: Command, refuse: Refuse, tmp_path: Path
-) -> None:
+def test_bad_arguments(more: list[str], message: str, predict_command: Command, refuse: Refuse, tmp_path: Path) -> None:
     assert message in refuse(*predict_command(tmp_path / "out"), *more)
 
 

@@ -274,9 +274,7 @@ def test_chunks_are_joined_without_a_jump(model: AmodalModel, monkeypatch: pytes
         assert seam_ratio(values, starts, model.config.overlap) > 2  # the test can fail
 
 
-def test_who_may_hide_whom_is_not_forgotten_between_chunks(
-    model: AmodalModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_may_hide_whom_is_not_forgotten_between_chunks(model: AmodalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = behind_a_bar(44, drift=0.2)
     found: list[np.ndarray] = []
     finish = Predictor._finish
@@ -331,7 +329,29 @@ def test_pixels_and_tensors_do_not_grow_with_the_video(model: AmodalModel, monke
 
     peak(13)  # what is made once
     assert peak(60) < 1.25 * peak(20)
-    assert max(lengths) == model.config.chunk
+    assert max(lengths) <= model.config.chunk + predictor_module.REMEMBERED
+
+
+def test_an_object_hidden_for_longer_than_a_chunk_is_remembered(model: AmodalModel) -> None:
+    """A chunk that shows nothing of it is completed otherwise with its clearest frames than without."""
+    hidden = Rle.empty(32, 48)
+    wall = Rle.encode(np.pad(np.ones((32, 24), dtype=bool), ((0, 0), (24, 0))))
+    for radius in (4, 8):
+        seen = Rle.encode(disc(12, 16, radius, 32, 48))
+        visible = (seen,) * 6 + (hidden,) * 34
+        clip = ClipTracks(VideoInfo("x.mp4", 32, 48, 40, 12.0), (Track(1, visible), Track(2, (wall,) * 40)))
+        scene = predictor_module._Scene.of(
+            list(clip.tracks), clip, replace(model.config.windows, growth=1.0, floor=0.0)
+        )
+        predictor = Predictor(model)
+        looks = {t: predictor._cut(scene, t) for t in range(40)}
+        memory = scene.remember(0, {}, looks, 0, 20)
+        assert sorted(memory) == list(range(6))
+        with_memory = predictor._complete(scene, 0, looks, memory, 28, 40)
+        without = predictor._complete(scene, 0, looks, {}, 28, 40)
+        assert with_memory.shape == without.shape == (1, 12, *with_memory.shape[2:])
+        assert not np.allclose(with_memory, without, atol=1e-3)
+        assert len(scene.remember(0, memory, looks, 20, 40)) <= predictor_module.REMEMBERED
 
 
 # Odd sizes

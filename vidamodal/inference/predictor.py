@@ -7,7 +7,7 @@ back, neighbouring chunks cross-faded. What stays is run lengths.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -22,6 +22,9 @@ from vidamodal.geometry import Cropper, WindowConfig, Windows, paste, track_wind
 from vidamodal.inference.order import REACH, OrderKeeper, may_hide
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
+
+REMEMBERED = 8
+"""Earlier frames kept of each track, the clearest ones, for when it is hidden for longer than a chunk."""
 
 SAMPLE_STEPS = 4
 """Rounds in which a hypothesis' codes are drawn."""
@@ -112,13 +115,15 @@ class Predictor:
         scene = _Scene.of(tracks, clip, self.model.config.windows)
         keeper = OrderKeeper()
         looks: dict[int, list[_Look | None]] = {}
+        memory: list[_Memory] = [{} for _ in tracks]
         pending: dict[int, Logits] = {}
         past = np.zeros((0, len(clip.tracks), len(clip.tracks)))
         starts = self._starts(clip.video.frames)
         for start, next_start in pairwise([*starts, clip.video.frames]):
             stop = min(start + self.model.config.chunk, clip.video.frames)
             looks = {t: looks[t] if t in looks else self._cut(scene, t) for t in range(start, stop)}
-            logits = {k: self._complete(scene, k, looks, start, stop) for k in scene.within(start, stop)}
+            logits = {k: self._complete(scene, k, looks, memory[k], start, stop) for k in scene.within(start, stop)}
+            memory = [scene.remember(k, memory[k], looks, start, next_start) for k in range(len(tracks))]
             for k in pending.keys() & logits.keys():  # the spans of the others end before this chunk
                 old = pending[k]
                 logits[k][:, : old.shape[1]] = _fade(old, logits[k][:, : old.shape[1]])
@@ -159,17 +164,27 @@ class Predictor:
         return out
 
     @torch.no_grad()
-    def _complete(self, scene: _Scene, k: int, looks: dict[int, list[_Look | None]], start: int, stop: int) -> Logits:
+    def _complete(
+        self,
+        scene: _Scene,
+        k: int,
+        looks: dict[int, list[_Look | None]],
+        memory: _Memory,
+        start: int,
+        stop: int,
+    ) -> Logits:
         """Logits of a track over a chunk, for the one pass and each drawn hypothesis; -inf outside its span."""
         began = time.perf_counter()
-        frames = [t for t in range(start, stop) if looks[t][k] is not None]
-        shown = [look.crops for t in frames if (look := looks[t][k]) is not None]
-        middle = (frames[0] + frames[-1]) / 2
+        chunk = {t: look.crops for t in range(start, stop) if (look := looks[t][k]) is not None}
+        # An object of which this chunk shows little is looked at beside its clearest frames so far.
+        recalled = memory if scene.clearest(k, memory) > 2 * scene.clearest(k, chunk) else {}
+        frames, shown = [*recalled, *chunk], [*recalled.values(), *chunk.values()]
+        middle = (min(chunk) + max(chunk)) / 2
         batch = stack_crops(
             [shown],
             np.array([[scene.tracks[k].visible[t] is not None for t in frames]]),
             scene.numbers[k : k + 1, frames],
-            np.array([frames]) - middle,
+            np.maximum(np.array([frames]) - middle, -self.model.config.chunk),  # further back than it knows
         ).to(self.device)
         cells = self.model.config.tokenizer.crop
         out = np.full((self.hypotheses, stop - start, cells, cells), -np.inf, dtype=np.float32)
@@ -181,7 +196,7 @@ class Predictor:
                     key = np.random.SeedSequence([self.seed, scene.tracks[k].id, h]).generate_state(1, np.uint64)[0]
                     generator = torch.Generator().manual_seed(int(key >> np.uint64(1)))
                     refined = self.model.sample(batch, SAMPLE_STEPS, generator).refined
-                out[h, [t - start for t in frames]] = refined[0].float().cpu().numpy()
+                out[h, [t - start for t in chunk]] = refined[0, len(recalled) :].float().cpu().numpy()
         self.timings.add("model", began)
         return out
 
@@ -297,6 +312,10 @@ class _Look:
     labels: UInt16[np.ndarray, "s s"]
 
 
+_Memory = dict[int, FrameCrops]
+"""The clearest earlier frames of a track, in order."""
+
+
 @dataclass(frozen=True)
 class _Scene:
     """The first pass over a clip: the tracks that are ever visible, their spans, windows and box numbers."""
@@ -308,6 +327,7 @@ class _Scene:
     spans: list[tuple[int, int]]
     windows: Windows
     numbers: Float[np.ndarray, "n t 8"]
+    areas: Float[np.ndarray, "n t"]
 
     @staticmethod
     def of(tracks: list[Track], clip: ClipTracks, config: WindowConfig) -> _Scene:
@@ -322,7 +342,22 @@ class _Scene:
         numbers = box_numbers(windows, areas, clip.video.height, clip.video.width, clip.exhaustive)
         spans = [span for track in tracks if (span := track.span) is not None]
         places = [k for k, track in enumerate(clip.tracks) if track.ever_visible]
-        return _Scene(clip, tracks, places, spans, windows, numbers)
+        return _Scene(clip, tracks, places, spans, windows, numbers, areas)
+
+    def clear(self, k: int, frame: int) -> float:
+        """The share of its window that a track is seen to fill."""
+        return float(self.areas[k, frame] / self.windows.side[k, frame] ** 2)
+
+    def clearest(self, k: int, frames: Iterable[int]) -> float:
+        """The greatest such share over some frames."""
+        return max((self.clear(k, t) for t in frames), default=0.0)
+
+    def remember(self, k: int, memory: _Memory, looks: dict[int, list[_Look | None]], start: int, stop: int) -> _Memory:
+        """The clearest frames of a track among those remembered and those from ``start`` to ``stop``."""
+        seen = {t: look.crops for t in range(start, stop) if (look := looks[t][k]) is not None and self.areas[k, t] > 0}
+        known = {**memory, **seen}
+        clear = sorted(known, key=lambda t: -self.clear(k, t))[:REMEMBERED]
+        return {t: known[t] for t in sorted(clear)}
 
     def within(self, start: int, stop: int) -> list[int]:
         """Tracks whose span meets these frames."""

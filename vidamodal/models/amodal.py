@@ -26,7 +26,7 @@ class ModelConfig:
     head: str = "conv"
     chunk: int = 24
     """Frames that are predicted together; a longer video is cut into chunks aligned to frame 0."""
-    overlap: int = 8
+    overlap: int = 12
     """Frames that neighbouring chunks share; their logits are cross-faded."""
     threshold: float = 0.5
     """A pixel belongs to the object above this probability; chosen on validation scenes."""
