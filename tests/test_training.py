@@ -45,7 +45,7 @@ from vidamodal.worlds.toy import toy_bank
 ROOT = Path(__file__).parents[1]
 CELLS = 16
 MODEL = ModelConfig(
-    TokenizerConfig(crop=CELLS, width=16, dim=8, codes=16),
+    TokenizerConfig(crop=CELLS, width=16, dim=8, codes=128),  # so many that some die and are drawn anew
     TransformerConfig(width=16, depth=2, heads=2, mlp=2, features=16, window=4),
 )
 CLIPS = ClipConfig(tracks=3, frames=5, world=WorldConfig(size=48, frames=7))
@@ -603,7 +603,7 @@ def write_config(folder: Path, output: Path, steps: int) -> Path:
     world = {"size": 48, "frames": 7}
     stage = {"steps": steps, "clips": 2, "warmup": 2, "sample": {"tracks": 3, "frames": 5, "world": world}}
     model = {
-        "tokenizer": {"crop": 16, "width": 16, "dim": 8, "codes": 16},
+        "tokenizer": {"crop": 16, "width": 16, "dim": 8, "codes": 128},
         "transformer": {"width": 16, "depth": 2, "heads": 2, "mlp": 2, "features": 16, "window": 4},
     }
     config = {
