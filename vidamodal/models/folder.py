@@ -145,11 +145,12 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
             digest.update(path.read_bytes())
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path} cannot be read as safetensors: {error}") from error
-    _load_strictly(model, state, folder)
+    load_weights(model, state, str(folder))
     return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest.hexdigest())
 
 
-def _load_strictly(model: AmodalModel, state: Mapping[str, torch.Tensor], folder: Path) -> None:
+def load_weights(model: AmodalModel, state: Mapping[str, torch.Tensor], folder: str) -> None:
+    """Put weights that come from ``folder`` into a model; InputError unless every name and shape fits."""
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state:

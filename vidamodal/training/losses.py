@@ -29,6 +29,8 @@ class LossConfig:
     """Dice on what is not visible, where something is hidden: what occ and hidden measure."""
     hidden_share: float = 0.02
     """Frames with a smaller share hidden have no hidden loss."""
+    unseen: float = 1.0
+    """Weight of a frame that shows nothing of the object, over one that does."""
 
 
 def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
@@ -71,7 +73,8 @@ def amodal_loss(
     output: AmodalOutput, target: Int[Tensor, "b t g g"], masked: Tensor, batch: TrainingBatch, config: LossConfig
 ) -> dict[str, Tensor]:
     """The parts of the second stage's loss and their sum, ``loss``. ``masked`` (b, g, g): which codes were hidden."""
-    weight = batch.counted * batch.crops.valid
+    shown = _sum(batch.crops.visible) > 0
+    weight = batch.counted * batch.crops.valid * torch.where(shown, 1.0, config.unseen)
     frames = weight.sum()
     codes = cross_entropy(
         rearrange(output.codes.float(), "b t g h n -> (b t g h) n"), target.flatten(), reduction="none"

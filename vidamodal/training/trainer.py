@@ -26,7 +26,7 @@ from vidamodal.data.clips import ClipConfig, TrainingBatch, WorldClips
 from vidamodal.heads.base import load_head_class
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
-from vidamodal.models.folder import build, save_model
+from vidamodal.models.folder import build, load_model, load_weights, save_model
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig
 from vidamodal.training.stages import AmodalStage, TokenizerStage
@@ -63,6 +63,8 @@ class TrainConfig:
     """bf16 | fp32"""
     device: str = "auto"
     """auto | cpu"""
+    init: str | None = None
+    """A model folder or name to begin with, in place of random weights."""
     worlds: str = "data/worlds-train"
     """A folder of worlds, or "toy"."""
     validation: str | None = None
@@ -101,6 +103,8 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         model, average = AmodalModel(config.model, head_config), AmodalModel(config.model, head_config)
     except ValueError as error:
         raise InputError(f"the config does not describe a model: {error}") from error
+    if config.init is not None:
+        load_weights(model, load_model(config.init, config.model.head).model.state_dict(), config.init)
     average.load_state_dict(model.state_dict())
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
