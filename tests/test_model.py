@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -377,9 +378,18 @@ def test_a_hypothesis_follows_from_its_generator() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 7])
-def test_every_place_of_a_hypothesis_gets_a_code_and_keeps_it(steps: int) -> None:
+def test_every_place_of_a_hypothesis_gets_a_code_and_keeps_it(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Tensor] = []
+    decode = MaskTokenizer.decode
+
+    def spy(tokenizer: MaskTokenizer, codes: Tensor) -> Tensor:
+        decoded.append(codes)
+        return decode(tokenizer, codes)
+
+    monkeypatch.setattr(MaskTokenizer, "decode", spy)
     refined, given = sampled(steps, 0)
-    assert len(given) == steps + 1 and refined.isfinite().all()
+    assert len(given) == steps and refined.isfinite().all()
+    given.append(rearrange(decoded[0], "(b t) g h -> b t g h", b=len(given[0])))
     still_open = [(amodal == CODEC.codes) for amodal in given]
     assert still_open[0].all() and not still_open[-1].any()
     for (before, after), (open_before, open_after) in zip(

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
     except InputError as error:
         _fail(str(error), 2)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         _fail(f"failed: {error}", 1)
     except KeyboardInterrupt:
         _fail("stopped", 130)

@@ -61,9 +61,17 @@ class AmodalModel(nn.Module):
             amodal = torch.full_like(visible, self.transformer.mask_code)
         codes, features = self.transformer(crops, visible, amodal)
         coarse = self.tokenizer.decode_soft(rearrange(codes, "b t g h n -> (b t) g h n"))
+        return self._refine(crops, codes, coarse, features)
+
+    def _refine(
+        self,
+        crops: TrackCrops,
+        codes: Float[Tensor, "b t g g codes"],
+        coarse: Float[Tensor, "bt s s"],
+        features: Float[Tensor, "b t c g g"],
+    ) -> AmodalOutput:
         coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
-        refined = self.head(HeadInputs(crops, coarse, features))
-        return AmodalOutput(codes, coarse, refined)
+        return AmodalOutput(codes, coarse, self.head(HeadInputs(crops, coarse, features)))
 
     def encode(self, masks: Float[Tensor, "b t s s"]) -> Int[Tensor, "b t g g"]:
         """Codes of the masks of tracks."""
@@ -82,7 +90,8 @@ class AmodalModel(nn.Module):
         amodal = torch.full_like(visible, hidden)
         places = amodal.shape[2] * amodal.shape[3]
         for step in range(steps):
-            logits = self.transformer(crops, visible, amodal)[0].float()
+            codes, features = self.transformer(crops, visible, amodal)
+            logits = codes.float()
             noise = torch.rand(logits.shape[2:], generator=generator, device=generator.device).to(logits.device)
             drawn = (logits - torch.log(-torch.log(noise.clamp(1e-9, 1 - 1e-7)))).argmax(dim=-1)  # Gumbel-max
             confidence = logits.log_softmax(-1).gather(-1, drawn[..., None])[..., 0].mean(dim=1)
@@ -92,4 +101,6 @@ class AmodalModel(nn.Module):
             closing = int(open_places[0].sum()) - keep_open
             chosen = torch.zeros_like(open_places).flatten(1).scatter(1, ranked[:, :closing], True)
             amodal = torch.where(chosen.view_as(open_places)[:, None], drawn, amodal)
-        return self(crops, amodal)
+        # The last round closed every place: the drawn codes are the coarse mask (Eq. 7).
+        coarse = self.tokenizer.decode(rearrange(amodal, "b t g h -> (b t) g h"))
+        return self._refine(crops, codes, coarse, features)

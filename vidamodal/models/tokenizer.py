@@ -57,17 +57,22 @@ class MaskTokenizer(nn.Module):
 
     def forward(self, masks: Float[Tensor, "n s s"]) -> tuple[Float[Tensor, "n s s"], Int[Tensor, "n g g"], Tensor]:
         """Logits of the reconstruction, the codes and the commitment loss (EMA updates the codebook in training)."""
-        latent = self.encoder(masks[:, None])
-        quantised, codes, commitment = self.quantiser(latent.float())
+        with torch.autocast(masks.device.type, enabled=False):  # see encode
+            quantised, codes, commitment = self.quantiser(self.encoder(masks[:, None].float()))
         return self.decoder(quantised)[:, 0].float(), codes, commitment.sum()
 
     @torch.no_grad()
     def encode(self, masks: Float[Tensor, "n s s"]) -> Int[Tensor, "n g g"]:
-        """Codes of masks, Eq. 1. The codebook is not updated."""
-        latent = rearrange(self.encoder(masks[:, None]).float(), "n c g h -> n g h c")
-        book = self.codebook
-        # argmin |z - e|^2 = argmax z.e - |e|^2 / 2
-        return (latent @ book.T - 0.5 * book.square().sum(dim=1)).argmax(dim=-1)
+        """Codes of masks, Eq. 1. The codebook is not updated.
+
+        Always in fp32: near neighbours in the codebook would else be told apart by the rounding of bf16, and the
+        transformer, which embeds the codes, would see other inputs on one processor than on another.
+        """
+        with torch.autocast(masks.device.type, enabled=False):
+            latent = rearrange(self.encoder(masks[:, None].float()), "n c g h -> n g h c")
+            book = self.codebook
+            # argmin |z - e|^2 = argmax z.e - |e|^2 / 2
+            return (latent @ book.T - 0.5 * book.square().sum(dim=1)).argmax(dim=-1)
 
     def decode(self, codes: Int[Tensor, "n g g"]) -> Float[Tensor, "n s s"]:
         """Logits of the masks that codes stand for, Eqs. 2 and 7."""

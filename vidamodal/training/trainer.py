@@ -143,7 +143,11 @@ def _claim(output: Path, resolved: str) -> None:
     """Refuse to go on with another config than the folder was begun with."""
     path = output / "config.json"
     if path.exists() and path.read_text() != resolved:
-        raise InputError(f"{path} is of a run with another config: choose another --output or remove that folder")
+        ours, theirs = json.loads(resolved), json.loads(path.read_text())
+        other = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+        raise InputError(
+            f"{path} is of a run with another config ({', '.join(other)}): choose another --output or remove it"
+        )
     write_text(path, resolved)
 
 
@@ -196,6 +200,8 @@ class _StageRun:
             losses = trained(batch, generator)
             self.accelerator.backward(losses["loss"])
             norm = self.accelerator.clip_grad_norm_(parameters, self.settings.clip_norm)
+            if not torch.isfinite(norm):  # before it reaches the weights and the checkpoints
+                raise RuntimeError(f"the gradient of {self.stage.name} step {step} is not finite: try a lower rate")
             optimizer.step()
             optimizer.zero_grad()
             _average(self.average, self.model, min(self.settings.average, (1 + step) / (10 + step)))
@@ -216,8 +222,9 @@ class _StageRun:
                 self.checkpoints.save(done, self.model, self.average, inner, {"seed": self.config.seed})
             if self.stage.name == "amodal" and (done % self.config.validate_every == 0 or last):
                 self._validate(done)
-            self.accelerator.wait_for_everyone()
+                self.accelerator.wait_for_everyone()
         bar.close()
+        self.accelerator.wait_for_everyone()
 
     def _batches(self, first: int) -> Iterator[TrainingBatch]:
         """This process's share of every step's clips from ``first`` on; clip numbers do not depend on their number."""
