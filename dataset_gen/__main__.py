@@ -43,12 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except (OSError, RuntimeError) as error:
-        print(f"{parser.prog}: failed: {error}; the same command goes on from here", file=sys.stderr)
+        reason = " ".join(str(error).split())
+        print(f"{parser.prog}: failed: {reason}; the same command goes on from here", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    print(f"{options.out}: {f'{run.scenes} scenes' if done else 'this part is done, others are missing'}")
+    if done:
+        print(f"{options.out}: {run.scenes} scenes")
+    else:
+        unverified = "; nothing was verified yet" if options.verify else ""
+        print(f"{options.out}: this part is done, others are missing{unverified}")
     return 0 if agrees else 1
 
 

@@ -13,15 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
 from vidamodal.data.clips import ClipConfig, WorldClips
+from vidamodal.data.crops import boxes_and_areas
 from vidamodal.demo import sample_clip
-from vidamodal.geometry import WindowConfig
+from vidamodal.geometry import WindowConfig, paste, track_windows
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.run import predict
 from vidamodal.media.tracks import read_tracks
 from vidamodal.models.attention import attend
 from vidamodal.models.folder import load_model
+from vidamodal.types import ClipTracks, Rle
 from vidamodal.worlds.sample import WorldConfig
 from vidamodal.worlds.toy import toy_bank
 
@@ -51,6 +54,29 @@ def prediction() -> None:
     for step, seconds in timings.seconds.items():
         print(f"  {step:8s} {1000 * seconds / timings.object_frames:7.2f} ms an object-frame")
     print(f"  {'whole':8s} {1000 * whole / timings.object_frames:7.2f} CPU-ms an object-frame (limit 30)")
+    print(f"track windows hold {100 * held_share(clip):.1f} % of the hidden pixels of the sample clip")
+
+
+def held_share(clip: ClipTracks) -> float:
+    """Share of a clip's hidden pixels that lie in the track windows: what no model can add to."""
+    tracks = [track for track in clip.tracks if track.ever_visible]
+    boxes, areas = boxes_and_areas(np.array([[_mask(mask) for mask in track.visible] for track in tracks]))
+    windows = track_windows(boxes, areas, WindowConfig())
+    held = hidden = 0
+    for k, track in enumerate(tracks):
+        for t, (visible, amodal) in enumerate(zip(track.visible, track.amodal or (), strict=True)):
+            behind = _mask(amodal) & ~_mask(visible)
+            rows, columns, _ = paste(
+                np.zeros((2, 2)), windows.center[k, t], float(windows.side[k, t]), clip.video.height, clip.video.width
+            )
+            held += np.count_nonzero(behind[rows, columns])
+            hidden += np.count_nonzero(behind)
+    return held / hidden
+
+
+def _mask(rle: Rle | None) -> Bool[np.ndarray, "h w"]:
+    assert rle is not None  # the truth of a rendered scene knows every frame
+    return rle.decode()
 
 
 def attention() -> None:

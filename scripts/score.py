@@ -14,7 +14,7 @@ from tqdm import tqdm
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.tracks import write_tracks
-from vidamodal.metrics.evaluate import Evaluation, evaluate, find_clips, format_table
+from vidamodal.metrics.evaluate import Evaluation, evaluate, find_clips, format_protocols, format_table
 from vidamodal.models.folder import load_model
 
 
@@ -33,8 +33,7 @@ def main() -> None:
     for name, interval in result.interval.items():
         if interval is not None:
             print(f"{name}: 95 % of bootstraps over videos within {100 * interval[0]:.1f} .. {100 * interval[1]:.1f}")
-    for name, scores in result.protocols.items():
-        print(f"{name}: full {scores.full} of {scores.ceiling_full}, occ {scores.occ} of {scores.ceiling_occ}")
+    print(format_protocols(result.protocols))
     print(f"{result.primary.object_frames} object-frames in {result.primary.videos} videos")
 
 

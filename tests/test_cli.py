@@ -194,6 +194,23 @@ def test_two_runs_give_the_same_bytes_and_replace_the_earlier_result(
     assert {p.name for p in out.iterdir()} == {"amodal", "notes.txt", "overlay.mp4", "run.json", "tracks.json"}
 
 
+def test_what_is_not_an_earlier_result_stays(
+    predict_command: Command, refuse: Refuse, clip: ToyClip, tmp_path: Path
+) -> None:
+    shutil.copy(clip.video, tmp_path / "overlay.mp4")
+    shutil.copy(clip.truth, tmp_path / "tracks.json")
+    (tmp_path / "masks" / "1").mkdir(parents=True)
+    Image.new("L", (SIZE, SIZE), 1).save(tmp_path / "masks" / "1" / "00000.png")
+    mine = listing(tmp_path / "masks")
+    for inputs in (
+        {"masks": tmp_path / "tracks.json"}, {"masks": tmp_path / "masks"}, {"masks": tmp_path / "masks" / "1"},
+        {"video": tmp_path / "overlay.mp4"},
+    ):  # fmt: skip
+        assert "replace" in refuse(*predict_command(tmp_path, **inputs))
+    assert leave(*predict_command(tmp_path, "--formats", "tracks")) == 0
+    assert listing(tmp_path / "masks") == mine
+
+
 @pytest.mark.parametrize(("error", "status"), [(OSError(28, "No space left on device"), 1), (InputError("damaged"), 2)])
 def test_a_failure_on_the_way_leaves_what_was_there(
     error: Exception, status: int, predict_command: Command, refuse: Refuse, tmp_path: Path,
@@ -478,6 +495,8 @@ def test_evaluate_names_what_is_missing(
     assert leave(*command, "--allow-missing") == 0
     assert json.loads((tmp_path / "m.json").read_text())["primary"]["full"] == 0.5
     assert "b" in capsys.readouterr().err
+    swapped = ["evaluate", "--pred", tmp_path / "truth", "--truth", tmp_path / "pred"]
+    assert leave(*swapped) == 0 and "ignored: video 'b'" in capsys.readouterr().err
     assert "nosuch" in refuse("evaluate", "--pred", tmp_path / "nosuch", "--truth", tmp_path / "truth")
     refuse("evaluate", "--pred", tmp_path / "pred")
 

@@ -119,17 +119,18 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from vidamodal.media.files import write_text
-    from vidamodal.metrics.evaluate import evaluate, format_table
+    from vidamodal.metrics.evaluate import evaluate, format_protocols, format_table
 
     result = evaluate(options.pred, options.truth, options.allow_missing, options.quiet)
     if options.out is not None:
         write_text(options.out, result.to_json())
     print(format_table(result.rows("prediction")))
     print(f"per cent; {result.primary.object_frames} object-frames in {result.primary.videos} videos")
-    for name, scores in result.protocols.items():
-        print(f"{name}: full {scores.full} of {scores.ceiling_full}, occ {scores.occ} of {scores.ceiling_occ}")
+    print(format_protocols(result.protocols))
     if result.missing:
         print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
+    if result.ignored:
+        print(f"not in the truth, ignored: {', '.join(result.ignored)}", file=sys.stderr)
     return 0
 
 

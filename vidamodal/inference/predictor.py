@@ -221,7 +221,7 @@ class Predictor:
         """How far a track may extend under what each label shows: 0 where nobody is listed, 1 and on the clip's tracks.
 
         In an exhaustive scene nothing is hidden where nobody is visible, and anywhere nobody is hidden by what lies
-        behind (after the network, not inside its loss: see the design's section 5, Physics).
+        behind. After the network, not inside its loss, where it gains nothing and spoils the raw output.
         """
         began = time.perf_counter()
         allowed = np.ones((len(evidence), len(scene.tracks), evidence.shape[2] + 1))

@@ -55,8 +55,10 @@ def predict(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise InputError(f"unknown format {(unknown or [''])[0]!r}: choose of {', '.join(FORMATS)}")
-    if out is not None and Path(out).exists() and not Path(out).is_dir():
-        raise InputError(f"{out}: is a file; give a folder to write to")
+    if out is not None:
+        _check_out(Path(out), [p for p in (video, masks) if isinstance(p, str | os.PathLike)])
+    if isinstance(model, LoadedModel) and head not in (None, model.model.config.head):
+        raise InputError(f"the loaded model has the head {model.model.config.head!r}; load it with head={head!r}")
     loaded = model if isinstance(model, LoadedModel) else load_model(model, head)
     predictor = Predictor(loaded.model, device, seed, hypotheses)
     reader = open_video(video)
@@ -101,6 +103,16 @@ def predict(
             write_text(aside / "run.json", json.dumps(run, indent=2, sort_keys=True) + "\n")
             _publish(aside, Path(out))
     return result
+
+
+def _check_out(out: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
+    """InputError if the results cannot go there, or would take the place of what they are made from."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; give a folder to write to")
+    replaced = {(out / name).resolve() for name in _OUTPUTS}
+    for path in map(Path, inputs):
+        if replaced & {path.resolve(), *path.resolve().parents}:
+            raise InputError(f"{path}: the results in {out} would replace this input; give another --out")
 
 
 def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTracks | None) -> ClipTracks:
@@ -155,8 +167,11 @@ def _write(folder: Path, result: ClipTracks, reader: VideoReader, formats: Seque
 def _publish(aside: Path, out: Path) -> None:
     """Move everything into place, and remove what an earlier run left there that this one did not make."""
     os.sync()  # once for hundreds of small files, before any of them gets its name
+    earlier = (out / "run.json").is_file()  # else a folder called masks, say, is the user's
     for name in _OUTPUTS:
         new, old = aside / name, out / name
+        if not (earlier or new.exists()):
+            continue
         if old.is_dir() or (old.exists() and not new.is_file()):
             os.replace(old, aside / f".old-{name}")  # goes with the temporary folder
         if new.exists():

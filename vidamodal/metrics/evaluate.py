@@ -107,6 +107,15 @@ def format_table(rows: Mapping[str, Scores]) -> str:
     )
 
 
+def format_protocols(protocols: Mapping[str, ProtocolScores]) -> str:
+    """A line for each named protocol in per cent, and what a perfect prediction scores in it."""
+    return "\n".join(
+        f"{name}: full {_percent(scores.full)} (perfect: {_percent(scores.ceiling_full)}), "
+        f"occ {_percent(scores.occ)} (perfect: {_percent(scores.ceiling_occ)})"
+        for name, scores in protocols.items()
+    )
+
+
 def _percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.1f}"
 

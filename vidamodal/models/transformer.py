@@ -84,6 +84,8 @@ class AmodalTransformer(nn.Module):
             raise ValueError(f"the stem folds 4 x 4 cells into a token: crop {crop} is not four times grid {grid}")
         if config.window % 2:
             raise ValueError(f"the roll is half a window, so the window must be even, not {config.window}")
+        if config.width % config.heads:
+            raise ValueError(f"width {config.width} cannot be shared by {config.heads} heads")
         c, d = config.features, config.width
         self.config, self.grid, self.mask_code = config, grid, codes
         self.enter = nn.Conv2d(4 * PLANES, c // 2, 3, padding=1)

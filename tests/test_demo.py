@@ -1,0 +1,58 @@
+"""What is in the box: the bundled model on the bundled clip, and the README's Python."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import vidamodal
+from vidamodal.demo import demo, sample_clip
+from vidamodal.media.tracks import read_tracks
+from vidamodal.media.video import open_video
+
+ASSETS = Path(str(resources.files("vidamodal") / "assets"))
+
+
+def test_the_bundled_files_are_small() -> None:
+    model = sum(path.stat().st_size for path in (ASSETS / "models" / "tiny").rglob("*") if path.is_file())
+    everything = sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file())
+    assert 0 < model <= 8e6 and everything <= 24e6
+
+
+def test_the_sample_clip_has_its_whole_truth() -> None:
+    video, truth = sample_clip()
+    clip, info = read_tracks(truth), open_video(video).info
+    assert (clip.video.height, clip.video.width, clip.video.frames) == (info.height, info.width, info.frames)
+    assert clip.exhaustive and clip.order is not None and len(clip.tracks) >= 10
+    assert all(track.label and track.amodal and None not in (*track.visible, *track.amodal) for track in clip.tracks)
+
+
+def test_demo_prints_the_table_and_beats_every_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demo(tmp_path / "demo", quiet=True)
+    text = capsys.readouterr().out
+    assert [line.split()[0] for line in text.splitlines()[1:5]] == [
+        "vidamodal",
+        "copy-visible",
+        "hull",
+        "hull-under-occluders",
+    ]
+    assert "overlay.mp4" in text and "ms an object-frame" in text
+    metrics = json.loads((tmp_path / "demo" / "metrics.json").read_text())
+    for baseline in metrics["baselines"].values():
+        assert metrics["primary"]["full"] > baseline["full"] + 0.05
+        assert metrics["primary"]["occ"] > baseline["occ"] + 0.1
+        assert metrics["primary"]["hidden"] > baseline["hidden"]
+    assert open_video(tmp_path / "demo" / "overlay.mp4").info.frames == 24
+
+
+def test_the_python_of_the_readme_gives_masks(tmp_path: Path) -> None:
+    video, truth = sample_clip()
+    clip = vidamodal.predict(video, truth, tmp_path, formats=["tracks"])
+    written = read_tracks(tmp_path / "tracks.json")
+    assert [track.amodal for track in written.tracks] == [track.amodal for track in clip.tracks]
+    for track in clip.tracks:
+        assert track.amodal is not None and track.amodal[0] is not None
+        assert track.amodal[0].decode().shape == (256, 256)
