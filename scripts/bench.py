@@ -52,7 +52,7 @@ def prediction() -> None:
     timings = predictor.timings
     print(f"predict --formats tracks, one thread, {str(predictor.precision)}, {timings.object_frames} object-frames")
     for step, seconds in timings.seconds.items():
-        print(f"  {step:8s} {1000 * seconds / timings.object_frames:7.2f} ms an object-frame")
+        print(f"  {step:8s} {1000 * seconds / timings.object_frames:7.2f} ms an object-frame by the clock")
     print(f"  {'whole':8s} {1000 * whole / timings.object_frames:7.2f} CPU-ms an object-frame (limit 30)")
     print(f"track windows hold {100 * held_share(clip):.1f} % of the hidden pixels of the sample clip")
 
