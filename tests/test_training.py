@@ -410,9 +410,9 @@ def test_a_run_that_was_stopped_goes_on_as_if_never_stopped(
     AcceleratorState._reset_state(True)
     train(config, quiet=True)
     assert weights(tmp_path / "run") == weights(unbroken)
-    assert {(line["stage"], line["step"], line["loss"]) for line in logged(tmp_path / "run")} == {
+    assert [(line["stage"], line["step"], line["loss"]) for line in logged(tmp_path / "run")] == [
         (line["stage"], line["step"], line["loss"]) for line in logged(unbroken)
-    }
+    ]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

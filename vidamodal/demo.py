@@ -8,7 +8,10 @@ from pathlib import Path
 
 from vidamodal.inference.run import predict
 from vidamodal.media.files import write_text
+from vidamodal.media.tracks import read_tracks
+from vidamodal.media.video import open_video
 from vidamodal.metrics.evaluate import evaluate, format_table
+from vidamodal.report.sheet import film_strip, save_png
 
 
 def sample_clip() -> tuple[Path, Path]:
@@ -20,13 +23,16 @@ def sample_clip() -> tuple[Path, Path]:
 def demo(out: Path, quiet: bool = False) -> None:
     """Predict the sample clip into ``out`` and print a table, where the overlay is and how fast it was."""
     video, truth = sample_clip()
-    predict(video, truth, out, quiet=quiet)
+    prediction = predict(video, truth, out, quiet=quiet)
     result = evaluate(out / "tracks.json", truth)
     write_text(out / "metrics.json", result.to_json())
+    frames = {t: next(open_video(video).frames(t, t + 1)) for t in (0, 8, 16, 23)}
+    save_png(out / "sheet.png", film_strip(frames, prediction, read_tracks(truth)))
     run = json.loads((out / "run.json").read_text())
     steps = {name: run["seconds"][name] for name in ("cut", "model", "order", "paste")}
     milliseconds = 1000 * sum(steps.values()) / max(run["object_frames"], 1)
     print(format_table(result.rows("vidamodal")))
     print(f"\nper cent of the sample clip's {result.primary.object_frames} object-frames, primary protocol")
     print(f"watch:  {out / 'overlay.mp4'}   (tinted = visible, hatched = completed)")
+    print(f"look:   {out / 'sheet.png'}   (beside the truth, with the errors)")
     print(f"speed:  {milliseconds:.1f} ms an object-frame on {run['device']} with {run['threads']} threads")

@@ -147,7 +147,11 @@ class Predictor:
         clip, visible = scene.clip, scene.visible(frame)
         labels = scene.labels(visible)
         everyone = FrameMap.of(labels)
-        sure = clip.exhaustive and all(mask is not None for mask in visible.values())
+        # Where the mask of an object that has been seen is not known, what shows nobody may still show that object.
+        sure = clip.exhaustive and all(
+            visible[track.id] is not None or not first <= frame < last
+            for track, (first, last) in zip(scene.tracks, scene.spans, strict=True)
+        )
         out: list[_Look | None] = []
         for k, track in enumerate(scene.tracks):
             if not scene.spans[k][0] <= frame < scene.spans[k][1]:

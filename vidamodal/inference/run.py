@@ -166,7 +166,8 @@ def _write(folder: Path, result: ClipTracks, reader: VideoReader, formats: Seque
 
 def _publish(aside: Path, out: Path) -> None:
     """Move everything into place, and remove what an earlier run left there that this one did not make."""
-    os.sync()  # once for hundreds of small files, before any of them gets its name
+    if hasattr(os, "sync"):  # once for hundreds of small files, before any of them gets its name; not on Windows
+        os.sync()
     earlier = (out / "run.json").is_file()  # else a folder called masks, say, is the user's
     for name in _OUTPUTS:
         new, old = aside / name, out / name

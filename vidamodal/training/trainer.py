@@ -180,6 +180,7 @@ class _StageRun:
         first = saved["step"] if saved else 0
         if first >= self.settings.steps:
             return
+        self._forget(first)
         self.average.to(self.accelerator.device)
         trained, optimizer = self.accelerator.prepare(self.stage.train(), optimizer)
         bar = tqdm(
@@ -252,6 +253,16 @@ class _StageRun:
         scores = validate(self.average, Path(self.config.validation))
         self._log(step, {f"validation_{k}": v for k, v in scores.items()})
 
+    def _forget(self, step: int) -> None:
+        """Drop what was logged after the checkpoint that this run resumes from: those steps are made again."""
+        path = self.output / "metrics.jsonl"
+        if not self.accelerator.is_main_process or not path.exists():
+            return
+        whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        lines = [json.loads(line) for line in whole]  # a kill may have cut the last one
+        kept = [line for line in lines if line["stage"] != self.stage.name or line["step"] <= step]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
     def _log(self, step: int, values: dict[str, float]) -> None:
         if not self.accelerator.is_main_process:
             return
@@ -295,6 +306,7 @@ def model_card(config: TrainConfig, model: AmodalModel) -> str:
     return (
         f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; reads masks alone (no pixels) in windows of "
         f"{config.model.tokenizer.crop} x {config.model.tokenizer.crop} cells. "
+        f"{f'Goes on from {config.init}. ' if config.init else ''}"
         f"Trained with `configs/{config.name}.yaml` "
         f"on mask-only worlds ({config.worlds}), seed {config.seed}, {config.amodal.steps} steps of "
         f"{config.amodal.clips * config.amodal.sample.tracks * config.amodal.sample.frames} object-frames. "
