@@ -207,34 +207,3 @@ def test_slivers_are_taken_for_part_of_something_larger_but_not_without_bound(
     side, own = track_windows(boxes, areas, CONFIG).side, track_windows(boxes, areas, free).side
     assert (side >= own - 1e-9).all() and (side <= CONFIG.growth * own + 1e-9).all()
     assert (side >= np.minimum(CONFIG.floor * np.median(own, axis=0), CONFIG.growth * own) - 1e-9).all()
-
-
-def rigid_paths(objects: int, frames: int) -> np.ndarray:
-    """Image centres (n, t, 2) of points that turn together before a camera far away."""
-    rng = np.random.default_rng(0)
-    points = rng.normal(size=(objects, 3))
-    angle = np.linspace(0, 1.2, frames)
-    x = points[:, :1] * np.cos(angle) + points[:, 1:2] * np.sin(angle)
-    depth = 40 - points[:, :1] * np.sin(angle) + points[:, 1:2] * np.cos(angle)
-    return np.stack([1200 * x / depth, 1200 * (points[:, 2:] + 0.2 * angle) / depth], axis=2) + 128
-
-
-@pytest.mark.parametrize("scene", [True, False])
-def test_the_scene_tells_where_a_hidden_object_went(scene: bool) -> None:
-    """An object unseen from frame 8 to the end is found again by the paths of the others, and only by them."""
-    paths = rigid_paths(10, 24)
-    boxes = np.concatenate([paths[..., ::-1] - 10, paths[..., ::-1] + 10], axis=2)
-    areas = np.full((10, 24), 400.0)
-    boxes[3, 8:], areas[3, 8:] = np.nan, 0
-    windows = track_windows(boxes, areas, WindowConfig(scene=scene))
-    error = np.linalg.norm(windows.center[3, 8:] - paths[3, 8:], axis=1)
-    assert (error.max() < 4) == scene
-    assert np.abs(windows.center[0] - paths[0]).max() < 2
-
-
-def test_an_object_that_goes_its_own_way_keeps_it_while_it_is_seen() -> None:
-    paths = rigid_paths(10, 24)
-    paths[3] = np.stack([np.linspace(20, 230, 24), np.full(24, 40.0)], axis=1)
-    boxes = np.concatenate([paths[..., ::-1] - 10, paths[..., ::-1] + 10], axis=2)
-    windows = track_windows(boxes, np.full((10, 24), 400.0), WindowConfig())
-    assert np.abs(windows.center[3] - paths[3]).max() < 4

@@ -29,13 +29,6 @@ class WindowConfig:
     """Price of a squared acceleration of the centre, against a fully visible frame's squared distance."""
     drift: float = 0.1
     """Price of a squared velocity: unseen objects slow down."""
-    scene: bool = True
-    """Whether the other objects' paths tell where a hidden one went."""
-
-
-SCENE_TRACKS = 6
-"""Fewer tracks than this say too little of how the scene moves."""
-SCENE_ROUNDS, SCENE_RIDGE = 15, 0.1
 
 
 @dataclass(frozen=True)
@@ -50,56 +43,23 @@ def track_windows(boxes: Float[np.ndarray, "n t 4"], areas: Float[np.ndarray, "n
     """Stabilised windows from visible boxes (top, left, bottom, right; nan where nothing is seen) and visible areas.
 
     A centre minimises its squared distance to the visible boxes' centres, weighted by how much is seen, plus its
-    squared velocity and acceleration relative to the path that the scene as a whole suggests (one banded solve a
-    track). Only boxes are needed, so a first pass over a long video keeps little. Tracks never seen get nan.
-    `scripts/bench.py` prints what share of the hidden parts these windows hold.
+    squared velocity and acceleration (one banded solve a track). Only boxes are needed, so a first pass over a long
+    video keeps little. Tracks never seen get nan. `scripts/bench.py` prints what share of the hidden parts these
+    windows hold; a scene-wide affine motion in place of a still world was tried and held less.
     """
     center = (boxes[..., [1, 0]] + boxes[..., [3, 2]]) / 2
     extent = np.maximum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
     out = Windows(np.full(center.shape, np.nan), np.full(areas.shape, np.nan))
     seen = np.isfinite(extent)
     tracks = np.flatnonzero(seen.any(axis=1))
-    weight = np.zeros(areas.shape)
     for k in tracks:
         share = areas[k] / np.quantile(areas[k][seen[k]], config.quantile)
-        weight[k] = np.where(seen[k], np.clip(share, 0.05, 1.0) ** 2, 0.0)
-        out.center[k] = _follow(center[k], weight[k], config)
+        out.center[k] = _follow(center[k], np.where(seen[k], np.clip(share, 0.05, 1.0) ** 2, 0.0), config)
         out.side[k] = config.scale * _side(extent[k], config)
-    if config.scene and len(tracks) >= SCENE_TRACKS:
-        paths = _scene_paths(center[tracks], weight[tracks], out.center[tracks])
-        for k, path in zip(tracks, paths, strict=True):
-            out.center[k] = path + _follow(center[k] - path, weight[k], config)
     if len(tracks):
         usual = config.floor * np.median(out.side[tracks], axis=0)
         out.side[tracks] = np.maximum(out.side[tracks], np.minimum(usual, config.growth * out.side[tracks]))
     return out
-
-
-def _scene_paths(
-    center: Float[np.ndarray, "n t 2"], weight: Float[np.ndarray, "n t"], start: Float[np.ndarray, "n t 2"]
-) -> Float[np.ndarray, "n t 2"]:
-    """Where each object would be in every frame if the scene were rigid.
-
-    The image paths of points that move together, seen by an affine camera, are a matrix of rank 4 (Tomasi and Kanade,
-    1992): three coordinates of each point and a shift, times a 4 x 2 camera of each frame. It is fitted to what is
-    seen by alternating weighted least squares with a small ridge, so that the neighbours tell where a hidden object
-    went. ``start`` has no gaps; only its shape matters.
-    """
-    middle = np.average(center[weight > 0], axis=0, weights=weight[weight > 0])
-    size = np.sqrt(np.mean((start - start.mean(axis=0)) ** 2)) + 1e-9
-    seen = np.where(weight[..., None] > 0, (center - middle) / size, 0.0)
-    spread = (start - start.mean(axis=0)).reshape(len(start), -1) / size
-    points = np.linalg.svd(spread, full_matrices=False)[0][:, :3] * np.sqrt(len(start))
-    for _ in range(SCENE_ROUNDS):
-        lifted = np.concatenate([points, np.ones((len(points), 1))], axis=1)
-        normal = np.einsum("nt,ni,nj->tij", weight, lifted, lifted) + SCENE_RIDGE * np.diag([1, 1, 1, 1e-3])
-        cameras = np.linalg.solve(normal, np.einsum("nt,ni,ntc->tic", weight, lifted, seen))
-        turn, shift = cameras[:, :3], cameras[:, 3]
-        normal = np.einsum("nt,tic,tjc->nij", weight, turn, turn) + SCENE_RIDGE * np.eye(3)
-        right = np.einsum("nt,tic,ntc->ni", weight, turn, seen - shift)
-        points = np.linalg.solve(normal, right[..., None])[..., 0]
-    lifted = np.concatenate([points, np.ones((len(points), 1))], axis=1)
-    return np.einsum("ni,tic->ntc", lifted, cameras) * size + middle
 
 
 def _side(extent: Float[np.ndarray, " t"], config: WindowConfig) -> Float[np.ndarray, " t"]:
