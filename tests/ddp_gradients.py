@@ -74,5 +74,8 @@ def gradients(output: str) -> dict[str, Tensor]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     mine = gradients(sys.argv[1])
-    if Accelerator().is_main_process:
+    accelerator = Accelerator()
+    if accelerator.is_main_process:
         save_file(mine, sys.argv[1])
+    accelerator.wait_for_everyone()
+    accelerator.end_training()  # a process that leaves with the group's threads alive may be aborted

@@ -167,7 +167,7 @@ def test_damaged_counts_never_reach_pycocotools(mask: np.ndarray, data: st.DataO
     document["tracks"][0]["visible"][0] = {"size": list(mask.shape), "counts": damaged}
     if slow_sum(damaged) == mask.size and damaged.isascii():
         read = loads_tracks(json.dumps(document), "f").tracks[0].visible[0]
-        assert read is not None and read == Rle.encode(read.decode())
+        assert read is not None and read.decode().shape == mask.shape  # it fills the mask, so it is safe to decode
     else:
         with pytest.raises(InputError, match=r"^f: track 0: visible, frame 0: "):
             loads_tracks(json.dumps(document), "f")

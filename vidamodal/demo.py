@@ -26,7 +26,9 @@ def demo(out: Path, quiet: bool = False) -> None:
     prediction = predict(video, truth, out, quiet=quiet)
     result = evaluate(out / "tracks.json", truth)
     write_text(out / "metrics.json", result.to_json())
-    frames = {t: next(open_video(video).frames(t, t + 1)) for t in (0, 8, 16, 23)}
+    reader = open_video(video)
+    shown = [reader.info.frames * k // 4 for k in range(4)]
+    frames = {t: next(reader.frames(t, t + 1)) for t in shown}
     save_png(out / "sheet.png", film_strip(frames, prediction, read_tracks(truth)))
     run = json.loads((out / "run.json").read_text())
     steps = {name: run["seconds"][name] for name in ("cut", "model", "order", "paste")}
