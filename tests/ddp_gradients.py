@@ -51,7 +51,9 @@ def small_model() -> AmodalModel:
 def gradients(output: str) -> dict[str, Tensor]:
     """Gradients, and the codebook after its update, as the trainer's stages make them from the trainer's batches."""
     accelerator = Accelerator(cpu=True, mixed_precision="no")
-    config = TrainConfig(output=output, processes=accelerator.num_processes, worlds="toy", workers=0, model=MODEL)
+    config = TrainConfig(
+        output=output, processes=accelerator.num_processes, worlds="toy", workers=0, seed=7, model=MODEL
+    )
     found = {}
     for kind in (TokenizerStage, AmodalStage):
         stage = kind(small_model(), config.loss).train()

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vidamodal.geometry import Cropper, WindowConfig, Windows, crop_matrix, paste, paste_matrix, track_windows
+from vidamodal.geometry import (
+    Cropper,
+    WindowConfig,
+    Windows,
+    crop_matrix,
+    follow_scene,
+    paste,
+    paste_matrix,
+    track_windows,
+)
 
 CELLS = 64
 CONFIG = WindowConfig()
@@ -207,3 +216,76 @@ def test_slivers_are_taken_for_part_of_something_larger_but_not_without_bound(
     side, own = track_windows(boxes, areas, CONFIG).side, track_windows(boxes, areas, free).side
     assert (side >= own - 1e-9).all() and (side <= CONFIG.growth * own + 1e-9).all()
     assert (side >= np.minimum(CONFIG.floor * np.median(own, axis=0), CONFIG.growth * own) - 1e-9).all()
+
+
+# Windows that follow the scene
+
+
+def rigid_paths(objects: int, frames: int, seed: int = 0) -> np.ndarray:
+    """Image centres (n, t, 2) of points that turn together before a camera far away."""
+    points = np.random.default_rng(seed).normal(size=(objects, 3))
+    angle = np.linspace(0, 1.2, frames)
+    x = points[:, :1] * np.cos(angle) + points[:, 1:2] * np.sin(angle)
+    depth = 40 - points[:, :1] * np.sin(angle) + points[:, 1:2] * np.cos(angle)
+    return np.stack([1200 * x / depth, 1200 * (points[:, 2:] + 0.2 * angle) / depth], axis=2) + 128
+
+
+def boxes_about(paths: np.ndarray) -> np.ndarray:
+    return np.concatenate([paths[..., ::-1] - 10, paths[..., ::-1] + 10], axis=2)
+
+
+def laid_anew(paths: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Centres of windows after a first pass that found every object where it was seen."""
+    boxes = np.where(shares[..., None] > 0, boxes_about(paths), np.nan)
+    return follow_scene(track_windows(boxes, 400 * shares, CONFIG), boxes, shares, CONFIG).center
+
+
+@pytest.mark.parametrize("others", [9, 3])
+def test_enough_others_tell_where_a_hidden_object_went(others: int) -> None:
+    """An object unseen from frame 8 to the end is found by the paths of nine others; three say too little."""
+    paths = rigid_paths(others + 1, 24)
+    shares = np.ones((others + 1, 24))
+    shares[others, 8:] = 0
+    center = laid_anew(paths, shares)
+    error = np.linalg.norm(center[others] - paths[others], axis=1)
+    assert error[:8].max() < 3
+    assert (error.max() < 6) == (others == 9)
+    assert np.abs(center[:others] - paths[:others]).max() < 3
+
+
+def test_an_object_that_goes_its_own_way_keeps_it() -> None:
+    """One that the scene does not explain is carried through its gap by its own motion, not by the scene's."""
+    paths = rigid_paths(10, 24)
+    paths[3] = np.stack([np.linspace(20, 230, 24), np.full(24, 40.0)], axis=1)
+    shares = np.ones((10, 24))
+    shares[3, 10:14] = 0
+    center = laid_anew(paths, shares)
+    assert np.linalg.norm(center[3] - paths[3], axis=1).max() < 6
+    assert np.abs(np.delete(center, 3, axis=0) - np.delete(paths, 3, axis=0)).max() < 5
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 30), st.floats(-200, 200), st.floats(0.3, 3))
+def test_following_the_scene_moves_grows_and_turns_with_it(
+    seed: int, objects: int, frames: int, shift: float, scale: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    paths = rigid_paths(objects, frames, seed)
+    shares = rng.uniform(0.02, 1, (objects, frames)) * (rng.random((objects, frames)) < 0.7)
+    shares[np.arange(objects), rng.integers(0, frames, objects)] = 1
+    boxes = boxes_about(paths)
+    sides = np.full(shares.shape, 40.0)
+    center = follow_scene(Windows(paths, sides), boxes, shares, CONFIG).center
+    assert np.isfinite(center).all()
+    moved = follow_scene(Windows(paths, sides * scale), boxes * scale + shift, shares, CONFIG).center
+    assert np.allclose(moved, center * scale + shift, rtol=0, atol=0.05 * scale)
+    back = follow_scene(Windows(paths, sides), boxes[:, ::-1], shares[:, ::-1], CONFIG).center
+    assert np.allclose(back[:, ::-1], center, rtol=0, atol=0.05)
+
+
+def test_tracks_never_seen_have_no_place_in_the_scene() -> None:
+    paths = rigid_paths(8, 5)
+    shares = np.ones((8, 5))
+    shares[2] = 0
+    center = laid_anew(paths, shares)
+    assert np.isnan(center[2]).all() and np.isfinite(np.delete(center, 2, axis=0)).all()

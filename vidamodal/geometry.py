@@ -29,6 +29,17 @@ class WindowConfig:
     """Price of a squared acceleration of the centre, against a fully visible frame's squared distance."""
     drift: float = 0.1
     """Price of a squared velocity: unseen objects slow down."""
+    passes: int = 2
+    """2: clips are completed twice, the second time in windows that `follow_scene`; 1: in `track_windows` alone."""
+
+
+SCENE_TRACKS = 6
+"""Fewer tracks than this say too little of how the scene moves."""
+SCENE_ROUNDS, SCENE_RIDGE, SCENE_SMOOTHNESS = 15, 0.1, 1.0
+SCENE_TRUST = 0.3
+"""A path that misses its object by this share of its size counts for half."""
+LEAST_SHARE = 0.05
+"""A sliver counts as if this share of the object were seen."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ def track_windows(boxes: Float[np.ndarray, "n t 4"], areas: Float[np.ndarray, "n
     A centre minimises its squared distance to the visible boxes' centres, weighted by how much is seen, plus its
     squared velocity and acceleration (one banded solve a track). Only boxes are needed, so a first pass over a long
     video keeps little. Tracks never seen get nan. `scripts/bench.py` prints what share of the hidden parts these
-    windows hold; a scene-wide affine motion in place of a still world was tried and held less.
+    windows hold.
     """
     center = (boxes[..., [1, 0]] + boxes[..., [3, 2]]) / 2
     extent = np.maximum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
@@ -54,12 +65,72 @@ def track_windows(boxes: Float[np.ndarray, "n t 4"], areas: Float[np.ndarray, "n
     tracks = np.flatnonzero(seen.any(axis=1))
     for k in tracks:
         share = areas[k] / np.quantile(areas[k][seen[k]], config.quantile)
-        out.center[k] = _follow(center[k], np.where(seen[k], np.clip(share, 0.05, 1.0) ** 2, 0.0), config)
+        out.center[k] = _follow(center[k], np.where(seen[k], np.clip(share, LEAST_SHARE, 1.0) ** 2, 0.0), config)
         out.side[k] = config.scale * _side(extent[k], config)
     if len(tracks):
         usual = config.floor * np.median(out.side[tracks], axis=0)
         out.side[tracks] = np.maximum(out.side[tracks], np.minimum(usual, config.growth * out.side[tracks]))
     return out
+
+
+def follow_scene(
+    windows: Windows, boxes: Float[np.ndarray, "n t 4"], shares: Float[np.ndarray, "n t"], config: WindowConfig
+) -> Windows:
+    """Windows of the same sides laid anew, from the boxes of whole objects in the frames that show some of them.
+
+    ``boxes`` hold a first completion (top, left, bottom, right), ``shares`` how much of it is seen: 0 where nothing
+    is, and then the box is not looked at. A centre follows the path that the scene as a whole suggests for its object,
+    as far as that path explains where the object was seen, and then the object itself, as in `track_windows`.
+    """
+    weight = np.where(shares > 0, np.clip(shares, LEAST_SHARE, 1.0), 0.0)
+    boxes = np.where(weight[..., None] > 0, boxes, 0.0)
+    center = (boxes[..., [1, 0]] + boxes[..., [3, 2]]) / 2
+    out = Windows(np.full(center.shape, np.nan), windows.side)
+    tracks = np.flatnonzero(weight.any(axis=1))
+    for k in tracks:
+        out.center[k] = _follow(center[k], weight[k], config)
+    if len(tracks) >= SCENE_TRACKS:
+        paths = _scene_paths(center[tracks], weight[tracks], out.center[tracks])
+        for k, path in zip(tracks, paths, strict=True):
+            off = np.sum((path - center[k]) ** 2, axis=1) / (windows.side[k] / config.scale) ** 2
+            trust = 1 / (1 + np.average(off, weights=weight[k]) / SCENE_TRUST**2)
+            base = trust * path + (1 - trust) * out.center[k]
+            out.center[k] = base + _follow(center[k] - base, weight[k], config)
+    return out
+
+
+def _scene_paths(
+    center: Float[np.ndarray, "n t 2"], weight: Float[np.ndarray, "n t"], start: Float[np.ndarray, "n t 2"]
+) -> Float[np.ndarray, "n t 2"]:
+    """Where each object would be in every frame if the scene were rigid.
+
+    The image paths of points that move together, seen by an affine camera, are a matrix of rank 4 (Tomasi and Kanade,
+    1992): three coordinates of each point and a shift, times a 4 x 2 camera of each frame. It is fitted to what is
+    seen by alternating weighted least squares with a small ridge and cameras pulled towards those of the neighbouring
+    frames, so that the others tell where a hidden object went. ``start`` has no gaps; only its shape matters.
+    """
+    middle = np.average(center[weight > 0], axis=0, weights=weight[weight > 0])
+    size = np.sqrt(np.mean((start - start.mean(axis=0)) ** 2)) + 1e-9
+    seen = np.where(weight[..., None] > 0, (center - middle) / size, 0.0)
+    spread = (start - start.mean(axis=0)).reshape(len(start), -1) / size
+    left = np.linalg.svd(spread, full_matrices=False)[0][:, :3] * np.sqrt(len(start))
+    points = np.pad(left, ((0, 0), (0, 3 - left.shape[1])))  # a single frame has but two directions
+    cameras = np.zeros((weight.shape[1], 4, 2))
+    for step in range(SCENE_ROUNDS):
+        lifted = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+        gram = np.einsum("nt,ni,nj->tij", weight, lifted, lifted)
+        pull = SCENE_SMOOTHNESS * gram.mean(axis=0) * (step > 0)
+        padded = np.concatenate([cameras[:1], cameras, cameras[-1:]])
+        cameras = np.linalg.solve(
+            gram + pull + SCENE_RIDGE * np.diag([1, 1, 1, 1e-3]),
+            np.einsum("nt,ni,ntc->tic", weight, lifted, seen) + pull @ (padded[:-2] + padded[2:]) / 2,
+        )
+        turn, shift = cameras[:, :3], cameras[:, 3]
+        normal = np.einsum("nt,tic,tjc->nij", weight, turn, turn) + SCENE_RIDGE * np.eye(3)
+        right = np.einsum("nt,tic,ntc->ni", weight, turn, seen - shift)
+        points = np.linalg.solve(normal, right[..., None])[..., 0]
+    lifted = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    return np.einsum("ni,tic->ntc", lifted, cameras) * size + middle
 
 
 def _side(extent: Float[np.ndarray, " t"], config: WindowConfig) -> Float[np.ndarray, " t"]:

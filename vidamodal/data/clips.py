@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.ndimage import zoom
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, boxes_and_areas, cut_frame, stack_crops
-from vidamodal.geometry import Cropper, WindowConfig, Windows, track_windows
+from vidamodal.geometry import Cropper, WindowConfig, Windows, follow_scene, track_windows
 from vidamodal.heads.base import TrackCrops
 from vidamodal.worlds.sample import ClipMasks, WorldBank, WorldConfig
 from vidamodal.worlds.toy import toy_bank
@@ -46,6 +46,8 @@ class ClipConfig:
     frames: int = 8
     whole: float = 0.15
     """Share of steps that show whole clips of as many fewer tracks, so that windows and their roll are trained too."""
+    second: float = 0.7
+    """Share of clips shown as in the second of two passes: in windows laid round a first completion."""
     world: WorldConfig = field(default_factory=WorldConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
@@ -111,6 +113,8 @@ def make_sample(
     if not len(usable):
         return None
     windows = track_windows(boxes, areas, window_config)
+    if window_config.passes == 2 and rng.random() < config.second:
+        windows = follow_scene(windows, *first_completion(clip, windows, areas, truth_areas, rng), window_config)
     partial = rng.random() < augment.partial
     listed = rng.random(len(areas)) >= (rng.uniform(0, augment.missing) if partial else 0)
     labels = np.zeros((frames, height, width), dtype=np.uint16)
@@ -153,6 +157,32 @@ def make_sample(
         crops_out, torch.from_numpy(np.stack(truth)).float(), torch.from_numpy(np.stack(counted)).float()
     )
     return _turn(batch, reverse, mirror)
+
+
+def first_completion(
+    clip: ClipMasks,
+    windows: Windows,
+    areas: Float[np.ndarray, "n t"],
+    truth_areas: Int[np.ndarray, "n t"],
+    rng: np.random.Generator,
+) -> tuple[Float[np.ndarray, "n t 4"], Float[np.ndarray, "n t"]]:
+    """Boxes of whole objects as a first pass finds them, and the share of each that is seen.
+
+    A model's boxes were off by 0.02 object sizes where an object was seen whole and by 0.15 where it was hardly seen,
+    their sides by 3 and 30 %, with a correlation of 0.9 from frame to frame. It finds nothing beyond its windows.
+    """
+    shares = areas / np.maximum(truth_areas, 1)
+    boxes, _ = boxes_and_areas(clip.amodal)
+    center, extent = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    drawn = rng.normal(size=(*areas.shape, 4))
+    for t in range(1, drawn.shape[1]):
+        drawn[:, t] = 0.9 * drawn[:, t - 1] + np.sqrt(1 - 0.9**2) * drawn[:, t]
+    unseen = (1 - shares[..., None]) ** 2
+    center = center + drawn[..., :2] * (0.02 + 0.14 * unseen) * extent.max(axis=2, keepdims=True)
+    extent = extent * np.exp(drawn[..., 2:] * (0.03 + 0.25 * unseen))
+    middle, reach = windows.center[..., ::-1], windows.side[..., None] / 2
+    corners = [np.clip(c, middle - reach, middle + reach) for c in (center - extent / 2, center + extent / 2)]
+    return np.concatenate(corners, axis=2), shares
 
 
 def _share(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -1,7 +1,9 @@
 """Amodal tracks from visible masks: chunk by chunk, so that pixels and tensors do not grow with the video.
 
-A first pass reads boxes off the run lengths and lays the windows; then chunks of frames are cut, completed and pasted
-back, neighbouring chunks cross-faded. What stays is run lengths.
+Boxes read off the run lengths lay the windows; then chunks of frames are cut, completed and pasted back, neighbouring
+chunks cross-faded. With two passes only the boxes of the first are kept: they say where whole objects are wherever
+some of them is seen, and the windows of the second follow the scene while an object is hidden.
+What stays is run lengths.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +21,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
-from vidamodal.geometry import Cropper, WindowConfig, Windows, paste, track_windows
+from vidamodal.geometry import Cropper, WindowConfig, Windows, follow_scene, paste, track_windows
 from vidamodal.inference.order import REACH, OrderKeeper, may_hide
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
@@ -101,7 +104,7 @@ class Predictor:
         """All tracks of ``clip`` with amodal masks and confidences, and the order of every frame."""
         found: dict[int, dict[int, Completed]] = {track.id: {} for track in clip.tracks}
         orders: list[FrameOrder] = []
-        bar = tqdm(self.stream(clip), total=clip.video.frames, desc="predict", unit="frame", disable=quiet)
+        bar = tqdm(self.stream(clip, quiet), total=clip.video.frames, desc="predict", unit="frame", disable=quiet)
         for result in bar:
             for key, completed in result.objects.items():
                 found[key][result.frame] = completed
@@ -109,10 +112,19 @@ class Predictor:
         tracks = tuple(self._track(track, found[track.id], clip.video.frames) for track in clip.tracks)
         return replace(clip, tracks=tracks, order=tuple(orders), provenance={})
 
-    def stream(self, clip: ClipTracks) -> Iterator[CompletedFrame]:
-        """Results frame by frame, in order."""
-        tracks = [track for track in clip.tracks if track.ever_visible]
-        scene = _Scene.of(tracks, clip, self.model.config.windows)
+    def stream(self, clip: ClipTracks, quiet: bool = True) -> Iterator[CompletedFrame]:
+        """Results frame by frame, in order; with two passes, after a first look at the whole clip."""
+        windows = self.model.config.windows
+        scene = _Scene.of([track for track in clip.tracks if track.ever_visible], clip, windows)
+        if windows.passes == 2:
+            bar = tqdm(self._pass(scene, 1), total=clip.video.frames, desc="first look", unit="frame", disable=quiet)
+            scene = scene.after(bar, windows)
+        for result in self._pass(scene, self.hypotheses):
+            self.timings.object_frames += len(result.objects)
+            yield result
+
+    def _pass(self, scene: _Scene, hypotheses: int) -> Iterator[CompletedFrame]:
+        clip, tracks = scene.clip, scene.tracks
         keeper = OrderKeeper()
         looks: dict[int, list[_Look | None]] = {}
         memory: list[_Memory] = [{} for _ in tracks]
@@ -122,7 +134,10 @@ class Predictor:
         for start, next_start in pairwise([*starts, clip.video.frames]):
             stop = min(start + self.model.config.chunk, clip.video.frames)
             looks = {t: looks[t] if t in looks else self._cut(scene, t) for t in range(start, stop)}
-            logits = {k: self._complete(scene, k, looks, memory[k], start, stop) for k in scene.within(start, stop)}
+            logits = {
+                k: self._complete(scene, k, looks, memory[k], start, stop, hypotheses)
+                for k in scene.within(start, stop)
+            }
             memory = [scene.remember(k, memory[k], looks, start, next_start) for k in range(len(tracks))]
             for k in pending.keys() & logits.keys():  # the spans of the others end before this chunk
                 old = pending[k]
@@ -176,6 +191,7 @@ class Predictor:
         memory: _Memory,
         start: int,
         stop: int,
+        hypotheses: int,
     ) -> Logits:
         """Logits of a track over a chunk, for the one pass and each drawn hypothesis; -inf outside its span."""
         began = time.perf_counter()
@@ -191,9 +207,9 @@ class Predictor:
             np.maximum(np.array([frames]) - middle, -self.model.config.chunk),  # further back than it knows
         ).to(self.device)
         cells = self.model.config.tokenizer.crop
-        out = np.full((self.hypotheses, stop - start, cells, cells), -np.inf, dtype=np.float32)
+        out = np.full((hypotheses, stop - start, cells, cells), -np.inf, dtype=np.float32)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            for h in range(self.hypotheses):
+            for h in range(hypotheses):
                 if h == 0:
                     refined = self.model(batch).refined
                 else:  # one noise a track: keyed by seed, track and hypothesis, the same in every chunk
@@ -255,13 +271,12 @@ class Predictor:
             own = visible[track.id]
             window = (scene.windows.center[k, frame], float(scene.windows.side[k, frame]))
             masks, scores = [], []
-            for h in range(self.hypotheses):
+            for h in range(len(values)):
                 mask, score = self._paste(values[h], window, own, labels, allowed[k])
                 masks.append(mask)
                 scores.append(score)
             objects[track.id] = Completed(tuple(Rle.encode(m) for m in masks), tuple(scores))
             best[track.id] = masks[0]
-        self.timings.object_frames += len(objects)
         order = keeper.order(best, visible)
         self.timings.add("paste", began)
         return CompletedFrame(frame, objects, order)
@@ -322,7 +337,7 @@ _Memory = dict[int, FrameCrops]
 
 @dataclass(frozen=True)
 class _Scene:
-    """The first pass over a clip: the tracks that are ever visible, their spans, windows and box numbers."""
+    """What is known of a clip before it is completed: the tracks that are ever visible, their spans and windows."""
 
     clip: ClipTracks
     tracks: list[Track]
@@ -330,7 +345,6 @@ class _Scene:
     """Their places among the clip's tracks."""
     spans: list[tuple[int, int]]
     windows: Windows
-    numbers: Float[np.ndarray, "n t 8"]
     areas: Float[np.ndarray, "n t"]
 
     @staticmethod
@@ -342,11 +356,26 @@ class _Scene:
                 box = None if mask is None else mask.box()
                 if mask is not None and box is not None:
                     boxes[k, t], areas[k, t] = box, mask.area()
-        windows = track_windows(boxes, areas, config)
-        numbers = box_numbers(windows, areas, clip.video.height, clip.video.width, clip.exhaustive)
         spans = [span for track in tracks if (span := track.span) is not None]
         places = [k for k, track in enumerate(clip.tracks) if track.ever_visible]
-        return _Scene(clip, tracks, places, spans, windows, numbers, areas)
+        return _Scene(clip, tracks, places, spans, track_windows(boxes, areas, config), areas)
+
+    @cached_property
+    def numbers(self) -> Float[np.ndarray, "n t 8"]:
+        """What the model is told of the windows."""
+        video = self.clip.video
+        return box_numbers(self.windows, self.areas, video.height, video.width, self.clip.exhaustive)
+
+    def after(self, first: Iterable[CompletedFrame], config: WindowConfig) -> _Scene:
+        """The same clip in the windows of a second pass."""
+        boxes, shares = np.zeros((*self.areas.shape, 4)), np.zeros(self.areas.shape)
+        for result in first:
+            for k, track in enumerate(self.tracks):
+                if self.areas[k, result.frame] > 0 and track.id in result.objects:
+                    mask = result.objects[track.id].masks[0]
+                    boxes[k, result.frame] = mask.box()
+                    shares[k, result.frame] = self.areas[k, result.frame] / mask.area()
+        return replace(self, windows=follow_scene(self.windows, boxes, shares, config))
 
     def clear(self, k: int, frame: int) -> float:
         """The share of its window that a track is seen to fill."""
