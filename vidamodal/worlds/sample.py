@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
-from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, SceneSpec, place
+from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, SceneSpec, place_object
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,11 @@ def clip_masks(
 ) -> ClipMasks:
     """Rasterise objects over all frames of a camera's path."""
     faces = [meshes[o.asset].faces for o in objects]
-    still = [place(meshes[o.asset], o.scale, o.poses[0]) for o in objects]
+    still = [place_object(meshes[o.asset], o, 0) for o in objects]
     visible = np.zeros((len(objects), frames, size, size), dtype=bool)
     amodal = np.zeros_like(visible)
     for t in range(frames):
-        vertices = [
-            v if len(o.poses) == 1 else place(meshes[o.asset], o.scale, o.pose(t))
-            for v, o in zip(still, objects, strict=True)
-        ]
+        vertices = [v if o.still else place_object(meshes[o.asset], o, t) for v, o in zip(still, objects, strict=True)]
         visible[:, t], amodal[:, t] = visible_and_amodal(rasterize(vertices, faces, camera, t, size))
     return ClipMasks(visible, amodal)
 

@@ -46,6 +46,42 @@ class Material:
 
 
 @dataclass(frozen=True)
+class Hinge:
+    """A limb: the vertices from ``start`` to ``stop`` (exclusive) turn about an axis through a pivot.
+
+    Pivot and axis are in the mesh's own coordinates, the axis of length 1, the angles in radians, one a frame.
+    """
+
+    start: int
+    stop: int
+    pivot: Vector
+    axis: Vector
+    angles: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Deformation:
+    """How a shape changes from frame to frame: its limbs turn, then it bends, then it is squashed.
+
+    Hinges turn in their order, so that a shin comes before the thigh that takes it along. ``bend`` is by how many
+    radians the mesh's z axis curves towards x over a metre; ``squash`` stretches it along z and narrows the sides, so
+    that the volume stays. Either is empty or has one number a frame.
+    """
+
+    hinges: tuple[Hinge, ...] = ()
+    bend: tuple[float, ...] = ()
+    squash: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Throw:
+    """How an object moves when the clip begins: velocity in m/s, spin in rad/s about the world's axes."""
+
+    velocity: Vector
+    spin: Vector
+
+
+@dataclass(frozen=True)
 class ObjectSpec:
     """One object: its asset, a scale per axis, a surface and its poses (one if it stands still, else one a frame)."""
 
@@ -57,6 +93,13 @@ class ObjectSpec:
     mass: float
     material: Material
     poses: tuple[Pose, ...]
+    throw: Throw | None = None
+    deformation: Deformation | None = None
+
+    @property
+    def still(self) -> bool:
+        """Whether it looks the same in all frames but for the camera."""
+        return len(self.poses) == 1 and self.deformation is None
 
     def pose(self, frame: int) -> Pose:
         return self.poses[frame] if len(self.poses) > 1 else self.poses[0]
@@ -99,8 +142,13 @@ class SceneSpec:
     light: LightSpec
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; floats survive exactly."""
-        return dataclasses.asdict(self)
+        """Plain JSON values; floats survive exactly. What an object does not do is left out."""
+        data = dataclasses.asdict(self)
+        for thing in data["objects"]:
+            for name in ("throw", "deformation"):
+                if thing[name] is None:
+                    del thing[name]
+        return data
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> SceneSpec:
@@ -112,6 +160,8 @@ class SceneSpec:
                     "scale": tuple(o["scale"]),
                     "material": _material(o["material"]),
                     "poses": tuple(Pose(tuple(p["position"]), tuple(p["quaternion"])) for p in o["poses"]),
+                    "throw": _throw(o.get("throw")),
+                    "deformation": _deformation(o.get("deformation")),
                 }
             )
             for o in data["objects"]
@@ -139,6 +189,19 @@ def _material(data: dict[str, Any]) -> Material:
     return Material(**{**data, "color": tuple(data["color"]), "color2": tuple(data["color2"])})
 
 
+def _throw(data: dict[str, Any] | None) -> Throw | None:
+    return None if data is None else Throw(tuple(data["velocity"]), tuple(data["spin"]))
+
+
+def _deformation(data: dict[str, Any] | None) -> Deformation | None:
+    if data is None:
+        return None
+    hinges = tuple(
+        Hinge(h["start"], h["stop"], tuple(h["pivot"]), tuple(h["axis"]), tuple(h["angles"])) for h in data["hinges"]
+    )
+    return Deformation(hinges, tuple(data["bend"]), tuple(data["squash"]))
+
+
 def rotation_matrix(quaternion: Quaternion) -> Float[np.ndarray, "3 3"]:
     """Rotation of a unit quaternion (w, x, y, z)."""
     w, x, y, z = quaternion
@@ -154,3 +217,27 @@ def rotation_matrix(quaternion: Quaternion) -> Float[np.ndarray, "3 3"]:
 def place(mesh: Mesh, scale: Vector, pose: Pose) -> Float[np.ndarray, "v 3"]:
     """World coordinates in metres of a mesh's vertices: scaled, then rotated, then moved."""
     return (mesh.vertices * np.asarray(scale)) @ rotation_matrix(pose.quaternion).T + np.asarray(pose.position)
+
+
+def place_object(mesh: Mesh, thing: ObjectSpec, frame: int) -> Float[np.ndarray, "v 3"]:
+    """World coordinates in metres of an object's vertices in a frame, whatever it does."""
+    vertices = mesh.vertices if thing.deformation is None else deform(mesh.vertices, thing.deformation, frame)
+    return place(Mesh(vertices, mesh.faces), thing.scale, thing.pose(frame))
+
+
+def deform(vertices: Float[np.ndarray, "v 3"], deformation: Deformation, frame: int) -> Float[np.ndarray, "v 3"]:
+    """A mesh's vertices as they stand in a frame, in the mesh's own coordinates."""
+    out = vertices.astype(np.float64)
+    for hinge in deformation.hinges:
+        limb = slice(hinge.start, hinge.stop)
+        half = hinge.angles[frame] / 2
+        turn = rotation_matrix((np.cos(half), *(np.sin(half) * np.asarray(hinge.axis))))
+        out[limb] = (out[limb] - hinge.pivot) @ turn.T + hinge.pivot
+    if deformation.bend and abs(curvature := deformation.bend[frame]) > 1e-6:
+        x, y, z = out.T
+        angle, radius = curvature * z, 1 / curvature
+        out = np.stack([radius - (radius - x) * np.cos(angle), y, (radius - x) * np.sin(angle)], axis=1)
+    if deformation.squash:
+        stretch = deformation.squash[frame]
+        out = out * (stretch**-0.5, stretch**-0.5, stretch)
+    return out

@@ -7,7 +7,7 @@ from typing import Any
 
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track, VideoInfo
 from vidamodal.worlds.rasterize import frame_order, rasterize, visible_and_amodal
-from vidamodal.worlds.spec import Mesh, SceneSpec, place
+from vidamodal.worlds.spec import Mesh, SceneSpec, place_object
 
 
 def true_tracks(
@@ -20,7 +20,7 @@ def true_tracks(
     amodal: list[list[Rle]] = [[] for _ in ids]
     order: list[FrameOrder] = []
     for frame in range(spec.frames):
-        vertices = [place(meshes[thing.asset], thing.scale, thing.pose(frame)) for thing in spec.objects]
+        vertices = [place_object(meshes[thing.asset], thing, frame) for thing in spec.objects]
         depth = rasterize(vertices, faces, spec.camera, frame, spec.size)
         for k, (seen, whole) in enumerate(zip(*visible_and_amodal(depth), strict=True)):
             visible[k].append(Rle.encode(seen))
