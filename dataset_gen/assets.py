@@ -53,6 +53,11 @@ class Asset:
         return Mesh(np.concatenate([part.vertices for part in self.parts]), np.concatenate(faces).astype(np.int32))
 
 
+def variants(split: str) -> range:
+    """The numbers of a split's variants of every family made here."""
+    return _VARIANTS[split]
+
+
 @cache
 def asset_ids(split: str) -> dict[str, tuple[str, ...]]:
     """The asset ids of a split by family. Splits share families, never ids; reserved ids are in none."""
@@ -71,14 +76,18 @@ def reserved_ids() -> frozenset[str]:
 @cache
 def asset(asset_id: str) -> Asset:
     """The asset of an id. Raises InputError for an id that is in no split."""
+    from dataset_gen.creatures import creature, is_creature  # they are made of the same parts as these
+
+    if is_creature(asset_id):
+        return creature(asset_id).asset
     family, _, number = asset_id.partition("/")
     if not any(asset_id in asset_ids(split).get(family, ()) for split in SPLITS):
         raise InputError(f"asset {asset_id!r} is in no split: take one from dataset_gen.assets.asset_ids")
     if family == THING:
-        return Asset(asset_id, "thing", _unit(_random_urdf(number)), "zlib", "pybullet_data")
+        return Asset(asset_id, "thing", unit(_random_urdf(number)), "zlib", "pybullet_data")
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(asset_id.encode())))
-    parts = [_convex(points) for points in FAMILIES[family](rng)]
-    return Asset(asset_id, family, _unit(parts), "Apache-2.0", "dataset_gen")
+    parts = [convex(points) for points in FAMILIES[family](rng)]
+    return Asset(asset_id, family, unit(parts), "Apache-2.0", "dataset_gen")
 
 
 def _things(split: str) -> tuple[str, ...]:
@@ -113,7 +122,7 @@ def _compact(points: Points, faces: np.ndarray) -> Mesh:
     return Mesh(points[used], index.reshape(faces.shape).astype(np.int32))
 
 
-def _convex(points: Points) -> Mesh:
+def convex(points: Points) -> Mesh:
     """The convex hull of some points, its faces counter-clockwise seen from outside."""
     hull = ConvexHull(points)
     corners = points[hull.simplices]
@@ -122,7 +131,7 @@ def _convex(points: Points) -> Mesh:
     return _compact(points, np.where(inward[:, None], hull.simplices[:, ::-1], hull.simplices))
 
 
-def _unit(parts: list[Mesh]) -> tuple[Mesh, ...]:
+def unit(parts: list[Mesh]) -> tuple[Mesh, ...]:
     """The parts moved to their common centroid, scaled to a longest side of 1 m and rounded to micrometres."""
     corners = np.concatenate([part.vertices[part.faces] for part in parts])
     volumes = np.einsum("fc,fc->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
