@@ -37,17 +37,23 @@ _VARIANTS = {"train": range(0, 200), "validation": range(200, 240), "test": rang
 
 @dataclass(frozen=True)
 class Asset:
-    """A shape: closed convex parts in metres with outward faces, what it is called, and where it comes from."""
+    """A shape: closed convex parts in metres with outward faces, what it is called, and where it comes from.
+
+    Where the parts only stand for it in the physics, ``surface`` is what is seen; else they are.
+    """
 
     id: str
     label: str
     parts: tuple[Mesh, ...]
     licence: str
     source: str
+    surface: Mesh | None = None
 
     @property
     def mesh(self) -> Mesh:
-        """All parts as one mesh."""
+        """What is seen: the surface, or all parts as one mesh."""
+        if self.surface is not None:
+            return self.surface
         starts = np.cumsum([0, *(len(part.vertices) for part in self.parts[:-1])])
         faces = [part.faces + start for part, start in zip(self.parts, starts, strict=True)]
         return Mesh(np.concatenate([part.vertices for part in self.parts]), np.concatenate(faces).astype(np.int32))
@@ -84,10 +90,15 @@ def asset(asset_id: str) -> Asset:
     if not any(asset_id in asset_ids(split).get(family, ()) for split in SPLITS):
         raise InputError(f"asset {asset_id!r} is in no split: take one from dataset_gen.assets.asset_ids")
     if family == THING:
-        return Asset(asset_id, "thing", unit(_random_urdf(number)), "zlib", "pybullet_data")
+        return Asset(asset_id, "thing", unit(_random_urdf(number)), *origin(family))
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(asset_id.encode())))
     parts = [convex(points) for points in FAMILIES[family](rng)]
-    return Asset(asset_id, family, unit(parts), "Apache-2.0", "dataset_gen")
+    return Asset(asset_id, family, unit(parts), *origin(family))
+
+
+def origin(family: str) -> tuple[str, str]:
+    """Licence and source of a family."""
+    return ("zlib", "pybullet_data") if family == THING else ("Apache-2.0", "dataset_gen")
 
 
 def _things(split: str) -> tuple[str, ...]:
@@ -101,23 +112,34 @@ def _random_urdf(number: str) -> list[Mesh]:
     """The parts of one of pybullet_data's shapes: its OBJ file has one group for each convex part."""
     import pybullet_data
 
-    path = Path(pybullet_data.getDataPath(), THING, number, f"{number}.obj")
+    return read_obj(Path(pybullet_data.getDataPath(), THING, number, f"{number}.obj").read_text("ascii"))
+
+
+def read_obj(text: str) -> list[Mesh]:
+    """The meshes of an OBJ file in its own units, one a group; of a face with more corners, a fan of triangles.
+
+    Raises ValueError or IndexError for what is no such file.
+    """
     vertices: list[list[float]] = []
-    groups: list[list[list[int]]] = []
-    for words in map(str.split, path.read_text("ascii").splitlines()):
+    groups: list[list[list[int]]] = [[]]
+    for words in map(str.split, text.splitlines()):
         match words:
-            case ["o", *_]:
+            case ["o" | "g", *_]:
                 groups.append([])
-            case ["v", *xyz]:
-                vertices.append([float(value) for value in xyz])
+            case ["v", x, y, z, *_]:
+                vertices.append([float(x), float(y), float(z)])
             case ["f", *corners]:
-                first, *rest = (int(corner.split("/")[0]) - 1 for corner in corners)
-                groups[-1] += [[first, *pair] for pair in pairwise(rest)]  # a few faces have more than three corners
-    points = np.array(vertices)
-    return [_compact(points, np.array(faces)) for faces in groups]
+                numbers = (int(corner.split("/")[0]) for corner in corners)
+                first, *rest = (number - 1 if number > 0 else len(vertices) + number for number in numbers)
+                groups[-1] += [[first, *pair] for pair in pairwise(rest)]
+    points = np.array(vertices).reshape(-1, 3)
+    if not np.isfinite(points).all() or min((min(face) for faces in groups for face in faces), default=0) < 0:
+        raise ValueError("a coordinate is no number, or a corner no vertex")
+    return [compact(points, np.array(faces)) for faces in groups if faces]
 
 
-def _compact(points: Points, faces: np.ndarray) -> Mesh:
+def compact(points: Points, faces: np.ndarray) -> Mesh:
+    """The mesh of some faces without the points that none of them uses."""
     used, index = np.unique(faces, return_inverse=True)
     return Mesh(points[used], index.reshape(faces.shape).astype(np.int32))
 
@@ -128,7 +150,7 @@ def convex(points: Points) -> Mesh:
     corners = points[hull.simplices]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     inward = np.einsum("fc,fc->f", normals, hull.equations[:, :3]) < 0
-    return _compact(points, np.where(inward[:, None], hull.simplices[:, ::-1], hull.simplices))
+    return compact(points, np.where(inward[:, None], hull.simplices[:, ::-1], hull.simplices))
 
 
 def unit(parts: list[Mesh]) -> tuple[Mesh, ...]:
