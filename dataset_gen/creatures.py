@@ -102,7 +102,7 @@ class Gait:
 
 
 def move(who: Creature, scale: Vector, gait: Gait, frames: int) -> tuple[tuple[Pose, ...], Deformation]:
-    """Poses and deformation over a clip: its lowest point is on the floor in every frame, or where its hop or flight has it."""
+    """Poses and deformation over a clip: its lowest point is on the floor, or where its hop or flight has it."""
     stride = gait.phase + gait.pace * np.arange(frames)
     wave = np.sin(2 * np.pi * stride)
     hop = np.abs(np.sin(np.pi * stride)) if gait.leap else np.zeros(frames)

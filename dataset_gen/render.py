@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float32, Int32, UInt8
 
 from dataset_gen.kubric_compat import kubric_imports
 from vidamodal.types import InputError
-from vidamodal.worlds.spec import LightSpec, Material, Mesh, ObjectSpec, SceneSpec
+from vidamodal.worlds.spec import Deformation, LightSpec, Material, Mesh, ObjectSpec, SceneSpec, deform
 
 with kubric_imports():
     import kubric as kb
@@ -98,7 +98,7 @@ class _Stage:
     def __init__(self, spec: SceneSpec, meshes: Mapping[str, Mesh], folder: Path, samples: int) -> None:
         if min((item.id for item in spec.objects), default=1) < 1:
             raise ValueError("object ids must be 1 or more: 0 is the background")
-        self.folder = folder
+        self.folder, self.frames = folder, spec.frames
         self.scene = kb.Scene(frame_start=0, frame_end=spec.frames - 1, resolution=(spec.size, spec.size))
         self.renderer = kubric_blender.Blender(
             self.scene, scratch_dir=folder, samples_per_pixel=samples, adaptive_sampling=False, verbose=True
@@ -106,7 +106,11 @@ class _Stage:
         _configure_cycles(spec.seed)
         _keep_truth_passes(self.renderer)
         self._add_camera(spec)
-        paths = {asset: _write_obj(meshes[asset], folder) for asset in sorted({o.asset for o in spec.objects})}
+        changing = {o.asset for o in spec.objects if o.deformation}
+        paths = {
+            asset: _write_obj(meshes[asset], folder, merge=asset not in changing)
+            for asset in sorted({o.asset for o in spec.objects})
+        }
         self.objects = {item.id: self._add_object(item, paths[item.asset]) for item in spec.objects}
 
     def light(self, light: LightSpec) -> None:
@@ -156,7 +160,10 @@ class _Stage:
             segmentation_id=item.id,
             scale=item.scale,
         )
-        self._add_with_material(thing, item.material)
+        # A texture sticks to a changing shape as it is at rest.
+        self._add_with_material(thing, item.material, "Generated" if item.deformation else "Object")
+        if item.deformation:
+            _change_shape(thing.linked_objects[self.renderer], item.deformation, self.frames)
         for frame, pose in enumerate(item.poses):
             thing.position = pose.position
             thing.quaternion = pose.quaternion
@@ -165,14 +172,14 @@ class _Stage:
                 thing.keyframe_insert("quaternion", frame)
         return thing
 
-    def _add_with_material(self, thing: kb.PhysicalObject, material: Material) -> None:
+    def _add_with_material(self, thing: kb.PhysicalObject, material: Material, coordinates: str = "Object") -> None:
         surface = kb.PrincipledBSDFMaterial(
             color=material.color, roughness=material.roughness, metallic=material.metallic
         )
         thing.material = surface
         self.scene += thing
         if material.texture != "plain":
-            _mix_texture(surface.linked_objects[self.renderer], material, tuple(thing.scale))
+            _mix_texture(surface.linked_objects[self.renderer], material, tuple(thing.scale), coordinates)
 
 
 def _configure_cycles(seed: int) -> None:
@@ -226,7 +233,19 @@ def _brightness_from_above(environment: Any) -> float:
     return float(np.average(rows, weights=weights))
 
 
-def _mix_texture(surface: Any, material: Material, scale: tuple[float, ...]) -> None:
+def _change_shape(thing: Any, deformation: Deformation, frames: int) -> None:
+    """Give a Blender object a shape key for every frame, fully on in that frame and off in all others."""
+    rest = np.array([vertex.co for vertex in thing.data.vertices])
+    thing.shape_key_add(name="rest")
+    for frame in range(frames):
+        key = thing.shape_key_add(name=str(frame))
+        key.data.foreach_set("co", deform(rest, deformation, frame).ravel())
+        for near in (frame - 1, frame, frame + 1):
+            key.value = float(near == frame)
+            key.keyframe_insert("value", frame=near)
+
+
+def _mix_texture(surface: Any, material: Material, scale: tuple[float, ...], coordinates: str) -> None:
     """Mix ``color2`` into a Blender material by a solid texture that sticks to the object.
 
     ``texture_scale`` counts cells a metre along the object's own axes, whatever its scale.
@@ -235,7 +254,7 @@ def _mix_texture(surface: Any, material: Material, scale: tuple[float, ...]) -> 
         raise InputError(f"unknown texture {material.texture!r}: use plain or one of {', '.join(_TEXTURES)}")
     kind, cell, output, low, high = _TEXTURES[material.texture]
     nodes, links = surface.node_tree.nodes, surface.node_tree.links
-    coordinates = nodes.new("ShaderNodeTexCoord")
+    origin = nodes.new("ShaderNodeTexCoord")
     mapping = nodes.new("ShaderNodeMapping")
     mapping.inputs["Scale"].default_value = [s * material.texture_scale for s in scale]
     mapping.inputs["Location"].default_value = _TEXTURE_OFFSET
@@ -246,7 +265,7 @@ def _mix_texture(surface: Any, material: Material, scale: tuple[float, ...]) -> 
     mix = nodes.new("ShaderNodeMixRGB")
     mix.inputs["Color1"].default_value = (*material.color, 1.0)
     mix.inputs["Color2"].default_value = (*material.color2, 1.0)
-    links.new(coordinates.outputs["Object"], mapping.inputs["Vector"])
+    links.new(origin.outputs[coordinates], mapping.inputs["Vector"])
     links.new(mapping.outputs["Vector"], texture.inputs["Vector"])
     links.new(texture.outputs[output], contrast.inputs["Value"])
     links.new(contrast.outputs["Result"], mix.inputs["Fac"])
@@ -261,10 +280,10 @@ def _hdri_path(name: str) -> Path:
     return folder / f"{name}.exr"
 
 
-def _write_obj(mesh: Mesh, folder: Path) -> Path:
-    """Write a mesh under a name of its own (asset names need not be file names); equal vertices become one."""
+def _write_obj(mesh: Mesh, folder: Path, merge: bool) -> Path:
+    """Write a mesh under a name of its own (asset names need not be file names); ``merge`` equal vertices."""
     path = folder / f"mesh_{len(list(folder.glob('mesh_*.obj'))):04d}.obj"
-    trimesh.Trimesh(mesh.vertices, mesh.faces, process=True).export(path, include_normals=False, digits=9)
+    trimesh.Trimesh(mesh.vertices, mesh.faces, process=merge).export(path, include_normals=False, digits=9)
     return path
 
 

@@ -1,4 +1,4 @@
-"""Letting a scene's objects fall until they lie still: Kubric's PyBullet simulator.
+"""Letting a scene's objects fall until they lie still, and throwing others in: Kubric's PyBullet simulator.
 
 Its import is cheap (no Blender). The steps are taken here, not by ``PyBullet.run``, which spends half of the time on
 listing collisions and on keyframes that nobody reads. PyBullet cannot stretch a URDF's mesh unevenly, so each object's
@@ -8,6 +8,7 @@ convex parts are written out at their size. PyBullet's solver is deterministic: 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,17 @@ with kubric_imports():
     import kubric as kb
     from kubric.simulator.pybullet import PyBullet, pb
 
-STEPS = 1200
-"""Steps of 1/240 s that the objects have to fall and come to rest."""
+STEP_RATE = 240
+"""Steps a second."""
+
+STEPS = 5 * STEP_RATE
+"""Steps that the objects have to fall and come to rest."""
+
+BOUNCE = 0.4
+"""Restitution where objects are thrown."""
+
+STILL = 2e-3
+"""An object that moves or turns by less (metres, quaternion) through a clip stands still."""
 
 ARENA = 2.3
 """Unseen walls stand this far (metres) from the middle while the objects settle, so that none rolls away."""
@@ -41,19 +51,74 @@ _URDF = """<robot name="{name}"><link name="base">
 
 
 def settle(spec: SceneSpec) -> SceneSpec:
-    """The scene with its objects where they come to rest, numbered 1..n; about a third of a second of computing."""
+    """The scene with its objects where they come to rest and go, numbered 1..n; a third of a second of computing.
+
+    What is thrown comes in when the heap lies still, and from then on every object that moves has a pose a frame.
+    Creatures keep the poses that they have.
+    """
+    heap = [thing for thing in spec.objects if thing.throw is None and thing.deformation is None]
+    thrown = [thing for thing in spec.objects if thing.throw is not None]
     with tempfile.TemporaryDirectory() as folder:
         scene = kb.Scene()
         simulator = PyBullet(scene, folder)
-        scene += _arena()
-        bodies = [_body(thing, Path(folder)) for thing in spec.objects]
-        scene += bodies
-        indices = [body.linked_objects[simulator] for body in bodies]
-        for _ in range(STEPS):
+        arena = _arena()
+        scene += arena
+        indices = _add(scene, simulator, heap, Path(folder))
+        if thrown:
+            _free(simulator, heap, indices)
+        for _ in range(STEPS if heap else 0):
             pb.stepSimulation(physicsClientId=simulator.physics_client)
-        settled = [_at_rest(thing, simulator, index) for thing, index in zip(spec.objects, indices, strict=True)]
-    kept = [thing for thing in settled if _lowest(thing) > SUNK]
+        if thrown:
+            for wall in arena[1:]:
+                pb.removeBody(wall.linked_objects[simulator], physicsClientId=simulator.physics_client)
+            flying = _add(scene, simulator, thrown, Path(folder))
+            _free(simulator, thrown, flying)
+            moved = _play(simulator, heap + thrown, indices + flying, spec)
+        else:
+            moved = [_at_rest(thing, simulator, index) for thing, index in zip(heap, indices, strict=True)]
+    settled = {thing.id: thing for thing in moved if _lowest(thing) > SUNK}
+    kept = [settled.get(thing.id, thing) for thing in spec.objects if thing.id in settled or thing.deformation]
     return replace(spec, objects=tuple(replace(thing, id=k + 1) for k, thing in enumerate(kept)))
+
+
+def _add(scene: kb.Scene, simulator: PyBullet, things: Sequence[ObjectSpec], folder: Path) -> list[int]:
+    bodies = [_body(thing, folder) for thing in things]
+    scene += bodies
+    return [body.linked_objects[simulator] for body in bodies]
+
+
+def _free(simulator: PyBullet, things: Sequence[ObjectSpec], indices: Sequence[int]) -> None:
+    """Let objects tumble, roll and bounce: Kubric's inertia of 1 kg m^2 is that of something far larger."""
+    for thing, index in zip(things, indices, strict=True):
+        extent = np.ptp(asset(thing.asset).mesh.vertices, axis=0) * thing.scale
+        inertia = thing.mass / 12 * (np.sum(extent**2) - extent**2)
+        client = {"physicsClientId": simulator.physics_client}
+        pb.changeDynamics(  # without the mass it would take the object for a fixed one
+            index, -1, mass=thing.mass, localInertiaDiagonal=inertia.tolist(), restitution=BOUNCE, **client
+        )
+        if thing.throw is not None:
+            pb.resetBaseVelocity(index, thing.throw.velocity, thing.throw.spin, **client)
+
+
+def _play(
+    simulator: PyBullet, things: Sequence[ObjectSpec], indices: Sequence[int], spec: SceneSpec
+) -> list[ObjectSpec]:
+    """The objects with their poses in every frame of the clip."""
+    steps = round(STEP_RATE / spec.fps)
+    seen: list[list[Pose]] = [[] for _ in things]
+    for _ in range(spec.frames):
+        for poses, thing, index in zip(seen, things, indices, strict=True):
+            poses += _at_rest(thing, simulator, index).poses
+        for _ in range(steps):
+            pb.stepSimulation(physicsClientId=simulator.physics_client)
+    return [replace(thing, poses=_still(poses)) for thing, poses in zip(things, seen, strict=True)]
+
+
+def _still(poses: Sequence[Pose]) -> tuple[Pose, ...]:
+    """One pose for an object that nothing touched, so that it need not be placed anew in every frame."""
+    first = np.array([*poses[0].position, *poses[0].quaternion])
+    moved = max(np.abs(np.array([*pose.position, *pose.quaternion]) - first).max() for pose in poses)
+    return tuple(poses) if moved > STILL else (poses[0],)
 
 
 def _arena() -> list[kb.Cube]:
@@ -99,4 +164,4 @@ def _at_rest(thing: ObjectSpec, simulator: PyBullet, index: int) -> ObjectSpec:
 
 
 def _lowest(thing: ObjectSpec) -> float:
-    return float(place(asset(thing.asset).mesh, thing.scale, thing.poses[0])[:, 2].min())
+    return float(min(place(asset(thing.asset).mesh, thing.scale, pose)[:, 2].min() for pose in thing.poses))
