@@ -55,7 +55,7 @@ def read_masks(path: str | os.PathLike[str], video: VideoInfo, frame_stems: Sequ
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"\x89PNG") and video.frames == 1:
-        return _from_maps(video, [(0, _read_ids(path, video))])
+        return _from_maps(video, [(0, read_ids(path, video))])
     if is_tracks(path) or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return _from_tracks(path, video)
     raise InputError(f"{path}: no masks in a known form; give {FORMS}")
@@ -148,7 +148,7 @@ def _from_folder(folder: Path, video: VideoInfo, stems: Sequence[str] | None) ->
         raise InputError(f"{folder}: PNGs beside folders ({folders[0].name}); give one or the other")
     if pngs:
         return _from_maps(
-            video, ((frame, _read_ids(png, video)) for frame, png in _numbered(folder, pngs, video, stems).items())
+            video, ((frame, read_ids(png, video)) for frame, png in _numbered(folder, pngs, video, stems).items())
         )
     if folders:
         return _from_object_folders(folders, video, stems)
@@ -166,7 +166,7 @@ def _from_object_folders(folders: Sequence[Path], video: VideoInfo, stems: Seque
         names[number] = folder.name
         collector.expect(number)
         for frame, png in _numbered(folder, _pngs(folder.iterdir()), video, stems).items():
-            collector.add(number, frame, _read_ids(png, video) != 0)
+            collector.add(number, frame, read_ids(png, video) != 0)
     if not collector.annotated:
         raise InputError(f"{folders[0].parent}: no PNG in the folders of this folder; give {FORMS}")
     return collector.clip()
@@ -204,8 +204,11 @@ def _frame_of(png: Path, places: Mapping[str, int] | None) -> int:
     return int(number.group(1))
 
 
-def _read_ids(png: Path, video: VideoInfo) -> Int[np.ndarray, "h w"]:
-    """The values of a palette, grey or black and white PNG, uncoloured; uint8 or wider."""
+def read_ids(png: Path, video: VideoInfo) -> Int[np.ndarray, "h w"]:
+    """The values of a palette, grey or black and white PNG, uncoloured; uint8 or wider.
+
+    InputError if it cannot be read, is of another size than the video, or a picture in colours.
+    """
     with reading_image(png), Image.open(png, formats=["PNG"]) as image:
         if (image.height, image.width) != (video.height, video.width):
             raise InputError(

@@ -11,7 +11,7 @@ import math
 import mmap
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn, TypeVar
 
@@ -20,6 +20,7 @@ from jaxtyping import Int
 from pycocotools import mask as coco
 
 from vidamodal.media.files import write_text
+from vidamodal.media.records import Breach, need, shown, typed, want
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track, VideoInfo
 
 FORMAT = "vidamodal-tracks"
@@ -31,21 +32,9 @@ MAX_ID = 2**31 - 1
 MAX_BYTES = 2**30
 _DECIMALS = 4
 _DIGITS_A_RUN = 6
-_NAMES: dict[type | tuple[type, ...], str] = {
-    bool: "true or false",
-    int: "an integer",
-    (int, float): "a number",
-    str: "a string",
-    list: "a list",
-    dict: "an object",
-}
 
 Masks = tuple[Rle | None, ...]
 T = TypeVar("T")
-
-
-class _Breach(ValueError):
-    """A place and what is wrong there, without the file's name."""
 
 
 # Reading
@@ -86,7 +75,7 @@ def loads_tracks(text: str, name: str) -> ClipTracks:
     try:
         clip = _clip(document)
         _check(clip)
-    except _Breach as breach:
+    except Breach as breach:
         raise InputError(f"{name}: {breach}") from None
     return clip
 
@@ -97,85 +86,89 @@ def _no_constant(constant: str) -> NoReturn:
 
 def _clip(document: Any) -> ClipTracks:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise _Breach(f'no tracks.json (its "format" is not "{FORMAT}"); give one, or masks in another known form')
+        raise Breach(f'no tracks.json (its "format" is not "{FORMAT}"); give one, or masks in another known form')
     if document.get("version") != VERSION or isinstance(document["version"], bool):
-        raise _Breach(f"version {_shown(document.get('version'))} of {FORMAT}; this program reads version {VERSION}")
-    video = _video(_need(document, "video", dict))
-    order = _want(document, "order", list)
+        raise Breach(f"version {shown(document.get('version'))} of {FORMAT}; this program reads version {VERSION}")
+    video = _video(need(document, "video", dict))
+    order = want(document, "order", list)
     return ClipTracks(
         video=video,
-        tracks=tuple(_track(track, place, video) for place, track in enumerate(_need(document, "tracks", list))),
-        exhaustive=bool(_want(document, "exhaustive", bool)),
+        tracks=tuple(_track(track, place, video) for place, track in enumerate(need(document, "tracks", list))),
+        exhaustive=bool(want(document, "exhaustive", bool)),
         order=None if order is None else tuple(_frame_order(pairs, t) for t, pairs in enumerate(order)),
-        provenance=_want(document, "provenance", dict) or {},
+        provenance=want(document, "provenance", dict) or {},
     )
 
 
 def _video(record: dict[str, Any]) -> VideoInfo:
     video = VideoInfo(
-        path=_need(record, "path", str, "video."),
-        height=_need(record, "height", int, "video."),
-        width=_need(record, "width", int, "video."),
-        frames=_need(record, "frames", int, "video."),
-        fps=_number(_need(record, "fps", (int, float), "video."), "video.fps"),
+        path=need(record, "path", str, "video."),
+        height=need(record, "height", int, "video."),
+        width=need(record, "width", int, "video."),
+        frames=need(record, "frames", int, "video."),
+        fps=_number(need(record, "fps", (int, float), "video."), "video.fps"),
     )
-    _check_video(video)
+    check_video(video)
     return video
 
 
 def _track(record: Any, place: int, video: VideoInfo) -> Track:
     if not isinstance(record, dict):
-        raise _Breach(f"tracks[{place}] must be an object, not {_shown(record)}")
-    number = _need(record, "id", int, f"tracks[{place}].")
+        raise Breach(f"tracks[{place}] must be an object, not {shown(record)}")
+    number = need(record, "id", int, f"tracks[{place}].")
     where = f"track {number}: "
 
     def masks(holder: dict[str, Any], key: str, what: str) -> Masks:
-        entries = _need(holder, key, list, where)
-        return _entries(entries, video.frames, f"{where}{what}", lambda entry, at: _rle(entry, video, at))
+        def parse(entry: Any, at: str) -> Rle:
+            return read_rle(entry, video.height, video.width, at)
+
+        return _entries(need(holder, key, list, where), video.frames, f"{where}{what}", parse)
 
     def hypothesis(entry: Any, rank: int) -> Hypothesis:
         if not isinstance(entry, dict):
-            raise _Breach(f"{where}hypotheses[{rank}] must be an object, not {_shown(entry)}")
-        score = _number(_need(entry, "score", (int, float), f"{where}hypotheses[{rank}]."), f"{where}score")
+            raise Breach(f"{where}hypotheses[{rank}] must be an object, not {shown(entry)}")
+        score = _number(need(entry, "score", (int, float), f"{where}hypotheses[{rank}]."), f"{where}score")
         return Hypothesis(score, masks(entry, "amodal", f"hypotheses[{rank}].amodal"))
 
-    confidence = _want(record, "confidence", list, where)
+    confidence = want(record, "confidence", list, where)
     return Track(
         id=number,
         visible=masks(record, "visible", "visible"),
         amodal=None if record.get("amodal") is None else masks(record, "amodal", "amodal"),
         confidence=None if confidence is None else _entries(confidence, video.frames, f"{where}confidence", _number),
-        hypotheses=tuple(hypothesis(e, rank) for rank, e in enumerate(_want(record, "hypotheses", list, where) or ())),
-        label=_want(record, "label", str, where),
+        hypotheses=tuple(hypothesis(e, rank) for rank, e in enumerate(want(record, "hypotheses", list, where) or ())),
+        label=want(record, "label", str, where),
     )
 
 
 def _entries(entries: list[Any], frames: int, where: str, parse: Callable[[Any, str], T]) -> tuple[T | None, ...]:
     if len(entries) != frames:
-        raise _Breach(f"{where} has {len(entries)} entries for {frames} frames; give one a frame (null = not known)")
+        raise Breach(f"{where} has {len(entries)} entries for {frames} frames; give one a frame (null = not known)")
     return tuple(None if e is None else parse(e, f"{where}, frame {t}") for t, e in enumerate(entries))
 
 
 def _number(entry: Any, where: str) -> float:
     try:
-        return float(_typed(entry, (int, float), where))
+        return float(typed(entry, (int, float), where))
     except OverflowError:
-        raise _Breach(f"{where} is too large a number") from None
+        raise Breach(f"{where} is too large a number") from None
 
 
-def _rle(entry: Any, video: VideoInfo, where: str) -> Rle:
-    """An RLE that is safe to hand to pycocotools, in the one form that it writes itself."""
+def read_rle(entry: Any, height: int, width: int, where: str) -> Rle:
+    """A compressed RLE of a known size, safe to hand to pycocotools, in the one form that it writes itself.
+
+    Breach (a ValueError), beginning with ``where``, if it is none.
+    """
     if not isinstance(entry, dict) or not isinstance(entry.get("counts"), str):
-        raise _Breach(f'{where} must be null or {{"size": [h, w], "counts": "..."}}, not {_shown(entry)}')
-    height, width = video.height, video.width
+        raise Breach(f'{where} must be null or {{"size": [h, w], "counts": "..."}}, not {shown(entry)}')
     if entry.get("size") != [height, width]:
-        raise _Breach(f"{where}: size {_shown(entry.get('size'))}, but the video is [{height}, {width}]")
+        raise Breach(f"{where}: size {shown(entry.get('size'))}, but the video is [{height}, {width}]")
     try:
         runs = run_lengths(entry["counts"])
     except ValueError as error:
-        raise _Breach(f"{where}: {error}; write the mask again as COCO's compressed RLE") from None
+        raise Breach(f"{where}: {error}; write the mask again as COCO's compressed RLE") from None
     if runs.sum() != height * width:
-        raise _Breach(f"{where}: the counts sum to {runs.sum()}, not to {height} x {width} = {height * width} pixels")
+        raise Breach(f"{where}: the counts sum to {runs.sum()}, not to {height} x {width} = {height * width} pixels")
     rle = Rle(height, width, entry["counts"])
     return Rle.encode(rle.decode()) if (runs[1:] == 0).any() else rle  # pycocotools' boxes stumble over empty runs
 
@@ -213,9 +206,9 @@ def run_lengths(counts: str) -> Int[np.ndarray, " r"]:
 
 def _frame_order(pairs: Any, frame: int) -> FrameOrder:
     where = f"order, frame {frame}"
-    for pair in _typed(pairs, list, where):
+    for pair in typed(pairs, list, where):
         if not isinstance(pair, list) or len(pair) != 2 or any(type(number) is not int for number in pair):
-            raise _Breach(f"{where}: a pair is [front id, back id], not {_shown(pair)}")
+            raise Breach(f"{where}: a pair is [front id, back id], not {shown(pair)}")
     return tuple((front, back) for front, back in pairs)
 
 
@@ -223,32 +216,33 @@ def _frame_order(pairs: Any, frame: int) -> FrameOrder:
 
 
 def _check(clip: ClipTracks) -> None:
-    """Raises _Breach at the first place where a clip breaks the format's promises."""
-    _check_video(clip.video)
+    """Raises Breach at the first place where a clip breaks the format's promises."""
+    check_video(clip.video)
     seen: set[int] = set()
     for track in clip.tracks:
         if not 0 <= track.id <= MAX_ID:
-            raise _Breach(f"track {track.id}: ids are integers from 0 to {MAX_ID}")
+            raise Breach(f"track {track.id}: ids are integers from 0 to {MAX_ID}")
         if track.id in seen:
-            raise _Breach(f"track {track.id} stands twice; give every object an id of its own")
+            raise Breach(f"track {track.id} stands twice; give every object an id of its own")
         seen.add(track.id)
         _check_track(track, clip.video)
     if clip.order is not None:
         _check_order(clip.order, seen, clip.video.frames)
 
 
-def _check_video(video: VideoInfo) -> None:
+def check_video(video: VideoInfo) -> None:
+    """Breach (a ValueError) if a video's size, length, rate or name is none that this program takes."""
     if min(video.height, video.width, video.frames) < 1:
-        raise _Breach(f"video of {video.height} x {video.width} pixels, {video.frames} frames; each is at least 1")
+        raise Breach(f"video of {video.height} x {video.width} pixels, {video.frames} frames; each is at least 1")
     if video.height * video.width > MAX_PIXELS or video.frames > MAX_FRAMES:
-        raise _Breach(
+        raise Breach(
             f"video of {video.height} x {video.width} pixels, {video.frames} frames; "
             f"at most {MAX_PIXELS} pixels and {MAX_FRAMES} frames are read"
         )
     if not math.isfinite(video.fps) or round(video.fps, _DECIMALS) <= 0:
-        raise _Breach(f"video.fps is {video.fps}; give a number above 0 (1 for a single image)")
+        raise Breach(f"video.fps is {video.fps}; give a number above 0 (1 for a single image)")
     if PurePosixPath(video.path).is_absolute() or PureWindowsPath(video.path).is_absolute():
-        raise _Breach("video.path is an absolute path; give the file's name")
+        raise Breach("video.path is an absolute path; give the file's name")
 
 
 def _check_track(track: Track, video: VideoInfo) -> None:
@@ -257,45 +251,45 @@ def _check_track(track: Track, video: VideoInfo) -> None:
     if track.amodal is not None:
         shapes.append(("amodal", track.amodal))
     elif track.confidence is not None or track.hypotheses:
-        raise _Breach(f"{where}confidence or hypotheses without amodal; give the masks that they belong to")
+        raise Breach(f"{where}confidence or hypotheses without amodal; give the masks that they belong to")
     for rank, hypothesis in enumerate(track.hypotheses):
         shapes.append((f"hypotheses[{rank}].amodal", hypothesis.amodal))
         if not 0 <= hypothesis.score <= 1:
-            raise _Breach(f"{where}hypotheses[{rank}].score is {hypothesis.score}; a score lies within 0 and 1")
+            raise Breach(f"{where}hypotheses[{rank}].score is {hypothesis.score}; a score lies within 0 and 1")
     for key, masks in shapes:
         if len(masks) != video.frames:
-            raise _Breach(f"{where}{key} has {len(masks)} entries for {video.frames} frames")
+            raise Breach(f"{where}{key} has {len(masks)} entries for {video.frames} frames")
         for t, mask in enumerate(masks):
             if mask is not None and (mask.height, mask.width) != (video.height, video.width):
-                raise _Breach(f"{where}{key}, frame {t}: a mask of {mask.height} x {mask.width}")
+                raise Breach(f"{where}{key}, frame {t}: a mask of {mask.height} x {mask.width}")
     for key, masks in shapes[1:]:
         for t, (inner, outer) in enumerate(zip(track.visible, masks, strict=True)):
             if inner is not None and outer is not None and not _inside(inner, outer):
-                raise _Breach(f"{where}{key}, frame {t}: visible pixels lie outside it; unite it with the visible mask")
+                raise Breach(f"{where}{key}, frame {t}: visible pixels lie outside it; unite it with the visible mask")
     if track.confidence is not None and track.amodal is not None:
         _check_confidence(track.confidence, track.amodal, where)
 
 
 def _check_confidence(confidence: Sequence[float | None], amodal: Masks, where: str) -> None:
     if len(confidence) != len(amodal):
-        raise _Breach(f"{where}confidence has {len(confidence)} entries for {len(amodal)} frames")
+        raise Breach(f"{where}confidence has {len(confidence)} entries for {len(amodal)} frames")
     for t, (value, mask) in enumerate(zip(confidence, amodal, strict=True)):
         if (value is None) != (mask is None):
-            raise _Breach(f"{where}confidence, frame {t}: it must be null where amodal is, and only there")
+            raise Breach(f"{where}confidence, frame {t}: it must be null where amodal is, and only there")
         if value is not None and not 0 <= value <= 1:
-            raise _Breach(f"{where}confidence, frame {t} is {value}; a confidence lies within 0 and 1")
+            raise Breach(f"{where}confidence, frame {t} is {value}; a confidence lies within 0 and 1")
 
 
 def _check_order(order: Sequence[FrameOrder], ids: set[int], frames: int) -> None:
     if len(order) != frames:
-        raise _Breach(f"order has {len(order)} entries for {frames} frames; give one list a frame")
+        raise Breach(f"order has {len(order)} entries for {frames} frames; give one list a frame")
     for t, pairs in enumerate(order):
         known = set(pairs)
         for front, back in pairs:
             if front not in ids or back not in ids or front == back:
-                raise _Breach(f"order, frame {t}: [{front}, {back}] does not name two tracks of this file")
+                raise Breach(f"order, frame {t}: [{front}, {back}] does not name two tracks of this file")
             if (back, front) in known:
-                raise _Breach(f"order, frame {t}: [{front}, {back}] stands both ways; keep one")
+                raise Breach(f"order, frame {t}: [{front}, {back}] stands both ways; keep one")
 
 
 def _inside(inner: Rle, outer: Rle) -> bool:
@@ -364,27 +358,3 @@ def _json(value: Any) -> str:
 
 def _rounded(value: float) -> float:
     return round(float(value), _DECIMALS)
-
-
-# Records
-
-
-def _need(record: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: str = "") -> Any:
-    if key not in record:
-        raise _Breach(f"{where}{key} is missing; it must be {_NAMES[kind]}")
-    return _typed(record[key], kind, f"{where}{key}")
-
-
-def _want(record: Mapping[str, Any], key: str, kind: type, where: str = "") -> Any:
-    return None if record.get(key) is None else _typed(record[key], kind, f"{where}{key}")
-
-
-def _typed(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise _Breach(f"{where} must be {_NAMES[kind]}, not {_shown(value)}")
-    return value
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

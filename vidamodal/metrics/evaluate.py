@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from vidamodal.media.tracks import MAX_BYTES, loads_tracks, read_tracks
+from vidamodal.media.shards import NAME, ClipSource, find_clips
 from vidamodal.metrics.baselines import BASELINES, predict_baseline
 from vidamodal.metrics.counts import VideoCounts, count_video, scored_tracks
 from vidamodal.metrics.protocols import (
@@ -24,7 +23,6 @@ from vidamodal.metrics.protocols import (
 )
 from vidamodal.types import ClipTracks, InputError
 
-_NAME, _SUFFIX = "tracks.json", ".tracks.json"
 _TITLES = {"false_completion": "false completion", "track_iou": "track IoU"}
 
 
@@ -151,85 +149,5 @@ def _extra(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str
     return [f"track {t.id} of video {key!r}" for t in predicted.tracks if t.id not in known] if predicted else []
 
 
-# Finding clips
-
-
-@dataclass(frozen=True)
-class ClipSource:
-    """Where one clip's tracks stand: a file, or ``member`` (offset and size in bytes) of a tar."""
-
-    path: Path
-    member: str | None = None
-    offset: int = 0
-    size: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.member}" if self.member else str(self.path)
-
-    def read(self) -> ClipTracks:
-        """Reads and checks the clip. InputError if it is damaged."""
-        if self.member is None:
-            return read_tracks(self.path)
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            content = file.read(self.size)
-        try:
-            return loads_tracks(content.decode("utf-8-sig"), str(self))
-        except UnicodeDecodeError as error:
-            raise InputError(f"{self}: not UTF-8 text (byte {error.start}); give a tracks.json") from None
-
-
-def find_clips(path: Path) -> dict[str, ClipSource]:
-    """The clips under a path by key, in order of their keys. InputError if there is none, or if a key stands twice."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; give a tracks.json, a folder of them, or shards")
-    clips: dict[str, ClipSource] = {}
-    for key, source in _clips(path):
-        if key in clips:
-            raise InputError(f"{source}: a second clip with the key {key!r}, after {clips[key]}; keep one of them")
-        clips[key] = source
-    if not clips and (path / _NAME).is_file():  # what predict writes
-        clips[path.absolute().name] = ClipSource(path / _NAME)
-    if not clips:
-        raise InputError(f"{path}: no tracks.json in it; give one, a folder of <key>/tracks.json, or shards")
-    return dict(sorted(clips.items()))
-
-
-def _clips(path: Path) -> Iterator[tuple[str, ClipSource]]:
-    if path.is_dir():
-        for entry in sorted(path.iterdir()):
-            if entry.is_dir() and (entry / _NAME).is_file():
-                yield entry.name, ClipSource(entry / _NAME)
-            elif entry.is_file() and entry.name.endswith(_SUFFIX):
-                yield entry.name.removesuffix(_SUFFIX), ClipSource(entry)
-            elif entry.is_file() and entry.suffix == ".tar":
-                yield from _members(entry)
-    elif tarfile.is_tarfile(path):
-        yield from _members(path)
-    elif path.name == _NAME:
-        yield path.absolute().parent.name, ClipSource(path)
-    else:
-        yield path.name.removesuffix(".json").removesuffix(".tracks"), ClipSource(path)
-
-
-def _members(path: Path) -> Iterator[tuple[str, ClipSource]]:
-    """The clips in a shard. Only headers are read, and nothing is unpacked: a member's name is a key, never a path."""
-    try:
-        with tarfile.open(path, "r:") as shard, path.open("rb") as file:
-            for member in shard:
-                name = member.name.removeprefix("./")
-                if not member.isreg() or not name.endswith(_SUFFIX):
-                    continue
-                source = ClipSource(path, name, member.offset_data, member.size)
-                if member.issparse() or member.size > MAX_BYTES:
-                    raise InputError(f"{source}: sparse, or larger than {MAX_BYTES >> 20} MiB; write the shard again")
-                yield name.removesuffix(_SUFFIX), source
-            file.seek(shard.offset)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes damage for the end
-                raise tarfile.ReadError(f"cut off or damaged at byte {shard.offset}")
-    except tarfile.TarError as error:
-        raise InputError(f"{path}: not a whole, uncompressed tar ({error}); copy or write the shard again") from None
-
-
 def _is_single(path: Path, clips: Mapping[str, ClipSource]) -> bool:
-    return list(clips.values()) in ([ClipSource(path)], [ClipSource(path / _NAME)])
+    return list(clips.values()) in ([ClipSource(path)], [ClipSource(path / NAME)])

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vidamodal.inference.predictor import Predictor
+from vidamodal.media.shards import find_clips
 from vidamodal.metrics.counts import count_video
-from vidamodal.metrics.evaluate import find_clips
 from vidamodal.metrics.protocols import mean_scores, score_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks
