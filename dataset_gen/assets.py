@@ -8,7 +8,7 @@ The ids alone decide everything: ``mug/0017`` is the same mug on every machine a
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -136,6 +136,18 @@ def read_obj(text: str) -> list[Mesh]:
     if not np.isfinite(points).all() or min((min(face) for faces in groups for face in faces), default=0) < 0:
         raise ValueError("a coordinate is no number, or a corner no vertex")
     return [compact(points, np.array(faces)) for faces in groups if faces]
+
+
+def dump_obj(meshes: Mapping[str, Mesh]) -> str:
+    """An OBJ file of some meshes by the name of their group, to the micrometre."""
+    lines: list[str] = []
+    count = 1
+    for name, mesh in meshes.items():
+        lines.append(f"o {name}")
+        lines += ["v {:.6f} {:.6f} {:.6f}".format(*vertex) for vertex in mesh.vertices]
+        lines += ["f {} {} {}".format(*face) for face in mesh.faces + count]
+        count += len(mesh.vertices)
+    return "\n".join(lines) + "\n"
 
 
 def compact(points: Points, faces: np.ndarray) -> Mesh:
