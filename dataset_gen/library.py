@@ -38,6 +38,9 @@ from vidamodal.worlds.spec import Mesh, Vector
 HDRIS = ("city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset")
 """Environment maps that come with Blender."""
 
+TEXTURES = ("plain", "noise", "voronoi", "checker", "wave", "brick")
+"""Surfaces of what has none of its own: Blender's procedural nodes."""
+
 NEARLY_UNIT = 1e-4
 """A shape whose centre and longest side are right to this many metres is left where it is."""
 
@@ -106,6 +109,8 @@ class Library:
             yield Row(family, "creature" if family in KINDS else "shape", *origin(family), counts)
         for name in HDRIS:
             yield Row(name, "environment map", "CC0-1.0", "Poly Haven (Greg Zaal), comes with Blender", (1, 1, 1))
+        for name in TEXTURES:
+            yield Row(name, "texture", "Apache-2.0", "dataset_gen, of Blender's procedural nodes", (1, 1, 1))
 
 
 OFFLINE = Library()

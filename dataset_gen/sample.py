@@ -9,19 +9,14 @@ from itertools import count
 import numpy as np
 from jaxtyping import Float
 
-from dataset_gen.assets import THING, asset, asset_ids
+from dataset_gen.assets import THING, Asset
 from dataset_gen.creatures import Gait, creature, creature_ids, move
+from dataset_gen.library import OFFLINE, TEXTURES, Library
 from vidamodal.worlds.spec import CameraSpec, LightSpec, Material, ObjectSpec, Pose, SceneSpec, Throw, Vector
 
 FPS = 12.0
 DECIMALS = 6
 """Every sampled number is rounded to this many decimals, so that a spec is compact and its hash stable."""
-
-HDRIS = ("city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset")
-"""CC0 environment maps that come with Blender."""
-
-TEXTURES = ("plain", "noise", "voronoi", "checker", "wave", "brick")
-
 
 GRAVITY = 9.81
 
@@ -52,7 +47,7 @@ class Preset:
     cameras: tuple[tuple[str, float], ...] = ORBIT
     """Kinds of camera path and their shares: "orbit", "fixed", or "linear" between two points of the same range."""
     families: tuple[str, ...] = ()
-    """Labels that shapes are drawn from; none named: all."""
+    """Labels that shapes are drawn from; all where none is named, or where the library has none of them."""
     thrown: tuple[int, int] = (0, 0)
     """How many fly or roll in from the outside."""
     throw_distance: tuple[float, float] = (2.5, 4.0)
@@ -97,17 +92,20 @@ MOVi-D. ``creatures``: shapes that walk, crawl, hop and bend about a small heap.
 but in ``movid_a``."""
 
 
-def sample_scene(preset: str, split: str, seed: int, size: int = 256, frames: int = 24) -> SceneSpec:
+def sample_scene(
+    preset: str, split: str, seed: int, size: int = 256, frames: int = 24, library: Library = OFFLINE
+) -> SceneSpec:
     """The unsettled scene of a seed (any integer >= 0): objects stand where they are dropped from.
 
     ``size`` is the side of the image in pixels; it and the number of frames leave all else as it is.
+    Raises InputError where the library has nothing for the split.
     """
     root = np.random.SeedSequence([seed, zlib.crc32(f"{preset}/{split}".encode())])
     shapes, camera, look, motion = (np.random.Generator(np.random.PCG64(child)) for child in root.spawn(4))
     ranges = PRESETS[preset]
-    objects = _objects(shapes, look, ranges, split)
+    objects = _objects(shapes, look, ranges, split, library)
     objects += tuple(
-        _thrown(motion, look, ranges, split, len(objects) + k + 1) for k in range(_draw(motion, ranges.thrown))
+        _thrown(motion, look, ranges, split, len(objects) + k + 1, library) for k in range(_draw(motion, ranges.thrown))
     )
     objects += tuple(
         _creature(motion, look, ranges, split, len(objects) + k + 1, frames)
@@ -122,22 +120,24 @@ def sample_scene(preset: str, split: str, seed: int, size: int = 256, frames: in
         fps=FPS,
         objects=objects,
         camera=_camera(camera, ranges, frames),
-        light=_light(look),
+        light=_light(look, library.maps(split)),
     )
 
 
-def _objects(rng: np.random.Generator, look: np.random.Generator, ranges: Preset, split: str) -> tuple[ObjectSpec, ...]:
+def _objects(
+    rng: np.random.Generator, look: np.random.Generator, ranges: Preset, split: str, library: Library
+) -> tuple[ObjectSpec, ...]:
     number = int(rng.integers(ranges.objects[0], ranges.objects[1] + 1))
-    chosen = [_choose_asset(rng, ranges, split) for _ in range(number)]
+    chosen = [library.asset(_choose_asset(rng, ranges, split, library)) for _ in range(number)]
     scales = [_scale(rng, ranges) for _ in range(number)]
-    radii = np.array([_radius(name, scale) for name, scale in zip(chosen, scales, strict=True)])
+    radii = np.array([_radius(what, scale) for what, scale in zip(chosen, scales, strict=True)])
     positions = _drop_positions(rng, ranges, radii)
     return tuple(
         ObjectSpec(
             id=k + 1,
-            asset=chosen[k],
-            label=asset(chosen[k]).label,
-            licence=asset(chosen[k]).licence,
+            asset=chosen[k].id,
+            label=chosen[k].label,
+            licence=chosen[k].licence,
             scale=scales[k],
             mass=round(float(np.prod(scales[k]) * rng.uniform(0.5, 1.5)), DECIMALS),
             material=_material(look),
@@ -152,17 +152,18 @@ def _draw(rng: np.random.Generator, ends: tuple[int, int]) -> int:
 
 
 def _object(
-    look: np.random.Generator, number: int, name: str, scale: Vector, mass: float, poses: tuple[Pose, ...]
+    look: np.random.Generator, number: int, what: Asset, scale: Vector, mass: float, poses: tuple[Pose, ...]
 ) -> ObjectSpec:
-    what = asset(name)
-    return ObjectSpec(number, name, what.label, what.licence, scale, round(mass, DECIMALS), _material(look), poses)
+    return ObjectSpec(number, what.id, what.label, what.licence, scale, round(mass, DECIMALS), _material(look), poses)
 
 
-def _thrown(rng: np.random.Generator, look: np.random.Generator, ranges: Preset, split: str, number: int) -> ObjectSpec:
+def _thrown(
+    rng: np.random.Generator, look: np.random.Generator, ranges: Preset, split: str, number: int, library: Library
+) -> ObjectSpec:
     """An object outside, about to fly over the heap in a parabola, or to roll into it."""
-    name, scale = _choose_asset(rng, ranges, split), _scale(rng, ranges)
+    what, scale = library.asset(_choose_asset(rng, ranges, split, library)), _scale(rng, ranges)
     angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*ranges.throw_distance)
-    radius, time = _radius(name, scale), rng.uniform(*ranges.throw_time)
+    radius, time = _radius(what, scale), rng.uniform(*ranges.throw_time)
     start = np.array((distance * np.cos(angle), distance * np.sin(angle), rng.uniform(radius, radius + 1.5)))
     middle = np.append(rng.normal(0.0, 0.6, 2), rng.uniform(0.3, 1.5))
     if rng.random() < ranges.rolling:
@@ -173,7 +174,7 @@ def _thrown(rng: np.random.Generator, look: np.random.Generator, ranges: Preset,
         velocity = (middle - start) / time + (0.0, 0.0, GRAVITY * time / 2)
         spin = rng.normal(0.0, 3.0, 3)
     mass = float(np.prod(scale) * rng.uniform(0.5, 1.5))
-    thing = _object(look, number, name, scale, mass, (Pose(_vector(start), _rotation(rng)),))
+    thing = _object(look, number, what, scale, mass, (Pose(_vector(start), _rotation(rng)),))
     return replace(thing, throw=Throw(_vector(velocity), _vector(spin)))
 
 
@@ -214,13 +215,14 @@ def _creature(
         height=flight * rng.uniform(0.5, 2.0),
     )
     poses, deformation = move(who, scale, gait, frames)
-    return replace(_object(look, number, name, scale, float(np.prod(scale)), poses), deformation=deformation)
+    return replace(_object(look, number, who.asset, scale, float(np.prod(scale)), poses), deformation=deformation)
 
 
-def _choose_asset(rng: np.random.Generator, ranges: Preset, split: str) -> str:
-    families = asset_ids(split)
-    shapes = ranges.families or [family for family in families if family != THING]
-    family = THING if rng.random() < ranges.things else shapes[rng.integers(len(shapes))]
+def _choose_asset(rng: np.random.Generator, ranges: Preset, split: str, library: Library) -> str:
+    families = library.ids(split)
+    named = [family for family in ranges.families if family in families]
+    shapes = named or [family for family in families if family != THING] or [THING]
+    family = THING if rng.random() < ranges.things and THING in families else shapes[rng.integers(len(shapes))]
     return families[family][rng.integers(len(families[family]))]
 
 
@@ -229,8 +231,8 @@ def _scale(rng: np.random.Generator, ranges: Preset) -> Vector:
     return _vector(size * np.exp(rng.uniform(-1.0, 1.0, 3) * np.log(ranges.stretch)))
 
 
-def _radius(name: str, scale: Vector) -> float:
-    return float(np.linalg.norm(asset(name).mesh.vertices * np.array(scale), axis=1).max())
+def _radius(what: Asset, scale: Vector) -> float:
+    return float(np.linalg.norm(what.mesh.vertices * np.array(scale), axis=1).max())
 
 
 def _drop_positions(
@@ -276,13 +278,13 @@ def _color(hue: float, saturation: float, value: float) -> Vector:
     return _vector((value * (1 - saturation * (1 - wheel))) ** 2.2)
 
 
-def _light(rng: np.random.Generator) -> LightSpec:
+def _light(rng: np.random.Generator, maps: tuple[str, ...]) -> LightSpec:
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(30, 75))
     direction = np.array((np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)))
     return LightSpec(
         sun_direction=_vector(direction),
         sun_strength=round(rng.uniform(1.0, 4.0), DECIMALS),
-        hdri=HDRIS[rng.integers(len(HDRIS))],
+        hdri=maps[rng.integers(len(maps))],
         hdri_rotation=round(rng.uniform(0, 2 * np.pi), DECIMALS),
         hdri_strength=round(rng.uniform(0.6, 1.2), DECIMALS),
         floor=replace(_material(rng, saturation=0.4, scales=(0.3, 1.5)), metallic=0.0),

@@ -8,16 +8,17 @@ convex parts are written out at their size. PyBullet's solver is deterministic: 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from dataset_gen.assets import asset
+from dataset_gen.assets import Asset, dump_obj
 from dataset_gen.kubric_compat import kubric_imports
+from dataset_gen.library import OFFLINE, Library
 from dataset_gen.sample import DECIMALS
-from vidamodal.worlds.spec import ObjectSpec, Pose, SceneSpec, place
+from vidamodal.worlds.spec import Mesh, ObjectSpec, Pose, SceneSpec, Vector, place
 
 with kubric_imports():
     import kubric as kb
@@ -50,12 +51,13 @@ _URDF = """<robot name="{name}"><link name="base">
 """
 
 
-def settle(spec: SceneSpec) -> SceneSpec:
+def settle(spec: SceneSpec, library: Library = OFFLINE) -> SceneSpec:
     """The scene with its objects where they come to rest and go, numbered 1..n; a third of a second of computing.
 
     What is thrown comes in when the heap lies still, and from then on every object that moves has a pose a frame.
     Creatures keep the poses that they have.
     """
+    shapes = {thing.asset: library.asset(thing.asset) for thing in spec.objects}
     heap = [thing for thing in spec.objects if thing.throw is None and thing.deformation is None]
     thrown = [thing for thing in spec.objects if thing.throw is not None]
     with tempfile.TemporaryDirectory() as folder:
@@ -63,34 +65,38 @@ def settle(spec: SceneSpec) -> SceneSpec:
         simulator = PyBullet(scene, folder)
         arena = _arena()
         scene += arena
-        indices = _add(scene, simulator, heap, Path(folder))
+        indices = _add(scene, simulator, heap, shapes, Path(folder))
         if thrown:
-            _free(simulator, heap, indices)
+            _free(simulator, heap, indices, shapes)
         for _ in range(STEPS if heap else 0):
             pb.stepSimulation(physicsClientId=simulator.physics_client)
         if thrown:
             for wall in arena[1:]:
                 pb.removeBody(wall.linked_objects[simulator], physicsClientId=simulator.physics_client)
-            flying = _add(scene, simulator, thrown, Path(folder))
-            _free(simulator, thrown, flying)
+            flying = _add(scene, simulator, thrown, shapes, Path(folder))
+            _free(simulator, thrown, flying, shapes)
             moved = _play(simulator, heap + thrown, indices + flying, spec)
         else:
             moved = [_at_rest(thing, simulator, index) for thing, index in zip(heap, indices, strict=True)]
-    settled = {thing.id: thing for thing in moved if _lowest(thing) > SUNK}
+    settled = {thing.id: thing for thing in moved if _lowest(thing, shapes) > SUNK}
     kept = [settled.get(thing.id, thing) for thing in spec.objects if thing.id in settled or thing.deformation]
     return replace(spec, objects=tuple(replace(thing, id=k + 1) for k, thing in enumerate(kept)))
 
 
-def _add(scene: kb.Scene, simulator: PyBullet, things: Sequence[ObjectSpec], folder: Path) -> list[int]:
-    bodies = [_body(thing, folder) for thing in things]
+def _add(
+    scene: kb.Scene, simulator: PyBullet, things: Sequence[ObjectSpec], shapes: Mapping[str, Asset], folder: Path
+) -> list[int]:
+    bodies = [_body(thing, shapes[thing.asset], folder) for thing in things]
     scene += bodies
     return [body.linked_objects[simulator] for body in bodies]
 
 
-def _free(simulator: PyBullet, things: Sequence[ObjectSpec], indices: Sequence[int]) -> None:
+def _free(
+    simulator: PyBullet, things: Sequence[ObjectSpec], indices: Sequence[int], shapes: Mapping[str, Asset]
+) -> None:
     """Let objects tumble, roll and bounce: Kubric's inertia of 1 kg m^2 is that of something far larger."""
     for thing, index in zip(things, indices, strict=True):
-        extent = np.ptp(asset(thing.asset).mesh.vertices, axis=0) * thing.scale
+        extent = np.ptp(shapes[thing.asset].mesh.vertices, axis=0) * thing.scale
         inertia = thing.mass / 12 * (np.sum(extent**2) - extent**2)
         client = {"physicsClientId": simulator.physics_client}
         pb.changeDynamics(  # without the mass it would take the object for a fixed one
@@ -129,11 +135,11 @@ def _arena() -> list[kb.Cube]:
     return [kb.Cube(position=position, scale=scale, static=True) for position, scale in (floor, *walls)]
 
 
-def _body(thing: ObjectSpec, folder: Path) -> kb.FileBasedObject:
+def _body(thing: ObjectSpec, shape: Asset, folder: Path) -> kb.FileBasedObject:
     name = str(thing.id)
     urdf = folder / f"{name}.urdf"
     urdf.write_text(_URDF.format(name=name, mass=thing.mass), "ascii")
-    (folder / f"{name}.obj").write_text(_obj(thing), "ascii")
+    (folder / f"{name}.obj").write_text(_obj(shape, thing.scale), "ascii")
     pose = thing.poses[0]
     return kb.FileBasedObject(
         asset_id=name,
@@ -144,16 +150,9 @@ def _body(thing: ObjectSpec, folder: Path) -> kb.FileBasedObject:
     )
 
 
-def _obj(thing: ObjectSpec) -> str:
+def _obj(shape: Asset, scale: Vector) -> str:
     """The convex parts at their size, one OBJ group each: PyBullet takes the hull of every group."""
-    lines: list[str] = []
-    count = 1
-    for k, part in enumerate(asset(thing.asset).parts):
-        lines.append(f"o part_{k}")
-        lines += ["v {:.6f} {:.6f} {:.6f}".format(*vertex) for vertex in part.vertices * np.array(thing.scale)]
-        lines += ["f {} {} {}".format(*face) for face in part.faces + count]
-        count += len(part.vertices)
-    return "\n".join(lines) + "\n"
+    return dump_obj({f"part_{k}": Mesh(p.vertices * np.array(scale), p.faces) for k, p in enumerate(shape.parts)})
 
 
 def _at_rest(thing: ObjectSpec, simulator: PyBullet, index: int) -> ObjectSpec:
@@ -163,5 +162,5 @@ def _at_rest(thing: ObjectSpec, simulator: PyBullet, index: int) -> ObjectSpec:
     return replace(thing, poses=(Pose((x, y, z), (a, b, c, d)),))
 
 
-def _lowest(thing: ObjectSpec) -> float:
-    return float(min(place(asset(thing.asset).mesh, thing.scale, pose)[:, 2].min() for pose in thing.poses))
+def _lowest(thing: ObjectSpec, shapes: Mapping[str, Asset]) -> float:
+    return float(min(place(shapes[thing.asset].mesh, thing.scale, pose)[:, 2].min() for pose in thing.poses))
