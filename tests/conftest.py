@@ -18,7 +18,7 @@ from vidamodal.models.folder import save_model
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import PERIODS, TransformerConfig
 from vidamodal.types import ClipTracks
-from vidamodal.worlds.sample import random_orbit
+from vidamodal.worlds.sample import random_camera
 from vidamodal.worlds.toy import toy_bank
 from vidamodal.worlds.truth import true_tracks
 
@@ -78,7 +78,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> ToyClip:
     """Four objects that hide each other, each at least once visible, seen by a camera that goes round them."""
     folder, bank = tmp_path_factory.mktemp("clip"), toy_bank(3)
     world = next(w for w in bank.worlds if len(w.objects) == 4)
-    camera = random_orbit(np.random.default_rng(4), FRAMES)
+    camera = random_camera(np.random.default_rng(4), FRAMES, "orbit")
     tracks = true_tracks(replace(world, size=SIZE, frames=FRAMES, camera=camera), bank.meshes, "clip.mp4")
     assert all(track.ever_visible for track in tracks.tracks)
     colours = np.random.default_rng(0).integers(40, 255, (len(tracks.tracks), 3))

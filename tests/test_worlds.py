@@ -16,15 +16,19 @@ from scipy.spatial import ConvexHull
 
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import frame_order, project, rasterize, visible_and_amodal
-from vidamodal.worlds.sample import WorldBank, WorldConfig, clip_masks, random_orbit
+from vidamodal.worlds.sample import WorldBank, WorldConfig, clip_masks, random_camera
 from vidamodal.worlds.spec import (
     CameraSpec,
+    Deformation,
+    Hinge,
     LightSpec,
     Material,
     Mesh,
     ObjectSpec,
     Pose,
     SceneSpec,
+    Throw,
+    deform,
     place,
     rotation_matrix,
 )
@@ -90,7 +94,7 @@ def drawn(seed: int, count: int = 3, frame: int = 0) -> tuple[np.ndarray, np.nda
     """Depth by the rasteriser and by the ray caster of one random scene, seen by a random camera."""
     rng = np.random.default_rng(seed)
     vertices, faces = scene(rng, count)
-    camera = random_orbit(rng, 3)
+    camera = random_camera(rng, 3, "orbit")
     return rasterize(vertices, faces, camera, frame, SIZE), cast(vertices, faces, camera, frame, SIZE)
 
 
@@ -262,11 +266,11 @@ def test_some_clips_have_objects_that_fly() -> None:
 
 def _with_still_camera(bank: WorldBank, config: WorldConfig) -> np.ndarray:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vidamodal.worlds.sample.random_orbit", _still)
+        patch.setattr("vidamodal.worlds.sample.random_camera", _still)
         return bank.sample(np.random.default_rng(0), config).amodal
 
 
-def _still(_rng: np.random.Generator, frames: int) -> CameraSpec:
+def _still(_rng: np.random.Generator, frames: int, _kind: str) -> CameraSpec:
     return replace(CAMERA, positions=CAMERA.positions * frames, targets=CAMERA.targets * frames)
 
 
@@ -325,3 +329,88 @@ def test_what_is_not_a_folder_of_worlds_is_refused_in_one_line(tmp_path: Path, d
     with pytest.raises(InputError, match="worlds") as error:
         WorldBank.load(folder)
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+# What moves and changes
+
+
+def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    corners = vertices[faces]
+    return float(np.einsum("fc,fc->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-1.5, 1.5), st.floats(0.5, 2), st.floats(-3, 3))
+def test_deforming_keeps_volume_and_what_a_limb_does_not_reach(bend: float, squash: float, angle: float) -> None:
+    mesh = toy_bank(0).meshes["ball"]
+    vertices = mesh.vertices * 0.5
+    half = len(vertices) // 2
+    hinge = Hinge(half, len(vertices), (0.1, 0.2, 0.3), (0.0, 1.0, 0.0), (angle,))
+    turned = deform(vertices, Deformation((hinge,)), 0)
+    assert np.array_equal(turned[:half], vertices[:half])
+    reach = np.linalg.norm(vertices[half:] - hinge.pivot, axis=1)
+    assert np.allclose(np.linalg.norm(turned[half:] - hinge.pivot, axis=1), reach, atol=1e-6)
+    assert np.allclose(turned[half:, 1], vertices[half:, 1], atol=1e-6)  # along the axis nothing moves
+    squashed = deform(vertices, Deformation(squash=(squash,)), 0)
+    assert np.isclose(volume(squashed, mesh.faces), volume(vertices, mesh.faces), rtol=1e-5)
+    assert np.isclose(np.ptp(squashed[:, 2]), squash * np.ptp(vertices[:, 2]), rtol=1e-5)
+    bent = deform(vertices, Deformation(bend=(bend,)), 0)
+    assert np.isclose(volume(bent, mesh.faces), volume(vertices, mesh.faces), rtol=0.05)
+    spine = np.array([[0.0, 0.0, z] for z in np.linspace(-0.5, 0.5, 200)])
+    curve = deform(spine, Deformation(bend=(bend,)), 0)
+    assert np.isclose(np.linalg.norm(np.diff(curve, axis=0), axis=1).sum(), 1, rtol=1e-3)  # the axis keeps its length
+
+
+def lively_world(frames: int) -> SceneSpec:
+    """One object that walks, one that is bent more and more, one that stands still; seen by a still camera."""
+    world = toy_bank(0).worlds[0]
+    poses = tuple(Pose((0.1 * t - 0.3, 0.0, 0.6), (1.0, 0.0, 0.0, 0.0)) for t in range(frames))
+    bent = Deformation(bend=tuple(0.2 * t for t in range(frames)))
+    first, second, third = world.objects[:3]
+    objects = (replace(first, poses=poses), replace(second, deformation=bent), third)
+    return replace(world, objects=objects, frames=frames)
+
+
+def test_what_moves_and_changes_survives_json() -> None:
+    world = lively_world(5)
+    thrown = replace(world.objects[2], throw=Throw((1.0, 2.0, 3.0), (0.1, 0.2, 0.3)))
+    world = replace(world, objects=(*world.objects[:2], thrown))
+    data = json.loads(json.dumps(world.to_json()))
+    assert SceneSpec.from_json(data) == world
+    assert "deformation" not in data["objects"][0] and "throw" not in data["objects"][1]
+
+
+def test_moving_worlds_are_seen_by_still_cameras_too_and_only_what_stands_still_looks_the_same() -> None:
+    bank = WorldBank((lively_world(6),), toy_bank(0).meshes)
+    config = replace(SMALL, frames=6, drop=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vidamodal.worlds.sample.CAMERAS", ("fixed",))
+        walks, bends, stands = bank.sample(np.random.default_rng(1), config).amodal
+    assert (walks[0] != walks[-1]).any() and (bends[0] != bends[-1]).any()
+    assert (stands == stands[0]).all()
+
+
+def test_a_moving_world_that_is_shorter_than_the_clip_is_refused() -> None:
+    bank = WorldBank((lively_world(4),), toy_bank(0).meshes)
+    with pytest.raises(InputError, match="--frames 6"):
+        bank.sample(np.random.default_rng(0), replace(SMALL, frames=6, drop=0.0))
+
+
+@pytest.mark.parametrize("kind", ["fixed", "linear", "orbit"])
+def test_cameras_go_as_their_kind_says(kind: str) -> None:
+    for seed in range(5):
+        camera = random_camera(np.random.default_rng(seed), 9, kind)
+        steps = np.diff(np.array(camera.positions), axis=0)
+        assert np.isfinite(steps).all()
+        if kind == "fixed":
+            assert not steps.any() and len(set(camera.targets)) == 1
+        elif kind == "linear":
+            assert np.allclose(steps, steps[0]) and steps.any()
+        else:
+            assert np.linalg.norm(steps - steps.mean(axis=0), axis=1).max() > 1e-3
+
+
+def test_banks_join() -> None:
+    one, two = toy_bank(1, worlds=2), toy_bank(2, worlds=3)
+    joined = WorldBank.join([one, two])
+    assert joined.worlds == one.worlds + two.worlds and joined.meshes.keys() == one.meshes.keys()

@@ -76,8 +76,8 @@ class WorldClips(Dataset[TrainingBatch]):
     def __init__(
         self, worlds: str, seed: int, clips: int, last: int, config: ClipConfig, windows: WindowConfig, cells: int
     ) -> None:
-        """``worlds``: a folder of worlds, or "toy". Samples are numbered from 0 to ``last``, exclusive."""
-        self.bank = toy_bank(seed) if worlds == "toy" else WorldBank.load(Path(worlds))
+        """``worlds``: folders of worlds, separated by commas, or "toy". ``last``: the number of samples."""
+        self.bank = toy_bank(seed) if worlds == "toy" else load_worlds(worlds)
         self.seed, self.clips, self.last = seed, clips, last
         self.config, self.windows, self.cells = config, windows, cells
 
@@ -99,6 +99,11 @@ class WorldClips(Dataset[TrainingBatch]):
         if np.random.default_rng([self.seed, 0, step]).random() >= config.whole:
             return config
         return replace(config, tracks=max(1, config.tracks * config.frames // whole), frames=whole)
+
+
+def load_worlds(folders: str) -> WorldBank:
+    """The worlds of all folders, separated by commas; InputError if one is no folder of worlds."""
+    return WorldBank.join([WorldBank.load(Path(folder)) for folder in folders.split(",")])
 
 
 def make_sample(

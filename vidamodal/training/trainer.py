@@ -66,7 +66,7 @@ class TrainConfig:
     init: str | None = None
     """A model folder or name to begin with, in place of random weights."""
     worlds: str = "data/worlds-train"
-    """A folder of worlds, or "toy"."""
+    """Folders of worlds, separated by commas, or "toy"."""
     validation: str | None = None
     """Truth that `vidamodal evaluate` reads; scored as a whole every `validate_every` steps."""
     workers: int = 1
@@ -132,11 +132,12 @@ def _check(config: TrainConfig) -> None:
     for name, stage in (("tokenizer", config.tokenizer), ("amodal", config.amodal)):
         if config.processes < 1 or stage.clips % config.processes:
             raise InputError(f"{name}.clips is {stage.clips}, which {config.processes} processes cannot share")
-    if config.worlds != "toy" and not (Path(config.worlds) / "worlds.jsonl").is_file():
-        raise InputError(
-            f"worlds: {config.worlds} is no folder of worlds; make it with `python -m dataset_gen --masks-only "
-            f'--out {config.worlds} --scenes 1000 --seed 1`, or use "toy"'
-        )
+    for folder in () if config.worlds == "toy" else config.worlds.split(","):
+        if not (Path(folder) / "worlds.jsonl").is_file():
+            raise InputError(
+                f"worlds: {folder} is no folder of worlds; make it with `python -m dataset_gen --masks-only "
+                f'--out {folder} --scenes 1000 --seed 1`, or use "toy"'
+            )
 
 
 def _claim(output: Path, resolved: str) -> None:

@@ -7,7 +7,7 @@ A folder of worlds (``python -m dataset_gen --masks-only``) holds ``worlds.jsonl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
 from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, SceneSpec, place_object
 
+CAMERAS = ("fixed", "linear", "orbit", "orbit")
+"""Kinds of camera that look at moving objects, equally likely."""
+
 
 @dataclass(frozen=True)
 class WorldConfig:
@@ -30,7 +33,7 @@ class WorldConfig:
     drop: float = 0.3
     """Up to this share of a world's objects is left out (the share is drawn uniformly)."""
     move: float = 0.2
-    """Share of clips in which some objects fly through the scene on straight paths, turning."""
+    """Share of clips of static worlds in which some objects fly through on straight paths, turning."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class WorldBank:
 
     worlds: tuple[SceneSpec, ...]
     meshes: Mapping[str, Mesh]
+
+    @staticmethod
+    def join(banks: Sequence[WorldBank]) -> WorldBank:
+        """All worlds of several banks, each as likely as any other."""
+        meshes = {name: mesh for bank in banks for name, mesh in bank.meshes.items()}
+        return WorldBank(tuple(world for bank in banks for world in bank.worlds), meshes)
 
     @staticmethod
     def load(folder: Path) -> WorldBank:
@@ -69,15 +78,27 @@ class WorldBank:
         return WorldBank(worlds, meshes)
 
     def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
-        """A new clip: some objects of some world, perhaps some of them flying, seen by a new orbiting camera."""
+        """A new clip: some objects of some world, seen by a new camera.
+
+        Where all stand still the camera orbits, and perhaps some of them fly. InputError if a world whose objects move
+        is shorter than the clip.
+        """
         world = self.worlds[rng.integers(len(self.worlds))]
         kept = rng.random(len(world.objects)) >= rng.uniform(0, config.drop)
         kept[rng.integers(len(kept))] = True
         objects = [o for o, keep in zip(world.objects, kept, strict=True) if keep]
-        if rng.random() < config.move:
+        kind = "orbit"
+        if any(not thing.still for thing in world.objects):
+            if world.frames < config.frames:
+                raise InputError(
+                    f"world {world.seed} ({world.preset}) moves for {world.frames} frames, clips take {config.frames}; "
+                    f"make the worlds again with --frames {config.frames}"
+                )
+            kind = CAMERAS[rng.integers(len(CAMERAS))]
+        elif rng.random() < config.move:
             for k in rng.permutation(len(objects))[: rng.integers(1, 4)]:
                 objects[k] = _fly(objects[k], rng, config.frames)
-        camera = random_orbit(rng, config.frames)
+        camera = random_camera(rng, config.frames, kind)
         return clip_masks(tuple(objects), self.meshes, camera, config.frames, config.size)
 
 
@@ -95,8 +116,9 @@ def clip_masks(
     return ClipMasks(visible, amodal)
 
 
-def random_orbit(rng: np.random.Generator, frames: int) -> CameraSpec:
-    """A camera on part of a circle round the heap, with changing height, distance and target."""
+def random_camera(rng: np.random.Generator, frames: int, kind: str) -> CameraSpec:
+    """A camera on part of a circle round the heap, with changing height, distance and target ("orbit"), where that
+    begins ("fixed"), or straight towards where it ends ("linear")."""
     along = np.linspace(0, 1, frames)
     arc = np.deg2rad(rng.uniform(15, 200)) * rng.choice([-1, 1])
     azimuth = rng.uniform(0, 2 * np.pi) + arc * along
@@ -105,6 +127,11 @@ def random_orbit(rng: np.random.Generator, frames: int) -> CameraSpec:
     target = rng.normal(0, (0.3, 0.3, 0.15)) + (0, 0, 0.5) + along[:, None] * rng.normal(0, (0.25, 0.25, 0.1))
     flat = radius * np.cos(elevation)
     position = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), radius * np.sin(elevation)], axis=1)
+    if kind == "fixed":
+        position, target = (np.repeat(path[:1], frames, axis=0) for path in (position, target))
+    elif kind == "linear":
+        way = position[-1] - position[0]
+        position = position[0] + along[:, None] * way * min(1.0, rng.uniform(0.5, 3.0) / max(np.linalg.norm(way), 1e-6))
     return CameraSpec(
         focal_length=float(rng.uniform(28, 45)),
         sensor_width=32.0,
