@@ -19,11 +19,12 @@ import tempfile
 import urllib.request
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -50,11 +51,15 @@ _SECONDS = 60  # a server that is silent for longer is not there
 
 @dataclass(frozen=True)
 class VisualFile:
-    """A file that shows an asset, in its own units and Blender's axes: (points - centre) / longest are its metres."""
+    """A file that shows an asset, in its own units and Blender's axes: (points - centre) / longest are its metres.
+
+    If it is ``textured``, it has a surface of its own.
+    """
 
     path: Path
     centre: Vector = (0.0, 0.0, 0.0)
     longest: float = 1.0
+    textured: bool = False
 
 
 @dataclass(frozen=True)
@@ -342,6 +347,7 @@ def _load(entry: _Entry, folder: Path) -> tuple[Asset, VisualFile]:
     """An unpacked shape, centred on the centroid of the physics' parts, its longest visible side 1 m."""
     shown = _member(entry, folder, entry.file)
     solid = _member(entry, folder, str(PurePosixPath(entry.file).with_name("collision_geometry.obj")))
+    textured = _textured(shown, entry)
     parts, surface = _meshes(solid, entry), _joined(_meshes(shown, entry))
     longest = float(np.ptp(surface.vertices, axis=0).max())
     centre = _centroid(parts)
@@ -359,11 +365,20 @@ def _load(entry: _Entry, folder: Path) -> tuple[Asset, VisualFile]:
         surface=seen if is_closed(seen) else Mesh(seen.vertices, np.concatenate([seen.faces, seen.faces[:, ::-1]])),
     )
     x, y, z = centre.tolist()
-    return shape, VisualFile(shown, (x, y, z), longest)
+    return shape, VisualFile(shown, (x, y, z), longest, textured)
+
+
+@contextmanager
+def _reading(path: Path, entry: _Entry) -> Iterator[None]:
+    """Say of which archive a damaged file is, whatever its reader says."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{entry.archive}: {path.name} cannot be read ({' '.join(str(error).split())})") from None
 
 
 def _meshes(path: Path, entry: _Entry) -> list[Mesh]:
-    try:
+    with _reading(path, entry):
         if path.suffix == ".obj":
             meshes = read_obj(path.read_text("utf-8", errors="replace"))
         elif path.suffix in (".glb", ".gltf"):
@@ -372,12 +387,35 @@ def _meshes(path: Path, entry: _Entry) -> list[Mesh]:
             mesh = trimesh.load_scene(path).to_mesh()
             meshes = [compact(np.asarray(mesh.vertices), np.asarray(mesh.faces))]
         else:
-            raise InputError("of no known kind: use .obj or .glb")
-    except Exception as error:  # whatever the readers say of damaged files
-        raise InputError(f"{entry.archive}: {path.name} cannot be read ({' '.join(str(error).split())})") from None
-    if not meshes:
-        raise InputError(f"{entry.archive}: {path.name} has no faces")
+            raise ValueError("neither .obj nor .glb")
+        if not meshes:
+            raise ValueError("no faces")
     return meshes
+
+
+def _textured(path: Path, entry: _Entry) -> bool:
+    """Whether a file's surface shows pictures. InputError where one of them, or another part of it, is missing."""
+    with _reading(path, entry):
+        if path.suffix == ".obj":
+            libraries = [path.parent / _inside(name) for name in _words(path, "mtllib")]
+            named = [_words(file, "map_", "bump", "norm", "refl", "disp") for file in libraries if file.is_file()]
+            pictures = parts = [words.split()[-1] for lines in named for words in lines]  # options come first
+        else:
+            content = path.read_bytes()
+            binary = path.suffix == ".glb"  # its first piece is what a .gltf holds
+            document = json.loads(content[20 : 20 + int.from_bytes(content[12:16], "little")] if binary else content)
+            pictures, buffers = ([piece.get("uri", "") for piece in document.get(k, ())] for k in ("images", "buffers"))
+            parts = [unquote(uri) for uri in pictures + buffers if uri and not uri.startswith("data:")]
+        for part in parts:
+            if not any((path.parent / name).is_file() for name in (_inside(part), Path(part).name)):
+                raise ValueError(f"needs {part}, which is missing")
+    return bool(pictures)
+
+
+def _words(path: Path, *starts: str) -> list[str]:
+    """What follows the words that begin so, at the beginning of a text file's lines."""
+    lines = (line.split(maxsplit=1) for line in path.read_text("utf-8", errors="replace").splitlines())
+    return [line[1].strip() for line in lines if len(line) == 2 and line[0].lower().startswith(starts)]
 
 
 def _joined(meshes: Sequence[Mesh]) -> Mesh:

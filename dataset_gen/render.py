@@ -20,8 +20,10 @@ import bpy
 import numpy as np
 import trimesh
 from jaxtyping import Bool, Float32, Int32, UInt8
+from mathutils import Matrix
 
 from dataset_gen.kubric_compat import kubric_imports
+from dataset_gen.library import OFFLINE, Library, VisualFile
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import Deformation, LightSpec, Material, Mesh, ObjectSpec, SceneSpec, deform
 
@@ -66,28 +68,31 @@ class Rendered:
     depth: Float32[np.ndarray, "t h w"]
 
 
-def render_scene(spec: SceneSpec, meshes: Mapping[str, Mesh], scratch: Path, samples: int = 16) -> Rendered:
+def render_scene(
+    spec: SceneSpec, meshes: Mapping[str, Mesh], scratch: Path, samples: int = 16, library: Library = OFFLINE
+) -> Rendered:
     """Render every frame on one CPU thread; the same arguments give the same bytes.
 
-    ``meshes`` maps the objects' asset names to their geometry; ``samples`` are rays a pixel. Needs room for the frames
-    in the folder ``scratch``, where nothing is left behind.
+    ``meshes`` maps the objects' asset names to their geometry; ``samples`` are rays a pixel. Where the library has a
+    file that shows an asset, that is what is seen, with its own textures if it has any. Needs room for the frames in
+    the folder ``scratch``, where nothing is left behind.
     Raises InputError for an unknown environment map or texture, RuntimeError where Blender fails.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder, _quiet():
-        stage = _Stage(spec, meshes, Path(folder), samples)
+        stage = _Stage(spec, meshes, Path(folder), samples, library)
         stage.light(spec.light)
         return stage.render(range(spec.frames))
 
 
 def isolated_masks(
-    spec: SceneSpec, meshes: Mapping[str, Mesh], scratch: Path, frames: Sequence[int]
+    spec: SceneSpec, meshes: Mapping[str, Mesh], scratch: Path, frames: Sequence[int], library: Library = OFFLINE
 ) -> Bool[np.ndarray, "n t h w"]:
     """Amodal masks by brute force: each object (in the spec's order) rendered alone in each of the given frames.
 
     Slow beside rasterising (about 0.1 s an object-frame at 256 px): a check of it by other code.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder, _quiet():
-        stage = _Stage(spec, meshes, Path(folder), samples=1)
+        stage = _Stage(spec, meshes, Path(folder), 1, library)
         bpy.context.scene.view_layers[0].use = False  # no picture, only the truth layer
         return np.stack([stage.render_alone(item.id, frames).segmentation > 0 for item in spec.objects])
 
@@ -95,10 +100,12 @@ def isolated_masks(
 class _Stage:
     """Kubric's scene and renderer with a spec's objects and camera."""
 
-    def __init__(self, spec: SceneSpec, meshes: Mapping[str, Mesh], folder: Path, samples: int) -> None:
+    def __init__(
+        self, spec: SceneSpec, meshes: Mapping[str, Mesh], folder: Path, samples: int, library: Library
+    ) -> None:
         if min((item.id for item in spec.objects), default=1) < 1:
             raise ValueError("object ids must be 1 or more: 0 is the background")
-        self.folder, self.frames = folder, spec.frames
+        self.folder, self.frames, self.library = folder, spec.frames, library
         self.scene = kb.Scene(frame_start=0, frame_end=spec.frames - 1, resolution=(spec.size, spec.size))
         self.renderer = kubric_blender.Blender(
             self.scene, scratch_dir=folder, samples_per_pixel=samples, adaptive_sampling=False, verbose=True
@@ -107,17 +114,17 @@ class _Stage:
         _keep_truth_passes(self.renderer)
         self._add_camera(spec)
         changing = {o.asset for o in spec.objects if o.deformation}
-        paths = {
-            asset: _write_obj(meshes[asset], folder, merge=asset not in changing)
+        files = {
+            asset: library.visual_file(asset) or _write_obj(meshes[asset], folder, merge=asset not in changing)
             for asset in sorted({o.asset for o in spec.objects})
         }
-        self.objects = {item.id: self._add_object(item, paths[item.asset]) for item in spec.objects}
+        self.objects = {item.id: self._add_object(item, files[item.asset]) for item in spec.objects}
 
     def light(self, light: LightSpec) -> None:
         """Add the sun, the environment and the floor."""
         sun = kb.DirectionalLight(position=light.sun_direction, look_at=(0, 0, 0), intensity=light.sun_strength)
         self.scene += sun
-        image = str(_hdri_path(light.hdri))
+        image = str(self.library.map_file(light.hdri))
         rotation = (0.0, 0.0, light.hdri_rotation)
         self.renderer._set_ambient_light_hdri(image, rotation, light.hdri_strength)
         self.renderer._set_background_hdri(image, rotation)
@@ -151,17 +158,23 @@ class _Stage:
             camera.keyframe_insert("position", frame)
             camera.keyframe_insert("quaternion", frame)
 
-    def _add_object(self, item: ObjectSpec, path: Path) -> kb.FileBasedObject:
+    def _add_object(self, item: ObjectSpec, file: VisualFile) -> kb.FileBasedObject:
         thing = kb.FileBasedObject(
             name=f"object_{item.id}",
             asset_id=item.asset,
-            render_filename=str(path),
+            render_filename=str(file.path),
             render_import_kwargs={"forward_axis": "Y", "up_axis": "Z"},  # our meshes are in Blender's axes already
             segmentation_id=item.id,
             scale=item.scale,
         )
-        # A texture sticks to a changing shape as it is at rest.
-        self._add_with_material(thing, item.material, "Generated" if item.deformation else "Object")
+        if file.textured:
+            self.scene += thing
+            _make_opaque(thing.linked_objects[self.renderer])
+        else:  # a texture sticks to a changing shape as it is at rest
+            self._add_with_material(thing, item.material, "Generated" if item.deformation else "Object")
+        if (file.centre, file.longest) != ((0.0, 0.0, 0.0), 1.0):
+            move = Matrix.Scale(1 / file.longest, 4) @ Matrix.Translation([-x for x in file.centre])
+            thing.linked_objects[self.renderer].data.transform(move)
         if item.deformation:
             _change_shape(thing.linked_objects[self.renderer], item.deformation, self.frames)
         for frame, pose in enumerate(item.poses):
@@ -225,6 +238,8 @@ def _expose(light: LightSpec, environment: Any) -> None:
 def _brightness_from_above(environment: Any) -> float:
     """Luminance of a white floor lit by an environment map alone: its cosine-weighted mean over the upper half."""
     width, height = environment.size
+    if not width * height:
+        raise InputError(f"{Path(environment.filepath).name}: not an environment map that Blender can read")
     pixels = np.empty(width * height * 4, dtype=np.float32)
     environment.pixels.foreach_get(pixels)
     rows = pixels.reshape(height, width, 4)[..., :3].mean(axis=1) @ (0.2126, 0.7152, 0.0722)  # rows run upwards
@@ -272,26 +287,26 @@ def _mix_texture(surface: Any, material: Material, scale: tuple[float, ...], coo
     links.new(mix.outputs["Color"], nodes["Principled BSDF"].inputs["Base Color"])
 
 
-def _hdri_path(name: str) -> Path:
-    folder = Path(bpy.utils.system_resource("DATAFILES", path="studiolights/world"))
-    names = sorted(path.stem for path in folder.glob("*.exr"))
-    if name not in names:
-        raise InputError(f"unknown environment map {name!r}: use one of {', '.join(names)}")
-    return folder / f"{name}.exr"
-
-
-def _write_obj(mesh: Mesh, folder: Path, merge: bool) -> Path:
+def _write_obj(mesh: Mesh, folder: Path, merge: bool) -> VisualFile:
     """Write a mesh under a name of its own (asset names need not be file names); ``merge`` equal vertices."""
     path = folder / f"mesh_{len(list(folder.glob('mesh_*.obj'))):04d}.obj"
     trimesh.Trimesh(mesh.vertices, mesh.faces, process=merge).export(path, include_normals=False, digits=9)
-    return path
+    return VisualFile(path)
 
 
 def _import_file(self: Any, asset: kb.FileBasedObject) -> Any:
-    """Kubric's importer of objects for Blender 4, of OBJ files only: ``import_scene.obj`` and auto-smooth are gone."""
+    """Kubric's importer of OBJ and glTF files for Blender 4: ``import_scene.obj`` and auto-smooth are gone.
+
+    A material that is given takes the place of all that the file has.
+    """
     bpy.ops.object.select_all(action="DESELECT")
-    bpy.ops.wm.obj_import(filepath=asset.render_filename, use_split_objects=False, **asset.render_import_kwargs)
+    if asset.render_filename.endswith(".obj"):
+        bpy.ops.wm.obj_import(filepath=asset.render_filename, use_split_objects=False, **asset.render_import_kwargs)
+    else:
+        _import_gltf(asset.render_filename)
     (thing,) = bpy.context.selected_objects
+    if not isinstance(asset.material, kb.UndefinedMaterial):
+        thing.data.materials.clear()
     bpy.context.view_layer.objects.active = thing
     bpy.ops.object.shade_smooth_by_angle(angle=_SMOOTH_ANGLE)
     kubric_blender.register_object3d_setters(asset, thing)
@@ -299,6 +314,32 @@ def _import_file(self: Any, asset: kb.FileBasedObject) -> Any:
     asset.observe(kubric_blender.AttributeSetter(thing, "active_material", converter=as_blender), "material")
     asset.observe(kubric_blender.AttributeSetter(thing, "scale"), "scale")
     return thing
+
+
+def _import_gltf(path: str) -> None:
+    """Import a file's meshes as one selected object with the file's own axes, as PyBullet has them: unturned."""
+    bpy.ops.import_scene.gltf(filepath=path)
+    meshes = [thing for thing in bpy.context.selected_objects if thing.type == "MESH"]
+    for thing in meshes:
+        place = Matrix.Rotation(-math.pi / 2, 4, "X") @ thing.matrix_world
+        thing.parent = None
+        thing.data = thing.data.copy()  # two objects may share it
+        thing.data.transform(place)
+        thing.matrix_world = Matrix.Identity(4)
+    for other in [thing for thing in bpy.context.selected_objects if thing not in meshes]:
+        bpy.data.objects.remove(other)
+    bpy.context.view_layer.objects.active = meshes[0]
+    bpy.ops.object.join()
+
+
+def _make_opaque(thing: Any) -> None:
+    """The truth takes every surface for solid, so it has to look so."""
+    for material in filter(None, thing.data.materials):
+        for node in material.node_tree.nodes if material.use_nodes else ():
+            for name, value in (("Alpha", 1.0), ("Transmission Weight", 0.0)) if node.type == "BSDF_PRINCIPLED" else ():
+                for link in list(node.inputs[name].links):
+                    material.node_tree.links.remove(link)
+                node.inputs[name].default_value = value
 
 
 def _make_principled(self: Any, asset: kb.PrincipledBSDFMaterial) -> Any:
