@@ -119,7 +119,7 @@ def sample_scene(
         frames=frames,
         fps=FPS,
         objects=objects,
-        camera=_camera(camera, ranges, frames),
+        camera=draw_camera(camera, ranges, frames),
         light=_light(look, library.maps(split)),
     )
 
@@ -291,7 +291,7 @@ def _light(rng: np.random.Generator, maps: tuple[str, ...]) -> LightSpec:
     )
 
 
-def _camera(rng: np.random.Generator, ranges: Preset, frames: int) -> CameraSpec:
+def draw_camera(rng: np.random.Generator, ranges: Preset, frames: int) -> CameraSpec:
     """A path by one of the preset's kinds, with a small drift of an orbit's radius, height and target."""
     kinds = [kind for kind, _ in ranges.cameras]
     kind = kinds[0] if len(kinds) == 1 else rng.choice(kinds, p=[share for _, share in ranges.cameras])
