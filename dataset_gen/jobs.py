@@ -1,36 +1,54 @@
-"""Running a data set: scenes in processes of their own, resumable, the same files however many workers make them.
+"""Running a data set: a process for each scene, resumable, the same files however many workers and machines make them.
 
-While a run lasts, ``OUT/.work`` holds its settings and its finished scenes. A scene appears there whole, by a rename,
-so running the same command again makes what is missing. The finished files move from there to OUT, the manifest last.
-Several parts of a run (``--shard``) may share one OUT: each makes whole shards, and the one that finds all of them
-there writes the manifest.
+While a run lasts, ``OUT/.work`` holds its settings, its locks and its finished scenes. A scene appears there whole, by
+a rename, so running the same command again makes what is missing. The finished files move from there to OUT, the
+manifest last. Several parts of a run (``--shard``) may share one OUT: each makes whole shards, and the one that finds
+all of them there writes the manifest. The same command may also run several times at once: whoever has locked a scene
+makes it, the others make others, and a scene whose process was killed is free again.
+Workers see no file of OUT: they return what they make, and the process that ordered it writes and locks.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
-import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from platform import node
 from typing import Any
 
 from tqdm import tqdm
 
+from dataset_gen.executors import open_executor
+from dataset_gen.locks import Locks, scratch_folder
 from dataset_gen.sample import sample_scene
-from dataset_gen.truth import GENERATOR, meshes_of, rendered_truth
-from dataset_gen.write import scene_key, scene_line, write_manifest, write_scene, write_shard, write_worlds
-from vidamodal.media.files import write_text
+from dataset_gen.timing import Stopwatch, summary
+from dataset_gen.truth import GENERATOR, meshes_of, rendered_truth, truth_versions
+from dataset_gen.write import (
+    all_versions,
+    scene_key,
+    scene_line,
+    write_manifest,
+    write_scene,
+    write_shard,
+    write_worlds,
+)
+from vidamodal.media.files import whole_folder, write_text
 from vidamodal.types import InputError
+from vidamodal.worlds.spec import SceneSpec
+from vidamodal.worlds.truth import scene_depth
 
 SHARD_SCENES = 16
-_SETTLED_IN_ONE_PROCESS = 16
+_SETTLED_IN_ONE_PROCESS = 8
+_PATIENCE = 0.5
+"""Seconds between two looks at what others are making."""
+
+_FINISHING = 0
+"""The lock of whoever moves files to OUT; the lock of scene k is 1 + k."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,7 @@ class Run:
     samples: int
     masks_only: bool
     generator: int = GENERATOR
+    depth: bool = False
 
     @property
     def seeds(self) -> range:
@@ -56,45 +75,72 @@ class Run:
         starts = range(0, self.scenes, SHARD_SCENES)
         return {f"{self.split}-{k:06d}.tar": self.seeds[start : start + SHARD_SCENES] for k, start in enumerate(starts)}
 
+    def settings(self) -> dict[str, Any]:
+        """As JSON, without newer fields that have their default, so that older folders stay equal."""
+        optional = {field.name: field.default for field in fields(self) if field.name != "generator"}
+        return {name: value for name, value in asdict(self).items() if value != optional.get(name, MISSING)}
 
-def generate(run: Run, out: Path, workers: int = 1, part: tuple[int, int] = (0, 1), quiet: bool = False) -> bool:
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether the folder is finished, and a line on where the time went if scenes were rendered."""
+
+    finished: bool
+    timing: str | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a worker returns: a scene's files by name, and CPU-seconds by step (``Stopwatch``)."""
+
+    files: Mapping[str, bytes]
+    seconds: Mapping[str, float]
+
+
+def generate(
+    run: Run,
+    out: Path,
+    workers: int | None = None,
+    part: tuple[int, int] = (0, 1),
+    quiet: bool = False,
+    executor: str = "local",
+) -> Outcome:
     """Make, or go on making, a run's files in the folder ``out``; ``part`` (i, n) makes every n-th shard from the i-th.
 
-    Returns whether the folder is finished: with several parts, it is when the last of them ends.
-    Raises InputError if ``out`` holds something else, RuntimeError if a worker dies.
+    With several parts the folder is finished when the last of them ends. ``executor`` and ``workers`` are those of
+    ``open_executor``. Raises InputError if ``out`` holds something else, RuntimeError if a worker dies.
     """
-    if _finished(run, out):
-        return True
-    work = _open_work(run, out)
-    complete = (
-        _worlds(run, out, work, workers, quiet) if run.masks_only else _shards(run, out, work, workers, part, quiet)
-    )
-    if complete:
-        shutil.rmtree(work, ignore_errors=True)  # another part may be at it as well
-    return complete
+    work = _enter(run, out)
+    if work is None:
+        return Outcome(True)
+    watch = Stopwatch()
+    try:
+        with watch("own"):
+            rendered = work.make(part, workers, quiet, executor, watch)
+            finished = work.finish(part)
+    finally:
+        work.locks.close()
+    return Outcome(finished, summary(rendered, run.frames, watch.seconds) if rendered else None)
 
 
-def _worlds(run: Run, out: Path, work: Path, workers: int, quiet: bool) -> bool:
-    _make(run, work, run.seeds, workers, quiet)
-    write_worlds(work, asdict(run), (_scene_path(run, work, seed).read_text("utf-8") for seed in run.seeds))
-    for name in ("worlds.jsonl", "meshes.safetensors", "manifest.json"):
-        (work / name).replace(out / name)
-    return True
-
-
-def _shards(run: Run, out: Path, work: Path, workers: int, part: tuple[int, int], quiet: bool) -> bool:
-    shards = {out / name: seeds for name, seeds in run.shards().items()}
-    index, count = part
-    missing = {path: shards[path] for path in list(shards)[index::count] if not path.exists()}
-    _make(run, work, [seed for seeds in missing.values() for seed in seeds], workers, quiet)
-    for path, seeds in missing.items():
-        write_shard(work / path.name, [_scene_path(run, work, seed) for seed in seeds])
-        (work / path.name).replace(path)
-    if not all(path.exists() for path in shards):
-        return False
-    write_manifest(work, asdict(run), shards)
-    (work / "manifest.json").replace(out / "manifest.json")
-    return True
+def _enter(run: Run, out: Path) -> _Work | None:
+    """The folder that the run is made in; None if it is finished. InputError if ``out`` holds anything else."""
+    folder = out / ".work"
+    while not _finished(run, out):
+        known = (folder / "run.json").exists()
+        if not known and out.exists() and (not out.is_dir() or any(path != folder for path in out.iterdir())):
+            if (out / "manifest.json").exists():
+                continue  # another process has just finished it
+            raise InputError(f"{out}: holds something else; give a new or empty folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            work = _Work(run, out, folder, Locks(folder / "locks"))
+        except FileNotFoundError:
+            continue  # the same
+        if work.begin():
+            return work
+        work.locks.close()
+    return None
 
 
 def _finished(run: Run, out: Path) -> bool:
@@ -107,16 +153,125 @@ def _finished(run: Run, out: Path) -> bool:
     return True
 
 
-def _open_work(run: Run, out: Path) -> Path:
-    work = out / ".work"
-    settings = work / "run.json"
-    if settings.exists():
-        _same_run(run, _settings(settings), out)
-    elif out.exists() and (not out.is_dir() or any(path != work for path in out.iterdir())):
-        raise InputError(f"{out}: holds something else; give a new or empty folder")
-    else:
-        write_text(settings, json.dumps(asdict(run)) + "\n")
-    return work
+@dataclass(frozen=True)
+class _Work:
+    """A run on its way."""
+
+    run: Run
+    out: Path
+    folder: Path
+    locks: Locks
+
+    def begin(self) -> bool:
+        """Note what is made here; False if another process has finished it and removed the folder."""
+        settings = self.folder / "run.json"
+        with self.locks.held(_FINISHING):
+            if self.locks.lost or (self.out / "manifest.json").exists():
+                return False
+            if settings.exists():
+                _same_run(self.run, _settings(settings), self.out)
+            else:
+                write_text(settings, json.dumps(self.run.settings()) + "\n")
+        return True
+
+    def scene(self, seed: int) -> Path:
+        """Where a scene stands when it is made: a folder of its files, or the line of a mask-only world."""
+        key = scene_key(self.run.split, seed)
+        return self.folder / (f"{key}.json" if self.run.masks_only else key)
+
+    def missing(self, part: tuple[int, int]) -> dict[Path, range]:
+        """The seeds of each shard of a part that is not in OUT yet."""
+        shards = {self.out / name: seeds for name, seeds in self.run.shards().items()}
+        return {path: shards[path] for path in list(shards)[part[0] :: part[1]] if not path.exists()}
+
+    def make(self, part: tuple[int, int], workers: int | None, quiet: bool, executor: str, watch: Stopwatch) -> int:
+        """Make the scenes of a part, or see others make them; returns how many were rendered here."""
+        masks_only = self.run.masks_only
+        seeds = self.run.seeds if masks_only else [k for seeds in self.missing(part).values() for k in seeds]
+        waiting = deque(seed for seed in seeds if not self.scene(seed).exists())
+        if not waiting:
+            return 0
+        versions = _versions(self.run)
+        rendered = 0
+        jobs: dict[Future[list[Made]], list[int]] = {}
+        bar = tqdm(total=len(seeds), initial=len(seeds) - len(waiting), unit="scene", disable=quiet)
+        with bar, open_executor(executor, workers) as pool:
+            while waiting or jobs:
+                while len(jobs) < pool.workers and (claimed := self._claim(waiting)):
+                    jobs[pool.submit(make_scenes, self.run, claimed, versions)] = claimed
+                idle = len(jobs) < pool.workers  # all that is left is in other processes' hands
+                for job in _ended(jobs, _PATIENCE if waiting and idle else None):
+                    for seed, made in zip(jobs.pop(job), job.result(), strict=True):
+                        self._store(seed, made.files)
+                        self.locks.give(self._lock(seed))
+                        watch.add(made.seconds)
+                        rendered += not masks_only
+                bar.update(len(seeds) - len(waiting) - sum(map(len, jobs.values())) - bar.n)
+        return rendered
+
+    def _lock(self, seed: int) -> int:
+        return 1 + seed - self.run.seed
+
+    def _claim(self, waiting: deque[int]) -> list[int]:
+        """Take a job's seeds from the waiting: lock those that nobody makes, drop those that somebody has made."""
+        claimed: list[int] = []
+        for _ in range(len(waiting)):
+            seed = waiting.popleft()
+            mine = self.locks.take(self._lock(seed))
+            # Whoever has the lock may be sure: a scene that is not there now is being made by nobody else.
+            if self.scene(seed).exists() or (self.out / "manifest.json").exists():
+                if mine:
+                    self.locks.give(self._lock(seed))
+            elif mine:
+                claimed.append(seed)
+            else:
+                waiting.append(seed)
+            if len(claimed) == (_SETTLED_IN_ONE_PROCESS if self.run.masks_only else 1):
+                break
+        return claimed
+
+    def _store(self, seed: int, files: Mapping[str, bytes]) -> None:
+        if self.run.masks_only:
+            (line,) = files.values()
+            write_text(self.scene(seed), line.decode())
+            return
+        with whole_folder(self.scene(seed)) as folder:
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+
+    def finish(self, part: tuple[int, int]) -> bool:
+        """Move the files of a part to OUT, and with the last of them the manifest; says whether all are there."""
+        with self.locks.held(_FINISHING):
+            if _finished(self.run, self.out):
+                return True
+            if self.run.masks_only:
+                self._move_worlds()
+            else:
+                for path, seeds in self.missing(part).items():
+                    write_shard(self.folder / path.name, map(self.scene, seeds))
+                    self._move(path.name)
+                shards = [self.out / name for name in self.run.shards()]
+                if not all(path.exists() for path in shards):
+                    return False
+                write_manifest(self.folder, self.run.settings(), shards)
+            self._move("manifest.json")
+            return _finished(self.run, self.out)
+
+    def _move_worlds(self) -> None:
+        lines = (self.scene(seed).read_text("utf-8") for seed in self.run.seeds)
+        write_worlds(self.folder, self.run.settings(), lines)
+        for name in ("worlds.jsonl", "meshes.safetensors"):
+            self._move(name)
+
+    def _move(self, name: str) -> None:
+        (self.folder / name).replace(self.out / name)
+
+
+def _ended(jobs: Mapping[Future[list[Made]], list[int]], patience: float | None) -> list[Future[list[Made]]]:
+    if jobs:
+        return list(wait(jobs, patience, FIRST_COMPLETED).done)
+    time.sleep(patience or 0)
+    return []
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -130,79 +285,58 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _same_run(run: Run, other: object, out: Path) -> None:
-    mine = asdict(run)
+    mine = run.settings()
     if other == mine:
         return
     known = other if isinstance(other, dict) else {}
-    differing = ", ".join(f"{key} {known.get(key)!r} not {mine[key]!r}" for key in mine if known.get(key) != mine[key])
+    names = [name for name in {**mine, **known} if known.get(name) != mine.get(name)]
+    differing = ", ".join(f"{name} {known.get(name)!r} not {mine.get(name)!r}" for name in names)
     raise InputError(f"{out}: holds another run ({differing}); give another folder, or that run's arguments")
-
-
-def _scene_path(run: Run, work: Path, seed: int) -> Path:
-    """Where a scene stands when it is made: a folder of its files, or the line of a mask-only world."""
-    return work / (scene_key(run.split, seed) + (".json" if run.masks_only else ""))
-
-
-def _make(run: Run, work: Path, seeds: Sequence[int], workers: int, quiet: bool) -> None:
-    """Make those of the scenes that are not there yet; Blender gets a process for each, settling for a few."""
-    missing = [seed for seed in seeds if not _scene_path(run, work, seed).exists()]
-    make, count = (_make_world, _SETTLED_IN_ONE_PROCESS) if run.masks_only else (_make_scene, 1)
-    batches = [missing[start : start + count] for start in range(0, len(missing), count)]
-    bar = tqdm(total=len(seeds), initial=len(seeds) - len(missing), unit="scene", disable=quiet)
-    with bar, fresh_processes(workers) as pool:
-        jobs = {pool.submit(_make_all, make, run, work, batch): len(batch) for batch in batches}
-        for job in as_completed(jobs):
-            job.result()
-            bar.update(jobs[job])
-
-
-@contextmanager
-def fresh_processes(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned processes, a fresh one for each job, that die with this one; after an error no further job begins."""
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, max_tasks_per_child=1)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin_worker() -> None:
-    """Die with the parent, and keep what Blender says when it ends off stdout."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 # What a worker does. Only here are the simulator and Blender imported.
 
 
-def _make_all(make: Callable[[Run, Path, int], None], run: Run, work: Path, seeds: Sequence[int]) -> None:
-    for seed in seeds:
-        make(run, _scene_path(run, work, seed), seed)
+def make_scenes(run: Run, seeds: Sequence[int], versions: Mapping[str, str]) -> list[Made]:
+    """Make some scenes; Blender takes a process for each. RuntimeError if this machine has other versions."""
+    here = _versions(run)
+    if here != versions:
+        other = ", ".join(f"{name} {here[name]} not {versions[name]}" for name in here if here[name] != versions[name])
+        raise RuntimeError(f"{node()} has {other}; install the same versions on every machine")
+    return [(make_world if run.masks_only else make_scene)(run, seed) for seed in seeds]
 
 
-def _make_world(run: Run, target: Path, seed: int) -> None:
-    from dataset_gen.simulate import settle
-
-    spec = settle(sample_scene(run.preset, run.split, seed, run.size, run.frames))
-    write_text(target, scene_line(spec))
+def _versions(run: Run) -> dict[str, str]:
+    return truth_versions() if run.masks_only else all_versions()
 
 
-def _make_scene(run: Run, target: Path, seed: int) -> None:
+def make_world(run: Run, seed: int) -> Made:
+    """A settled scene as a line of JSON."""
+    return Made({"scene.json": scene_line(_settled(run, seed)).encode()}, {})
+
+
+def make_scene(run: Run, seed: int) -> Made:
+    """A rendered scene, in a process of its own."""
     from dataset_gen.render import render_scene
+
+    watch = Stopwatch()
+    watch.follow_cycles()
+    spec = _settled(run, seed)
+    meshes = meshes_of(spec)
+    with scratch_folder() as scratch:
+        with watch("blender"):
+            rgb = render_scene(spec, meshes, scratch, run.samples).rgb
+        with watch("truth"):
+            clip = rendered_truth(spec, meshes, f"{scene_key(run.split, seed)}.mp4")
+            depth = scene_depth(spec, meshes) if run.depth else None
+        with watch("write"):
+            folder = scratch / "scene"
+            write_scene(folder, spec, clip, rgb, depth)
+            files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    return Made(files, watch.finish())
+
+
+def _settled(run: Run, seed: int) -> SceneSpec:
     from dataset_gen.simulate import settle
 
-    spec = settle(sample_scene(run.preset, run.split, seed, run.size, run.frames))
-    meshes = meshes_of(spec)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        folder = Path(scratch, target.name)
-        folder.mkdir()
-        rgb = render_scene(spec, meshes, Path(scratch), run.samples).rgb
-        write_scene(folder, spec, rendered_truth(spec, meshes, f"{target.name}.mp4"), rgb)
-        folder.rename(target)
+    return settle(sample_scene(run.preset, run.split, seed, run.size, run.frames))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
-from dataset_gen.jobs import fresh_processes
+from dataset_gen.executors import open_executor
+from dataset_gen.locks import scratch_folder
 from dataset_gen.truth import meshes_of
-from dataset_gen.write import Sample, read_shard
+from dataset_gen.write import read_shard, shard_keys
 from vidamodal.types import Track
 
 LEAST_IOU = 0.99
@@ -37,27 +37,35 @@ class Agreement:
         return f"{self.key}: {'agrees' if self.holds else 'DISAGREES'}; {'; '.join(parts)}"
 
 
-def verify(out: Path, scenes: int, workers: int = 1) -> Iterator[Agreement]:
+def verify(out: Path, scenes: int, workers: int | None = None) -> Iterator[Agreement]:
     """Render up to ``scenes`` scenes, evenly spread over a finished folder, again and compare.
 
     The visible masks are compared in every frame; the amodal ones in the middle frame, each object rendered alone.
     """
-    samples = [sample for path in sorted(out.glob("*.tar")) for sample in read_shard(path)]
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(scenes, len(samples))).round().astype(int))
-    with fresh_processes(workers) as pool:
-        yield from pool.map(compare, [samples[k] for k in chosen])
+    listed = [(path, key) for path in sorted(out.glob("*.tar")) for key in shard_keys(path)]
+    chosen = np.unique(np.linspace(0, len(listed) - 1, min(scenes, len(listed))).round().astype(int))
+    with open_executor("local", workers) as pool:
+        jobs = [pool.submit(compare, *listed[k]) for k in chosen]
+        yield from (job.result() for job in jobs)
 
 
-def compare(sample: Sample) -> Agreement:
-    """One scene against Blender; to be called in a process of its own."""
+def overall(agreements: Sequence[Agreement]) -> str:
+    """One line about all compared objects of some scenes."""
+    kinds = [(kind, [iou for one in agreements for iou in getattr(one, kind)]) for kind in ("visible", "amodal")]
+    return f"{len(agreements)} scenes: " + "; ".join(f"{kind} IoU {_summary(tuple(ious))}" for kind, ious in kinds)
+
+
+def compare(shard: Path, key: str) -> Agreement:
+    """One scene of a shard against Blender; to be called in a process of its own."""
     from dataset_gen.render import isolated_masks, render_scene
 
+    (sample,) = read_shard(shard, {key})
     spec, tracks = sample.spec, sample.clip.tracks
     meshes = meshes_of(spec)
     middle = spec.frames // 2
-    with tempfile.TemporaryDirectory() as scratch:
-        seen = render_scene(spec, meshes, Path(scratch), samples=1).segmentation
-        alone = isolated_masks(spec, meshes, Path(scratch), [middle])
+    with scratch_folder() as scratch:
+        seen = render_scene(spec, meshes, scratch, samples=1).segmentation
+        alone = isolated_masks(spec, meshes, scratch, [middle])
     visible = [_iou(_decode(track, "visible", range(spec.frames)), seen == track.id) for track in tracks]
     amodal = [_iou(_decode(track, "amodal", [middle]), mask) for track, mask in zip(tracks, alone, strict=True)]
     return Agreement(sample.key, _known(visible), _known(amodal))

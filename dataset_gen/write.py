@@ -7,30 +7,33 @@ import io
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float16, UInt8
 from safetensors.numpy import save
 
 from dataset_gen.assets import asset
-from dataset_gen.truth import meshes_of, truth_versions
+from dataset_gen.truth import meshes_of, object_frames, truth_versions
 from vidamodal.media.files import whole_file, write_text
 from vidamodal.media.tracks import loads_tracks, write_tracks
 from vidamodal.media.video import write_video
-from vidamodal.types import ClipTracks
+from vidamodal.types import ClipTracks, InputError
 from vidamodal.worlds.spec import SceneSpec
 
-MEMBERS = ("mp4", "tracks.json", "scene.json")
-"""What a scene consists of: files named ``<key>.<member>``, in a shard's order."""
+MEMBERS = ("mp4", "tracks.json", "scene.json", "depth.npz")
+"""What a scene consists of: files named ``<key>.<member>``, in a shard's order; depth is optional.
+
+``depth.npz`` has one array, ``depth``, as ``vidamodal.worlds.truth.scene_depth`` gives it.
+"""
 
 OCCLUSION_EDGES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-COUNTED_AREA = 64
-"""An object-frame counts if its amodal area is at least this many pixels at an image height of 256."""
 
 
 @dataclass(frozen=True)
@@ -53,38 +56,68 @@ def scene_line(spec: SceneSpec) -> str:
     return json.dumps(spec.to_json(), separators=(",", ":"), allow_nan=False)
 
 
-def write_scene(folder: Path, spec: SceneSpec, clip: ClipTracks, rgb: UInt8[np.ndarray, "t h w 3"]) -> None:
-    """A finished scene's files in an existing folder."""
+def write_scene(
+    folder: Path,
+    spec: SceneSpec,
+    clip: ClipTracks,
+    rgb: UInt8[np.ndarray, "t h w 3"],
+    depth: Float16[np.ndarray, "t h w"] | None = None,
+) -> None:
+    """A finished scene's files in a folder."""
     key = scene_key(spec.split, spec.seed)
     write_video(folder / f"{key}.mp4", rgb, spec.fps, crf=12)
     write_tracks(folder / f"{key}.tracks.json", clip)
     write_text(folder / f"{key}.scene.json", scene_line(spec) + "\n")
+    if depth is not None:
+        with whole_file(folder / f"{key}.depth.npz") as beside:
+            np.savez_compressed(beside, depth=depth)  # its zip headers tell no time
 
 
 def write_shard(path: Path, folders: Iterable[Path]) -> None:
     """A tar of scene folders (each named by its key), in their order, with constant headers."""
     with whole_file(path) as beside, tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as tar:
         for folder in folders:
-            for member in MEMBERS:
-                content = (folder / f"{folder.name}.{member}").read_bytes()
-                info = tarfile.TarInfo(f"{folder.name}.{member}")
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
+            for file in (folder / f"{folder.name}.{member}" for member in MEMBERS):
+                if file.exists() or not file.name.endswith(MEMBERS[-1]):
+                    content = file.read_bytes()
+                    info = tarfile.TarInfo(file.name)
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
 
 
-def read_shard(path: Path) -> Iterator[Sample]:
-    """The scenes of a shard written by ``write_shard``."""
-    with tarfile.open(path, "r:") as tar:
-        members = iter(tar)
-        for group in zip(members, members, members, strict=True):
-            key = group[0].name.removesuffix(f".{MEMBERS[0]}")
-            contents = {member: _content(tar, info) for member, info in zip(MEMBERS, group, strict=True)}
-            yield Sample(
-                key=key,
-                spec=SceneSpec.from_json(json.loads(contents["scene.json"])),
-                clip=loads_tracks(contents["tracks.json"].decode(), f"{path.name}: {key}.tracks.json"),
-                members=contents,
-            )
+def shard_keys(path: Path) -> list[str]:
+    """The keys of a shard's scenes in their order; only the headers are read."""
+    with _open_shard(path) as tar:
+        return [key for key, _ in groupby(tar, _key)]
+
+
+def read_shard(path: Path, keys: Container[str] | None = None) -> Iterator[Sample]:
+    """The scenes of a shard, or those of the given keys. InputError if it was not written by ``write_shard``."""
+    with _open_shard(path) as tar:
+        for key, infos in groupby(tar, _key):
+            if keys is None or key in keys:
+                contents = {info.name.removeprefix(f"{key}."): _content(tar, info) for info in infos}
+                if missing := set(MEMBERS[:-1]) - contents.keys():
+                    raise InputError(f"{path}: {key} has no {min(missing)}; make the data set again")
+                yield Sample(
+                    key=key,
+                    spec=SceneSpec.from_json(json.loads(contents["scene.json"])),
+                    clip=loads_tracks(contents["tracks.json"].decode(), f"{path.name}: {key}.tracks.json"),
+                    members=contents,
+                )
+
+
+@contextmanager
+def _open_shard(path: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(path, "r:") as tar:
+            yield tar
+    except tarfile.TarError as error:
+        raise InputError(f"{path}: not a whole, uncompressed tar ({error}); copy or make it again") from None
+
+
+def _key(info: tarfile.TarInfo) -> str:
+    return info.name.partition(".")[0]
 
 
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
@@ -104,8 +137,11 @@ def write_manifest(folder: Path, run: Mapping[str, Any], shards: Iterable[Path])
     licences: Counter[str] = Counter()
     listing: list[dict[str, Any]] = []
     for path in shards:
-        content = path.read_bytes()
-        every.update(content)
+        own = hashlib.sha256()
+        with path.open("rb") as file:
+            for chunk in iter(lambda: file.read(1 << 20), b""):
+                every.update(chunk)
+                own.update(chunk)
         scenes = 0
         for sample in read_shard(path):
             truth.update(sample.members["scene.json"] + sample.members["tracks.json"])
@@ -113,7 +149,7 @@ def write_manifest(folder: Path, run: Mapping[str, Any], shards: Iterable[Path])
             labels.update(thing.label for thing in sample.spec.objects)
             licences.update(thing.licence for thing in sample.spec.objects)
             scenes += 1
-        listing.append({"name": path.name, "scenes": scenes, "sha256": hashlib.sha256(content).hexdigest()})
+        listing.append({"name": path.name, "scenes": scenes, "sha256": own.hexdigest()})
     document = {
         "format": "vidamodal-dataset",
         "version": 1,
@@ -132,22 +168,22 @@ def write_manifest(folder: Path, run: Mapping[str, Any], shards: Iterable[Path])
         },
         "labels": dict(sorted(labels.items())),
         "licences": dict(sorted(licences.items())),
-        "versions": {**truth_versions(), **{name: version(name) for name in ("bpy", "av")}},
+        "versions": all_versions(),
         "truth_hash": truth.hexdigest(),
         "bytes_hash": every.hexdigest(),
     }
     write_text(folder / "manifest.json", json.dumps(document, indent=1) + "\n")
 
 
+def all_versions() -> dict[str, str]:
+    """Versions of all that shapes a rendered data set."""
+    return {**truth_versions(), **{name: version(name) for name in ("bpy", "av")}}
+
+
 def hidden_shares(clip: ClipTracks) -> list[float]:
     """Hidden share of every counted object-frame of a clip whose truth is known."""
-    least = COUNTED_AREA * (clip.video.height / 256) ** 2
-    shares = []
-    for track in clip.tracks:
-        for seen, whole in zip(track.visible, track.amodal or (), strict=True):
-            if seen is not None and whole is not None and whole.area() >= least:
-                shares.append(1 - seen.area() / whole.area())
-    return shares
+    numbers = object_frames(clip)
+    return numbers.hidden[numbers.counted].tolist()
 
 
 def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -189,7 +188,7 @@ def scene_folders(tmp_path: Path) -> tuple[Run, Path]:
     out = tmp_path / "set"
     work = out / ".work"
     work.mkdir(parents=True)
-    (work / "run.json").write_text(json.dumps(dataclasses.asdict(run)))
+    (work / "run.json").write_text(json.dumps(run.settings()))
     for seed in run.seeds:
         spec = sample_scene(run.preset, run.split, seed, run.size, run.frames)
         folder = work / f"train-{seed:08d}"
@@ -201,9 +200,9 @@ def scene_folders(tmp_path: Path) -> tuple[Run, Path]:
 @needs_physics
 def test_shards_hold_sixteen_scenes_in_seed_order_with_constant_headers(scene_folders: tuple[Run, Path]) -> None:
     run, out = scene_folders
-    assert not generate(run, out, part=(1, 2), quiet=True)  # the first part's shard is missing yet
+    assert not generate(run, out, part=(1, 2), quiet=True).finished  # the first part's shard is missing yet
     assert not (out / "manifest.json").exists()
-    assert generate(run, out, part=(0, 2), quiet=True)
+    assert generate(run, out, part=(0, 2), quiet=True).finished
     assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "train-000000.tar", "train-000001.tar"]
     samples = [list(read_shard(out / f"train-00000{k}.tar")) for k in (0, 1)]
     assert [len(part) for part in samples] == [16, 4]
@@ -219,7 +218,7 @@ def test_shards_hold_sixteen_scenes_in_seed_order_with_constant_headers(scene_fo
     assert manifest["counts"]["scenes"] == 20
     assert manifest["counts"]["object_frames"] == sum(manifest["occlusion"]["object_frames"])
     before = hashes(out)
-    assert generate(run, out, quiet=True) and hashes(out) == before
+    assert generate(run, out, quiet=True).finished and hashes(out) == before
 
 
 # Command line

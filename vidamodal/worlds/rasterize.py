@@ -18,6 +18,9 @@ from vidamodal.worlds.spec import CameraSpec
 NEAR = 0.05
 """Triangles with a corner nearer to the camera's plane than this (metres) are not drawn."""
 
+FLOOR_HALF_WIDTH = 100.0
+"""The floor, at z = 0, reaches this far (metres) from the middle along x and y."""
+
 ORDER_PIXELS = 16
 ORDER_SCALE = 256
 """Two objects are ordered in a frame if their amodal masks share this many pixels at this image height."""
@@ -66,6 +69,21 @@ def rasterize(
         _draw(inverse, xy[triangles], depth[triangles], owner, size)
     with np.errstate(divide="ignore"):
         return (1.0 / inverse).reshape(count, size, size)
+
+
+def floor_depth(camera: CameraSpec, frame: int, size: int) -> Float[np.ndarray, "h w"]:
+    """Depth (metres along the optical axis) of the floor at each pixel's centre, whatever stands on it; else inf."""
+    position, (right, up, forward) = camera_axes(camera, frame)
+    focal = camera.focal_length / camera.sensor_width * size
+    offset = (np.arange(size) + 0.5 - size / 2) / focal
+    # A pixel's ray advances 1 m along the optical axis.
+    ray = forward + offset[None, :, None] * right - offset[:, None, None] * up
+    with np.errstate(divide="ignore"):
+        depth = -position[2] / ray[..., 2]
+    depth[~(depth > 0)] = np.inf
+    with np.errstate(invalid="ignore"):
+        away = np.abs(position[:2] + depth[..., None] * ray[..., :2]).max(axis=2)
+    return np.where(away <= FLOOR_HALF_WIDTH, depth, np.inf)
 
 
 def _draw(

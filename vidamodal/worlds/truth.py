@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float, Float16
+
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track, VideoInfo
-from vidamodal.worlds.rasterize import frame_order, rasterize, visible_and_amodal
+from vidamodal.worlds.rasterize import floor_depth, frame_order, rasterize, visible_and_amodal
 from vidamodal.worlds.spec import Mesh, SceneSpec, place_object
+
+
+def object_depths(spec: SceneSpec, meshes: Mapping[str, Mesh]) -> Iterator[Float[np.ndarray, "n h w"]]:
+    """Depth of each object alone (metres along the optical axis, inf where it is not) in every frame of a scene."""
+    faces = [meshes[thing.asset].faces for thing in spec.objects]
+    for frame in range(spec.frames):
+        vertices = [place_object(meshes[thing.asset], thing, frame) for thing in spec.objects]
+        yield rasterize(vertices, faces, spec.camera, frame, spec.size)
+
+
+def scene_depth(spec: SceneSpec, meshes: Mapping[str, Mesh]) -> Float16[np.ndarray, "t h w"]:
+    """Depth of the nearest surface at each pixel's centre: an object or the floor at z = 0; inf for the sky.
+
+    Metres along the optical axis as float16: to within 1 mm at 3 m, 2 mm at 6 m. The floor ends at the horizon that
+    the pictures show (``rasterize.FLOOR_HALF_WIDTH``).
+    """
+    depth = np.empty((spec.frames, spec.size, spec.size), dtype=np.float16)
+    for frame, objects in enumerate(object_depths(spec, meshes)):
+        depth[frame] = np.minimum(objects.min(axis=0, initial=np.inf), floor_depth(spec.camera, frame, spec.size))
+    return depth
 
 
 def true_tracks(
@@ -15,13 +38,10 @@ def true_tracks(
 ) -> ClipTracks:
     """The truth of a scene's clip as its own camera sees it; ``video`` is the name of its video file."""
     ids = [thing.id for thing in spec.objects]
-    faces = [meshes[thing.asset].faces for thing in spec.objects]
     visible: list[list[Rle]] = [[] for _ in ids]
     amodal: list[list[Rle]] = [[] for _ in ids]
     order: list[FrameOrder] = []
-    for frame in range(spec.frames):
-        vertices = [place_object(meshes[thing.asset], thing, frame) for thing in spec.objects]
-        depth = rasterize(vertices, faces, spec.camera, frame, spec.size)
+    for depth in object_depths(spec, meshes):
         for k, (seen, whole) in enumerate(zip(*visible_and_amodal(depth), strict=True)):
             visible[k].append(Rle.encode(seen))
             amodal[k].append(Rle.encode(whole))
