@@ -81,6 +81,27 @@ def test_what_is_written_is_read_back(clip: ClipTracks) -> None:
     assert dumps_tracks(loads_tracks(text, "f")) == text
 
 
+def on_canvas(clip: ClipTracks, margins: tuple[int, int, int, int]) -> ClipTracks:
+    """The same clip with amodal masks that go on in the margins."""
+    top, left, bottom, right = margins
+
+    def padded(mask: Rle | None) -> Rle | None:
+        return mask and Rle.encode(np.pad(mask.decode(), ((top, bottom), (left, right)), constant_values=True))
+
+    tracks = [
+        dataclasses.replace(track, amodal_full=track.amodal and tuple(map(padded, track.amodal)))
+        for track in clip.tracks
+    ]
+    return dataclasses.replace(clip, video=dataclasses.replace(clip.video, canvas=margins), tracks=tuple(tracks))
+
+
+@given(clips(), st.tuples(*[st.integers(0, 5)] * 4))
+@settings(max_examples=30, deadline=None)
+def test_masks_on_a_padded_canvas_are_read_back(clip: ClipTracks, margins: tuple[int, int, int, int]) -> None:
+    wide = on_canvas(clip, margins)
+    assert loads_tracks(dumps_tracks(wide), "f") == wide
+
+
 def test_a_file_says_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "named as you like"
     write_tracks(path, clip_of())
@@ -119,8 +140,8 @@ def test_no_counts_look_like_an_absolute_path() -> None:
 def test_unknown_optional_keys_are_ignored_and_absent_ones_have_defaults() -> None:
     document = json.loads(dumps_tracks(clip_of(n=1)))
     bare = {"id": 0, "visible": document["tracks"][0]["visible"]}
-    document["video"]["canvas"] = [0, 0, 9, 7]
-    slim = {key: document[key] for key in ("format", "version", "video")} | {"tracks": [bare | {"amodal_full": []}]}
+    document["video"]["codec"] = "h264"
+    slim = {key: document[key] for key in ("format", "version", "video")} | {"tracks": [bare | {"colour": []}]}
     clip = loads_tracks(json.dumps(slim), "f")
     assert not clip.exhaustive and clip.order is None and not clip.provenance
     assert clip.tracks[0].amodal is None and clip.tracks[0].label is None
@@ -256,6 +277,17 @@ BREACHES: dict[str, tuple[Any, str]] = {
     "a triple": (lambda d: d["order"].__setitem__(0, [[0, 5, 0]]), "order, frame 0: a pair is"),
     "an unknown id": (lambda d: d["order"].__setitem__(0, [[0, 7]]), r"\[0, 7\] does not name two tracks"),
     "an id before itself": (lambda d: d["order"].__setitem__(0, [[5, 5]]), "does not name two tracks"),
+    "a canvas of three": (lambda d: d["video"].update(canvas=[1, 2, 3]), "video.canvas is"),
+    "a negative canvas": (lambda d: d["video"].update(canvas=[0, 0, 0, -1]), "margins are 0 or more"),
+    "full masks without a canvas": (lambda d: first(d).update(amodal_full=first(d)["amodal"]), "needs video.canvas"),
+    "full masks of the image's size": (
+        lambda d: (d["video"].update(canvas=[1, 0, 0, 0]), first(d).update(amodal_full=first(d)["amodal"])),
+        r"amodal_full, frame 1: size \[9, 7\]",
+    ),
+    "other full masks": (
+        lambda d: (d["video"].update(canvas=[0] * 4), first(d).update(amodal_full=[None, FULL, FULL])),
+        "amodal_full, frame 1: cut to the image, it is not amodal",
+    ),
     "order both ways": (lambda d: d["order"].__setitem__(2, [[0, 5], [5, 0]]), "order, frame 2: .* both ways"),
 }
 

@@ -56,13 +56,23 @@ class Rle:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What tracks.json says of a video: a name (never an absolute path), its size in pixels, length and rate."""
+    """What tracks.json says of a video: a name (never an absolute path), its size in pixels, length and rate.
+
+    ``canvas`` says how far ``Track.amodal_full`` reaches beyond the image: top, left, bottom, right in pixels.
+    """
 
     path: str
     height: int
     width: int
     frames: int
     fps: float
+    canvas: tuple[int, int, int, int] | None = None
+
+    @property
+    def canvas_size(self) -> tuple[int, int]:
+        """Height and width of the canvas in pixels."""
+        top, left, bottom, right = self.canvas or (0, 0, 0, 0)
+        return top + self.height + bottom, left + self.width + right
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,7 @@ class Track:
 
     ``visible[t]``: None = not known, an empty mask = known to be fully hidden. ``amodal`` is truth or prediction.
     ``confidence[t]`` is the expected IoU of ``amodal[t]``, in [0, 1], None where ``amodal[t]`` is None.
+    ``amodal_full`` is the amodal mask on the video's padded canvas; cut to the image, it is ``amodal``.
     """
 
     id: int
@@ -87,6 +98,7 @@ class Track:
     confidence: tuple[float | None, ...] | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
     label: str | None = None
+    amodal_full: tuple[Rle | None, ...] | None = None
 
     @property
     def span(self) -> tuple[int, int] | None:

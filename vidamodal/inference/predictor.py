@@ -110,7 +110,8 @@ class Predictor:
                 found[key][result.frame] = completed
             orders.append(result.order)
         tracks = tuple(self._track(track, found[track.id], clip.video.frames) for track in clip.tracks)
-        return replace(clip, tracks=tracks, order=tuple(orders), provenance={})
+        video = replace(clip.video, canvas=None)  # nothing is predicted beyond the image
+        return replace(clip, video=video, tracks=tracks, order=tuple(orders), provenance={})
 
     def stream(self, clip: ClipTracks, quiet: bool = True) -> Iterator[CompletedFrame]:
         """Results frame by frame, in order; with two passes, after a first look at the whole clip."""
@@ -305,6 +306,7 @@ class Predictor:
 
     def _track(self, track: Track, found: dict[int, Completed], frames: int) -> Track:
         """The track with its best hypothesis as amodal mask: the one pass, unless a drawn one promises more."""
+        track = replace(track, amodal_full=None)
         if not found:
             return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
         hypotheses = [

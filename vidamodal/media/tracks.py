@@ -107,9 +107,19 @@ def _video(record: dict[str, Any]) -> VideoInfo:
         width=need(record, "width", int, "video."),
         frames=need(record, "frames", int, "video."),
         fps=_number(need(record, "fps", (int, float), "video."), "video.fps"),
+        canvas=_canvas(want(record, "canvas", list, "video.")),
     )
     check_video(video)
     return video
+
+
+def _canvas(margins: list[Any] | None) -> tuple[int, int, int, int] | None:
+    if margins is None:
+        return None
+    if len(margins) != 4 or any(type(margin) is not int for margin in margins):
+        raise Breach(f"video.canvas is {shown(margins)}; give [top, left, bottom, right] in pixels")
+    top, left, bottom, right = margins
+    return top, left, bottom, right
 
 
 def _track(record: Any, place: int, video: VideoInfo) -> Track:
@@ -118,9 +128,11 @@ def _track(record: Any, place: int, video: VideoInfo) -> Track:
     number = need(record, "id", int, f"tracks[{place}].")
     where = f"track {number}: "
 
-    def masks(holder: dict[str, Any], key: str, what: str) -> Masks:
+    def masks(
+        holder: dict[str, Any], key: str, what: str, size: tuple[int, int] = (video.height, video.width)
+    ) -> Masks:
         def parse(entry: Any, at: str) -> Rle:
-            return read_rle(entry, video.height, video.width, at)
+            return read_rle(entry, *size, at)
 
         return _entries(need(holder, key, list, where), video.frames, f"{where}{what}", parse)
 
@@ -138,6 +150,11 @@ def _track(record: Any, place: int, video: VideoInfo) -> Track:
         confidence=None if confidence is None else _entries(confidence, video.frames, f"{where}confidence", _number),
         hypotheses=tuple(hypothesis(e, rank) for rank, e in enumerate(want(record, "hypotheses", list, where) or ())),
         label=want(record, "label", str, where),
+        amodal_full=(
+            None
+            if record.get("amodal_full") is None
+            else masks(record, "amodal_full", "amodal_full", video.canvas_size)
+        ),
     )
 
 
@@ -239,6 +256,10 @@ def check_video(video: VideoInfo) -> None:
             f"video of {video.height} x {video.width} pixels, {video.frames} frames; "
             f"at most {MAX_PIXELS} pixels and {MAX_FRAMES} frames are read"
         )
+    if video.canvas is not None:
+        tall, wide = video.canvas_size
+        if min(video.canvas) < 0 or tall * wide > MAX_PIXELS:
+            raise Breach(f"video.canvas is {list(video.canvas)}; margins are 0 or more, {MAX_PIXELS} pixels at most")
     if not math.isfinite(video.fps) or round(video.fps, _DECIMALS) <= 0:
         raise Breach(f"video.fps is {video.fps}; give a number above 0 (1 for a single image)")
     if PurePosixPath(video.path).is_absolute() or PureWindowsPath(video.path).is_absolute():
@@ -266,8 +287,26 @@ def _check_track(track: Track, video: VideoInfo) -> None:
         for t, (inner, outer) in enumerate(zip(track.visible, masks, strict=True)):
             if inner is not None and outer is not None and not _inside(inner, outer):
                 raise Breach(f"{where}{key}, frame {t}: visible pixels lie outside it; unite it with the visible mask")
+    if track.amodal_full is not None:
+        _check_full(track.amodal_full, track.amodal, video, where)
     if track.confidence is not None and track.amodal is not None:
         _check_confidence(track.confidence, track.amodal, where)
+
+
+def _check_full(full: Masks, amodal: Masks | None, video: VideoInfo, where: str) -> None:
+    if video.canvas is None or amodal is None or len(full) != video.frames:
+        raise Breach(f"{where}amodal_full needs video.canvas, amodal, and an entry for each of {video.frames} frames")
+    top, left, _, _ = video.canvas
+    for t, (padded, cut) in enumerate(zip(full, amodal, strict=True)):
+        if (padded is None) != (cut is None):
+            raise Breach(f"{where}amodal_full, frame {t}: it must be null where amodal is, and only there")
+        if padded is None or cut is None:
+            continue
+        if (padded.height, padded.width) != video.canvas_size:
+            raise Breach(f"{where}amodal_full, frame {t}: a mask of {padded.height} x {padded.width}")
+        inner = padded.decode()[top : top + video.height, left : left + video.width]
+        if not np.array_equal(inner, cut.decode()):
+            raise Breach(f"{where}amodal_full, frame {t}: cut to the image, it is not amodal")
 
 
 def _check_confidence(confidence: Sequence[float | None], amodal: Masks, where: str) -> None:
@@ -316,9 +355,10 @@ def dumps_tracks(clip: ClipTracks) -> str:
     _check(clip)
     video = clip.video
     head = {"path": video.path, "height": video.height, "width": video.width, "frames": video.frames}
+    canvas = {} if video.canvas is None else {"canvas": video.canvas}
     members = [
         f'"format": {_json(FORMAT)}, "version": {VERSION}',
-        f'"video": {_json({**head, "fps": _rounded(video.fps)})}',
+        f'"video": {_json({**head, "fps": _rounded(video.fps), **canvas})}',
         f'"exhaustive": {_json(clip.exhaustive)}',
         f'"tracks": {_lines([_line(track) for track in clip.tracks])}',
     ]
@@ -336,6 +376,8 @@ def _line(track: Track) -> str:
     record["visible"] = _records(track.visible)
     if track.amodal is not None:
         record["amodal"] = _records(track.amodal)
+    if track.amodal_full is not None:
+        record["amodal_full"] = _records(track.amodal_full)
     if track.confidence is not None:
         record["confidence"] = [None if value is None else _rounded(value) for value in track.confidence]
     if track.hypotheses:
