@@ -306,7 +306,7 @@ def _unpack(entry: _Entry, cache: Path) -> Path:
         try:
             with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
                 _extract(tar, fresh, entry.id)
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, InputError) as error:
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, InputError, FileExistsError) as error:
             raise InputError(f"{entry.archive}: cannot be unpacked ({' '.join(str(error).split())})") from None
         try:
             fresh.rename(folder)
