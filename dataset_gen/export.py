@@ -1,176 +1,52 @@
-"""The offline assets written out as one of Kubric's asset sources, and where all of them come from.
-
-``python -m dataset_gen assets --out DIR`` writes ``manifest.json`` and an archive for each asset, which Kubric's own
-``AssetSource.from_manifest`` reads as it reads its public buckets; ``--list`` prints licences and sources.
-"""
+"""A data set of this package in another layout: ``python -m dataset_gen export DIR --layout movid-a --out DIR2``."""
 
 from __future__ import annotations
 
-import argparse
-import gzip
-import io
-import json
 import os
-import tarfile
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from dataset_gen.assets import SPLITS, Asset, dump_obj
-from dataset_gen.library import OFFLINE, Library, Row, open_library
+from dataset_gen.assets import SPLITS
+from dataset_gen.options import PROGRAM, Parser
+from vidamodal.data.layouts import Clip, find_dataset
+from vidamodal.data.layouts.movid_a import write_movid_a
 from vidamodal.types import InputError
 
-NAME, VERSION = "vidamodal-offline", "1"
 
-_URDF = """<robot name="{name}">
-  <link name="base">
-    <contact>
-      <lateral_friction value="0.8"/>
-    </contact>
-    <inertial>
-      <origin xyz="{centre[0]} {centre[1]} {centre[2]}"/>
-      <mass value="{mass}"/>
-      <inertia ixx="{inertia[0][0]}" ixy="{inertia[0][1]}" ixz="{inertia[0][2]}"
-               iyy="{inertia[1][1]}" iyz="{inertia[1][2]}" izz="{inertia[2][2]}"/>
-    </inertial>
-    <visual>
-      <geometry><mesh filename="visual_geometry.obj"/></geometry>
-    </visual>
-    <collision>
-      <geometry><mesh filename="collision_geometry.obj"/></geometry>
-    </collision>
-  </link>
-</robot>
-"""
+def export_movid_a(
+    dataset: str | os.PathLike[str], out: str | os.PathLike[str], split: str | None = None, quiet: bool = True
+) -> dict[str, int]:
+    """Writes a data set, in any layout that is read, in that of MOViD-A; returns the number of videos of each split.
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``python -m dataset_gen assets``."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--out", type=Path, metavar="DIR", help="new or empty folder for a manifest and its archives")
-    what.add_argument("--list", action="store_true", help="print what there is, with licences and sources")
-    parser.add_argument("--assets", action="append", default=[], metavar="MANIFEST", help="list those of a manifest")
-    parser.add_argument("--split", choices=SPLITS, help="write those of one split (default: all)")
-    parser.add_argument("--limit", type=int, metavar="N", help="write at most N of each family and split")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def run(options: argparse.Namespace) -> None:
-    """Do what the arguments say. Raises InputError for bad ones."""
-    if options.out and options.assets:
-        raise InputError("--out writes the offline assets: leave out --assets")
-    if options.out:
-        export(options.out, [options.split] if options.split else SPLITS, options.limit, options.quiet)
-        return
-    with tempfile.TemporaryDirectory() as cache:
-        print(table(open_library(options.assets, Path(cache)).rows()), end="")
-
-
-def table(rows: Iterable[Row]) -> str:
-    """What a library holds, as a Markdown table."""
-    lines = [f"| name | kind | {' | '.join(SPLITS)} | licence | source |", f"|{'---|' * (len(SPLITS) + 4)}"]
-    for row in rows:
-        cells = [row.name, row.kind, *map(str, row.counts), row.licence, row.source]
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def export(out: Path, splits: Sequence[str] = SPLITS, limit: int | None = None, quiet: bool = False) -> None:
-    """Write ``manifest.json``, ``LICENCES.md`` and ``<id>.tar.gz`` files into ``out``; the same bytes every time.
-
-    At most ``limit`` assets of each family and split. ``out`` appears whole; InputError where it holds something.
+    A clip's split is the beginning of its key ("test-00000012"), or ``split`` for all. Scene files (``scene.json``)
+    stay behind. InputError on what the layout cannot hold; a split is written whole or not at all.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: holds something else; give a new or empty folder")
-    if limit is not None and limit < 1:
-        raise InputError(f"--limit {limit}: give 1 or more")
-    shapes = {name: [split] for split in splits for ids in OFFLINE.ids(split).values() for name in ids[:limit]}
-    maps = sorted({name for split in splits for name in OFFLINE.maps(split)})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        folder = Path(scratch, out.name)
-        entries = {}
-        for name, of in tqdm(sorted(shapes.items()), unit="asset", disable=quiet):
-            entries[name] = _write_shape(folder, OFFLINE.asset(name), of)
-        for name in maps:
-            entries[name] = _write_map(folder, OFFLINE, name, list(splits))
-        document = {"name": NAME, "version": VERSION, "assets": entries}
-        (folder / "manifest.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-        licences = table(open_library([str(folder / "manifest.json")], Path(scratch)).rows())
-        (folder / "LICENCES.md").write_text(f"# Licences and sources\n\n{licences}", "utf-8")
-        os.sync()  # one for thousands of files
-        folder.rename(out)
-
-
-def _write_shape(folder: Path, shape: Asset, splits: list[str]) -> dict[str, Any]:
-    import trimesh
-
-    solid = trimesh.Trimesh(shape.mesh.vertices, shape.mesh.faces, process=False)
-    mass = _rounded(solid.volume)  # as Kubric's converter has it: 1 kg a cubic metre
-    entry = {
-        "id": shape.id,
-        "asset_type": "FileBasedObject",
-        "license": shape.licence,
-        "kwargs": {
-            "bounds": _rounded(solid.bounds),
-            "mass": mass,
-            "render_filename": "{asset_dir}/visual_geometry.obj",
-            "simulation_filename": "{asset_dir}/object.urdf",
-            "render_import_kwargs": {"axis_forward": "Y", "axis_up": "Z"},
-        },
-        "metadata": {
-            "category": shape.label,
-            "source": shape.source,
-            "splits": splits,
-            "nr_vertices": len(solid.vertices),
-            "nr_faces": len(solid.faces),
-            "volume": mass,
-            "surface_area": _rounded(solid.area),
-        },
+    splits: dict[str, list[Clip]] = {}
+    for key, clip in find_dataset(dataset).clips.items():
+        name = split or key.partition("-")[0]
+        if split is None and name not in SPLITS:
+            raise InputError(
+                f"{dataset}: the key {key!r} does not begin with a split ({', '.join(SPLITS)}); give --split"
+            )
+        splits.setdefault(name, []).append(clip)
+    return {
+        name: write_movid_a(out, tqdm(clips, desc=name, unit="video", disable=quiet), name)
+        for name, clips in splits.items()
     }
-    centre, inertia = _rounded(solid.center_mass), _rounded(solid.moment_inertia)
-    files = {
-        "data.json": _json(entry),
-        "visual_geometry.obj": dump_obj({"visual": shape.mesh}).encode(),
-        "collision_geometry.obj": dump_obj({f"part_{k}": part for k, part in enumerate(shape.parts)}).encode(),
-        "object.urdf": _URDF.format(name=shape.id, mass=mass, centre=centre, inertia=inertia).encode(),
-    }
-    _write_archive(folder / f"{shape.id}.tar.gz", files)
-    return entry
 
 
-def _write_map(folder: Path, library: Library, name: str, splits: list[str]) -> dict[str, Any]:
-    (row,) = (row for row in library.rows() if row.name == name)
-    entry = {
-        "id": name,
-        "asset_type": "Texture",
-        "license": row.licence,
-        "kwargs": {"filename": "{asset_dir}/environment.exr"},
-        "metadata": {"category": "environment", "source": row.source, "splits": splits},
-    }
-    content = library.map_file(name).read_bytes()
-    _write_archive(folder / f"{name}.tar.gz", {"data.json": _json(entry), "environment.exr": content})
-    return entry
-
-
-def _json(entry: Mapping[str, Any]) -> bytes:
-    return (json.dumps(entry, indent=1) + "\n").encode()
-
-
-def _rounded(values: Any) -> Any:
-    return (values.round(6) + 0.0).tolist()  # + 0.0: no minus zero
-
-
-def _write_archive(path: Path, files: Mapping[str, bytes]) -> None:
-    """A gzipped tar with constant headers."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(packed.getvalue(), mtime=0))
+def main(arguments: Sequence[str]) -> int:
+    """Run ``python -m dataset_gen export``; returns the exit status. Raises InputError for bad input."""
+    parser = Parser(prog=f"{PROGRAM} export", description="Write a data set in another layout.")
+    add = parser.add_argument
+    add("dataset", type=Path, metavar="DIR", help="a data set of this package, or in any other layout that is read")
+    add("--layout", choices=["movid-a"], required=True, help="layout to write")
+    add("--out", type=Path, required=True, metavar="DIR2", help="folder to write to")
+    add("--split", help="split of all clips (default: the beginning of each key)")
+    add("--quiet", action="store_true", help="no progress bar")
+    options = parser.parse_args(arguments)
+    counts = export_movid_a(options.dataset, options.out, options.split, options.quiet)
+    print(f"{options.out}: " + ", ".join(f"{name} of {count} videos" for name, count in counts.items()))
+    return 0

@@ -6,6 +6,7 @@ A frame without annotation is not known (null). In an annotated frame an object 
 
 from __future__ import annotations
 
+import colorsys
 import itertools
 import os
 import re
@@ -19,7 +20,7 @@ from typing import IO
 
 import imageio.v3 as iio
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
 from vidamodal.media.tracks import MAX_ID, is_tracks, read_tracks
@@ -30,6 +31,9 @@ VOID = 255
 """In 8-bit id maps that hold other ids too, this one marks pixels nobody judged; they count as background."""
 FORMS = "a tracks.json, a folder of palette PNGs, a folder with a folder of PNGs for each object, or an .npz"
 _MAX_ENTRIES = 10**7
+_PALETTE = bytes(
+    round(255 * channel) for k in range(256) for channel in colorsys.hsv_to_rgb(k * 0.618 % 1, 0.7, min(k, 1))
+)
 
 
 def read_masks(path: str | os.PathLike[str], video: VideoInfo, frame_stems: Sequence[str] | None = None) -> ClipTracks:
@@ -71,6 +75,13 @@ def write_mask_folder(directory: str | os.PathLike[str], number: int, masks: Ite
     for frame, mask in enumerate(masks):
         if mask is not None:
             iio.imwrite(folder / f"{frame:05d}.png", mask.decode().astype(np.uint8) * 255, plugin="pillow")
+
+
+def write_ids(path: str | os.PathLike[str], ids: UInt8[np.ndarray, "h w"]) -> None:
+    """Writes ids as a palette PNG (black, then colours far apart), for a folder that is not yet in its place."""
+    image = Image.fromarray(ids)
+    image.putpalette(_PALETTE)
+    image.save(path, format="PNG")
 
 
 # Collecting

@@ -13,6 +13,7 @@ _NAMES: dict[type | tuple[type, ...], str] = {
     str: "a string",
     list: "a list",
     dict: "an object",
+    (list, dict): "a list or an object",
 }
 
 
@@ -41,5 +42,5 @@ def typed(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
 
 def shown(value: Any) -> str:
     """A value as an error shows it."""
-    text = json.dumps(value)
+    text = json.dumps(value, default=repr, skipkeys=True)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -416,6 +416,11 @@ def _pick(decord: Any, file: _File, info: VideoInfo, numbers: Sequence[int]) -> 
 # Writing
 
 
+def write_image(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
+    """Writes RGB or RGBA as a PNG, for a folder that is not yet in its place: nothing is synced."""
+    iio.imwrite(path, image, plugin="pillow", extension=".png")
+
+
 def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: float, crf: int = 18) -> None:
     """Writes an H.264 mp4 that plays everywhere (yuv420p, index in front), whole or not at all.
 

@@ -1,0 +1,46 @@
+"""This project's own layout: tracks.json files, folders of them, and WebDataset shards, as ``dataset_gen`` writes them.
+
+The pictures of a clip are ``<key>.mp4``, a member of the same shard or a file beside ``<key>.tracks.json`` (or inside
+``<key>/``). Everything is kept as it stands in the files.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from vidamodal.data.layouts import Clip
+from vidamodal.media.shards import NAME as FILE
+from vidamodal.media.shards import ClipSource, find_clips
+from vidamodal.media.tracks import is_tracks
+from vidamodal.media.video import Frame, open_bytes, open_video
+
+NAME = "vidamodal"
+SIGN = "a tracks.json, a folder of <key>/tracks.json or <key>.tracks.json, or WebDataset shards (.tar) of these"
+
+
+def recognise(path: Path) -> bool:
+    """Whether it is a tracks.json or a tar, or a folder with one of them in it."""
+    if path.is_dir():
+        patterns = (FILE, f"*.{FILE}", "*.tar", f"*/{FILE}")
+        return any(True for pattern in patterns for _ in path.glob(pattern))
+    return is_tracks(path) or tarfile.is_tarfile(path)
+
+
+def read(path: Path) -> Mapping[str, Clip]:
+    """The clips under a path. InputError as from ``find_clips``."""
+    return {key: Clip(key, source.read, partial(_frames, key, source)) for key, source in find_clips(path).items()}
+
+
+def _frames(key: str, source: ClipSource) -> Iterator[Frame] | None:
+    if source.member is not None:
+        if source.video is None:
+            return None
+        offset, size = source.video
+        with source.path.open("rb") as file:
+            file.seek(offset)
+            return open_bytes(file.read(size), f"{source.path}:{key}.mp4").frames()
+    beside = source.path.with_name(f"{key}.mp4")  # the key of a file comes from its own or its folder's name
+    return open_video(beside).frames() if beside.is_file() else None
