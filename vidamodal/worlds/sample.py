@@ -131,7 +131,8 @@ def random_camera(rng: np.random.Generator, frames: int, kind: str) -> CameraSpe
         position, target = (np.repeat(path[:1], frames, axis=0) for path in (position, target))
     elif kind == "linear":
         way = position[-1] - position[0]
-        position = position[0] + along[:, None] * way * min(1.0, rng.uniform(0.5, 3.0) / max(np.linalg.norm(way), 1e-6))
+        length = max(float(np.linalg.norm(way)), 1e-6)
+        position = position[0] + along[:, None] * way * min(1.0, rng.uniform(0.5, 3.0) / length)
     return CameraSpec(
         focal_length=float(rng.uniform(28, 45)),
         sensor_width=32.0,
