@@ -10,16 +10,20 @@ from pathlib import Path
 
 from dataset_gen.assets import SPLITS
 from dataset_gen.jobs import Run, generate
-from dataset_gen.options import PROGRAM, Parser, add_executor, at_least, check_installed
+from dataset_gen.library import borrow_library
+from dataset_gen.options import PROGRAM, Parser, add_assets, add_executor, at_least, check_installed
 from dataset_gen.sample import PRESETS
 from dataset_gen.verify import overall, verify
 from vidamodal.types import InputError
 
 COMMANDS = {
+    "assets": "write the offline assets as a Kubric manifest, or list them with licences and sources",
     "benchmark": "make a named set of scenes, and compare it with the one that others have",
     "card": "describe a finished data set in numbers and pictures",
 }
 """Commands beside the making of scenes: each is a module with a function ``main(arguments)`` that runs it."""
+
+_MODULES = {"assets": "catalogue"}  # those that are not named as their command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = f"{PROGRAM} {command}" if command else PROGRAM
     try:
         if command:
-            return importlib.import_module(f"dataset_gen.{command}").main(words[1:])
+            return importlib.import_module(f"dataset_gen.{_MODULES.get(command, command)}").main(words[1:])
         return _make(_parser().parse_args(words))
     except InputError as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -43,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _make(options: argparse.Namespace) -> int:
+    _check(options)
+    with borrow_library(options.assets) as library:
+        identity = library.identity
+        library.ids(options.split)  # InputError where it has nothing for the split
+        library.maps(options.split)
     run = Run(
         scenes=options.scenes,
         seed=options.seed,
@@ -53,8 +62,9 @@ def _make(options: argparse.Namespace) -> int:
         samples=options.samples,
         masks_only=options.masks_only,
         depth=options.depth,
+        assets=identity,
+        manifests=tuple(options.assets),
     )
-    _check(options)
     outcome = generate(run, options.out, options.workers, options.shard, options.quiet, options.executor)
     if outcome.timing:
         print(outcome.timing)
@@ -63,7 +73,7 @@ def _make(options: argparse.Namespace) -> int:
         print(f"{options.out}: this part is done, others are missing{unverified}")
         return 0
     agreements = []
-    for agreement in verify(options.out, options.verify, options.workers) if options.verify else ():
+    for agreement in verify(options.out, options.verify, options.workers, run.manifests) if options.verify else ():
         print(agreement)
         agreements.append(agreement)
     print(overall(agreements) if agreements else f"{options.out}: {run.scenes} scenes")
@@ -86,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--verify", type=at_least(0), default=0, metavar="N", help="check N scenes' masks against Blender's own")
     add("--masks-only", action="store_true", help="settled scenes and meshes without pictures; needs no Blender")
     add("--depth", action="store_true", help="add the depth of every pixel")
+    add_assets(parser)
     add_executor(parser)
     return parser
 

@@ -14,8 +14,9 @@ import json
 import shutil
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from platform import node
@@ -24,6 +25,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dataset_gen.executors import open_executor
+from dataset_gen.library import OFFLINE, Library, borrow_library
 from dataset_gen.locks import Locks, scratch_folder
 from dataset_gen.sample import sample_scene
 from dataset_gen.timing import Stopwatch, summary
@@ -65,6 +67,9 @@ class Run:
     masks_only: bool
     generator: int = GENERATOR
     depth: bool = False
+    assets: str = OFFLINE.identity
+    """The identity of the library that scenes are made of; ``manifests`` are where it lies."""
+    manifests: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> range:
@@ -76,9 +81,10 @@ class Run:
         return {f"{self.split}-{k:06d}.tar": self.seeds[start : start + SHARD_SCENES] for k, start in enumerate(starts)}
 
     def settings(self) -> dict[str, Any]:
-        """As JSON, without newer fields that have their default, so that older folders stay equal."""
+        """As JSON, without paths and without newer fields that have their default, so that older folders stay equal."""
         optional = {field.name: field.default for field in fields(self) if field.name != "generator"}
-        return {name: value for name, value in asdict(self).items() if value != optional.get(name, MISSING)}
+        values = {name: value for name, value in asdict(self).items() if name != "manifests"}
+        return {name: value for name, value in values.items() if value != optional.get(name, MISSING)}
 
 
 @dataclass(frozen=True)
@@ -259,7 +265,8 @@ class _Work:
 
     def _move_worlds(self) -> None:
         lines = (self.scene(seed).read_text("utf-8") for seed in self.run.seeds)
-        write_worlds(self.folder, self.run.settings(), lines)
+        with _library(self.run) as library:
+            write_worlds(self.folder, self.run.settings(), lines, library)
         for name in ("worlds.jsonl", "meshes.safetensors"):
             self._move(name)
 
@@ -312,7 +319,8 @@ def _versions(run: Run) -> dict[str, str]:
 
 def make_world(run: Run, seed: int) -> Made:
     """A settled scene as a line of JSON."""
-    return Made({"scene.json": scene_line(_settled(run, seed)).encode()}, {})
+    with _library(run) as library:
+        return Made({"scene.json": scene_line(_settled(run, seed, library)).encode()}, {})
 
 
 def make_scene(run: Run, seed: int) -> Made:
@@ -321,11 +329,11 @@ def make_scene(run: Run, seed: int) -> Made:
 
     watch = Stopwatch()
     watch.follow_cycles()
-    spec = _settled(run, seed)
-    meshes = meshes_of(spec)
-    with scratch_folder() as scratch:
+    with _library(run) as library, scratch_folder() as scratch:
+        spec = _settled(run, seed, library)
+        meshes = meshes_of(spec, library)
         with watch("blender"):
-            rgb = render_scene(spec, meshes, scratch, run.samples).rgb
+            rgb = render_scene(spec, meshes, scratch, run.samples, library).rgb
         with watch("truth"):
             clip = rendered_truth(spec, meshes, f"{scene_key(run.split, seed)}.mp4")
             depth = scene_depth(spec, meshes) if run.depth else None
@@ -336,7 +344,17 @@ def make_scene(run: Run, seed: int) -> Made:
     return Made(files, watch.finish())
 
 
-def _settled(run: Run, seed: int) -> SceneSpec:
+def _settled(run: Run, seed: int, library: Library) -> SceneSpec:
     from dataset_gen.simulate import settle
 
-    return settle(sample_scene(run.preset, run.split, seed, run.size, run.frames))
+    return settle(sample_scene(run.preset, run.split, seed, run.size, run.frames, library), library)
+
+
+@contextmanager
+def _library(run: Run) -> Iterator[Library]:
+    with borrow_library(run.manifests) as library:
+        if library.identity != run.assets:
+            raise InputError(
+                f"{', '.join(run.manifests)}: holds {library.identity} and not {run.assets}; give the latter"
+            )
+        yield library

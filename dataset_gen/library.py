@@ -13,6 +13,7 @@ import http.client
 import importlib.util
 import io
 import json
+import os
 import re
 import tarfile
 import tempfile
@@ -33,6 +34,8 @@ from scipy.sparse.csgraph import connected_components
 
 from dataset_gen.assets import SPLITS, THING, Asset, asset, asset_ids, compact, origin, read_obj, reserved_ids
 from dataset_gen.creatures import KINDS, creature_ids
+from dataset_gen.locks import scratch_folder
+from vidamodal.media.files import whole_file
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import Mesh, Vector
 
@@ -76,7 +79,7 @@ class Row:
 class Library:
     """The offline assets. Every method that takes an id or a name raises InputError for one that it does not have."""
 
-    identity: tuple[str, ...] = ()
+    identity: str = "offline"
     """Name, version and digest of each manifest: what a data set says of its assets."""
 
     def ids(self, split: str) -> Mapping[str, tuple[str, ...]]:
@@ -125,8 +128,8 @@ def open_library(manifests: Sequence[str], cache: Path) -> Library:
     """The assets of some manifests: paths, or addresses that begin with gs:// (a public bucket) or https://.
 
     Without a manifest of shapes, the offline shapes are taken, and so are the maps; creatures are always the offline
-    ones. Archives are unpacked in the folder ``cache`` (made when needed, for this library alone, shared by its copies
-    in other processes) when one of their assets is asked for.
+    ones. An archive is unpacked in the folder ``cache`` (made when needed, for this library alone) when its asset is
+    asked for; one that had to be fetched is kept in ``downloads()``.
     Raises InputError for a manifest that cannot be read or is none, and for ids that two of them share.
     """
     if not manifests:
@@ -137,12 +140,24 @@ def open_library(manifests: Sequence[str], cache: Path) -> Library:
     for place in manifests:
         content = _read(place)
         name, entries = _entries(place, content)
-        identity.append(f"{name} sha256:{hashlib.sha256(content).hexdigest()[:16]}")
+        identity.append(f"{name} sha256:{_digest(content)}")
         for entry in entries:
             if entry.id in shapes or entry.id in maps:
                 raise InputError(f"{place}: asset {entry.id!r} stands in another manifest as well; leave one out")
             (maps if entry.is_map else shapes)[entry.id] = entry
-    return ManifestLibrary(shapes, maps, tuple(identity), cache)
+    return ManifestLibrary(shapes, maps, ", ".join(identity), cache)
+
+
+@contextmanager
+def borrow_library(manifests: Sequence[str]) -> Iterator[Library]:
+    """``open_library`` with a temporary cache."""
+    with scratch_folder() as scratch:
+        yield open_library(manifests, scratch / "assets")
+
+
+def downloads() -> Path:
+    """Where fetched archives are kept, by the digest of their manifest; it may be emptied at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "vidamodal", "assets")
 
 
 def split_of(asset_id: str) -> str:
@@ -163,6 +178,7 @@ class _Entry:
     is_map: bool
     archive: str
     file: str
+    manifest: str  # its digest
 
     @property
     def family(self) -> str:
@@ -174,11 +190,9 @@ class _Entry:
 
 
 class ManifestLibrary(Library):
-    """The assets of manifests; see ``open_library``. It is small, and a copy in another process is as good."""
+    """The assets of manifests; see ``open_library``."""
 
-    def __init__(
-        self, shapes: Mapping[str, _Entry], maps: Mapping[str, _Entry], identity: tuple[str, ...], cache: Path
-    ) -> None:
+    def __init__(self, shapes: Mapping[str, _Entry], maps: Mapping[str, _Entry], identity: str, cache: Path) -> None:
         self._shapes, self._maps, self._cache = shapes, maps, cache
         self.identity = identity
 
@@ -190,7 +204,7 @@ class ManifestLibrary(Library):
             if split in entry.splits:
                 families.setdefault(entry.family, []).append(entry.id)
         if not families:
-            raise InputError(f"{', '.join(self.identity)}: no shape is in the split {split!r}; add another manifest")
+            raise InputError(f"{self.identity}: no shape is in the split {split!r}; add another manifest")
         return {family: tuple(ids) for family, ids in families.items()}
 
     def asset(self, asset_id: str) -> Asset:
@@ -206,14 +220,14 @@ class ManifestLibrary(Library):
             return super().maps(split)
         names = tuple(sorted(entry.id for entry in self._maps.values() if split in entry.splits))
         if not names:
-            raise InputError(f"{', '.join(self.identity)}: no map is in the split {split!r}; add another manifest")
+            raise InputError(f"{self.identity}: no map is in the split {split!r}; add another manifest")
         return names
 
     def map_file(self, name: str) -> Path:
         if not self._maps:
             return super().map_file(name)
         if name not in self._maps:
-            raise InputError(f"unknown environment map {name!r}: not in {', '.join(self.identity)}")
+            raise InputError(f"unknown environment map {name!r}: not in {self.identity}")
         entry = self._maps[name]
         return _member(entry, _unpack(entry, self._cache), entry.file)
 
@@ -251,7 +265,7 @@ def _entries(place: str, content: bytes) -> tuple[str, list[_Entry]]:
             stated = str(Path(folder, stated))
         name = " ".join(str(document[key]) for key in ("name", "version") if document.get(key)) or Path(place).stem
         entries = [
-            _entry(str(key), fields, name, folder, stated)
+            _entry(str(key), fields, name, folder, stated, _digest(content))
             for key, fields in document["assets"].items()
             if key not in reserved_ids()
         ]
@@ -261,7 +275,7 @@ def _entries(place: str, content: bytes) -> tuple[str, list[_Entry]]:
     return name, entries
 
 
-def _entry(asset_id: str, fields: Mapping[str, Any], name: str, folder: str, stated: str) -> _Entry:
+def _entry(asset_id: str, fields: Mapping[str, Any], name: str, folder: str, stated: str, manifest: str) -> _Entry:
     kind = fields["asset_type"]
     if kind not in ("FileBasedObject", "Texture"):
         raise InputError(f"asset {asset_id!r} is a {kind!r}: only FileBasedObject and Texture are known")
@@ -280,7 +294,12 @@ def _entry(asset_id: str, fields: Mapping[str, Any], name: str, folder: str, sta
         is_map=kind == "Texture",
         archive=f"{folder if beside else stated}/{archive}",
         file=_inside(kwargs["filename" if kind == "Texture" else "render_filename"].removeprefix("{asset_dir}/")),
+        manifest=manifest,
     )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _inside(name: str) -> str:
@@ -299,7 +318,7 @@ def _unpack(entry: _Entry, cache: Path) -> Path:
     folder = cache / quote(entry.id, safe="")
     if folder.is_dir():
         return folder
-    content = _read(entry.archive)
+    content = _fetch(entry)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".") as scratch:
         fresh = Path(scratch, folder.name)
@@ -314,6 +333,17 @@ def _unpack(entry: _Entry, cache: Path) -> Path:
             if not folder.is_dir():
                 raise
     return folder
+
+
+def _fetch(entry: _Entry) -> bytes:
+    """An archive's bytes, from the server only once."""
+    if "://" not in entry.archive:
+        return _read(entry.archive)
+    kept = downloads() / entry.manifest / f"{quote(entry.id, safe='')}.tar.gz"
+    if not kept.exists():
+        with whole_file(kept) as beside:
+            beside.write_bytes(_read(entry.archive))
+    return kept.read_bytes()
 
 
 def _extract(tar: tarfile.TarFile, folder: Path, asset_id: str) -> None:

@@ -29,6 +29,16 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
+def add_assets(parser: argparse.ArgumentParser) -> None:
+    """The option that says where shapes and environment maps come from: ``assets``, a list of manifests."""
+    manifests = (
+        "Kubric manifests of shapes or maps, with commas or again: files, gs://... or https://... (default: ours)"
+    )
+    parser.add_argument(
+        "--assets", action="extend", type=lambda text: text.split(","), default=[], metavar="MANIFEST", help=manifests
+    )
+
+
 def at_least(least: int) -> Callable[[str], int]:
     """An argparse type: an integer that is not smaller."""
 

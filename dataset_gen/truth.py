@@ -10,7 +10,7 @@ from importlib.metadata import version
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from dataset_gen.assets import asset
+from dataset_gen.library import OFFLINE, Library
 from vidamodal.types import ClipTracks
 from vidamodal.worlds.spec import Mesh, SceneSpec
 from vidamodal.worlds.truth import true_tracks
@@ -63,9 +63,9 @@ def object_frames(clip: ClipTracks) -> ObjectFrames:
     return ObjectFrames(clip.video.height, boxes, visible, amodal)
 
 
-def meshes_of(spec: SceneSpec) -> dict[str, Mesh]:
+def meshes_of(spec: SceneSpec, library: Library = OFFLINE) -> dict[str, Mesh]:
     """The triangles of a scene's assets by asset id, sorted."""
-    return {name: asset(name).mesh for name in sorted({thing.asset for thing in spec.objects})}
+    return {name: library.asset(name).mesh for name in sorted({thing.asset for thing in spec.objects})}
 
 
 def rendered_truth(spec: SceneSpec, meshes: Mapping[str, Mesh], video: str) -> ClipTracks:

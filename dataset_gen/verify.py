@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from dataset_gen.executors import open_executor
+from dataset_gen.library import borrow_library
 from dataset_gen.locks import scratch_folder
 from dataset_gen.truth import meshes_of
 from dataset_gen.write import read_shard, shard_keys
@@ -37,15 +38,16 @@ class Agreement:
         return f"{self.key}: {'agrees' if self.holds else 'DISAGREES'}; {'; '.join(parts)}"
 
 
-def verify(out: Path, scenes: int, workers: int | None = None) -> Iterator[Agreement]:
+def verify(out: Path, scenes: int, workers: int | None = None, manifests: Sequence[str] = ()) -> Iterator[Agreement]:
     """Render up to ``scenes`` scenes, evenly spread over a finished folder, again and compare.
 
     The visible masks are compared in every frame; the amodal ones in the middle frame, each object rendered alone.
+    ``manifests`` are those that the scenes were made with.
     """
     listed = [(path, key) for path in sorted(out.glob("*.tar")) for key in shard_keys(path)]
     chosen = np.unique(np.linspace(0, len(listed) - 1, min(scenes, len(listed))).round().astype(int))
     with open_executor("local", workers) as pool:
-        jobs = [pool.submit(compare, *listed[k]) for k in chosen]
+        jobs = [pool.submit(compare, *listed[k], manifests) for k in chosen]
         yield from (job.result() for job in jobs)
 
 
@@ -55,17 +57,17 @@ def overall(agreements: Sequence[Agreement]) -> str:
     return f"{len(agreements)} scenes: " + "; ".join(f"{kind} IoU {_summary(tuple(ious))}" for kind, ious in kinds)
 
 
-def compare(shard: Path, key: str) -> Agreement:
+def compare(shard: Path, key: str, manifests: Sequence[str] = ()) -> Agreement:
     """One scene of a shard against Blender; to be called in a process of its own."""
     from dataset_gen.render import isolated_masks, render_scene
 
     (sample,) = read_shard(shard, {key})
     spec, tracks = sample.spec, sample.clip.tracks
-    meshes = meshes_of(spec)
     middle = spec.frames // 2
-    with scratch_folder() as scratch:
-        seen = render_scene(spec, meshes, scratch, samples=1).segmentation
-        alone = isolated_masks(spec, meshes, scratch, [middle])
+    with borrow_library(manifests) as library, scratch_folder() as scratch:
+        meshes = meshes_of(spec, library)
+        seen = render_scene(spec, meshes, scratch, 1, library).segmentation
+        alone = isolated_masks(spec, meshes, scratch, [middle], library)
     visible = [_iou(_decode(track, "visible", range(spec.frames)), seen == track.id) for track in tracks]
     amodal = [_iou(_decode(track, "amodal", [middle]), mask) for track, mask in zip(tracks, alone, strict=True)]
     return Agreement(sample.key, _known(visible), _known(amodal))

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 from safetensors.numpy import save
 
-from dataset_gen.assets import asset
+from dataset_gen.library import OFFLINE, Library
 from dataset_gen.truth import meshes_of, object_frames, truth_versions
 from vidamodal.media.files import whole_file, write_text
 from vidamodal.media.tracks import loads_tracks, write_tracks
@@ -186,7 +186,7 @@ def hidden_shares(clip: ClipTracks) -> list[float]:
     return numbers.hidden[numbers.counted].tolist()
 
 
-def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str]) -> None:
+def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str], library: Library = OFFLINE) -> None:
     """A folder of mask-only worlds: ``worlds.jsonl`` (a settled spec a line), ``meshes.safetensors``, manifest last."""
     truth = hashlib.sha256()
     meshes = {}
@@ -194,7 +194,7 @@ def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str]) -> 
     with whole_file(folder / "worlds.jsonl") as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
         for line in lines:
             spec = SceneSpec.from_json(json.loads(line))
-            meshes.update({name: mesh for name, mesh in meshes_of(spec).items() if name not in meshes})
+            meshes.update({name: mesh for name, mesh in meshes_of(spec, library).items() if name not in meshes})
             file.write(line + "\n")
             truth.update(line.encode() + b"\n")
             scenes, objects = scenes + 1, objects + len(spec.objects)
@@ -207,7 +207,7 @@ def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str]) -> 
         "version": 1,
         "run": run,
         "counts": {"scenes": scenes, "objects": objects, "assets": len(meshes)},
-        "licences": dict(sorted(Counter(asset(name).licence for name in meshes).items())),
+        "licences": dict(sorted(Counter(library.asset(name).licence for name in meshes).items())),
         "versions": truth_versions(),
         "truth_hash": truth.hexdigest(),
     }
