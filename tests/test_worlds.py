@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from scipy.spatial import ConvexHull
 
+from vidamodal.media.tracks import dumps_tracks, loads_tracks
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import frame_order, project, rasterize, visible_and_amodal
 from vidamodal.worlds.sample import WorldBank, WorldConfig, clip_masks, random_camera
@@ -414,3 +415,23 @@ def test_banks_join() -> None:
     one, two = toy_bank(1, worlds=2), toy_bank(2, worlds=3)
     joined = WorldBank.join([one, two])
     assert joined.worlds == one.worlds + two.worlds and joined.meshes.keys() == one.meshes.keys()
+
+
+def test_objects_that_leave_the_image_go_on_in_the_canvas() -> None:
+    """A canvas shows what a wider sensor of the same pixels would."""
+    bank = toy_bank(5)
+    world = replace(bank.worlds[0], size=48, frames=2, camera=random_camera(np.random.default_rng(2), 2, "orbit"))
+    near = replace(world.camera, focal_length=90.0)  # so near that most objects are cut
+    world = replace(world, camera=near)
+    plain, padded = (true_tracks(world, bank.meshes, "x.mp4", canvas=margin) for margin in (0, 20))
+    assert padded.video.canvas == (20, 20, 20, 20) and plain.video.canvas is None
+    beyond = 0
+    for track, wide in zip(plain.tracks, padded.tracks, strict=True):
+        assert track.amodal_full is None and wide.amodal_full is not None and wide.amodal is not None
+        assert (track.visible, track.amodal) == (wide.visible, wide.amodal)
+        for cut, full in zip(wide.amodal, wide.amodal_full, strict=True):
+            assert cut is not None and full is not None
+            assert np.array_equal(full.decode()[20:68, 20:68], cut.decode())
+            beyond += full.area() - cut.area()
+    assert beyond > 500
+    assert loads_tracks(dumps_tracks(padded), "f") == padded

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,16 @@ def scene_depth(spec: SceneSpec, meshes: Mapping[str, Mesh]) -> Float16[np.ndarr
 
 
 def true_tracks(
-    spec: SceneSpec, meshes: Mapping[str, Mesh], video: str, provenance: Mapping[str, Any] | None = None
+    spec: SceneSpec,
+    meshes: Mapping[str, Mesh],
+    video: str,
+    provenance: Mapping[str, Any] | None = None,
+    canvas: int = 0,
 ) -> ClipTracks:
-    """The truth of a scene's clip as its own camera sees it; ``video`` is the name of its video file."""
+    """The truth of a scene's clip as its own camera sees it; ``video`` is the name of its video file.
+
+    ``canvas``: how many pixels beyond each border of the image the amodal masks are told as well.
+    """
     ids = [thing.id for thing in spec.objects]
     visible: list[list[Rle]] = [[] for _ in ids]
     amodal: list[list[Rle]] = [[] for _ in ids]
@@ -46,13 +54,31 @@ def true_tracks(
             visible[k].append(Rle.encode(seen))
             amodal[k].append(Rle.encode(whole))
         order.append(frame_order(depth, ids))
+    full = _on_canvas(spec, meshes, amodal, canvas) if canvas else [None] * len(ids)
     return ClipTracks(
-        video=VideoInfo(video, spec.size, spec.size, spec.frames, spec.fps),
+        video=VideoInfo(
+            video, spec.size, spec.size, spec.frames, spec.fps, (canvas, canvas, canvas, canvas) if canvas else None
+        ),
         tracks=tuple(
-            Track(thing.id, tuple(visible[k]), tuple(amodal[k]), label=thing.label)
+            Track(thing.id, tuple(visible[k]), tuple(amodal[k]), label=thing.label, amodal_full=full[k])
             for k, thing in enumerate(spec.objects)
         ),
         exhaustive=True,
         order=tuple(order),
         provenance=dict(provenance or {}),
     )
+
+
+def _on_canvas(
+    spec: SceneSpec, meshes: Mapping[str, Mesh], amodal: Sequence[Sequence[Rle]], margin: int
+) -> list[tuple[Rle, ...]]:
+    """Amodal masks as a larger sensor behind the same lens sees them; within the image they are those given."""
+    size = spec.size + 2 * margin
+    camera = replace(spec.camera, sensor_width=spec.camera.sensor_width * size / spec.size)
+    image = slice(margin, margin + spec.size)
+    out: list[list[Rle]] = [[] for _ in amodal]
+    for frame, depth in enumerate(object_depths(replace(spec, size=size, camera=camera), meshes)):
+        for k, mask in enumerate(np.isfinite(depth)):
+            mask[image, image] = amodal[k][frame].decode()
+            out[k].append(Rle.encode(mask))
+    return [tuple(masks) for masks in out]
