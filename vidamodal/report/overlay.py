@@ -47,13 +47,14 @@ class Drawn:
     """One object of one frame, as (h, w) masks.
 
     Without ``amodal`` the visible part is taken for the whole; without ``visible`` all of ``amodal`` is inferred, and
-    drawn as hidden. ``label`` is written in place of the id, which also chooses the colour.
+    drawn as hidden. ``label`` is written in place of the id, ``rgb`` is taken in place of the id's colour.
     """
 
     id: int
     visible: Mask | None
     amodal: Mask | None
     label: str | None = None
+    rgb: Colour | None = None
 
 
 def drawn_at(tracks: ClipTracks, frame: int) -> list[Drawn]:
@@ -213,6 +214,7 @@ class _Shape:
 
     id: int
     text: str
+    rgb: Colour
     visible: Mask
     amodal: Mask
     top: int
@@ -237,7 +239,8 @@ class _Shape:
         cuts = [mask[top:bottom, left:right] for mask in masks]
         visible = cuts[0] if item.visible is not None else np.zeros_like(cuts[0])
         text = item.label if item.label is not None else str(item.id)
-        return _Shape(item.id, text, visible, np.logical_or(cuts[0], cuts[-1]), top, left, size, scale, style)
+        rgb = colour(item.id) if item.rgb is None else item.rgb
+        return _Shape(item.id, text, rgb, visible, np.logical_or(cuts[0], cuts[-1]), top, left, size, scale, style)
 
     @cached_property
     def area(self) -> int:
@@ -250,13 +253,13 @@ class _Shape:
 
     def fill_visible(self, canvas: Image.Image) -> None:
         alpha, corner = self._alpha(self.visible)
-        canvas.paste(colour(self.id), corner, alpha.point(_gain(_VISIBLE_ALPHA)))
+        canvas.paste(self.rgb, corner, alpha.point(_gain(_VISIBLE_ALPHA)))
 
     def hatch_hidden(self, canvas: Image.Image) -> None:
         alpha, (x, y) = self._alpha(self.amodal & ~self.visible)
         stripes = self.style.hatch(1 if self.id % 2 else -1).crop((x, y, x + alpha.width, y + alpha.height))
         canvas.paste(_DARK, (x, y), alpha.point(_gain(_SHADE_ALPHA)))
-        canvas.paste(colour(self.id), (x, y), ImageChops.multiply(alpha, stripes))
+        canvas.paste(self.rgb, (x, y), ImageChops.multiply(alpha, stripes))
 
     def _alpha(self, mask: Mask) -> tuple[Image.Image, tuple[int, int]]:
         """A part of the object as alpha on the canvas, no larger than it must be, and its corner (x, y) there."""
@@ -278,7 +281,7 @@ class _Shape:
             for pen, pen_width, alpha in pens:
                 pen.line(points, fill=alpha, width=round(pen_width * _SUPERSAMPLING))
         canvas.paste(_DARK, self.corner, casing.reduce(_SUPERSAMPLING))
-        canvas.paste(colour(self.id), self.corner, line.reduce(_SUPERSAMPLING))
+        canvas.paste(self.rgb, self.corner, line.reduce(_SUPERSAMPLING))
 
     def _strokes(self) -> Iterator[Points]:
         """Pieces of the outline to draw, in frame pixels of the cut-out."""
@@ -412,7 +415,7 @@ def _write_labels(canvas: Image.Image, shapes: Sequence[_Shape], style: _Style) 
         half = (right - left) / 2, (bottom - top) / 2
         x, y = _free_place(_places(shape), half, taken, canvas.size)
         taken.append((x - half[0], y - half[1], x + half[0], y + half[1]))
-        pen.text((x, y), shape.text, _pale(colour(shape.id)), text_font, "mm", stroke_width=rim, stroke_fill=_DARK)
+        pen.text((x, y), shape.text, _pale(shape.rgb), text_font, "mm", stroke_width=rim, stroke_fill=_DARK)
 
 
 def _pale(rgb: Colour) -> Colour:
