@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from vidamodal.data.layouts import settled
 from vidamodal.media.files import write_text
-from vidamodal.media.records import Breach, need, shown, typed
+from vidamodal.media.records import Breach, need, shown, typed, want
 from vidamodal.media.tracks import MAX_FRAMES, dumps_tracks, read_rle
 from vidamodal.media.video import FOLDER_FPS, open_video, write_video
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
@@ -115,12 +115,12 @@ def _convert_video(video: str, fishes: dict[int, Any], out: Path, frames: Path |
 def _track(number: int, fish: dict[int, Any], length: int, where: str) -> Track:
     visible: list[Rle | None] = [None] * length
     amodal: list[Rle | None] = [None] * length
-    labels = set()
+    labels: set[str | None] = set()
     for t, record in fish.items():
         at = f"{where}, frame {t}: "
         typed(record, dict, at)
         visible[t], amodal[t] = (_mask(need(record, key, list, at), f"{at}{key}") for key in ("VM", "FM"))
-        labels.add(need(record, "fish_type", str, at))
+        labels.add(want(record, "fish_type", str, at))
     return Track(number, tuple(visible), tuple(amodal), label=labels.pop() if len(labels) == 1 else None)
 
 

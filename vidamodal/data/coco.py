@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from pycocotools import mask as coco
 
 from vidamodal.data.layouts import Clip
@@ -25,7 +26,7 @@ from vidamodal.media.video import Frame, read_image
 from vidamodal.types import ClipTracks, InputError, Rle, VideoInfo
 
 MAX_PERIMETER = 2**21
-"""Pixels along the outline of a polygon; more is taken for damage. A coordinate lies within as many, too."""
+"""Pixels along the outlines of a mask; more is taken for damage. A coordinate lies within as many, too."""
 
 Record = dict[str, Any]
 
@@ -183,10 +184,12 @@ def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
     if polygons and not isinstance(polygons[0], list):
         polygons = [polygons]
     outlines = [_outline(polygon, f"{where}[{place}]") for place, polygon in enumerate(polygons)]
-    outlines = [outline for outline in outlines if len(outline) >= 6]
+    outlines = [outline for outline in outlines if len(outline) >= 3]
     if not outlines:
         return Rle.empty(height, width)
-    drawn = coco.merge(coco.frPyObjects(outlines, height, width))
+    if sum(np.abs(o - np.roll(o, 1, axis=0)).max(axis=1).sum() for o in outlines) > MAX_PERIMETER:
+        raise Breach(f"{where}: outlines of more than {MAX_PERIMETER} pixels; draw it again")
+    drawn = coco.merge(coco.frPyObjects([outline.ravel().tolist() for outline in outlines], height, width))
     return Rle.encode(Rle(height, width, drawn["counts"].decode("ascii")).decode())  # without empty runs
 
 
@@ -199,16 +202,14 @@ def _plain(entry: Record, height: int, width: int, where: str) -> Rle:
     return Rle.encode(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T)
 
 
-def _outline(polygon: Any, where: str) -> list[float]:
+def _outline(polygon: Any, where: str) -> Float[np.ndarray, "n 2"]:
+    """The points (x, y) of a polygon."""
     numbers = typed(polygon, list, where)
     if any(type(number) not in (int, float) for number in numbers) or len(numbers) % 2:
         raise Breach(f"{where} must be numbers x, y, x, y, ..., not {shown(numbers)}")
     if not all(abs(number) <= MAX_PERIMETER for number in numbers):  # false for NaN, too
         raise Breach(f"{where} holds a coordinate that is not within {MAX_PERIMETER} pixels; draw it again")
-    points = np.array(numbers, dtype=float).reshape(-1, 2)
-    if np.abs(points - np.roll(points, 1, axis=0)).max(axis=1, initial=0).sum() > MAX_PERIMETER:
-        raise Breach(f"{where}: an outline of more than {MAX_PERIMETER} pixels; draw it again")
-    return points.ravel().tolist()
+    return np.array(numbers, dtype=float).reshape(-1, 2)
 
 
 # Pictures

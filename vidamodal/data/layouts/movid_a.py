@@ -14,8 +14,8 @@ value, k + 1, and its label Kubric's ``category``.
 
 Written sets keep ids, names, labels, order, provenance and whether they are exhaustive in a record "vidamodal" of
 metadata.json, which those loaders pass over, so that they read back as they were. What the layout cannot hold, and
-writing refuses: unknown masks (null), visible masks that overlap, more than 255 objects. Confidences and hypotheses are
-left out.
+writing refuses: unknown masks (null), visible masks that overlap, more than 255 objects. Confidences, hypotheses
+and masks on a padded canvas are left out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NAME = "MOViD-A"
 SIGN = "a folder of metadata.json and segmentation_full_00000.png, or folders of such folders (train/0, test/0, ...)"
 _FPS = 12.0
 _MOST = 255
-_SPLIT = "[A-Za-z0-9]+"
+_SPLIT = "[A-Za-z]+"
 _KEY = "[A-Za-z0-9][A-Za-z0-9._-]*"
 """What may become part of a path."""
 
@@ -83,7 +83,7 @@ def _videos(path: Path) -> Iterator[tuple[str, Path]]:
     for folder in _folders(path):
         if _is_video(folder):
             yield folder.name, folder
-        else:
+        elif re.fullmatch(_SPLIT, folder.name):  # other layouts have a folder an image
             yield from ((f"{folder.name}-{video.name}", video) for video in _folders(folder) if _is_video(video))
 
 
@@ -196,7 +196,7 @@ def write_movid_a(folder: str | os.PathLike[str], clips: Iterable[Clip], split: 
     """
     folder = Path(folder)
     if not re.fullmatch(_SPLIT, split):
-        raise InputError(f"split {split!r}: give letters and figures, such as train or test")
+        raise InputError(f"split {split!r}: give letters, such as train or test")
     if (folder / split).exists():
         raise InputError(f"{folder / split}: is already there; give another folder, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
