@@ -13,6 +13,7 @@ from dataset_gen.jobs import Run, generate
 from dataset_gen.library import borrow_library
 from dataset_gen.options import PROGRAM, Parser, add_assets, add_executor, at_least, check_installed
 from dataset_gen.sample import PRESETS
+from dataset_gen.steer import parse_histogram
 from dataset_gen.verify import overall, verify
 from vidamodal.types import InputError
 
@@ -64,6 +65,8 @@ def _make(options: argparse.Namespace) -> int:
         depth=options.depth,
         assets=identity,
         manifests=tuple(options.assets),
+        hidden=parse_histogram(options.hidden) if options.hidden else (),
+        canvas=options.canvas,
     )
     outcome = generate(run, options.out, options.workers, options.shard, options.quiet, options.executor)
     if outcome.timing:
@@ -95,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--shard", type=_part, default=(0, 1), metavar="i/n", help="make the i-th (from 0) of n parts of the shards")
     add("--verify", type=at_least(0), default=0, metavar="N", help="check N scenes' masks against Blender's own")
     add("--masks-only", action="store_true", help="settled scenes and meshes without pictures; needs no Blender")
+    add("--hidden", metavar="A,B,...", help="wanted histogram of hidden shares: weights of equal bins from 0 to 1")
+    add("--canvas", type=at_least(0), default=0, metavar="P", help="tell amodal masks P pixels beyond the borders too")
     add("--depth", action="store_true", help="add the depth of every pixel")
     add_assets(parser)
     add_executor(parser)
@@ -108,6 +113,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--shard: mask-only worlds are one file; give parts different seeds and folders")
     if options.masks_only and options.verify:
         raise InputError("--verify: mask-only worlds have no masks to check; leave out one of the two")
+    if options.masks_only and options.canvas:
+        raise InputError("--canvas: mask-only worlds hold no masks; leave out one of the two")
     if options.masks_only and options.depth:
         raise InputError("--depth: mask-only worlds have no depth, their meshes give it; leave out one of the two")
     check_installed("pybullet", "kubric", *([] if options.masks_only else ["bpy"]))

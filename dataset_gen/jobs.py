@@ -28,6 +28,7 @@ from dataset_gen.executors import open_executor
 from dataset_gen.library import OFFLINE, Library, borrow_library
 from dataset_gen.locks import Locks, scratch_folder
 from dataset_gen.sample import sample_scene
+from dataset_gen.steer import steer
 from dataset_gen.timing import Stopwatch, summary
 from dataset_gen.truth import GENERATOR, meshes_of, rendered_truth, truth_versions
 from dataset_gen.write import (
@@ -70,6 +71,10 @@ class Run:
     assets: str = OFFLINE.identity
     """The identity of the library that scenes are made of; ``manifests`` are where it lies."""
     manifests: tuple[str, ...] = ()
+    hidden: tuple[float, ...] = ()
+    """A histogram of hidden shares that each scene's camera is chosen for (``dataset_gen.steer``); none: as it falls."""
+    canvas: int = 0
+    """Pixels beyond the image's borders that amodal masks are told for as well."""
 
     @property
     def seeds(self) -> range:
@@ -84,7 +89,7 @@ class Run:
         """As JSON, without paths and without newer fields that have their default, so that older folders stay equal."""
         optional = {field.name: field.default for field in fields(self) if field.name != "generator"}
         values = {name: value for name, value in asdict(self).items() if name != "manifests"}
-        return {name: value for name, value in values.items() if value != optional.get(name, MISSING)}
+        return json.loads(json.dumps({k: v for k, v in values.items() if v != optional.get(k, MISSING)}))
 
 
 @dataclass(frozen=True)
@@ -335,7 +340,7 @@ def make_scene(run: Run, seed: int) -> Made:
         with watch("blender"):
             rgb = render_scene(spec, meshes, scratch, run.samples, library).rgb
         with watch("truth"):
-            clip = rendered_truth(spec, meshes, f"{scene_key(run.split, seed)}.mp4")
+            clip = rendered_truth(spec, meshes, f"{scene_key(run.split, seed)}.mp4", run.canvas)
             depth = scene_depth(spec, meshes) if run.depth else None
         with watch("write"):
             folder = scratch / "scene"
@@ -347,7 +352,8 @@ def make_scene(run: Run, seed: int) -> Made:
 def _settled(run: Run, seed: int, library: Library) -> SceneSpec:
     from dataset_gen.simulate import settle
 
-    return settle(sample_scene(run.preset, run.split, seed, run.size, run.frames, library), library)
+    spec = settle(sample_scene(run.preset, run.split, seed, run.size, run.frames, library), library)
+    return steer(spec, meshes_of(spec, library), run.hidden) if run.hidden else spec
 
 
 @contextmanager

@@ -68,10 +68,10 @@ def meshes_of(spec: SceneSpec, library: Library = OFFLINE) -> dict[str, Mesh]:
     return {name: library.asset(name).mesh for name in sorted({thing.asset for thing in spec.objects})}
 
 
-def rendered_truth(spec: SceneSpec, meshes: Mapping[str, Mesh], video: str) -> ClipTracks:
-    """The truth of a scene's clip and where it comes from; ``video`` is the name of its video file."""
+def rendered_truth(spec: SceneSpec, meshes: Mapping[str, Mesh], video: str, canvas: int = 0) -> ClipTracks:
+    """The truth of a scene's clip and where it comes from; see ``true_tracks``."""
     provenance = {"seed": spec.seed, "split": spec.split, "preset": spec.preset, "versions": truth_versions()}
-    return true_tracks(spec, meshes, video, provenance)
+    return true_tracks(spec, meshes, video, provenance, canvas)
 
 
 def truth_versions() -> dict[str, str]:
