@@ -20,6 +20,7 @@ from vidamodal.types import InputError
 COMMANDS = {
     "assets": "write the offline assets as a Kubric manifest, or list them with licences and sources",
     "benchmark": "make a named set of scenes, and compare it with the one that others have",
+    "export": "write a finished data set in another layout (movid-a)",
     "card": "describe a finished data set in numbers and pictures",
 }
 """Commands beside the making of scenes: each is a module with a function ``main(arguments)`` that runs it."""

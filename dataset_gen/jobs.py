@@ -72,7 +72,7 @@ class Run:
     """The identity of the library that scenes are made of; ``manifests`` are where it lies."""
     manifests: tuple[str, ...] = ()
     hidden: tuple[float, ...] = ()
-    """A histogram of hidden shares that each scene's camera is chosen for (``dataset_gen.steer``); none: as it falls."""
+    """The histogram of hidden shares that cameras are chosen for (``dataset_gen.steer``); none: as it falls."""
     canvas: int = 0
     """Pixels beyond the image's borders that amodal masks are told for as well."""
 

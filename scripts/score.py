@@ -41,7 +41,10 @@ def main() -> None:
 def score(options: argparse.Namespace, constrain: bool, name: str) -> Evaluation:
     """Predict all clips into ``out/name`` and evaluate them."""
     predictor = Predictor(load_model(options.model).model, options.device, constrain=constrain)
-    for key, source in tqdm(find_clips(options.truth).items(), desc=name, unit="video"):
+    clips = find_clips(options.truth)
+    if unsafe := [key for key in clips if Path(key).name != key]:
+        raise SystemExit(f"{options.truth}: the key {unsafe[0]!r} is no file name; name the sample otherwise")
+    for key, source in tqdm(clips.items(), desc=name, unit="video"):
         write_tracks(options.out / name / f"{key}.tracks.json", predictor.predict(source.read()))
     return evaluate(options.out / name, options.truth)
 
