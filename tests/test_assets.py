@@ -22,6 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_gen.__main__ import main as command
 from dataset_gen.assets import SPLITS, THING, asset, asset_ids, convex, dump_obj, read_obj, reserved_ids
 from dataset_gen.library import OFFLINE, Library, is_closed, open_library, split_of
 from dataset_gen.sample import sample_scene
@@ -94,14 +95,10 @@ def same_mesh(a: Mesh, b: Mesh) -> bool:
     return all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in ((a.vertices, b.vertices), (a.faces, b.faces)))
 
 
-def run_cli(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dataset_gen", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
 # Splits
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.text(), st.lists(st.sampled_from(sorted(reserved_ids())), max_size=3))
 def test_every_id_is_in_one_split_and_reserved_ones_in_none(name: str, reserved: list[str]) -> None:
     assert split_of(name) in SPLITS and split_of(name) == split_of(name)
@@ -411,6 +408,64 @@ def test_kubric_itself_reads_the_exported_manifest(exported: Path) -> None:
         assert Path(source.create("city").filename).is_file()
 
 
+# Command line
+
+FLAGS = ("--scenes", "1", "--seed", "0", "--masks-only", "--quiet")
+
+
+@needs_datagen
+def test_worlds_of_manifests_by_the_command_line(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack(tmp_path / "sky.tar.gz", {"data.json": b"{}", "environment_4k.hdr": b""})
+    sky = {"sky": {**environment(), "metadata": {"splits": ["test"]}}}
+    (maps := tmp_path / "maps.json").write_text(json.dumps({"name": "maps", "assets": sky}))
+    entries = json.loads((exported / "manifest.json").read_text())["assets"]
+    narrow = {"name": "narrow", "data_dir": str(exported), "assets": {k: v for k, v in entries.items() if "/" in k}}
+    (shapes := tmp_path / "shapes.json").write_text(json.dumps(narrow))
+    base = ["--out", str(tmp_path / "set"), *FLAGS, "--split", "test"]
+    assert command([*base, "--assets", f"{shapes},{maps}"]) == 0
+    world = json.loads((tmp_path / "set" / "worlds.jsonl").read_text())
+    used = {thing["asset"] for thing in world["objects"]}
+    assert used <= {ids[0] for ids in asset_ids("test").values()} and world["light"]["hdri"] == "sky"
+    manifest = (tmp_path / "set" / "manifest.json").read_text()
+    assert "narrow sha256:" in manifest and str(tmp_path) not in manifest and str(exported) not in manifest
+    assert command(base) == 2 and "holds another run (assets" in capsys.readouterr().err
+
+
+@needs_datagen
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--assets", "nowhere.json"], "nowhere.json: cannot be read (No such file or directory)"),
+        (["--assets", "http://127.0.0.1:9/GSO.json"], "http://127.0.0.1:9/GSO.json: cannot be read"),
+        (["--assets", "{folder}/maps.json", "--split", "test"], "no map is in the split 'test'"),
+        (["--assets", "{folder}/shapes.json"], "lost.tar.gz: cannot be read"),
+    ],
+)
+def test_bad_manifests_are_one_line_and_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    write_manifest(tmp_path, {"sky": {**environment(), "metadata": {"splits": ["train"]}}}, "maps")
+    write_manifest(tmp_path, {"lost": entry(splits=SPLITS)}, "shapes")
+    words = [word.format(folder=tmp_path) for word in arguments]
+    base = ["--out", str(tmp_path / "set"), *FLAGS]
+    assert command([*base, *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error
+    assert not (tmp_path / "set" / "manifest.json").exists()
+
+
+def test_the_list_names_licence_and_source_of_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["assets", "--list"]) == 0
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert "| mug | shape | 200 | 40 | 60 | Apache-2.0 | dataset_gen |" in lines
+    assert "| random_urdfs | shape | 490 | 70 | 139 | zlib | pybullet_data |" in lines
+    assert all(line.count("|") == 8 and "|  |" not in line for line in lines)
+    assert all(f"| {name} | " in printed for name in (*asset_ids("train"), *OFFLINE.maps("train"), "voronoi"))
+
+
 # Blender, in a process of its own: this file run as a script
 
 
@@ -476,8 +531,9 @@ def blender_scene() -> SceneSpec:
 def test_rendered_files_agree_with_their_meshes(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     out = tmp_path / "rendered.npz"
-    command = [sys.executable, __file__, str(out)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, __file__, str(out)], env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     with np.load(out, allow_pickle=False) as saved:
         seen, rgb, alone = saved["segmentation"][0], saved["rgb"][0].astype(float), saved["isolated"][:, 0]
