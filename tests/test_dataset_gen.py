@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,7 +241,7 @@ def test_workers_change_no_byte_and_other_runs_are_refused(tmp_path: Path) -> No
 
 @needs_physics
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    base = ("--scenes", 6, "--seed", 0, "--masks-only", "--quiet")
+    base = ("--scenes", 10, "--seed", 0, "--masks-only", "--quiet")  # 8 and 2 in a process
     process = subprocess.Popen(command("--out", tmp_path / "killed", *base), cwd=ROOT, env=environment())
     deadline = time.monotonic() + 120
     while not list((tmp_path / "killed" / ".work").glob("train-*.json")):
@@ -265,6 +266,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
         (["--size", "65"], "even"),
         (["--masks-only", "--shard", "0/2"], "--shard"),
         (["--masks-only", "--verify", "1"], "--verify"),
+        (["--masks-only", "--depth"], "--depth"),
+        (["--executor", "slurm"], "--executor"),
+        (["--workers", "0"], "--workers"),
     ],
 )
 def test_bad_arguments_are_one_line_and_write_nothing(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -290,6 +294,10 @@ def test_rendered_scenes_agree_with_their_truth_and_have_the_same_bytes(tmp_path
     base = ("--scenes", 2, "--seed", 0, "--split", "test", "--size", 128, "--frames", 2, "--samples", 1, "--quiet")
     one = run_cli("--out", tmp_path / "one", *base, "--verify", 2)
     assert one.returncode == 0, one.stdout + one.stderr
+    assert "core-hours" in one.stdout.splitlines()[0]
+    assert re.fullmatch(
+        r"2 scenes: visible IoU mean 0\.\d+, least .*; amodal IoU .* objects", one.stdout.splitlines()[-1]
+    )
     assert one.stdout.count(": agrees; visible IoU") == 2  # every object of some size, IoU >= 0.99
     two = run_cli("--out", tmp_path / "two", *base, "--workers", 2)
     assert two.returncode == 0, two.stderr

@@ -16,6 +16,7 @@ import pytest
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
 from vidamodal.worlds.spec import CameraSpec, LightSpec, Material, Mesh, ObjectSpec, Pose, SceneSpec, place
+from vidamodal.worlds.truth import scene_depth
 
 pytestmark = [
     pytest.mark.blender,
@@ -127,6 +128,12 @@ def test_pictures_show_the_materials_well_exposed(runs: list[tuple[Arrays, str]]
     assert np.mean(checker[:, 2] > checker[:, 0] + 30) > 0.15 and np.mean(checker[:, 0] > checker[:, 2] + 30) > 0.15
     assert 60 < rgb.mean() < 190
     assert np.mean(rgb.max(axis=-1) == 255) < 0.02 and np.mean(rgb.max(axis=-1) < 8) < 0.05
+
+
+def test_depth_of_objects_floor_and_sky_agrees_with_that_of_the_geometry(runs: list[tuple[Arrays, str]]) -> None:
+    rendered, truth = runs[0][0]["depth"], scene_depth(*scene()).astype(np.float32)
+    same = np.isclose(rendered, truth, rtol=2e-3)  # float16, and the floor seen at a grazing angle
+    assert same.mean() > 0.995 and np.mean(np.isinf(rendered) == np.isinf(truth)) > 0.999
 
 
 def test_sky_has_no_depth_and_the_floor_has(runs: list[tuple[Arrays, str]]) -> None:
