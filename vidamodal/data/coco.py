@@ -59,6 +59,8 @@ class Annotations:
     records: Mapping[int, Sequence[Record]]
     """By image id, in the file's order; only images that have one."""
     labels: Mapping[int, str]
+    document: Record
+    """The whole file; of what the other fields do not hold, nothing is checked."""
 
 
 def annotation_files(path: Path, wanted: Sequence[str], unwanted: Sequence[str] = ()) -> list[Path]:
@@ -87,6 +89,18 @@ def _names(file: Path, wanted: Sequence[str], unwanted: Sequence[str]) -> bool:
 
 def read_annotations(path: Path, files: Sequence[Path]) -> Annotations:
     """Reads the one annotation file found under a path. InputError if there are several, or it is damaged."""
+    file, document = read_document(path, files)
+    try:
+        annotations = _annotations(file, document)
+    except Breach as breach:
+        raise InputError(f"{file}: {breach}") from None
+    if not annotations.records and "videos" not in document:  # a video may show nothing
+        raise InputError(f"{file}: no image in it is annotated; give a file with annotations")
+    return annotations
+
+
+def read_document(path: Path, files: Sequence[Path]) -> tuple[Path, Record]:
+    """The one annotation file found under a path, and the JSON object in it. InputError as from its caller."""
     if len(files) > 1:
         names = ", ".join(file.name for file in files)
         raise InputError(f"{path}: several annotation files ({names}); give the path of one of them")
@@ -97,23 +111,17 @@ def read_annotations(path: Path, files: Sequence[Path]) -> Annotations:
         document = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: not JSON ({error or 'nested too deeply'}); give the annotation file again") from None
-    try:
-        annotations = _annotations(file, document)
-    except Breach as breach:
-        raise InputError(f"{file}: {breach}") from None
-    if not annotations.records:
-        raise InputError(f"{file}: no image in it is annotated; give a file with annotations")
-    return annotations
+    return file, document
 
 
 def image_clips(
-    annotations: Annotations, folders: Sequence[str], tracks: Reader, apart: bool = False
+    annotations: Annotations, folders: Sequence[str], tracks: Reader, apart: bool = False, told: bool = True
 ) -> dict[str, Clip]:
     """A one-frame clip for each annotated image; its key is the image's id.
 
     ``tracks`` makes the tracks of one image of its annotations and the categories' names; what it finds broken (Breach)
     becomes an InputError with file and image. ``apart``: each annotation of an image is a clip, ``<id>-<place>`` if
-    there are several.
+    there are several. ``told``: see ``Clip``.
     """
     clips = {}
     for number, records in annotations.records.items():
@@ -122,7 +130,7 @@ def image_clips(
             key = str(number) if len(parts) == 1 else f"{number}-{place}"
             picture = annotations.pictures[number]
             read = partial(_image_tracks, tracks, annotations, picture, part)
-            clips[key] = Clip(key, read, partial(_find_picture, annotations.path, picture, folders))
+            clips[key] = Clip(key, read, partial(find_pictures, annotations.path, [picture], folders), told)
     return clips
 
 
@@ -146,20 +154,30 @@ def _annotations(file: Path, document: Record) -> Annotations:
         if number not in pictures:
             raise Breach(f"annotations[{place}] is for image {number}, which images does not list; add it there")
         records[number].append(record)
+    return Annotations(file, pictures, records, read_labels(document), document)
+
+
+def read_labels(document: Record) -> dict[int, str]:
+    """The categories' names by id. Breach if one lacks either."""
     labels = {}
     for place, record in enumerate(want(document, "categories", list) or ()):
         where = f"categories[{place}]"
         labels[need(typed(record, dict, where), "id", int, f"{where}.")] = need(record, "name", str, f"{where}.")
-    return Annotations(file, pictures, records, labels)
+    return labels
 
 
 def _picture(record: Any, where: str) -> Picture:
     typed(record, dict, where)
     name = need(record, "file_name", str, f"{where}.")
-    if ".." in PurePosixPath(name).parts or PureWindowsPath(name).anchor or "\\" in name or PurePosixPath(name).root:
-        raise Breach(f"{where}.file_name {shown(name)} leads out of the data set; give a path inside it")
     height, width = (need(record, side, int, f"{where}.") for side in ("height", "width"))
-    picture = Picture(need(record, "id", int, f"{where}."), name, height, width)
+    return checked_picture(need(record, "id", int, f"{where}."), name, height, width, where)
+
+
+def checked_picture(number: int, name: str, height: int, width: int, where: str) -> Picture:
+    """A picture of a size that is taken, with a name that stays within the data set; else Breach."""
+    if ".." in PurePosixPath(name).parts or PureWindowsPath(name).anchor or "\\" in name or PurePosixPath(name).root:
+        raise Breach(f"{where}: the file name {shown(name)} leads out of the data set; give a path inside it")
+    picture = Picture(number, name, height, width)
     try:
         check_video(picture.info)
     except ValueError as error:
@@ -215,16 +233,16 @@ def _outline(polygon: Any, where: str) -> Float[np.ndarray, "n 2"]:
 # Pictures
 
 
-def _find_picture(annotations: Path, picture: Picture, folders: Sequence[str]) -> Iterator[Frame] | None:
-    """The image as a video's only frame, from one of the folders beside the annotation file or its folder.
+def find_pictures(annotations: Path, pictures: Sequence[Picture], folders: Sequence[str]) -> Iterator[Frame] | None:
+    """The pictures of a clip's frames, from one of the folders beside the annotation file or its folder.
 
-    None if it is in none of them. InputError, when it is read, if it is damaged or of another size than annotated.
+    None if one is in none of them. InputError, when it is read, if it is damaged or of another size than annotated.
     """
-    for base in (annotations.parent, annotations.absolute().parent.parent):
-        for folder in folders:
-            path = base / folder / picture.name
-            if path.is_file():
-                return map(partial(_read_picture, picture=picture), [path])
+    bases = [base / folder for base in (annotations.parent, annotations.absolute().parent.parent) for folder in folders]
+    for base in bases:
+        paths = [base / picture.name for picture in pictures]
+        if all(path.is_file() for path in paths):
+            return map(_read_picture, paths, pictures)
     return None
 
 

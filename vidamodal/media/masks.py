@@ -12,7 +12,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,6 +87,22 @@ def write_ids(path: str | os.PathLike[str], ids: UInt8[np.ndarray, "h w"]) -> No
 # Collecting
 
 
+def sighted(video: VideoInfo, annotated: Container[int], seen: Mapping[int, Mapping[int, Rle]]) -> ClipTracks:
+    """Tracks of the objects in ``seen``, which holds, by id, their masks with a pixel by frame.
+
+    An object that is absent from an annotated frame is hidden there, but not known before its first sighting.
+    """
+    empty = Rle.empty(video.height, video.width)
+
+    def track(number: int) -> Track:
+        masks = seen[number]
+        first = min(masks, default=video.frames)
+        absent = [empty if t in annotated and t > first else None for t in range(video.frames)]
+        return Track(number, tuple(masks.get(t, other) for t, other in enumerate(absent)))
+
+    return ClipTracks(video, tuple(track(number) for number in sorted(seen)))
+
+
 @dataclass
 class _Collector:
     """What is known of each object while annotated frames come in, in any order."""
@@ -106,13 +122,7 @@ class _Collector:
             self.seen[number][frame] = Rle.encode(mask)
 
     def clip(self) -> ClipTracks:
-        return ClipTracks(self.video, tuple(self._track(number) for number in sorted(self.seen)))
-
-    def _track(self, number: int) -> Track:
-        masks, empty = self.seen[number], Rle.empty(self.video.height, self.video.width)
-        first = min(masks, default=self.video.frames)
-        absent = [empty if t in self.annotated and t > first else None for t in range(self.video.frames)]
-        return Track(number, tuple(masks.get(t, other) for t, other in enumerate(absent)))
+        return sighted(self.video, self.annotated, self.seen)
 
 
 def _from_maps(

@@ -73,10 +73,15 @@ def loads_tracks(text: str, name: str) -> ClipTracks:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name}: not JSON ({error or 'nested too deeply'}); give a tracks.json") from None
     try:
-        clip = _clip(document)
-        _check(clip)
+        return parse_tracks(document)
     except Breach as breach:
         raise InputError(f"{name}: {breach}") from None
+
+
+def parse_tracks(document: Any) -> ClipTracks:
+    """The clip that the parsed JSON of a tracks.json holds. Breach at the first place where it holds none."""
+    clip = _clip(document)
+    _check(clip)
     return clip
 
 
@@ -89,7 +94,7 @@ def _clip(document: Any) -> ClipTracks:
         raise Breach(f'no tracks.json (its "format" is not "{FORMAT}"); give one, or masks in another known form')
     if document.get("version") != VERSION or isinstance(document["version"], bool):
         raise Breach(f"version {shown(document.get('version'))} of {FORMAT}; this program reads version {VERSION}")
-    video = _video(need(document, "video", dict))
+    video = parse_video(need(document, "video", dict))
     order = want(document, "order", list)
     return ClipTracks(
         video=video,
@@ -100,7 +105,8 @@ def _clip(document: Any) -> ClipTracks:
     )
 
 
-def _video(record: dict[str, Any]) -> VideoInfo:
+def parse_video(record: dict[str, Any]) -> VideoInfo:
+    """The ``video`` of a tracks.json. Breach if it is none that this program takes."""
     video = VideoInfo(
         path=need(record, "path", str, "video."),
         height=need(record, "height", int, "video."),

@@ -34,7 +34,7 @@ def read(path: Path) -> Mapping[str, Clip]:
 
 
 def _files(path: Path) -> list[Path]:
-    return annotation_files(path, ("images", "segmentation", "visible_mask"), unwanted=("regions",))
+    return annotation_files(path, ("images", "segmentation", "visible_mask"), unwanted=("regions", "video_id"))
 
 
 def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:

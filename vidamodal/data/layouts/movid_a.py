@@ -15,7 +15,7 @@ value, k + 1, and its label Kubric's ``category``.
 Written sets keep ids, names, labels, order, provenance and whether they are exhaustive in a record "vidamodal" of
 metadata.json, which those loaders pass over, so that they read back as they were. What the layout cannot hold, and
 writing refuses: unknown masks (null), visible masks that overlap, more than 255 objects. Confidences, hypotheses
-and masks on a padded canvas are left out.
+and masks on a padded canvas are left out. ``convert`` puts all clips into the split "test".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from vidamodal.data.layouts import Clip, settled
+from vidamodal.data.layouts import Clip, Kind, settled
 from vidamodal.media.files import write_text
 from vidamodal.media.masks import read_ids, write_ids
 from vidamodal.media.records import Breach, need, typed, want
@@ -44,6 +44,9 @@ from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle, Track, Vide
 
 NAME = "MOViD-A"
 SIGN = "a folder of metadata.json and segmentation_full_00000.png, or folders of such folders (train/0, test/0, ...)"
+FORMAT = "movid-a"
+HOLDS = frozenset({"visible", "amodal"})
+ONE = FILE = False
 _FPS = 12.0
 _MOST = 255
 _SPLIT = "[A-Za-z]+"
@@ -187,6 +190,11 @@ def _frames(folder: Path) -> Iterator[Frame] | None:
 
 
 # Writing
+
+
+def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+    """Writes the videos of a split "test". InputError as from ``write_movid_a``."""
+    write_movid_a(out, clips, "test")
 
 
 def write_movid_a(folder: str | os.PathLike[str], clips: Iterable[Clip], split: str) -> int:

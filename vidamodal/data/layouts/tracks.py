@@ -7,24 +7,27 @@ The pictures of a clip are ``<key>.mp4``, a member of the same shard or a file b
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from vidamodal.data.layouts import Clip
-from vidamodal.media.shards import NAME as FILE
+from vidamodal.data.layouts import Clip, Kind
+from vidamodal.media.shards import NAME as TRACKS
 from vidamodal.media.shards import ClipSource, find_clips
-from vidamodal.media.tracks import is_tracks
+from vidamodal.media.tracks import is_tracks, write_tracks
 from vidamodal.media.video import Frame, open_bytes, open_video
 
 NAME = "vidamodal"
 SIGN = "a tracks.json, a folder of <key>/tracks.json or <key>.tracks.json, or WebDataset shards (.tar) of these"
+FORMAT = "tracks"
+HOLDS = frozenset({"visible", "amodal", "confidence", "hypotheses", "amodal_full"})
+ONE = FILE = False
 
 
 def recognise(path: Path) -> bool:
     """Whether it is a tracks.json or a tar, or a folder with one of them in it."""
     if path.is_dir():
-        patterns = (FILE, f"*.{FILE}", "*.tar", f"*/{FILE}")
+        patterns = (TRACKS, f"*.{TRACKS}", "*.tar", f"*/{TRACKS}")
         return any(True for pattern in patterns for _ in path.glob(pattern))
     return is_tracks(path) or tarfile.is_tarfile(path)
 
@@ -44,3 +47,9 @@ def _frames(key: str, source: ClipSource) -> Iterator[Frame] | None:
             return open_bytes(file.read(size), f"{source.path}:{key}.mp4").frames()
     beside = source.path.with_name(f"{key}.mp4")  # the key of a file comes from its own or its folder's name
     return open_video(beside).frames() if beside.is_file() else None
+
+
+def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+    """Writes ``<key>.tracks.json`` files. The pictures stay where they are."""
+    for clip in clips:
+        write_tracks(out / f"{clip.key}.{TRACKS}", clip.tracks())
