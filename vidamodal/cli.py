@@ -1,4 +1,4 @@
-"""The command line: `vidamodal predict | evaluate | train | demo`. Each command is one function of the package.
+"""The command line: `vidamodal predict | evaluate | convert | train | demo`. Each command is one function of the package.
 
 Exit status 0 on success, 2 with one line on stderr for bad input or arguments, 1 for a failure of disk or program.
 """
@@ -14,6 +14,9 @@ from typing import NoReturn
 
 from vidamodal.allocator import keep_freed_memory
 from vidamodal.types import InputError
+
+
+_FORMATS = "burst, coco, davis, movid-a, sav, tao-amodal, tracks, youtube-vis"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,6 +54,8 @@ def _run(arguments: list[str]) -> int:
         return _predict(options)
     if options.command == "evaluate":
         return _evaluate(options)
+    if options.command == "convert":
+        return _convert(options)
     from vidamodal.demo import demo
 
     demo(options.out, options.quiet)
@@ -83,10 +88,23 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, help="metrics.json to write")
     evaluate.add_argument("--allow-missing", action="store_true", help="what is not predicted scores 0")
 
+    convert = commands.add_parser("convert", help="masks of one format in another")
+    convert.add_argument("source", type=Path, help="a data set or predictions in any layout that is read")
+    convert.add_argument("--to", required=True, metavar="FORMAT", help=f"one of {_FORMATS}")
+    convert.add_argument("--out", required=True, type=Path, help="file or folder to write, where nothing is yet")
+    convert.add_argument(
+        "--what",
+        choices=["visible", "amodal"],
+        default="visible",
+        help="the masks that a format with one mask an object holds, read or written (default: visible)",
+    )
+    convert.add_argument("--from", dest="layout", metavar="FORMAT", help="format of the source, where it does not show")
+    convert.add_argument("--video", help="video or folder of frames of a source that holds the masks of one")
+
     demo = commands.add_parser("demo", help="complete the bundled clip and score it")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to write to (default: demo)")
     commands.add_parser("train", help="train a model: --config FILE [--section.key value ...]")
-    for command in (predict, evaluate, demo):
+    for command in (predict, evaluate, convert, demo):
         command.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
@@ -131,6 +149,24 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
     if result.ignored:
         print(f"not in the truth, ignored: {', '.join(result.ignored)}", file=sys.stderr)
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from vidamodal.data.convert import convert
+
+    done = convert(
+        options.source,
+        options.out,
+        options.to,
+        kind=options.what,
+        layout=options.layout,
+        video=options.video,
+        quiet=options.quiet,
+    )
+    print(f"{options.out}: {done.clips} clip{'s' * (done.clips != 1)} from {done.layout}, written as {options.to}")
+    if done.left_out:
+        print(f"left out, as {options.to} has no place for them here: {', '.join(done.left_out)}", file=sys.stderr)
     return 0
 
 
