@@ -15,7 +15,8 @@ from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.shards import find_clips
 from vidamodal.media.tracks import write_tracks
-from vidamodal.metrics.evaluate import Evaluation, evaluate, format_protocols, format_table
+from vidamodal.metrics.evaluate import Evaluation, evaluate
+from vidamodal.metrics.tables import format_protocols, format_table
 from vidamodal.models.folder import load_model
 
 

@@ -1,4 +1,4 @@
-"""The command line: `vidamodal predict | evaluate | convert | train | demo`. Each command is one function of the package.
+"""The command line: `vidamodal predict | evaluate | convert | train | demo`, each one function of the package.
 
 Exit status 0 on success, 2 with one line on stderr for bad input or arguments, 1 for a failure of disk or program.
 """
@@ -14,7 +14,6 @@ from typing import NoReturn
 
 from vidamodal.allocator import keep_freed_memory
 from vidamodal.types import InputError
-
 
 _FORMATS = "burst, coco, davis, movid-a, sav, tao-amodal, tracks, youtube-vis"
 
@@ -83,7 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     scene.add_argument("--exhaustive", action="store_true", help="every object that may hide another is listed")
 
     evaluate = commands.add_parser("evaluate", help="score predictions against truth")
-    evaluate.add_argument("--pred", required=True, type=Path, help="a tracks.json, a folder of them, or shards")
+    evaluate.add_argument(
+        "--pred",
+        required=True,
+        type=Path,
+        action="append",
+        help="a tracks.json, a folder of them, or shards; given again: further methods, compared with the first",
+    )
     evaluate.add_argument("--truth", required=True, type=Path, help="a tracks.json, a folder of them, or shards")
     evaluate.add_argument("--out", type=Path, help="metrics.json to write")
     evaluate.add_argument("--allow-missing", action="store_true", help="what is not predicted scores 0")
@@ -137,19 +142,45 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from vidamodal.media.files import write_text
-    from vidamodal.metrics.evaluate import evaluate, format_protocols, format_table
+    from vidamodal.metrics import tables
+    from vidamodal.metrics.evaluate import evaluate
 
-    result = evaluate(options.pred, options.truth, options.allow_missing, options.quiet)
+    names = _method_names(options.pred)
+    first, *others = (
+        evaluate(pred, options.truth, options.allow_missing, options.quiet, baselines=number == 0)
+        for number, pred in enumerate(options.pred)
+    )
+    rest = dict(zip(names[1:], others, strict=True))
     if options.out is not None:
-        write_text(options.out, result.to_json())
-    print(format_table(result.rows("prediction")))
-    print(f"per cent; {result.primary.object_frames} object-frames in {result.primary.videos} videos")
-    print(format_protocols(result.protocols))
-    if result.missing:
-        print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
-    if result.ignored:
-        print(f"not in the truth, ignored: {', '.join(result.ignored)}", file=sys.stderr)
+        write_text(options.out, first.to_json(rest))
+    print(tables.format_table({names[0]: first.primary, **{n: e.primary for n, e in rest.items()}, **first.baselines}))
+    print(f"per cent; {first.primary.object_frames} object-frames in {first.primary.videos} videos")
+    if rest:
+        print("\n" + tables.format_differences({name: other.minus(first) for name, other in rest.items()}))
+    for name, result in {names[0]: first, **rest}.items():
+        if rest:
+            print(f"\n== {name} ==")
+        print("\n" + tables.format_strata(result.strata))
+        print("\n" + tables.format_protocols(result.protocols))
+        print("\n" + tables.format_ranked(result.protocols, result.time))
+        print("\n" + tables.format_time(result.time))
+        if result.missing:
+            print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
+        if result.ignored:
+            print(f"not in the truth, ignored: {', '.join(result.ignored)}", file=sys.stderr)
     return 0
+
+
+def _method_names(paths: Sequence[Path]) -> list[str]:
+    """One is called prediction; several by the last parts of their paths that tell them apart."""
+    if len(paths) == 1:
+        return ["prediction"]
+    whole = [path.absolute() for path in paths]
+    for parts in range(1, max(len(path.parts) for path in whole) + 1):
+        names = ["/".join(path.parts[-parts:]) for path in whole]
+        if len(set(names)) == len(names):
+            return names
+    raise InputError(f"--pred {paths[0]}: given twice; give each prediction once")
 
 
 def _convert(options: argparse.Namespace) -> int:

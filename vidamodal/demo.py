@@ -10,7 +10,8 @@ from vidamodal.inference.run import predict
 from vidamodal.media.files import write_text
 from vidamodal.media.tracks import read_tracks
 from vidamodal.media.video import open_video
-from vidamodal.metrics.evaluate import evaluate, format_table
+from vidamodal.metrics.evaluate import evaluate
+from vidamodal.metrics.tables import format_table
 from vidamodal.report.sheet import film_strip, save_png
 
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from vidamodal.media.shards import NAME, ClipSource, find_clips
-from vidamodal.metrics.baselines import BASELINES, predict_baseline
+from vidamodal.metrics.baselines import load_baselines, predict_baseline
 from vidamodal.metrics.counts import VideoCounts, count_video, scored_tracks
-from vidamodal.metrics.protocols import (
-    MEASURES,
-    ProtocolScores,
-    Scores,
-    bootstrap,
-    mean_scores,
-    score_protocols,
-    score_video,
-)
+from vidamodal.metrics.primary import MEASURES, Difference, Scores, bootstrap, differences, mean_scores, score_video
+from vidamodal.metrics.protocols import ProtocolScores, score_protocols
+from vidamodal.metrics.strata import StratumScores, score_strata
+from vidamodal.metrics.temporal import TimeScores, score_time
 from vidamodal.types import ClipTracks, InputError
-
-_TITLES = {"false_completion": "false completion", "track_iou": "track IoU"}
 
 
 @dataclass(frozen=True)
@@ -33,41 +27,74 @@ class Evaluation:
     ``interval`` is the 95 % bootstrap interval of each primary measure over videos. ``videos`` are the primary scores
     of each video by key, ``baselines`` those of the predictors without a model. ``missing`` names what had no matching
     prediction and scored 0, ``ignored`` the predicted videos and tracks that the truth does not have.
+    ``counts``, the store that all of it is read off with an entry for every object-frame, is not in metrics.json.
     """
 
     primary: Scores
     interval: Mapping[str, tuple[float, float] | None]
+    strata: Mapping[str, StratumScores]
+    time: TimeScores
     protocols: Mapping[str, ProtocolScores]
     baselines: Mapping[str, Scores]
     videos: Mapping[str, Scores]
     missing: tuple[str, ...]
     ignored: tuple[str, ...]
+    counts: tuple[VideoCounts, ...]
 
-    def to_json(self) -> str:
-        """The text of metrics.json."""
-        record = asdict(self)
-        record["primary"]["interval"] = record.pop("interval")
+    def record(self) -> dict[str, Any]:
+        """What metrics.json holds."""
+        pair = ("full", "occ", "ceiling_full", "ceiling_occ")
+        return {
+            "primary": {**asdict(self.primary), "interval": dict(self.interval)},
+            "protocols": {name: {key: getattr(p, key) for key in pair} for name, p in self.protocols.items()},
+            **{name: dict(p.more) for name, p in self.protocols.items() if p.more},
+            "hides": {name: p.hides for name, p in self.protocols.items()},
+            "strata": {name: asdict(stratum) for name, stratum in self.strata.items()},
+            "time": asdict(self.time),
+            "baselines": {name: asdict(scores) for name, scores in self.baselines.items()},
+            "videos": {key: asdict(scores) for key, scores in self.videos.items()},
+            "missing": list(self.missing),
+            "ignored": list(self.ignored),
+        }
+
+    def to_json(self, others: Mapping[str, Evaluation] | None = None) -> str:
+        """The text of metrics.json. ``others`` are further predictions of the same truth: each one's own record and
+        ``difference``, by how much its primary measures lie above this one's."""
+        record = self.record()
+        if others:
+            record["others"] = {
+                name: {
+                    **other.record(),
+                    "difference": {measure: asdict(gap) for measure, gap in other.minus(self).items()},
+                }
+                for name, other in others.items()
+            }
         return json.dumps(record, indent=1, allow_nan=False) + "\n"
+
+    def minus(self, other: Evaluation) -> dict[str, Difference]:
+        """How far this prediction's primary measures lie above another's of the same truth, paired by video."""
+        return differences(list(self.videos.values()), list(other.videos.values()))
 
     def rows(self, name: str) -> dict[str, Scores]:
         """The primary scores of the prediction, called ``name``, and of the baselines, for ``format_table``."""
         return {name: self.primary, **self.baselines}
 
 
-def evaluate(pred: Path, truth: Path, allow_missing: bool = False, quiet: bool = True) -> Evaluation:
+def evaluate(
+    pred: Path, truth: Path, allow_missing: bool = False, quiet: bool = True, baselines: bool = True
+) -> Evaluation:
     """Scores the predictions under ``pred`` against the truth under ``truth``.
 
     Each is a tracks.json (or the folder that ``predict`` wrote it to), a folder of ``<key>/tracks.json`` or
     ``<key>.tracks.json``, or WebDataset shards (a .tar or a folder of them). Two single files match whatever their
     names. A video or scored track without a prediction of the same size and length is an InputError that names it, or
-    scores 0 with ``allow_missing``. Memory holds one video at a time.
+    scores 0 with ``allow_missing``. ``baselines`` False leaves those out. Memory holds one video's masks at a time.
     """
     truths, predictions = find_clips(truth), find_clips(pred)
     if _is_single(truth, truths) and _is_single(pred, predictions):
         predictions = dict(zip(truths, predictions.values(), strict=True))
-    videos: dict[str, Scores] = {}
     counts: list[VideoCounts] = []
-    baselines: dict[str, list[Scores]] = {name: [] for name in BASELINES}
+    rivals: dict[str, list[Scores]] = {name: [] for name in load_baselines()} if baselines else {}
     missing: list[str] = []
     ignored = [f"video {key!r}" for key in predictions if key not in truths]
     for key, source in tqdm(truths.items(), desc="evaluate", unit="video", disable=quiet):
@@ -80,42 +107,31 @@ def evaluate(pred: Path, truth: Path, allow_missing: bool = False, quiet: bool =
         missing += lacking
         ignored += _extra(key, predicted, true)
         counts.append(count_video(key, predicted if _same_shape(predicted, true) else None, true))
-        videos[key] = score_video(counts[-1])
-        for name, scores in baselines.items():
-            scores.append(score_video(count_video(key, predict_baseline(name, true), true)))
+        for name, scores in rivals.items():
+            scores.append(score_video(count_video(key, predict_baseline(name, true), true, shapes=False)))
+    return score_counts(counts, {name: mean_scores(scores) for name, scores in rivals.items()}, missing, ignored)
+
+
+def score_counts(
+    counts: Sequence[VideoCounts],
+    baselines: Mapping[str, Scores] | None = None,
+    missing: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+) -> Evaluation:
+    """Reads every measure and protocol off the counts of all videos."""
+    videos = {video.key: score_video(video) for video in counts}
     return Evaluation(
         primary=mean_scores(list(videos.values())),
         interval={name: bootstrap([getattr(scores, name) for scores in videos.values()]) for name in MEASURES},
+        strata=score_strata(counts),
+        time=score_time(counts),
         protocols=score_protocols(counts),
-        baselines={name: mean_scores(scores) for name, scores in baselines.items()},
+        baselines=baselines or {},
         videos=videos,
         missing=tuple(missing),
         ignored=tuple(ignored),
+        counts=tuple(counts),
     )
-
-
-def format_table(rows: Mapping[str, Scores]) -> str:
-    """A plain-text table: a row for each method, the primary measures in per cent, "-" for a mean over nothing."""
-    head = ["", *(_TITLES.get(name, name) for name in MEASURES)]
-    lines = [head, *([name, *(_percent(getattr(scores, m)) for m in MEASURES)] for name, scores in rows.items())]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    )
-
-
-def format_protocols(protocols: Mapping[str, ProtocolScores]) -> str:
-    """A line for each named protocol in per cent, and what a perfect prediction scores in it."""
-    return "\n".join(
-        f"{name}: full {_percent(scores.full)} (perfect: {_percent(scores.ceiling_full)}), "
-        f"occ {_percent(scores.occ)} (perfect: {_percent(scores.ceiling_occ)})"
-        for name, scores in protocols.items()
-    )
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f}"
 
 
 def _read_truth(source: ClipSource) -> ClipTracks:

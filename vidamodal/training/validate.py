@@ -9,7 +9,7 @@ from pathlib import Path
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.shards import find_clips
 from vidamodal.metrics.counts import count_video
-from vidamodal.metrics.protocols import mean_scores, score_video
+from vidamodal.metrics.primary import mean_scores, score_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks
 from vidamodal.worlds.sample import WorldBank
@@ -19,7 +19,7 @@ from vidamodal.worlds.truth import true_tracks
 def validate(model: AmodalModel, truth: Path) -> dict[str, float]:
     """Primary protocol over the clips at ``truth``: a folder of worlds, or whatever `vidamodal evaluate` reads."""
     predictor = Predictor(copy.deepcopy(model), device=next(model.parameters()).device.type)
-    scores = [score_video(count_video(key, predictor.predict(clip), clip)) for key, clip in _clips(truth)]
+    scores = [score_video(count_video(key, predictor.predict(clip), clip, shapes=False)) for key, clip in _clips(truth)]
     mean = mean_scores(scores)
     return {
         name: value
