@@ -26,7 +26,8 @@ from pycocotools import mask as coco
 from dataset_gen.export import export_movid_a
 from dataset_gen.export import main as export
 from dataset_gen.write import write_shard
-from vidamodal.data.layouts import Clip, find_dataset, layouts
+from vidamodal.data.convert import convert
+from vidamodal.data.layouts import Clip, find_dataset, formats, layouts
 from vidamodal.data.layouts.movid_a import write_movid_a
 from vidamodal.media.masks import write_ids
 from vidamodal.media.tracks import dumps_tracks, loads_tracks
@@ -826,6 +827,10 @@ def test_layouts_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     (tmp_path / "v").mkdir()
     (tmp_path / "v/a.tracks.json").write_text(dumps_tracks(scene()))
     paths |= {"MOViD-A": tmp_path / "m", "vidamodal": tmp_path / "v"}
+    for form in ("burst", "coco", "davis", "sav", "tao-amodal", "youtube-vis"):
+        (tmp_path / form).mkdir()
+        convert(tmp_path / "v", tmp_path / form / "set.json", form)
+        paths[formats()[form].NAME] = tmp_path / form / "set.json"
     assert set(paths) == {layout.NAME for layout in layouts()}
     for name, path in paths.items():
         for start in (path, path.parent) if path.is_file() else (path,):

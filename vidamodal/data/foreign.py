@@ -149,8 +149,14 @@ def picture_names(key: str, frames: int) -> list[str]:
     return [f"{key}/{t:05d}.jpg" for t in range(frames)]
 
 
-def write_json(path: Path, document: Record) -> None:
-    """Writes JSON to a file that is not yet in its place."""
+def mark(name: str) -> str:
+    """The description of a written file, which tells its format even if it annotates nothing."""
+    return f"{KEY}-{name}"
+
+
+def write_json(path: Path, name: str, document: Record) -> None:
+    """Writes JSON of the format ``name`` to a file that is not yet in its place."""
+    document = {"info": {"description": mark(name)}, **document}
     path.write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
 
 

@@ -32,6 +32,7 @@ from vidamodal.data.foreign import (
     fps_of,
     keyed,
     kind_of,
+    mark,
     masks_of,
     naming,
     packed,
@@ -89,7 +90,8 @@ def read(path: Path) -> Mapping[str, Clip]:
 
 
 def _files(path: Path) -> list[Path]:
-    return annotation_files(path, ("sequences", "segmentations", "annotated_image_paths"))
+    found = annotation_files(path, ("sequences", "segmentations", "annotated_image_paths"))
+    return found or annotation_files(path, (mark(FORMAT),))
 
 
 def _name(entry: Record, where: str) -> str:
@@ -182,7 +184,7 @@ def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
             }
         )
     records = [{**record, "synset": "unknown", "def": "", "synonyms": []} for record in categories.records()]
-    write_json(out, {"sequences": sequences, "categories": records, "split": "test"})
+    write_json(out, FORMAT, {"sequences": sequences, "categories": records, "split": "test"})
 
 
 def _frame(clip: ClipTracks, masks: Sequence[Sequence[Rle | None]], t: int) -> Record:

@@ -24,6 +24,7 @@ from vidamodal.data.foreign import (
     FrameVideo,
     box_json,
     frame_clips,
+    mark,
     masks_of,
     packed,
     picture_names,
@@ -61,8 +62,11 @@ def read(path: Path) -> Mapping[str, Clip]:
 
 def _files(path: Path) -> list[Path]:
     wanted = ("images", "annotations", "segmentation")
-    videos = annotation_files(path, (*wanted, "videos", "video_id"), _OTHERS)
-    return videos or annotation_files(path, wanted, (*_OTHERS, "visible_mask"))
+    return (
+        annotation_files(path, (*wanted, "videos", "video_id"), _OTHERS)
+        or annotation_files(path, wanted, (*_OTHERS, "visible_mask"))
+        or annotation_files(path, (mark(FORMAT),))
+    )
 
 
 def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle]:
@@ -114,7 +118,7 @@ def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
                         **({} if whole is None else {"visible_mask": seen and rle_json(seen)}),
                     }
                 )
-    write_json(out, {**document, "categories": categories.records()})
+    write_json(out, FORMAT, {**document, "categories": categories.records()})
 
 
 def add_frames(

@@ -26,6 +26,7 @@ from vidamodal.data.foreign import (
     FrameVideo,
     box_json,
     frame_clips,
+    mark,
     rle_json,
     write_json,
 )
@@ -55,7 +56,8 @@ def read(path: Path) -> Mapping[str, Clip]:
 
 
 def _files(path: Path) -> list[Path]:
-    return annotation_files(path, ("images", "videos", "tracks", "amodal_bbox"))
+    found = annotation_files(path, ("images", "videos", "tracks", "amodal_bbox"))
+    return found or annotation_files(path, (mark(FORMAT),))
 
 
 def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle]:
@@ -99,7 +101,7 @@ def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
                     annotation = {"id": len(document["annotations"]) + 1, "image_id": first + t, "track_id": place}
                     document["annotations"].append({**annotation, **of_track, **_annotation(*masks, clip.video)})
     records = [{**record, "synset": "unknown"} for record in categories.records()]
-    write_json(out, {"info": {}, "licenses": [], **document, "categories": records})
+    write_json(out, FORMAT, {"licenses": [], **document, "categories": records})
 
 
 def _known(key: str, track: Track, t: int) -> tuple[Rle | None, Rle, Rle | None] | None:

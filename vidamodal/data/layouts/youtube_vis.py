@@ -34,6 +34,7 @@ from vidamodal.data.foreign import (
     fps_of,
     keyed,
     kind_of,
+    mark,
     masks_of,
     naming,
     packed,
@@ -100,7 +101,8 @@ def read(path: Path) -> Mapping[str, Clip]:
 
 
 def _files(path: Path) -> list[Path]:
-    return annotation_files(path, ("videos", "annotations", "segmentations"), unwanted=("sequences",))
+    found = annotation_files(path, ("videos", "annotations", "segmentations"), unwanted=("sequences",))
+    return found or annotation_files(path, (mark(FORMAT),))
 
 
 def _pictures(video: Record, where: str) -> list[Picture]:
@@ -175,4 +177,4 @@ def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
                     "areas": [mask and mask.area() for mask in masks],
                 }
             )
-    write_json(out, {"videos": videos, "annotations": annotations, "categories": categories.records()})
+    write_json(out, FORMAT, {"videos": videos, "annotations": annotations, "categories": categories.records()})
