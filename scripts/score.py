@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from vidamodal.data.layouts import find_dataset
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
-from vidamodal.media.shards import find_clips
 from vidamodal.media.tracks import write_tracks
 from vidamodal.metrics.evaluate import Evaluation, evaluate
 from vidamodal.metrics.tables import format_protocols, format_table
@@ -42,11 +42,11 @@ def main() -> None:
 def score(options: argparse.Namespace, constrain: bool, name: str) -> Evaluation:
     """Predict all clips into ``out/name`` and evaluate them."""
     predictor = Predictor(load_model(options.model).model, options.device, constrain=constrain)
-    clips = find_clips(options.truth)
+    clips = find_dataset(options.truth).clips
     if unsafe := [key for key in clips if Path(key).name != key]:
         raise SystemExit(f"{options.truth}: the key {unsafe[0]!r} is no file name; name the sample otherwise")
     for key, source in tqdm(clips.items(), desc=name, unit="video"):
-        write_tracks(options.out / name / f"{key}.tracks.json", predictor.predict(source.read()))
+        write_tracks(options.out / name / f"{key}.tracks.json", predictor.predict(source.tracks()))
     return evaluate(options.out / name, options.truth)
 
 

@@ -26,8 +26,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vidamodal import cli
-from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, WorldClips, _turn
-from vidamodal.geometry import WindowConfig
+from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, WorldClips, _turn, first_completion
+from vidamodal.data.crops import boxes_and_areas
+from vidamodal.data.layouts import find_dataset
+from vidamodal.geometry import WindowConfig, track_windows
 from vidamodal.heads.base import TrackCrops
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.folder import load_model
@@ -39,8 +41,9 @@ from vidamodal.training.losses import LossConfig, amodal_loss, mask_loss
 from vidamodal.training.stages import AmodalStage
 from vidamodal.training.trainer import StageConfig, TrainConfig, train
 from vidamodal.types import InputError
-from vidamodal.worlds.sample import WorldConfig
+from vidamodal.worlds.sample import WorldBank, WorldConfig
 from vidamodal.worlds.toy import toy_bank
+from vidamodal.worlds.truth import true_tracks
 
 ROOT = Path(__file__).parents[1]
 CELLS = 16
@@ -132,6 +135,28 @@ def test_clean_samples_have_the_visible_mask_inside_the_amodal_one() -> None:
         assert batch.crops.known.all()
         assert (batch.crops.visible - batch.amodal).max() <= 1e-5
         assert (batch.crops.visible + batch.crops.others + batch.crops.background - batch.crops.inside).max() <= 1e-5
+
+
+def test_a_first_completion_is_near_the_truth_and_within_its_windows() -> None:
+    """Boxes as a first pass finds them: the surer, the more is seen, and none beyond the window it looked at."""
+    bank, rng = toy_bank(4), np.random.default_rng(0)
+    clear, covered = [], []
+    for _ in range(6):
+        clip = bank.sample(rng, WorldConfig(size=64, frames=10))
+        boxes, areas = boxes_and_areas(clip.visible)
+        whole, truth = boxes_and_areas(clip.amodal)
+        windows = track_windows(boxes, areas, WindowConfig())
+        found, shares = first_completion(clip, windows, areas, truth, rng)
+        seen = areas > 0
+        low, high = windows.center - windows.side[..., None] / 2, windows.center + windows.side[..., None] / 2
+        assert (found[seen][:, :2] >= low[seen][:, ::-1] - 1e-9).all()
+        assert (found[seen][:, 2:] <= high[seen][:, ::-1] + 1e-9).all()
+        assert ((shares > 0) == seen).all() and shares.max() <= 1
+        size = (whole[..., 2:] - whole[..., :2]).max(axis=2)
+        off = np.abs(found - whole).max(axis=2) / size
+        clear += off[shares > 0.95].tolist()
+        covered += off[seen & (shares < 0.3)].tolist()
+    assert np.median(clear) < 0.05 < np.median(covered) < 0.5
 
 
 def test_unknown_frames_show_nothing_of_the_object() -> None:
@@ -309,6 +334,15 @@ def write_worlds(folder: Path) -> Path:
     arrays = {f"{k}/{part}": getattr(m, part) for k, m in bank.meshes.items() for part in ("vertices", "faces")}
     save_file(arrays, folder / "meshes.safetensors")
     return folder
+
+
+def test_a_folder_of_worlds_is_a_data_set(tmp_path: Path) -> None:
+    dataset = find_dataset(write_worlds(tmp_path / "worlds"))
+    bank = WorldBank.load(tmp_path / "worlds")
+    assert dataset.layout == "mask-only worlds" and len(dataset.clips) == len(bank.worlds) == 2
+    for world, (key, clip) in zip(bank.worlds, dataset.clips.items(), strict=True):
+        assert key == str(world.seed) and clip.frames() is None
+        assert clip.tracks() == true_tracks(world, bank.meshes, f"{key}.mp4")
 
 
 @pytest.fixture(scope="module")
