@@ -287,6 +287,8 @@ def close(first: object, second: object) -> bool:
         return close(vars(first), vars(second))
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         return first.keys() == second.keys() and all(close(first[key], second[key]) for key in first)
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return len(first) == len(second) and all(map(close, first, second))
     if isinstance(first, float) and isinstance(second, float):
         return first == pytest.approx(second, abs=1e-9)
     return first == second
@@ -315,7 +317,10 @@ def test_a_perfect_prediction_scores_one_and_reaches_every_ceiling(seed: int) ->
         assert (other.ceiling_full, other.ceiling_occ) == (ceiling.full, ceiling.occ)
         assert (ceiling.full, ceiling.occ) == (ceiling.ceiling_full, ceiling.ceiling_occ)
         for value, bound in ((other.full, other.ceiling_full), (other.occ, other.ceiling_occ)):
-            if name in ("eoras", "diffusion-vas"):  # what they drop depends on the prediction: a worse one may score more
+            if name in (
+                "eoras",
+                "diffusion-vas",
+            ):  # what they drop depends on the prediction: a worse one may score more
                 continue
             assert (value is None) == (bound is None)
             assert value is None or bound is None or 0 <= value <= bound + 1e-12 <= 1 + 1e-9
@@ -329,10 +334,20 @@ def test_bounds(seed: int) -> None:
         assert value is None or value <= 1 or name in ("false_completion", "flicker")
 
 
-PROTOCOLS = (
-    "primary c2f-image c2f-video c2f-video-post coco cumulative-iou diffusion-vas eoras layered savos tabe"
-).split()
-SCALE_FREE = "primary c2f-image c2f-video c2f-video-post cumulative-iou savos tabe".split()
+PROTOCOLS = [
+    "primary",
+    "c2f-image",
+    "c2f-video",
+    "c2f-video-post",
+    "coco",
+    "cumulative-iou",
+    "diffusion-vas",
+    "eoras",
+    "layered",
+    "savos",
+    "tabe",
+]
+SCALE_FREE = ["primary", "c2f-image", "c2f-video", "c2f-video-post", "cumulative-iou", "savos", "tabe"]
 """The others have sizes in pixels: a 5 x 5 erosion, 32 bits, 16 shared pixels."""
 
 
@@ -353,8 +368,10 @@ def test_flips_padding_at_the_side_and_the_order_of_objects_change_nothing(seed:
         np.flipud,
         lambda mask: np.pad(mask, ((0, 0), (3, 8))),
     ]
+    del protocols["diffusion-vas"]  # whose erosion knows where the image ends
     for change in changes:
-        assert close(everything(mapped(objects, change)), (expected, protocols))
+        found, others = everything(mapped(objects, change))
+        assert found == expected and close({name: others[name] for name in protocols}, protocols)
     assert close(everything(objects[::-1])[0], expected)
 
 
@@ -364,7 +381,7 @@ def test_transposing_a_square_changes_nothing(seed: int) -> None:
     objects = mapped(
         random_objects(seed), lambda mask: np.pad(mask, ((0, 40 - mask.shape[0]), (0, 40 - mask.shape[1])))
     )
-    assert everything(mapped(objects, np.transpose)) == everything(objects)
+    assert close(everything(mapped(objects, np.transpose)), everything(objects))
 
 
 @given(seeds)

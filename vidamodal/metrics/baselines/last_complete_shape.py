@@ -1,4 +1,4 @@
-"""The shape an object last showed, or soon will, with nothing against it, moved along its path: no model, but memory."""
+"""The shape an object showed, or soon will, with nothing against it, moved along its path: no model, but memory."""
 
 from __future__ import annotations
 

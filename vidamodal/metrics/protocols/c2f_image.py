@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vidamodal.metrics.counts import VideoCounts, mean
 
-HIDES = "large videos outweigh small ones; V is pasted in, so full never falls below the visible share"
+HIDES = "large videos outweigh small ones; V is pasted in: full is at least the visible share"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:

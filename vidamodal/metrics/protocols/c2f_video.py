@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vidamodal.metrics.counts import VideoCounts, mean
 
-HIDES = "unoccluded frames count 0 in occ, even if perfect, and frames with nothing visible count nowhere"
+HIDES = "unoccluded frames count 0 in occ even if perfect; frames with nothing visible are left out"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:

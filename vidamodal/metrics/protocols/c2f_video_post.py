@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vidamodal.metrics.counts import VideoCounts, mean
 
-HIDES = "as c2f-video, and no mask may reach over background: needs every object's true visible mask"
+HIDES = "as c2f-video; and all errors over background, by every object's true visible mask"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vidamodal.metrics.counts import VideoCounts, mean
 
-HIDES = "total misses vanish from occ, and so does what is hidden in strips under 5 px; V is pasted in"
+HIDES = "total misses vanish from occ, and strips under 5 px with them; V is pasted in"
 
 _LEAST_IOU = 1e-6
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vidamodal.metrics.counts import VideoCounts, mean
 
-HIDES = "occ drops the frames that are exactly right and counts unoccluded ones as 0: perfect scores near 0"
+HIDES = "occ drops what is exactly right and counts unoccluded frames 0: perfect scores near 0"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
@@ -28,4 +28,5 @@ def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
 
 
 def _iou(common: np.ndarray, union: np.ndarray) -> np.ndarray:
-    return common.astype(np.float32) / (union.astype(np.float32) + np.float32(1e-6))
+    iou = common.astype(np.float32) / (union.astype(np.float32) + np.float32(1e-6))
+    return iou.astype(float)

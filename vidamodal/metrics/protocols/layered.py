@@ -11,7 +11,7 @@ import numpy as np
 from vidamodal.metrics.counts import VideoCounts, mean
 from vidamodal.metrics.detection import Matches, average_precision
 
-HIDES = "a layer is right or wrong: one pair ordered the other way may shift all the layers behind it"
+HIDES = "a layer is right or wrong: one pair the other way round may shift all layers behind it"
 
 LAYERS = 5
 """The last one takes in all that lie deeper, as the paper's tables end here."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from vidamodal.metrics.counts import VideoCounts
 from vidamodal.metrics.primary import mean_scores, score_video
 
-HIDES = "objects under 64 px at a height of 256, and in this pair frames with nothing visible: they are 'hidden'"
+HIDES = "objects under 64 px at a height of 256; frames with nothing visible, which are 'hidden'"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from vidamodal.metrics.counts import TrackCounts, VideoCounts, mean
 
-HIDES = "only 10-70 % hidden; occ only under other objects, where empty against empty is 1; V is pasted in"
+HIDES = "all but 10-70 % hidden; occ sees only other objects' pixels, empty against empty is 1"
 
 _SMOOTH = 1e-6
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vidamodal.metrics.counts import VideoCounts, mean
 
-HIDES = "visible pixels that are not predicted lower occ, as if they were hidden ones wrongly added"
+HIDES = "occ falls for visible pixels that are not predicted, as if wrongly added behind others"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
