@@ -12,7 +12,7 @@ demo: $(VENV)/.base
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-test-slow: $(VENV)/.dev $(VENV)/.datagen
+test-slow: $(VENV)/.dev $(VENV)/.datagen $(VENV)/.ray
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or blender"
 
 lint: $(VENV)/.dev
@@ -35,6 +35,10 @@ $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.base
 	$(PIP) --editable ".[dev]"
+	touch $@
+
+$(VENV)/.ray: $(VENV)/.base
+	$(PIP) --editable ".[ray]"
 	touch $@
 
 # Kubric declares TensorFlow and Beam, which nothing used here calls: it comes without its dependencies (1.6 GB, not 4.3).
