@@ -639,3 +639,36 @@ def test_a_match_keeps_everything_but_ids(prediction: ClipTracks, truth: ClipTra
 def test_no_tracks_are_matched_to_none() -> None:
     nobody = replace(SCENE, tracks=(), order=None)
     assert match_visible(nobody, SCENE) == (nobody, 0) and match_visible(SCENE, nobody)[1] == 0
+
+
+def test_evaluate_reads_other_formats_and_matches_their_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = 32
+    whole, front = np.zeros((size, size), bool), np.zeros((size, size), bool)
+    whole[4:28, 4:20], front[4:28, 14:30] = True, True
+
+    def of(*stack: Mask) -> Masks:
+        return tuple(map(Rle.encode, stack))
+
+    video = VideoInfo("film.mp4", size, size, 2, 12.0)
+    tracks = (
+        Track(3, of(front, front), of(front, front)),
+        Track(7, of(whole & ~front, whole), of(whole, whole)),
+    )
+    truth = save(tmp_path / "truth", ClipTracks(video, tracks))
+    renamed = tuple(replace(track, id=track.id + 20) for track in tracks)
+    source = save(tmp_path / "source", ClipTracks(video, (*renamed, Track(5, of(~whole, ~whole), of(~whole, ~whole)))))
+    convert(source, tmp_path / "pred.json", "coco")
+    capsys.readouterr()
+    assert run("evaluate", "--pred", tmp_path / "pred.json", "--truth", truth) == 2
+    assert "no amodal masks for track 3" in capsys.readouterr().err
+    metrics = tmp_path / "metrics.json"
+    arguments = ("--pred", tmp_path / "pred.json", "--truth", truth, "--match", "visible", "--out", metrics)
+    assert run("evaluate", *arguments) == 0
+    assert "matched by what is visible: 2 of 3 predicted tracks" in capsys.readouterr().out
+    document = json.loads(metrics.read_text())
+    assert document["primary"]["full"] == 1 and document["matched"] == [2, 3]
+    convert(source, tmp_path / "masks", "sav", kind="amodal")
+    assert run("evaluate", "--pred", tmp_path / "masks", "--truth", truth, "--match", "visible") == 2
+    assert "no visible masks to match tracks by" in capsys.readouterr().err
+    convert(truth, tmp_path / "same", "sav", kind="amodal")
+    assert run("evaluate", "--pred", tmp_path / "same", "--truth", truth) == 0

@@ -826,7 +826,9 @@ def test_layouts_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     write_movid_a(tmp_path / "m", [clip_of(scene())], "test")
     (tmp_path / "v").mkdir()
     (tmp_path / "v/a.tracks.json").write_text(dumps_tracks(scene()))
-    paths |= {"MOViD-A": tmp_path / "m", "vidamodal": tmp_path / "v"}
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/worlds.jsonl").touch()
+    paths |= {"MOViD-A": tmp_path / "m", "vidamodal": tmp_path / "v", "mask-only worlds": tmp_path / "w"}
     for form in ("burst", "coco", "davis", "sav", "tao-amodal", "youtube-vis"):
         (tmp_path / form).mkdir()
         convert(tmp_path / "v", tmp_path / form / "set.json", form)

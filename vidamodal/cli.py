@@ -87,11 +87,16 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         type=Path,
         action="append",
-        help="a tracks.json, a folder of them, or shards; given again: further methods, compared with the first",
+        help="a tracks.json, a folder of them, shards, or any other layout that is read; given again: further methods, "
+        "compared with the first",
     )
-    evaluate.add_argument("--truth", required=True, type=Path, help="a tracks.json, a folder of them, or shards")
+    evaluate.add_argument("--truth", required=True, type=Path, help="in any layout that is read, likewise")
     evaluate.add_argument("--out", type=Path, help="metrics.json to write")
+    evaluate.add_argument("--report", type=Path, help="report.html to write: tables, plots and film strips of tracks")
     evaluate.add_argument("--allow-missing", action="store_true", help="what is not predicted scores 0")
+    evaluate.add_argument(
+        "--match", choices=["visible"], help="match tracks by their visible masks (IoU from 0.5 up), not by their ids"
+    )
 
     convert = commands.add_parser("convert", help="masks of one format in another")
     convert.add_argument("source", type=Path, help="a data set or predictions in any layout that is read")
@@ -147,12 +152,19 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     names = _method_names(options.pred)
     first, *others = (
-        evaluate(pred, options.truth, options.allow_missing, options.quiet, baselines=number == 0)
+        evaluate(
+            pred, options.truth, options.allow_missing, options.quiet, baselines=number == 0, match=bool(options.match)
+        )
         for number, pred in enumerate(options.pred)
     )
     rest = dict(zip(names[1:], others, strict=True))
     if options.out is not None:
         write_text(options.out, first.to_json(rest))
+    if options.report is not None:
+        from vidamodal.report.html import Method, write_report
+
+        methods = map(Method, names, options.pred, [first, *others])
+        write_report(options.report, list(methods), options.truth, options.quiet)
     print(tables.format_table({names[0]: first.primary, **{n: e.primary for n, e in rest.items()}, **first.baselines}))
     print(f"per cent; {first.primary.object_frames} object-frames in {first.primary.videos} videos")
     if rest:
@@ -164,6 +176,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         print("\n" + tables.format_protocols(result.protocols))
         print("\n" + tables.format_ranked(result.protocols, result.time))
         print("\n" + tables.format_time(result.time))
+        if result.matched:
+            print("\nmatched by what is visible: {} of {} predicted tracks".format(*result.matched))
         if result.missing:
             print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
         if result.ignored:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from vidamodal.data.layouts import Clip, find_dataset, layouts
+from vidamodal.data.layouts import tracks as ours
 from vidamodal.media.shards import NAME, ClipSource, find_clips
 from vidamodal.metrics.baselines import load_baselines, predict_baseline
 from vidamodal.metrics.counts import VideoCounts, count_video, scored_tracks
+from vidamodal.metrics.match import match_visible
 from vidamodal.metrics.primary import MEASURES, Difference, Scores, bootstrap, differences, mean_scores, score_video
 from vidamodal.metrics.protocols import ProtocolScores, score_protocols
 from vidamodal.metrics.strata import StratumScores, score_strata
@@ -27,6 +30,7 @@ class Evaluation:
     ``interval`` is the 95 % bootstrap interval of each primary measure over videos. ``videos`` are the primary scores
     of each video by key, ``baselines`` those of the predictors without a model. ``missing`` names what had no matching
     prediction and scored 0, ``ignored`` the predicted videos and tracks that the truth does not have.
+    ``matched`` is how many predicted tracks were matched by what is visible, and of how many; None if ids were taken.
     ``counts``, the store that all of it is read off with an entry for every object-frame, is not in metrics.json.
     """
 
@@ -40,6 +44,7 @@ class Evaluation:
     missing: tuple[str, ...]
     ignored: tuple[str, ...]
     counts: tuple[VideoCounts, ...]
+    matched: tuple[int, int] | None = None
 
     def record(self) -> dict[str, Any]:
         """What metrics.json holds."""
@@ -55,6 +60,7 @@ class Evaluation:
             "videos": {key: asdict(scores) for key, scores in self.videos.items()},
             "missing": list(self.missing),
             "ignored": list(self.ignored),
+            **({} if self.matched is None else {"matched": list(self.matched)}),
         }
 
     def to_json(self, others: Mapping[str, Evaluation] | None = None) -> str:
@@ -81,25 +87,36 @@ class Evaluation:
 
 
 def evaluate(
-    pred: Path, truth: Path, allow_missing: bool = False, quiet: bool = True, baselines: bool = True
+    pred: Path,
+    truth: Path,
+    allow_missing: bool = False,
+    quiet: bool = True,
+    baselines: bool = True,
+    match: bool = False,
 ) -> Evaluation:
     """Scores the predictions under ``pred`` against the truth under ``truth``.
 
     Each is a tracks.json (or the folder that ``predict`` wrote it to), a folder of ``<key>/tracks.json`` or
-    ``<key>.tracks.json``, or WebDataset shards (a .tar or a folder of them). Two single files match whatever their
+    ``<key>.tracks.json``, WebDataset shards (a .tar or a folder of them), or in any other layout that is read; masks of
+    which it does not say whether they are visible or amodal are taken for amodal. Two single files match whatever their
     names. A video or scored track without a prediction of the same size and length is an InputError that names it, or
-    scores 0 with ``allow_missing``. ``baselines`` False leaves those out. Memory holds one video's masks at a time.
+    scores 0 with ``allow_missing``. ``baselines`` False leaves those out. ``match``: predicted tracks get the ids of
+    the true ones that their visible masks lie on. Memory holds one video's masks at a time.
     """
-    truths, predictions = find_clips(truth), find_clips(pred)
+    truths, predictions = _find(truth), _find(pred)
     if _is_single(truth, truths) and _is_single(pred, predictions):
         predictions = dict(zip(truths, predictions.values(), strict=True))
     counts: list[VideoCounts] = []
     rivals: dict[str, list[Scores]] = {name: [] for name in load_baselines()} if baselines else {}
     missing: list[str] = []
+    found = total = 0
     ignored = [f"video {key!r}" for key in predictions if key not in truths]
     for key, source in tqdm(truths.items(), desc="evaluate", unit="video", disable=quiet):
         true = _read_truth(source)
         predicted = predictions[key].read() if key in predictions else None
+        if match and predicted is not None and _same_shape(predicted, true):
+            predicted, count = _matched(predicted, true, f"{predictions[key]}")
+            found, total = found + count, total + len(predicted.tracks)
         lacking = _lacking(key, predicted, true)
         if lacking and not allow_missing:
             where = predictions.get(key, pred)
@@ -109,7 +126,8 @@ def evaluate(
         counts.append(count_video(key, predicted if _same_shape(predicted, true) else None, true))
         for name, scores in rivals.items():
             scores.append(score_video(count_video(key, predict_baseline(name, true), true, shapes=False)))
-    return score_counts(counts, {name: mean_scores(scores) for name, scores in rivals.items()}, missing, ignored)
+    result = score_counts(counts, {name: mean_scores(scores) for name, scores in rivals.items()}, missing, ignored)
+    return replace(result, matched=(found, total)) if match else result
 
 
 def score_counts(
@@ -134,7 +152,34 @@ def score_counts(
     )
 
 
-def _read_truth(source: ClipSource) -> ClipTracks:
+@dataclass(frozen=True)
+class _Foreign:
+    """A clip of a data set that is not in our own layout."""
+
+    path: Path
+    clip: Clip
+
+    def read(self) -> ClipTracks:
+        return self.clip.tracks_as("amodal")
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.clip.key}"
+
+
+def _find(path: Path) -> Mapping[str, ClipSource | _Foreign]:
+    """The clips under a path by key."""
+    if path.exists() and not ours.recognise(path) and any(layout.recognise(path) for layout in layouts()):
+        return {key: _Foreign(path, clip) for key, clip in find_dataset(path).clips.items()}
+    return find_clips(path)
+
+
+def _matched(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTracks, int]:
+    if predicted.tracks and not any(track.ever_visible for track in predicted.tracks):
+        raise InputError(f"{name}: no visible masks to match tracks by; give them, or ids of the truth")
+    return match_visible(predicted, true)
+
+
+def _read_truth(source: ClipSource | _Foreign) -> ClipTracks:
     clip = source.read()
     if clip.tracks and all(track.amodal is None for track in clip.tracks):
         raise InputError(f"{source}: no track has amodal masks; give a truth that does")
@@ -165,5 +210,7 @@ def _extra(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str
     return [f"track {t.id} of video {key!r}" for t in predicted.tracks if t.id not in known] if predicted else []
 
 
-def _is_single(path: Path, clips: Mapping[str, ClipSource]) -> bool:
+def _is_single(path: Path, clips: Mapping[str, ClipSource | _Foreign]) -> bool:
+    if len(clips) == 1 and isinstance(next(iter(clips.values())), _Foreign):
+        return True
     return list(clips.values()) in ([ClipSource(path)], [ClipSource(path / NAME)])
