@@ -22,6 +22,9 @@ from vidamodal.geometry import WindowConfig, paste, track_windows
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.run import predict
 from vidamodal.media.tracks import read_tracks
+from vidamodal.metrics.baselines import predict_baseline
+from vidamodal.metrics.counts import count_video
+from vidamodal.metrics.evaluate import score_counts
 from vidamodal.models.attention import attend
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, Rle
@@ -33,6 +36,7 @@ def main() -> None:
     """Print everything."""
     torch.set_num_threads(1)
     prediction()
+    evaluation()
     attention()
     training_data()
 
@@ -55,6 +59,23 @@ def prediction() -> None:
         print(f"  {step:8s} {1000 * seconds / timings.object_frames:7.2f} ms an object-frame by the clock")
     print(f"  {'whole':8s} {1000 * whole / timings.object_frames:7.2f} CPU-ms an object-frame (limit 30)")
     print(f"track windows hold {100 * held_share(clip):.1f} % of the hidden pixels of the sample clip")
+
+
+def evaluation(object_frames: int = 10_000) -> None:
+    """All measures and protocols over the sample clip, again and again until that many object-frames are scored."""
+    clip = read_tracks(sample_clip()[1])
+    predicted = predict_baseline("hull-under-occluders", clip)
+    share = len(clip.tracks) * clip.video.frames
+    began = time.process_time()
+    counts = [count_video(f"{k}", predicted, clip) for k in range(-(-object_frames // share))]
+    counted = time.process_time()
+    score_counts(counts)
+    scale = object_frames / (share * len(counts))
+    steps = scale * (counted - began), scale * (time.process_time() - counted)
+    print(
+        f"evaluate, {object_frames} object-frames at {clip.video.height} x {clip.video.width}: {sum(steps):.1f} CPU-s "
+        f"(limit 60), {steps[0]:.1f} to count and {steps[1]:.1f} for all protocols"
+    )
 
 
 def held_share(clip: ClipTracks) -> float:

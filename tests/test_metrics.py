@@ -336,16 +336,8 @@ def test_bounds(seed: int) -> None:
 
 PROTOCOLS = [
     "primary",
-    "c2f-image",
-    "c2f-video",
-    "c2f-video-post",
-    "coco",
-    "cumulative-iou",
-    "diffusion-vas",
-    "eoras",
-    "layered",
-    "savos",
-    "tabe",
+    *("c2f-image", "c2f-video", "c2f-video-post", "coco", "cumulative-iou"),
+    *("diffusion-vas", "eoras", "layered", "savos", "tabe"),
 ]
 SCALE_FREE = ["primary", "c2f-image", "c2f-video", "c2f-video-post", "cumulative-iou", "savos", "tabe"]
 """The others have sizes in pixels: a 5 x 5 erosion, 32 bits, 16 shared pixels."""
