@@ -145,7 +145,7 @@ def layer_rows(results: Mapping[str, Evaluation]) -> list[list[str]]:
     for name, e in results.items():
         more = e.protocols["layered"].more
         cells = [
-            f"{percent(each['iou'])} / {percent(each['ap'])}; {percent(each['iou_required'])} / {percent(each['ap_required'])}"
+            "; ".join(f"{percent(each['iou' + kind])} / {percent(each['ap' + kind])}" for kind in ("", "_required"))
             for each in (*more["layers"].values(), more)
         ]
         rows.append([name, *cells, percent(more["right"])])
