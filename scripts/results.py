@@ -59,7 +59,8 @@ def page(truth: Path, model: str, device: str) -> str:
     sections = [
         f"# Results\n\nMade by `python scripts/results.py --truth {truth.name} --model {name}`: "
         f"{first.primary.object_frames} object-frames of {first.primary.videos} videos with exact truth, which "
-        "nothing was trained on (the half-life of last-complete-shape was set on four of them). All methods see the true visible masks. Per cent; `-` is a mean over nothing.",
+        "nothing was trained on (the half-life of last-complete-shape was set on four of them). All methods see the "
+        "true visible masks. Per cent; `-` is a mean over nothing.",
         section("Primary protocol", primary_rows(results)),
         "95 % of bootstraps over videos: "
         + "; ".join(f"{m} {spread(first.interval[m])}" for m in MEASURES if first.interval[m])
