@@ -25,4 +25,3 @@ def validate(model: AmodalModel, truth: Path) -> dict[str, float]:
         for name in ("full", "occ", "hidden", "false_completion", "flicker", "track_iou")
         if (value := getattr(mean, name)) is not None
     }
-
