@@ -18,12 +18,12 @@ import numpy as np
 from jaxtyping import Bool
 from tqdm import tqdm
 
-from vidamodal.data.layouts import Clip
-from vidamodal.data.layouts import tracks as layout
+from vidamodal.data.layouts import Clip, find_dataset
+from vidamodal.data.layouts import tracks as ours
 from vidamodal.media.files import write_text
-from vidamodal.media.shards import NAME, ClipSource, find_clips
 from vidamodal.metrics.counts import TrackCounts, mean
 from vidamodal.metrics.evaluate import Evaluation
+from vidamodal.metrics.match import match_visible
 from vidamodal.metrics.primary import MEASURES, Difference, Interval
 from vidamodal.metrics.region import occluded
 from vidamodal.metrics.strata import StratumScores
@@ -88,14 +88,19 @@ def _header(methods: Sequence[Method], title: str) -> str:
     lines = [
         f"<header><h1>{title}</h1>",
         f"<p>{result.primary.videos} videos, {tracks} object-tracks, {result.primary.object_frames} object-frames. "
-        "Numbers are per cent; the small ones are 95 % bootstrap intervals over videos; &ndash; is a mean over nothing. "
-        "P is the predicted whole mask, A the true one, V what is visible of it.</p>",
+        "Numbers are per cent; the small ones are 95 % bootstrap intervals over videos; &ndash; is a mean over "
+        "nothing. P is the predicted whole mask, A the true one, V what is visible of it.</p>",
     ]
     for method in methods:
         lines += [
             _listing(f"{method.name}: missing, scored 0", method.result.missing),
             _listing(f"{method.name}: not in the truth, ignored", method.result.ignored),
         ]
+        if method.result.matched is not None:
+            matched, given = method.result.matched
+            lines.append(
+                f'<p class="note">{escape(method.name)}: {matched} of {given} tracks matched by what is visible.</p>'
+            )
     return "".join([*lines, "</header>"])
 
 
@@ -120,9 +125,9 @@ def _primary(methods: Sequence[Method]) -> str:
     parts = [
         "<section><h2>Primary protocol</h2>",
         "<p>Means over an object's frames, then its video's objects, then videos. <i>full</i>: IoU of P and A where "
-        "anything is visible; <i>occ</i>: of these, IoU outside V where 5 % or more is hidden; <i>hidden</i>: IoU where "
-        "nothing is visible; <i>false completion</i>: what is added to objects seen whole; <i>flicker</i>: error that "
-        "comes and goes, 0 also for one that stays: not to be read alone. Methods without a model are grey.</p>",
+        "anything is visible; <i>occ</i>: of these, IoU outside V where 5 % or more is hidden; <i>hidden</i>: IoU "
+        "where nothing is visible; <i>false completion</i>: what is added to objects seen whole; <i>flicker</i>: error "
+        "that comes and goes, 0 also for one that stays: not to be read alone. Methods without a model are grey.</p>",
         _table(head, rows),
     ]
     if others:
@@ -226,8 +231,8 @@ def _films(methods: Sequence[Method], truth: Path, quiet: bool) -> str:
     ranked = _ranked(methods[0].result)
     middle = ranked[max(0, len(ranked) - MEDIAN) // 2 :][:MEDIAN]
     chosen = {"Worst": ranked[:WORST], "Median": [pick for pick in middle if pick not in ranked[:WORST]]}
-    clips = layout.read(truth)
-    sources = {method.name: _matched(method.path, truth) for method in methods}
+    clips = _clips(truth)
+    predicted = [_predicted(method, clips) for method in methods]
     bar = tqdm(total=sum(map(len, chosen.values())), desc="film strips", unit="track", disable=quiet)
     parts = [
         "<section><h2>Film strips</h2>",
@@ -242,7 +247,7 @@ def _films(methods: Sequence[Method], truth: Path, quiet: bool) -> str:
             if picks:
                 parts.append(f"<h2>{word} of {len(ranked)} tracks</h2>")
             for pick in picks:
-                parts.append(_film(pick, methods, clips[pick.video], sources))
+                parts.append(_film(pick, methods, clips[pick.video], predicted))
                 bar.update()
     return "".join([*parts, "</section>"])
 
@@ -267,19 +272,32 @@ def _found(track: TrackCounts) -> float | None:
     return mean(track.iou_outside_visible[_asked(track)])
 
 
-def _matched(path: Path, truth: Path) -> Mapping[str, ClipSource]:
-    """The predicted clips by the keys of the true ones, as ``evaluate`` matches them."""
-    predicted, true = find_clips(path), find_clips(truth)
-    alone = all(
-        list(found.values()) in ([ClipSource(where)], [ClipSource(where / NAME)])
-        for where, found in ((path, predicted), (truth, true))
-    )
-    return dict(zip(true, predicted.values(), strict=True)) if alone else predicted
+def _clips(path: Path) -> Mapping[str, Clip]:
+    """The clips under a path by key, our own layout before any other."""
+    return ours.read(path) if ours.recognise(path) else find_dataset(path).clips
 
 
-def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, sources: Mapping[str, Mapping[str, ClipSource]]) -> str:
-    predictions = {name: _read(found.get(pick.video), clip.tracks()) for name, found in sources.items()}
-    strip = film(clip, pick.id, predictions)
+def _predicted(method: Method, keys: Iterable[str]) -> Mapping[str, Clip]:
+    """A method's clips by the true keys. Where there is one of either, names need not be the same: they were scored."""
+    clips = _clips(method.path)
+    scored = any(track.pixels(p=1).any() for video in method.result.counts for track in video.tracks)
+    pairs = dict(zip(keys, clips.values(), strict=False))
+    return pairs if scored and len(method.result.counts) == len(clips) == 1 else clips
+
+
+def _read(method: Method, clip: Clip | None, truth: ClipTracks) -> ClipTracks | None:
+    """What was scored of a clip's prediction: None where there is none of the truth's size and length."""
+    prediction = clip.tracks_as("amodal") if clip else None
+    sizes = {(c.video.frames, c.video.height, c.video.width) for c in (prediction, truth) if c}
+    if prediction is None or len(sizes) > 1:
+        return None
+    return prediction if method.result.matched is None else match_visible(prediction, truth)[0]
+
+
+def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, predicted: Sequence[Mapping[str, Clip]]) -> str:
+    truth = clip.tracks_as("amodal")
+    guesses = {m.name: _read(m, found.get(pick.video), truth) for m, found in zip(methods, predicted, strict=True)}
+    strip = film(truth, clip.frames, pick.id, guesses)
     counts = {method.name: _counts(method.result, pick) for method in methods}
     scores = ", ".join(f"{escape(name)} {percent(_found(track))}" for name, track in counts.items())
     label = f" &middot; {escape(strip.label)}" if strip.label else ""
@@ -314,13 +332,6 @@ def _errors(track: TrackCounts, t: int) -> str:
 def _counts(result: Evaluation, pick: _Pick) -> TrackCounts:
     video = next(video for video in result.counts if video.key == pick.video)
     return next(track for track in video.tracks if track.id == pick.id)
-
-
-def _read(source: ClipSource | None, truth: ClipTracks) -> ClipTracks | None:
-    """A clip's prediction; None where there is none of the truth's size and length, which scored 0."""
-    clip = source.read() if source else None
-    sizes = [(c.video.frames, c.video.height, c.video.width) for c in (clip, truth) if c]
-    return clip if sizes[0] == sizes[-1] else None
 
 
 def _swatches(colours: Mapping[str, Colour]) -> str:

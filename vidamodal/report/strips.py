@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from vidamodal.data.layouts import Clip
 from vidamodal.metrics.shapes import erode
 from vidamodal.report.overlay import Colour, Frame, Mask
 from vidamodal.report.sheet import FALSE, MISSED
@@ -48,19 +47,25 @@ class Strip:
     plain: str | None
 
 
-def film(clip: Clip, number: int, predictions: Mapping[str, ClipTracks | None]) -> Strip:
+def film(
+    truth: ClipTracks,
+    frames: Callable[[], Iterator[Frame] | None],
+    number: int,
+    predictions: Mapping[str, ClipTracks | None],
+) -> Strip:
     """The object ``number`` of a true clip, and what each method predicted for it; None stands for nothing at all.
+
+    ``frames`` gives the pictures of the clip, or None if they are not there.
 
     The frames are spread over those where the truth knows the object and has a pixel of it. Each is cut out in a square
     around all masks that are drawn there, and the squares are of one size.
     """
-    truth = clip.tracks()
     track = next(track for track in truth.tracks if track.id == number)
     whole = _amodal(track, truth)
     guesses = {name: _predicted(prediction, number, truth) for name, prediction in predictions.items()}
     shown = _spread([t for t, mask in enumerate(whole) if mask and mask.area() and track.visible[t] is not None])
     windows = _windows([[masks[t] for masks in (whole, *guesses.values())] for t in shown], truth)
-    video, plain = _pictures(clip, truth, shown)
+    video, plain = _pictures(frames, truth, shown)
     views = []
     for t, window in zip(shown, windows, strict=True):
         ground = _plain(truth, number, t) if plain else video[t]
@@ -156,13 +161,15 @@ def _windows(masks: Sequence[Sequence[Rle | None]], truth: ClipTracks) -> list[_
     return [_Window(int(top), int(left), side) for top, left in starts]
 
 
-def _pictures(clip: Clip, truth: ClipTracks, shown: Sequence[int]) -> tuple[dict[int, Frame], str | None]:
+def _pictures(
+    frames: Callable[[], Iterator[Frame] | None], truth: ClipTracks, shown: Sequence[int]
+) -> tuple[dict[int, Frame], str | None]:
     """The video's frames with these numbers, or why there are none."""
     try:
-        frames = clip.frames()
-        if frames is None:
+        video = frames()
+        if video is None:
             return {}, "its video is not at hand"
-        found = {t: frame for t, frame in zip(range(shown[-1] + 1), frames, strict=False) if t in shown}
+        found = {t: frame for t, frame in zip(range(shown[-1] + 1), video, strict=False) if t in shown}
     except InputError:
         return {}, "its video cannot be read"
     size = truth.video.height, truth.video.width
