@@ -169,7 +169,7 @@ def _strata(methods: Sequence[Method]) -> str:
 
 
 def _protocols(methods: Sequence[Method]) -> str:
-    head = ["", "", *(escape(method.name) for method in methods), "a perfect prediction"]
+    head = ["", "", *(escape(method.name) for method in methods), "perfect"]
     rows = []
     for name, first in methods[0].result.protocols.items():
         every = [method.result.protocols[name] for method in methods]
@@ -325,8 +325,8 @@ def _film_row(row: Row, strip: Strip, counts: Mapping[str, TrackCounts]) -> str:
 
 
 def _errors(track: TrackCounts, t: int) -> str:
-    outside = f" &middot; outside V {percent(track.iou_outside_visible[t])}" if occluded(track)[t] else ""
-    return f"<small>IoU {percent(track.iou[t])}{outside}</small>"
+    outside = f"<small>outside V {percent(track.iou_outside_visible[t])}</small>" if occluded(track)[t] else ""
+    return f"<small>IoU {percent(track.iou[t])}</small>{outside}"
 
 
 def _counts(result: Evaluation, pick: _Pick) -> TrackCounts:
@@ -352,7 +352,7 @@ def _row(name: str, cells: Iterable[str], kind: str = "") -> str:
 
 
 def _cell(value: float | None, interval: Interval | None = None, sign: str = "", kind: str = "") -> str:
-    ends = f"<small>{' &ndash; '.join(percent(end, sign) for end in interval)}</small>" if interval else ""
+    ends = f"<small>{' to '.join(percent(end, sign) for end in interval)}</small>" if interval else ""
     return f'<td class="{kind}">{"&ndash;" if value is None else percent(value, sign)}{ends}</td>'
 
 
