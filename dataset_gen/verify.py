@@ -17,8 +17,8 @@ from dataset_gen.write import read_shard, shard_keys
 from vidamodal.types import Track
 
 LEAST_IOU = 0.99
-LEAST_PIXELS = 100
-"""Objects with fewer pixels in all frames together say nothing: a single pixel is too much of them."""
+LEAST_PIXELS = 250
+"""Objects with fewer pixels in all compared frames together say nothing: two pixels are too much of them."""
 
 
 @dataclass(frozen=True)

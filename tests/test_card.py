@@ -98,6 +98,7 @@ def test_depth_is_that_of_the_nearest_object_of_the_floor_and_of_the_sky() -> No
         assert np.abs(points[near, 2]).max() < 0.01 and np.abs(points[:, :2]).max() < 1.01 * FLOOR_HALF_WIDTH
 
 
+@needs_datagen
 def test_depth_in_a_shard_is_read_without_pickle_and_has_the_same_bytes_every_time(tmp_path: Path) -> None:
     spec, meshes = toy_scene(1), toy_bank(3).meshes
     rgb, depth = np.zeros((3, 64, 64, 3), dtype=np.uint8), scene_depth(spec, meshes)

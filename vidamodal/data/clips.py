@@ -147,7 +147,7 @@ def make_sample(
             own = clip.visible[k, t]
             # The object itself is listed where it is known; where not, it may be anywhere that nobody else is.
             frame = maps[t] if sure == listed[k] else FrameMap.of(np.where(own, np.uint16((k + 1) * sure), labels[t]))
-            crops.append(cut_frame(cropper, own if sure else None, frame, sure and not partial))
+            crops.append(cut_frame(cropper, own if sure else None, frame, bool(sure) and not partial))
             amodal.append(cropper.cut(clip.amodal[k, t]))
         if partial and rng.random() < augment.noise:
             crops = [_spoil(c, rng) for c in crops]
