@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ H, W, T = 6, 5, 3
 Mask = np.ndarray
 Masks = tuple[Rle | None, ...]
 ONE = ("burst", "davis", "sav", "youtube-vis")
-BOTH = ("coco", "tao-amodal", "tracks")
+BOTH = ("coco", "shards", "tao-amodal", "tracks")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -96,7 +97,7 @@ def masks_of(track: Track, kind: Kind) -> Masks:
 
 def held(clip: ClipTracks, form: str, kind: Kind) -> ClipTracks:
     """What of a clip a format holds."""
-    if form == "tracks":
+    if form in ("shards", "tracks"):
         return clip
     blank = (None,) * clip.video.frames
 
@@ -586,6 +587,24 @@ def test_nothing_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (source / "clip-0.tracks.json").read_bytes() == before and len(os.listdir(source)) == 1
     assert run("convert", tmp_path / "none", "--to", "coco", "--out", tmp_path / "out") == 2
     assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_shards_hold_sixteen_clips_each(tmp_path: Path) -> None:
+    """In their order, with nothing of when and by whom they were written; the same bytes twice."""
+    mask = Rle.encode(np.ones((4, 4), dtype=bool))
+    clip = ClipTracks(VideoInfo("x.mp4", 4, 4, 1, 1.0), (Track(1, (mask,)),))
+    for number in range(17):
+        write_tracks(tmp_path / f"source/clip-{number:02d}.tracks.json", clip)
+    for out in ("a", "b"):
+        convert(tmp_path / "source", tmp_path / out, "shards")
+    shards = sorted((tmp_path / "a").iterdir())
+    assert [path.name for path in shards] == ["clips-000000.tar", "clips-000001.tar"]
+    for path, keys in zip(shards, (range(16), [16]), strict=True):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+        with tarfile.open(path) as tar:
+            assert [m.name for m in tar] == [f"clip-{number:02d}.tracks.json" for number in keys]
+            assert {(m.mtime, m.uid, m.uname) for m in tar} == {(0, 0, "")}
+    assert len(find_dataset(tmp_path / "a").clips) == 17
 
 
 def test_the_help_lists_all_formats() -> None:

@@ -760,7 +760,7 @@ def test_shards_and_folders_of_the_same_files_are_one_data_set(tmp_path: Path) -
         for member in folder.iterdir():
             (flat / member.name).write_bytes(member.read_bytes())
     reference = find_dataset(tmp_path / "shards")
-    assert reference.layout == "vidamodal" and list(reference.clips) == ["test-00000000", "test-00000001"]
+    assert reference.layout == "WebDataset shards" and list(reference.clips) == ["test-00000000", "test-00000001"]
     dataset = find_dataset(flat)
     for key, clip in reference.clips.items():
         assert clip.tracks() == dataset.clips[key].tracks() == scene()
@@ -829,7 +829,7 @@ def test_layouts_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     (tmp_path / "w").mkdir()
     (tmp_path / "w/worlds.jsonl").touch()
     paths |= {"MOViD-A": tmp_path / "m", "vidamodal": tmp_path / "v", "mask-only worlds": tmp_path / "w"}
-    for form in ("burst", "coco", "davis", "sav", "tao-amodal", "youtube-vis"):
+    for form in ("burst", "coco", "davis", "sav", "shards", "tao-amodal", "youtube-vis"):
         (tmp_path / form).mkdir()
         convert(tmp_path / "v", tmp_path / form / "set.json", form)
         paths[formats()[form].NAME] = tmp_path / form / "set.json"

@@ -15,7 +15,7 @@ from typing import NoReturn
 from vidamodal.allocator import keep_freed_memory
 from vidamodal.types import InputError
 
-_FORMATS = "burst, coco, davis, movid-a, sav, tao-amodal, tracks, youtube-vis"
+_FORMATS = "burst, coco, davis, movid-a, sav, shards, tao-amodal, tracks, youtube-vis"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,12 +1,11 @@
-"""This project's own layout: tracks.json files, folders of them, and WebDataset shards, as ``dataset_gen`` writes them.
+"""This project's own layout: tracks.json files and folders of them.
 
-The pictures of a clip are ``<key>.mp4``, a member of the same shard or a file beside ``<key>.tracks.json`` (or inside
-``<key>/``). Everything is kept as it stands in the files.
+The pictures of a clip are ``<key>.mp4``, a file beside ``<key>.tracks.json`` (or inside ``<key>/``), or a member of the
+same shard. Everything is kept as it stands in the files.
 """
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,18 +17,18 @@ from vidamodal.media.tracks import is_tracks, write_tracks
 from vidamodal.media.video import Frame, open_bytes, open_video
 
 NAME = "vidamodal"
-SIGN = "a tracks.json, a folder of <key>/tracks.json or <key>.tracks.json, or WebDataset shards (.tar) of these"
+SIGN = "a tracks.json, or a folder of <key>/tracks.json or <key>.tracks.json"
 FORMAT = "tracks"
 HOLDS = frozenset({"visible", "amodal", "confidence", "hypotheses", "amodal_full"})
 ONE = FILE = False
 
 
 def recognise(path: Path) -> bool:
-    """Whether it is a tracks.json or a tar, or a folder with one of them in it."""
+    """Whether it is a tracks.json, or a folder with one in it, whatever else is there."""
     if path.is_dir():
-        patterns = (TRACKS, f"*.{TRACKS}", "*.tar", f"*/{TRACKS}")
+        patterns = (TRACKS, f"*.{TRACKS}", f"*/{TRACKS}")
         return any(True for pattern in patterns for _ in path.glob(pattern))
-    return is_tracks(path) or tarfile.is_tarfile(path)
+    return is_tracks(path)
 
 
 def read(path: Path) -> Mapping[str, Clip]:
