@@ -346,6 +346,25 @@ def test_boundary_f_is_that_of_davis(seed: int) -> None:
         assert track.boundary[0] == pytest.approx(expected, abs=1e-6)
 
 
+DISCS = [  # size, predicted and true (y, x, radius), F and J as davis2017-evaluation has them
+    ((120, 160), (60, 70, 30), (63, 74, 33), 0.4271863117870722, 0.7861454440931303),
+    ((256, 256), (10, 250, 60), (14, 244, 55), 1.0, 0.9621403331650682),
+    ((480, 854), (240, 400, 150), (250, 420, 140), 0.2853055235300283, 0.8050445873789722),
+    ((480, 854), (240, 853, 99), (243, 849, 101), 1.0, 0.9133774521389743),
+]
+
+
+@pytest.mark.parametrize(("size", "predicted", "true", "f", "j"), DISCS)
+def test_f_and_j_are_the_values_of_the_davis_evaluation(
+    size: tuple[int, int], predicted: tuple[int, int, int], true: tuple[int, int, int], f: float, j: float
+) -> None:
+    y, x = np.mgrid[: size[0], : size[1]]
+    ours, theirs = ((y - row) ** 2 + (x - column) ** 2 < radius**2 for row, column, radius in (predicted, true))
+    track = count([([ours], [theirs], [theirs])]).tracks[0]
+    assert track.boundary[0] == pytest.approx(f, abs=1e-6)
+    assert track.iou[0] == pytest.approx(j, abs=1e-6)
+
+
 def test_boundary_f_of_nothing() -> None:
     assert boundary_f(NOTHING, NOTHING, 1) == 1
     assert boundary_f(NOTHING, WHOLE, 1) == boundary_f(WHOLE, NOTHING, 1) == 0
