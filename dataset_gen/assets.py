@@ -82,10 +82,6 @@ def reserved_ids() -> frozenset[str]:
 @cache
 def asset(asset_id: str) -> Asset:
     """The asset of an id. Raises InputError for an id that is in no split."""
-    from dataset_gen.creatures import creature, is_creature  # they are made of the same parts as these
-
-    if is_creature(asset_id):
-        return creature(asset_id).asset
     family, _, number = asset_id.partition("/")
     if not any(asset_id in asset_ids(split).get(family, ()) for split in SPLITS):
         raise InputError(f"asset {asset_id!r} is in no split: take one from dataset_gen.assets.asset_ids")
@@ -188,6 +184,14 @@ def _circle(radius: float, z: float, sides: int = 16, turn: float = 0.0) -> Poin
     return np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(sides, z)], axis=1)
 
 
+def ball(points: int) -> Points:
+    """Points spread evenly over a sphere of radius 1."""
+    index = np.arange(points)
+    z = 1 - (2 * index + 1) / points
+    angle = index * np.pi * (3 - np.sqrt(5))
+    return np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], axis=1)
+
+
 def _lathe(*rings: tuple[float, float], sides: int = 16) -> Iterator[Points]:
     """Frustums between neighbouring rings (radius, z)."""
     for lower, upper in pairwise(rings):
@@ -233,11 +237,7 @@ def _prism(rng: np.random.Generator) -> Iterator[Points]:
 
 
 def _ellipsoid(rng: np.random.Generator) -> Iterator[Points]:
-    index = np.arange(120)
-    z = 1 - (2 * index + 1) / 120
-    angle = index * np.pi * (3 - np.sqrt(5))
-    ball = np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], axis=1)
-    yield ball * rng.uniform(0.4, 1.0, 3)
+    yield ball(120) * rng.uniform(0.4, 1.0, 3)
 
 
 def _capsule(rng: np.random.Generator) -> Iterator[Points]:

@@ -15,11 +15,10 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from dataset_gen.assets import Asset, Points, convex, unit, variants
+from dataset_gen.assets import Asset, Points, ball, convex, unit, variants
+from dataset_gen.rounding import DECIMALS, vector
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import Deformation, Hinge, Pose, Vector, deform
-
-DECIMALS = 6
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def creature(asset_id: str) -> Creature:
     before, after = (np.concatenate([part.vertices for part in group]).astype(np.float64) for group in (raw, parts))
     scale = np.ptp(before[:, 2]) / np.ptp(after[:, 2])
     origin = before.mean(axis=0) - scale * after.mean(axis=0)
-    joints = (replace(j, pivot=_vector((np.array(j.pivot) - origin) / scale)) for j in body.joints)
+    joints = (replace(j, pivot=vector((np.array(j.pivot) - origin) / scale)) for j in body.joints)
     return Creature(Asset(asset_id, kind, parts, "Apache-2.0", "dataset_gen"), tuple(joints), body.bend, body.squash)
 
 
@@ -122,7 +121,7 @@ def move(who: Creature, scale: Vector, gait: Gait, frames: int) -> tuple[tuple[P
         height = gait.height + gait.leap * hop[t] - lowest
         turn = (np.cos(heading[t] / 2), 0.0, 0.0, np.sin(heading[t] / 2))
         w, x, y, z = np.round(turn, DECIMALS).tolist()
-        poses.append(Pose(_vector(np.array((*places[t], height))), (w, x, y, z)))
+        poses.append(Pose(vector(np.array((*places[t], height))), (w, x, y, z)))
     return tuple(poses), deformation
 
 
@@ -136,20 +135,11 @@ def _numbers(values: Float[np.ndarray, " t"]) -> tuple[float, ...]:
     return tuple(np.round(values, DECIMALS).tolist())
 
 
-def _vector(values: Float[np.ndarray, " 3"]) -> Vector:
-    x, y, z = np.round(values, DECIMALS).tolist()
-    return x, y, z
-
-
 # The kinds. Parts overlap where limbs meet, so that no gap opens when they swing.
 
 
 def _ball(at: Sequence[float] | Points, radii: Sequence[float] | Points, points: int = 60) -> Points:
-    index = np.arange(points)
-    z = 1 - (2 * index + 1) / points
-    angle = index * np.pi * (3 - np.sqrt(5))
-    ball = np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], axis=1)
-    return ball * radii + at
+    return ball(points) * radii + at
 
 
 def _limb(start: Sequence[float], stop: Sequence[float], radius: float, end: float | None = None) -> Points:

@@ -33,7 +33,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from dataset_gen.assets import SPLITS, THING, Asset, asset, asset_ids, compact, origin, read_obj, reserved_ids
-from dataset_gen.creatures import KINDS, creature_ids
+from dataset_gen.creatures import KINDS, creature, creature_ids, is_creature
 from dataset_gen.locks import scratch_folder
 from vidamodal.media.files import whole_file
 from vidamodal.types import InputError
@@ -88,7 +88,7 @@ class Library:
 
     def asset(self, asset_id: str) -> Asset:
         """The shape of an id."""
-        return asset(asset_id)
+        return creature(asset_id).asset if is_creature(asset_id) else asset(asset_id)
 
     def visual_file(self, asset_id: str) -> VisualFile | None:
         """The file that shows an asset better than its mesh alone does; None where there is none."""

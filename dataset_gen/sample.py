@@ -12,12 +12,10 @@ from jaxtyping import Float
 from dataset_gen.assets import THING, Asset
 from dataset_gen.creatures import Gait, creature, creature_ids, move
 from dataset_gen.library import OFFLINE, TEXTURES, Library
+from dataset_gen.rounding import DECIMALS, vector
 from vidamodal.worlds.spec import CameraSpec, LightSpec, Material, ObjectSpec, Pose, SceneSpec, Throw, Vector
 
 FPS = 12.0
-DECIMALS = 6
-"""Every sampled number is rounded to this many decimals, so that a spec is compact and its hash stable."""
-
 GRAVITY = 9.81
 
 ORBIT = (("orbit", 1.0),)
@@ -141,7 +139,7 @@ def _objects(
             scale=scales[k],
             mass=round(float(np.prod(scales[k]) * rng.uniform(0.5, 1.5)), DECIMALS),
             material=_material(look),
-            poses=(Pose(_vector(positions[k]), _rotation(rng)),),
+            poses=(Pose(vector(positions[k]), _rotation(rng)),),
         )
         for k in range(number)
     )
@@ -174,8 +172,8 @@ def _thrown(
         velocity = (middle - start) / time + (0.0, 0.0, GRAVITY * time / 2)
         spin = rng.normal(0.0, 3.0, 3)
     mass = float(np.prod(scale) * rng.uniform(0.5, 1.5))
-    thing = _object(look, number, what, scale, mass, (Pose(_vector(start), _rotation(rng)),))
-    return replace(thing, throw=Throw(_vector(velocity), _vector(spin)))
+    thing = _object(look, number, what, scale, mass, (Pose(vector(start), _rotation(rng)),))
+    return replace(thing, throw=Throw(vector(velocity), vector(spin)))
 
 
 _PACES = {  # metres and strides a frame, height of the hops or flight over the size
@@ -196,7 +194,7 @@ def _creature(
     ids = creature_ids(split)
     name = ids[rng.integers(len(ids))]
     who, size = creature(name), rng.uniform(*ranges.creature_size)
-    scale = _vector(size * np.exp(rng.uniform(-1.0, 1.0, 3) * np.log(1.15)))
+    scale = vector(size * np.exp(rng.uniform(-1.0, 1.0, 3) * np.log(1.15)))
     speeds, paces, leap, flight = _PACES[who.asset.label]
     heading, aside = rng.uniform(0, 2 * np.pi), rng.uniform(*ranges.creature_radius) * rng.choice((-1, 1))
     speed, pace = rng.uniform(*speeds), rng.uniform(*paces)
@@ -228,7 +226,7 @@ def _choose_asset(rng: np.random.Generator, ranges: Preset, split: str, library:
 
 def _scale(rng: np.random.Generator, ranges: Preset) -> Vector:
     size = rng.uniform(*ranges.object_size)
-    return _vector(size * np.exp(rng.uniform(-1.0, 1.0, 3) * np.log(ranges.stretch)))
+    return vector(size * np.exp(rng.uniform(-1.0, 1.0, 3) * np.log(ranges.stretch)))
 
 
 def _radius(what: Asset, scale: Vector) -> float:
@@ -275,14 +273,14 @@ def _material(rng: np.random.Generator, saturation: float = 0.85, scales: tuple[
 def _color(hue: float, saturation: float, value: float) -> Vector:
     """Linear RGB of a colour given as sRGB's hue, saturation and value; the hue in turns."""
     wheel = np.clip(np.abs((hue * 6 + np.array((0, 4, 2))) % 6 - 3) - 1, 0, 1)
-    return _vector((value * (1 - saturation * (1 - wheel))) ** 2.2)
+    return vector((value * (1 - saturation * (1 - wheel))) ** 2.2)
 
 
 def _light(rng: np.random.Generator, maps: tuple[str, ...]) -> LightSpec:
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(30, 75))
     direction = np.array((np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)))
     return LightSpec(
-        sun_direction=_vector(direction),
+        sun_direction=vector(direction),
         sun_strength=round(rng.uniform(1.0, 4.0), DECIMALS),
         hdri=maps[rng.integers(len(maps))],
         hdri_rotation=round(rng.uniform(0, 2 * np.pi), DECIMALS),
@@ -312,11 +310,6 @@ def draw_camera(rng: np.random.Generator, ranges: Preset, frames: int) -> Camera
     return CameraSpec(
         focal_length=35.0,
         sensor_width=32.0,
-        positions=tuple(map(_vector, positions)),
-        targets=tuple(map(_vector, targets)),
+        positions=tuple(map(vector, positions)),
+        targets=tuple(map(vector, targets)),
     )
-
-
-def _vector(values: Float[np.ndarray, " 3"]) -> Vector:
-    x, y, z = np.round(np.asarray(values, dtype=np.float64), DECIMALS).tolist()
-    return x, y, z

@@ -17,7 +17,7 @@ import numpy as np
 from dataset_gen.assets import Asset, dump_obj
 from dataset_gen.kubric_compat import kubric_imports
 from dataset_gen.library import OFFLINE, Library
-from dataset_gen.sample import DECIMALS
+from dataset_gen.rounding import DECIMALS
 from vidamodal.worlds.spec import Mesh, ObjectSpec, Pose, SceneSpec, Vector, place
 
 with kubric_imports():

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from vidamodal.data.layouts import find_dataset
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
-from vidamodal.media.shards import find_clips
 from vidamodal.metrics.baselines import load_baselines, predict_baseline
 from vidamodal.metrics.counts import VideoCounts, count_video
 from vidamodal.metrics.evaluate import Evaluation, score_counts
@@ -98,8 +98,8 @@ def page(truth: Path, model: str, device: str) -> str:
 def score(truth: Path, methods: Mapping[str, Method]) -> dict[str, Evaluation]:
     """Every method over every clip. One clip is held at a time."""
     counts: dict[str, list[VideoCounts]] = {name: [] for name in methods}
-    for key, source in tqdm(find_clips(truth).items(), desc="score", unit="video"):
-        clip = source.read()
+    for key, source in tqdm(find_dataset(truth).clips.items(), desc="score", unit="video"):
+        clip = source.tracks()
         for name, method in methods.items():
             counts[name].append(count_video(key, method(clip), clip))
     return {name: score_counts(videos) for name, videos in counts.items()}

@@ -7,7 +7,6 @@ box, and draws a polygon in memory that grows with its perimeter.
 from __future__ import annotations
 
 import json
-import mmap
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from jaxtyping import Float
 from pycocotools import mask as coco
 
 from vidamodal.data.layouts import Clip
-from vidamodal.media.records import Breach, need, shown, typed, want
+from vidamodal.media.records import Breach, mentions, need, shown, typed, want
 from vidamodal.media.tracks import MAX_BYTES, check_video, read_rle
 from vidamodal.media.video import Frame, read_image
 from vidamodal.types import ClipTracks, InputError, Rle, VideoInfo
@@ -74,17 +73,8 @@ def annotation_files(path: Path, wanted: Sequence[str], unwanted: Sequence[str] 
 
 def _names(file: Path, wanted: Sequence[str], unwanted: Sequence[str]) -> bool:
     """Whether a JSON object's text holds all keys of one list and none of the other; it is not parsed."""
-    if not file.is_file() or not file.stat().st_size:
-        return False
-    with file.open("rb") as handle:
-        if not handle.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-            return False
-        with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as text:
-
-            def holds(key: str) -> bool:
-                return text.find(json.dumps(key).encode()) >= 0
-
-            return all(map(holds, wanted)) and not any(map(holds, unwanted))
+    found = mentions(file, *wanted, *unwanted)
+    return all(found[: len(wanted)]) and not any(found[len(wanted) :])
 
 
 def read_annotations(path: Path, files: Sequence[Path]) -> Annotations:

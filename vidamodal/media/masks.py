@@ -352,7 +352,10 @@ def _vector(archive: zipfile.ZipFile, path: Path, name: str, length: int | None)
 
 @contextmanager
 def _reading_npz(path: Path) -> Iterator[None]:
-    """Turns what zipfile and numpy raise on a damaged archive into an InputError."""
+    """Turns what zipfile and numpy raise on a damaged archive into an InputError.
+
+    zipfile's word for a compression or an encryption that it does not know is NotImplementedError.
+    """
     try:
         yield
     except InputError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 _NAMES: dict[type | tuple[type, ...], str] = {
@@ -15,6 +17,18 @@ _NAMES: dict[type | tuple[type, ...], str] = {
     dict: "an object",
     (list, dict): "a list or an object",
 }
+
+
+def mentions(file: Path, *texts: str) -> tuple[bool, ...]:
+    """Which strings stand in a file that begins as a JSON object does; none in any other. It is not parsed."""
+    none = (False,) * len(texts)
+    if not file.is_file() or not file.stat().st_size:
+        return none
+    with file.open("rb") as handle:
+        if not handle.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            return none
+        with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return tuple(content.find(json.dumps(text).encode()) >= 0 for text in texts)
 
 
 class Breach(ValueError):

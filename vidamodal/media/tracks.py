@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from jaxtyping import Int
 from pycocotools import mask as coco
 
 from vidamodal.media.files import write_text
-from vidamodal.media.records import Breach, need, shown, typed, want
+from vidamodal.media.records import Breach, mentions, need, shown, typed, want
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track, VideoInfo
 
 FORMAT = "vidamodal-tracks"
@@ -42,14 +41,7 @@ T = TypeVar("T")
 
 def is_tracks(path: str | os.PathLike[str]) -> bool:
     """Whether a file says that it is a tracks.json, whatever its name; its content may still be wrong."""
-    path = Path(path)
-    if not path.is_file() or not path.stat().st_size:
-        return False
-    with path.open("rb") as file:
-        if not file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-            return False
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(json.dumps(FORMAT).encode()) >= 0
+    return all(mentions(Path(path), FORMAT))
 
 
 def read_tracks(path: str | os.PathLike[str]) -> ClipTracks:

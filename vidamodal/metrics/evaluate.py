@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vidamodal.data.layouts import Clip, find_dataset, layouts
+from vidamodal.data.layouts import Clip, find_dataset, layouts, shards
 from vidamodal.data.layouts import tracks as ours
 from vidamodal.media.shards import NAME, ClipSource, find_clips
 from vidamodal.metrics.baselines import load_baselines, predict_baseline
@@ -21,6 +21,23 @@ from vidamodal.metrics.protocols import ProtocolScores, score_protocols
 from vidamodal.metrics.strata import StratumScores, score_strata
 from vidamodal.metrics.temporal import TimeScores, score_time
 from vidamodal.types import ClipTracks, InputError
+
+
+@dataclass(frozen=True)
+class _Foreign:
+    """A clip of a data set that is not in our own layout."""
+
+    path: Path
+    clip: Clip
+
+    def read(self) -> ClipTracks:
+        return self.clip.tracks_as("amodal")
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.clip.key}"
+
+
+Source = ClipSource | _Foreign
 
 
 @dataclass(frozen=True)
@@ -103,9 +120,7 @@ def evaluate(
     scores 0 with ``allow_missing``. ``baselines`` False leaves those out. ``match``: predicted tracks get the ids of
     the true ones that their visible masks lie on. Memory holds one video's masks at a time.
     """
-    truths, predictions = _find(truth), _find(pred)
-    if _is_single(truth, truths) and _is_single(pred, predictions):
-        predictions = dict(zip(truths, predictions.values(), strict=True))
+    truths, predictions = find_pairs(pred, truth)
     counts: list[VideoCounts] = []
     rivals: dict[str, list[Scores]] = {name: [] for name in load_baselines()} if baselines else {}
     missing: list[str] = []
@@ -130,6 +145,14 @@ def evaluate(
     return replace(result, matched=(found, total)) if match else result
 
 
+def find_pairs(pred: Path, truth: Path) -> tuple[Mapping[str, Source], Mapping[str, Source]]:
+    """The clips of a truth and of its prediction by the truth's keys, as ``evaluate`` pairs them; read when asked."""
+    truths, predictions = _find(truth), _find(pred)
+    if _is_single(truth, truths) and _is_single(pred, predictions):
+        predictions = dict(zip(truths, predictions.values(), strict=True))
+    return truths, predictions
+
+
 def score_counts(
     counts: Sequence[VideoCounts],
     baselines: Mapping[str, Scores] | None = None,
@@ -152,23 +175,13 @@ def score_counts(
     )
 
 
-@dataclass(frozen=True)
-class _Foreign:
-    """A clip of a data set that is not in our own layout."""
-
-    path: Path
-    clip: Clip
-
-    def read(self) -> ClipTracks:
-        return self.clip.tracks_as("amodal")
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.clip.key}"
+def _is_ours(path: Path) -> bool:
+    return ours.recognise(path) or shards.recognise(path)
 
 
-def _find(path: Path) -> Mapping[str, ClipSource | _Foreign]:
+def _find(path: Path) -> Mapping[str, Source]:
     """The clips under a path by key."""
-    if path.exists() and not ours.recognise(path) and any(layout.recognise(path) for layout in layouts()):
+    if path.exists() and not _is_ours(path) and any(layout.recognise(path) for layout in layouts()):
         return {key: _Foreign(path, clip) for key, clip in find_dataset(path).clips.items()}
     return find_clips(path)
 
@@ -179,7 +192,7 @@ def _matched(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTr
     return match_visible(predicted, true)
 
 
-def _read_truth(source: ClipSource | _Foreign) -> ClipTracks:
+def _read_truth(source: Source) -> ClipTracks:
     clip = source.read()
     if clip.tracks and all(track.amodal is None for track in clip.tracks):
         raise InputError(f"{source}: no track has amodal masks; give a truth that does")
@@ -210,7 +223,7 @@ def _extra(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str
     return [f"track {t.id} of video {key!r}" for t in predicted.tracks if t.id not in known] if predicted else []
 
 
-def _is_single(path: Path, clips: Mapping[str, ClipSource | _Foreign]) -> bool:
+def _is_single(path: Path, clips: Mapping[str, Source]) -> bool:
     if len(clips) == 1 and isinstance(next(iter(clips.values())), _Foreign):
         return True
     return list(clips.values()) in ([ClipSource(path)], [ClipSource(path / NAME)])

@@ -22,7 +22,7 @@ from vidamodal.data.layouts import Clip, find_dataset
 from vidamodal.data.layouts import tracks as ours
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import TrackCounts, mean
-from vidamodal.metrics.evaluate import Evaluation
+from vidamodal.metrics.evaluate import Evaluation, Source, find_pairs
 from vidamodal.metrics.match import match_visible
 from vidamodal.metrics.primary import MEASURES, Difference, Interval
 from vidamodal.metrics.region import occluded
@@ -232,7 +232,7 @@ def _films(methods: Sequence[Method], truth: Path, quiet: bool) -> str:
     middle = ranked[max(0, len(ranked) - MEDIAN) // 2 :][:MEDIAN]
     chosen = {"Worst": ranked[:WORST], "Median": [pick for pick in middle if pick not in ranked[:WORST]]}
     clips = _clips(truth)
-    predicted = [_predicted(method, clips) for method in methods]
+    predicted = [find_pairs(method.path, truth)[1] for method in methods]
     bar = tqdm(total=sum(map(len, chosen.values())), desc="film strips", unit="track", disable=quiet)
     parts = [
         "<section><h2>Film strips</h2>",
@@ -277,24 +277,16 @@ def _clips(path: Path) -> Mapping[str, Clip]:
     return ours.read(path) if ours.recognise(path) else find_dataset(path).clips
 
 
-def _predicted(method: Method, keys: Iterable[str]) -> Mapping[str, Clip]:
-    """A method's clips by the true keys. Where there is one of either, names need not be the same: they were scored."""
-    clips = _clips(method.path)
-    scored = any(track.pixels(p=1).any() for video in method.result.counts for track in video.tracks)
-    pairs = dict(zip(keys, clips.values(), strict=False))
-    return pairs if scored and len(method.result.counts) == len(clips) == 1 else clips
-
-
-def _read(method: Method, clip: Clip | None, truth: ClipTracks) -> ClipTracks | None:
+def _read(method: Method, source: Source | None, truth: ClipTracks) -> ClipTracks | None:
     """What was scored of a clip's prediction: None where there is none of the truth's size and length."""
-    prediction = clip.tracks_as("amodal") if clip else None
+    prediction = source.read() if source else None
     sizes = {(c.video.frames, c.video.height, c.video.width) for c in (prediction, truth) if c}
     if prediction is None or len(sizes) > 1:
         return None
     return prediction if method.result.matched is None else match_visible(prediction, truth)[0]
 
 
-def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, predicted: Sequence[Mapping[str, Clip]]) -> str:
+def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, predicted: Sequence[Mapping[str, Source]]) -> str:
     truth = clip.tracks_as("amodal")
     guesses = {m.name: _read(m, found.get(pick.video), truth) for m, found in zip(methods, predicted, strict=True)}
     strip = film(truth, clip.frames, pick.id, guesses)
