@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.ndimage import zoom
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, boxes_and_areas, cut_frame, stack_crops
+from vidamodal.data.augment import Degradation, degrade
+from vidamodal.data.crops import FrameMap, box_numbers, boxes_and_areas, cut_frame, stack_crops
 from vidamodal.geometry import Cropper, WindowConfig, Windows, follow_scene, track_windows
 from vidamodal.heads.base import TrackCrops
 from vidamodal.worlds.sample import ClipMasks, WorldBank, WorldConfig
@@ -24,18 +24,41 @@ COUNTED_AREA = 64 / 256**2
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """What real masks do to clean ones; each is a probability unless it says otherwise."""
+    """What real masks do to clean ones; each is a probability unless it says otherwise.
+
+    Other frame rates need nothing of their own: random sorted frames show every rate, and the model is told their
+    times. The whole masks, which are the truth, stay as they are.
+    """
 
     partial: float = 0.25
     """Clips shown as users' are: not exhaustive, with others missing and noisy masks."""
     missing: float = 0.5
     """Up to this share of the other objects has no mask in a partial clip."""
     noise: float = 0.5
-    """Tracks of partial clips whose masks' edges wobble from frame to frame."""
+    """Partial clips whose masks are spoilt, each kind with a strength between 0 and that of ``spoilt``."""
+    spoilt: Degradation = field(default_factory=lambda: Degradation(edge=0.08, merged=0.1, pieces=0.15, dropped=0.15))
+    """The greatest strengths of noise."""
     unknown: float = 0.1
-    """Tracks with frames that have no mask at all."""
+    """Clips with frames that have no mask at all: of one object after another, or of all at once."""
+    gaps: float = 0.7
+    """Up to this share of frames has none in such a clip."""
     jitter: float = 0.06
     """Standard deviation of the window's place, in sides, and of its log size."""
+    reverse: float = 0.5
+    """Clips run backwards."""
+    mirror: float = 0.5
+    """Clips seen in a mirror."""
+
+    def draw(self, rng: np.random.Generator, partial: bool) -> Degradation:
+        """How far the masks of one clip are spoilt."""
+        strengths = {f.name: 0.0 for f in fields(Degradation)}
+        if partial and rng.random() < self.noise:
+            strengths = {name: rng.uniform(0, getattr(self.spoilt, name)) for name in strengths}
+        if partial:
+            strengths["missing"] = rng.uniform(0, self.missing)
+        if rng.random() < self.unknown:
+            strengths[("unknown", "gaps")[rng.integers(2)]] = rng.uniform(0, self.gaps)
+        return Degradation(**strengths)
 
 
 @dataclass(frozen=True)
@@ -112,7 +135,10 @@ def make_sample(
     """Some tracks of a clip at some of its frames; None if no object of the clip is ever seen."""
     augment = config.augment
     frames, height, width = clip.visible.shape[1:]
-    boxes, areas = boxes_and_areas(clip.visible)
+    partial = rng.random() < augment.partial
+    given = degrade(clip.visible, augment.draw(rng, partial), rng)
+    visible, known, listed = given.visible, given.known, given.listed
+    boxes, areas = boxes_and_areas(visible)
     truth_areas = np.count_nonzero(clip.amodal, axis=(2, 3))
     usable = np.flatnonzero((areas >= COUNTED_AREA * height * width).any(axis=1))
     if not len(usable):
@@ -120,17 +146,17 @@ def make_sample(
     windows = track_windows(boxes, areas, window_config)
     if window_config.passes == 2 and rng.random() < config.second:
         windows = follow_scene(windows, *first_completion(clip, windows, areas, truth_areas, rng), window_config)
-    partial = rng.random() < augment.partial
-    listed = rng.random(len(areas)) >= (rng.uniform(0, augment.missing) if partial else 0)
+    # Where the mask of an object that is seen at times is not known, what shows nobody may still show that object.
+    sure = np.asarray((known | ~areas.any(axis=1, keepdims=True)).all(axis=0) & (not partial))
     labels = np.zeros((frames, height, width), dtype=np.uint16)
     for k in np.flatnonzero(listed):
-        labels += clip.visible[k] * np.uint16(k + 1)
+        labels += visible[k] * np.uint16(k + 1)
     maps = [FrameMap.of(frame) for frame in labels]
 
     # Objects that are hidden at times teach most.
-    hidden = 1 - areas[usable].sum(axis=1) / np.maximum(truth_areas[usable].sum(axis=1), 1)
+    hidden = np.maximum(1 - areas[usable].sum(axis=1) / np.maximum(truth_areas[usable].sum(axis=1), 1), 0)
     chosen = rng.choice(usable, config.tracks, replace=len(usable) < config.tracks, p=_share(0.3 + hidden))
-    reverse, mirror = rng.random() < 0.5, rng.random() < 0.5
+    reverse, mirror = rng.random() < augment.reverse, rng.random() < augment.mirror
     tracks, boxes_out, times, known_out, truth, counted = [], [], [], [], [], []
     for k in chosen.tolist():
         picked = np.sort(rng.permutation(frames)[: config.frames])
@@ -138,23 +164,19 @@ def make_sample(
             picked[rng.integers(len(picked))] = rng.choice(np.flatnonzero(areas[k]))
             picked = np.sort(picked)
         window = _jitter(windows, k, rng, augment.jitter)
-        known = rng.random(len(picked)) >= (rng.uniform(0, 0.7) if rng.random() < augment.unknown else 0)
         numbers = box_numbers(window, areas[k : k + 1], height, width, not partial)[0, picked]
-        numbers[~known, 5:7] = 0
         crops, amodal = [], []
-        for t, sure in zip(picked, known, strict=True):
+        for t in picked.tolist():
             cropper = Cropper.at(window.center[0, t], window.side[0, t], cells, height, width)
-            own = clip.visible[k, t]
-            # The object itself is listed where it is known; where not, it may be anywhere that nobody else is.
-            frame = maps[t] if sure == listed[k] else FrameMap.of(np.where(own, np.uint16((k + 1) * sure), labels[t]))
-            crops.append(cut_frame(cropper, own if sure else None, frame, bool(sure) and not partial))
+            own = visible[k, t]
+            # The object itself is always listed.
+            frame = maps[t] if listed[k] else FrameMap.of(np.where(own, np.uint16(k + 1), labels[t]))
+            crops.append(cut_frame(cropper, own if known[k, t] else None, frame, bool(sure[t])))
             amodal.append(cropper.cut(clip.amodal[k, t]))
-        if partial and rng.random() < augment.noise:
-            crops = [_spoil(c, rng) for c in crops]
         tracks.append(crops)
         boxes_out.append(numbers)
         times.append(picked - (frames - 1) / 2)
-        known_out.append(known)
+        known_out.append(known[k, picked])
         truth.append(np.stack(amodal))
         counted.append(truth_areas[k, picked] >= COUNTED_AREA * height * width)
     crops_out = stack_crops(tracks, np.stack(known_out), np.stack(boxes_out), np.stack(times))
@@ -176,7 +198,7 @@ def first_completion(
     A model's boxes were off by 0.02 object sizes where an object was seen whole and by 0.15 where it was hardly seen,
     their sides by 3 and 30 %, with a correlation of 0.9 from frame to frame. It finds nothing beyond its windows.
     """
-    shares = areas / np.maximum(truth_areas, 1)
+    shares = np.minimum(areas / np.maximum(truth_areas, 1), 1)
     boxes, _ = boxes_and_areas(clip.amodal)
     center, extent = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
     drawn = rng.normal(size=(*areas.shape, 4))
@@ -199,34 +221,6 @@ def _jitter(windows: Windows, k: int, rng: np.random.Generator, amount: float) -
     side = windows.side[k : k + 1] * np.exp(rng.normal(0, amount))
     shift = rng.normal(0, amount, 2) * side[..., None]
     return Windows(windows.center[k : k + 1] + shift, side)
-
-
-def _spoil(crops: FrameCrops, rng: np.random.Generator) -> FrameCrops:
-    """An object-frame with a bad visible mask, and with edges where that mask has them."""
-    visible = _wobble(crops.visible, rng) * crops.inside
-    both = np.stack([visible, crops.others])
-    steps = np.zeros_like(visible)
-    steps[:, :-1] = np.abs(np.diff(both, axis=2)).max(axis=0)
-    steps[:-1] = np.maximum(steps[:-1], np.abs(np.diff(both, axis=1)).max(axis=0))
-    return replace(crops, visible=visible, edges=steps * crops.edges.max())
-
-
-def _wobble(mask: Float[np.ndarray, "s s"], rng: np.random.Generator) -> Float[np.ndarray, "s s"]:
-    """A mask with an edge that moves in and out by a few cells, and now and then with a piece missing."""
-    cells = len(mask)
-    field_ = zoom(rng.normal(0, 1, (6, 6)), cells / 6, order=1)
-    soft = mask.copy()
-    for _ in range(2):  # a cheap blur: what is near the edge gets intermediate values
-        padded = np.pad(soft, 1, mode="edge")
-        soft = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] + padded[1:-1, 1:-1]) / 5
-    noisy = (
-        soft + rng.uniform(0.05, 0.3) * (field_ + rng.normal(0, 0.5)) * ((soft > 0.01) & (soft < 0.99)) > 0.5
-    ) * 1.0
-    if rng.random() < 0.15:
-        y, x = rng.integers(0, cells, 2)
-        h, w = rng.integers(3, cells // 4, 2)
-        noisy[y : y + h, x : x + w] = 0
-    return noisy.astype(np.float32)
 
 
 def _turn(batch: TrainingBatch, reverse: bool, mirror: bool) -> TrainingBatch:
