@@ -87,9 +87,7 @@ def held_share(clip: ClipTracks) -> float:
     for k, track in enumerate(tracks):
         for t, (visible, amodal) in enumerate(zip(track.visible, track.amodal or (), strict=True)):
             behind = _mask(amodal) & ~_mask(visible)
-            rows, columns, _ = paste(
-                np.zeros((2, 2)), windows.center[k, t], float(windows.side[k, t]), clip.video.height, clip.video.width
-            )
+            rows, columns, _ = paste(np.zeros((2, 2)), windows.at(k, t), clip.video.height, clip.video.width)
             held += np.count_nonzero(behind[rows, columns])
             hidden += np.count_nonzero(behind)
     return held / hidden

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from vidamodal.geometry import (
     Cropper,
+    Window,
     WindowConfig,
     Windows,
     crop_matrix,
@@ -22,6 +23,10 @@ CELLS = 64
 CONFIG = WindowConfig()
 centers = st.floats(-40, 140)
 sides = st.floats(4, 250)
+
+
+def square(center: tuple[float, float], side: float) -> Window:
+    return Window(center, (side, side))
 
 
 def ellipse(height: int, width: int, center: tuple[float, float], radii: tuple[float, float]) -> np.ndarray:
@@ -44,8 +49,8 @@ def test_a_mask_survives_cutting_and_pasting(
     height, width = size
     mask = ellipse(height, width, center, (radius, radius * aspect))
     side = scale * 2 * radius
-    values = Cropper.at(np.array(center), side, CELLS, height, width).cut(mask)
-    rows, columns, back = paste(values, np.array(center), side, height, width)
+    values = Cropper.at(square(center, side), CELLS, height, width).cut(mask)
+    rows, columns, back = paste(values, square(center, side), height, width)
     pasted = np.zeros_like(mask)
     pasted[rows, columns] = back > 0.5
     assert np.count_nonzero(mask & pasted) >= 0.95 * np.count_nonzero(mask | pasted)
@@ -77,14 +82,14 @@ def test_a_window_moved_by_whole_pixels_moves_what_it_shows(center: float, side:
 @settings(max_examples=60, deadline=None)
 @given(centers, centers, sides, st.integers(1, 99), st.integers(1, 99))
 def test_an_image_of_ones_shows_what_is_inside(x: float, y: float, side: float, height: int, width: int) -> None:
-    cropper = Cropper.at(np.array([x, y]), side, CELLS, height, width)
+    cropper = Cropper.at(square((x, y), side), CELLS, height, width)
     assert np.allclose(cropper.cut(np.ones((height, width), dtype=bool)), cropper.inside, atol=1e-5)
 
 
 def test_a_cut_is_the_right_way_round() -> None:
     image = np.zeros((40, 60), dtype=bool)
     image[5:15, 40:55] = True  # above and right of the middle
-    cut = Cropper.at(np.array([30.0, 20.0]), 60.0, CELLS, 40, 60).cut(image)
+    cut = Cropper.at(square((30.0, 20.0), 60.0), CELLS, 40, 60).cut(image)
     rows, columns = np.nonzero(cut > 0.5)
     assert rows.max() < CELLS / 2 < columns.min()
 
@@ -274,7 +279,7 @@ def test_following_the_scene_moves_grows_and_turns_with_it(
     shares = rng.uniform(0.02, 1, (objects, frames)) * (rng.random((objects, frames)) < 0.7)
     shares[np.arange(objects), rng.integers(0, frames, objects)] = 1
     boxes = boxes_about(paths)
-    sides = np.full(shares.shape, 40.0)
+    sides = np.full((*shares.shape, 2), 40.0)
     center = follow_scene(Windows(paths, sides), boxes, shares, CONFIG).center
     assert np.isfinite(center).all()
     moved = follow_scene(Windows(paths, sides * scale), boxes * scale + shift, shares, CONFIG).center

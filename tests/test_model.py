@@ -50,9 +50,10 @@ def random_weights(module: nn.Module, seed: int = 0) -> None:
 
 def random_crops(tracks: int, frames: int, seed: int = 0, side: int = CODEC.crop) -> TrackCrops:
     generator = seeded(seed)
-    maps = [torch.rand(tracks, frames, side, side, generator=generator) for _ in range(5)]
+    maps = [torch.rand(tracks, frames, side, side, generator=generator) for _ in range(6)]
     return TrackCrops(
         *maps,
+        image=torch.rand(tracks, frames, 3, side, side, generator=generator),
         known=torch.ones(tracks, frames),
         box=torch.randn(tracks, frames, BOX_NUMBERS, generator=generator),
         time=(torch.arange(frames) - (frames - 1) / 2).expand(tracks, -1),

@@ -254,9 +254,9 @@ def test_a_second_pass_moves_the_windows_of_hidden_objects_with_the_scene(
     clip, laid = turning_scene(), []
     begin = Predictor._pass
 
-    def spy(self: Predictor, scene: predictor_module._Scene, hypotheses: int) -> object:
+    def spy(self: Predictor, scene: predictor_module._Scene, hypotheses: int, pictures: None) -> object:
         laid.append((scene.windows.center, hypotheses))
-        return begin(self, scene, hypotheses)
+        return begin(self, scene, hypotheses, pictures)
 
     monkeypatch.setattr(Predictor, "_pass", spy)
     check(clip, Predictor(model, hypotheses=2).predict(clip))
@@ -322,9 +322,9 @@ def test_who_may_hide_whom_is_not_forgotten_between_chunks(model: AmodalModel, m
     found: list[np.ndarray] = []
     finish = Predictor._finish
 
-    def spy(self: Predictor, scene: object, frame: int, logits: object, allowed: np.ndarray, keeper: object) -> object:
+    def spy(self: Predictor, scene: object, frame: int, logits: object, allowed: np.ndarray, *rest: object) -> object:
         found.append(allowed)
-        return finish(self, scene, frame, logits, allowed, keeper)  # type: ignore[arg-type]
+        return finish(self, scene, frame, logits, allowed, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Predictor, "_finish", spy)
     Predictor(model).predict(clip)
@@ -388,7 +388,7 @@ def test_an_object_hidden_for_longer_than_a_chunk_is_remembered(model: AmodalMod
             list(clip.tracks), clip, replace(model.config.windows, growth=1.0, floor=0.0)
         )
         predictor = Predictor(model)
-        looks = {t: predictor._cut(scene, t) for t in range(40)}
+        looks = {t: predictor._cut(scene, t, None) for t in range(40)}
         memory = scene.remember(0, {}, looks, 0, 20)
         assert sorted(memory) == list(range(6))
         with_memory = predictor._complete(scene, 0, looks, memory, 28, 40, 1)

@@ -148,7 +148,7 @@ def test_a_first_completion_is_near_the_truth_and_within_its_windows() -> None:
         windows = track_windows(boxes, areas, WindowConfig())
         found, shares = first_completion(clip, windows, areas, truth, rng)
         seen = areas > 0
-        low, high = windows.center - windows.side[..., None] / 2, windows.center + windows.side[..., None] / 2
+        low, high = windows.center - windows.side / 2, windows.center + windows.side / 2
         assert (found[seen][:, :2] >= low[seen][:, ::-1] - 1e-9).all()
         assert (found[seen][:, 2:] <= high[seen][:, ::-1] + 1e-9).all()
         assert ((shares > 0) == seen).all() and shares.max() <= 1
@@ -207,7 +207,8 @@ def simple_batch(tracks: int = 2, frames: int = 3, hidden: float = 0.5) -> Train
     inside[..., :4, :] = 0
     times = torch.arange(float(frames)).expand(tracks, -1)
     known, box = torch.ones(tracks, frames), torch.zeros(tracks, frames, 8)
-    crops = TrackCrops(visible, zeros, zeros, inside, zeros, known, box, times, known.bool())
+    nothing = zeros[:, :, None][:, :, :0]
+    crops = TrackCrops(visible, zeros, zeros, inside, zeros, zeros, nothing, known, box, times, known.bool())
     return TrainingBatch(crops, amodal, torch.ones(tracks, frames))
 
 

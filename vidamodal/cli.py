@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", default="tiny", help="a model folder, a bundled name, or owner/name on the Hub")
     predict.add_argument("--head", help="head of the model (default: the model's own)")
     predict.add_argument("--device", default="auto", help="auto | cpu | cuda (default: auto)")
+    predict.add_argument("--order", help="a tracks.json that tells who lies in front, for a model that reads it")
     predict.add_argument("--seed", type=int, default=0, help="seed of drawn hypotheses (default: 0)")
     predict.add_argument("--hypotheses", type=int, default=1, metavar="K", help="completions a track (default: 1)")
     predict.add_argument(
@@ -132,6 +133,7 @@ def _predict(options: argparse.Namespace) -> int:
         seed=options.seed,
         hypotheses=options.hypotheses,
         formats=options.formats.split(","),
+        order=options.order,
         exhaustive=True if options.exhaustive else False if options.partial else None,
         quiet=options.quiet,
     )

@@ -8,14 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt16
+from einops import rearrange
+from jaxtyping import Float, Int, Shaped, UInt8, UInt16
 from scipy.linalg import solveh_banded
+
+from vidamodal.types import InputError
 
 
 @dataclass(frozen=True)
 class WindowConfig:
-    """How track windows follow their objects."""
+    """How windows follow their objects."""
 
+    mode: str = "track"
+    """track: one stabilised square a track; boxes: per frame the visible box, `scale` times as large (C2F-Seg)."""
     scale: float = 2.0
     """Side of the window over the side of the object's visible box."""
     quantile: float = 0.9
@@ -43,11 +48,79 @@ LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
+class Window:
+    """What one object is looked at in, in one frame: centre (x, y) and sides (x, y) in pixels.
+
+    ``shown`` (top, left, bottom, right) bounds what the window shows of the image, in whole pixels; None is all.
+    """
+
+    center: tuple[float, float]
+    side: tuple[float, float]
+    shown: tuple[int, int, int, int] | None = None
+
+    @property
+    def area(self) -> float:
+        """In pixels."""
+        return self.side[0] * self.side[1]
+
+
+@dataclass(frozen=True)
 class Windows:
-    """Square windows of n tracks over t frames: centre (x, y) and side, in pixels."""
+    """Windows of n tracks over t frames; see `Window`. Tracks never seen have nan."""
 
     center: Float[np.ndarray, "n t 2"]
-    side: Float[np.ndarray, "n t"]
+    side: Float[np.ndarray, "n t 2"]
+    shown: Int[np.ndarray, "n t 4"] | None = None
+
+    def at(self, track: int, frame: int) -> Window:
+        """One of them."""
+        x, y = self.center[track, frame].tolist()
+        wide, high = self.side[track, frame].tolist()
+        if self.shown is None:
+            return Window((x, y), (wide, high))
+        top, left, bottom, right = self.shown[track, frame].tolist()
+        return Window((x, y), (wide, high), (top, left, bottom, right))
+
+    @property
+    def areas(self) -> Float[np.ndarray, "n t"]:
+        """In pixels."""
+        return self.side.prod(axis=2)
+
+
+def lay_windows(
+    boxes: Float[np.ndarray, "n t 4"], areas: Float[np.ndarray, "n t"], height: int, width: int, config: WindowConfig
+) -> Windows:
+    """The windows that ``config.mode`` names, from visible boxes and areas. InputError for a mode there is not."""
+    if config.mode == "track":
+        return track_windows(boxes, areas, config)
+    if config.mode == "boxes":
+        return box_windows(boxes, height, width, config.scale)
+    raise InputError(f"unknown mode of windows {config.mode!r}: choose track or boxes")
+
+
+def box_windows(boxes: Float[np.ndarray, "n t 4"], height: int, width: int, scale: float) -> Windows:
+    """C2F-Seg's crops: per frame the visible box, ``scale`` times as large about its centre and cut to the image.
+
+    As in the released code all crops of a track have one scale, that of its highest and its widest crop, lie at the
+    top left of their windows and show nothing beyond themselves. Where nothing is seen, that code takes the true amodal
+    box; here it is the box between those of the neighbouring frames in which the object is seen.
+    """
+    out = Windows(
+        np.full((*boxes.shape[:2], 2), np.nan), np.full((*boxes.shape[:2], 2), np.nan), np.zeros(boxes.shape, np.int64)
+    )
+    assert out.shown is not None
+    frames = np.arange(boxes.shape[1])
+    for k in np.flatnonzero(np.isfinite(boxes[..., 0]).any(axis=1)):
+        seen = np.isfinite(boxes[k, :, 0])
+        box = np.stack([np.interp(frames, frames[seen], boxes[k, seen, edge]) for edge in range(4)], axis=1)
+        middle, reach = (box[:, :2] + box[:, 2:]) / 2, scale * (box[:, 2:] - box[:, :2]) / 2
+        low = np.clip(np.floor(middle - reach), 0, (height, width))
+        high = np.clip(np.ceil(middle + reach), low + 1, (height, width))
+        size = (high - low).max(axis=0)
+        out.center[k] = (low + size / 2)[:, ::-1]
+        out.side[k] = size[::-1]
+        out.shown[k] = np.concatenate([low, high], axis=1)
+    return out
 
 
 def track_windows(boxes: Float[np.ndarray, "n t 4"], areas: Float[np.ndarray, "n t"], config: WindowConfig) -> Windows:
@@ -60,13 +133,13 @@ def track_windows(boxes: Float[np.ndarray, "n t 4"], areas: Float[np.ndarray, "n
     """
     center = (boxes[..., [1, 0]] + boxes[..., [3, 2]]) / 2
     extent = np.maximum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
-    out = Windows(np.full(center.shape, np.nan), np.full(areas.shape, np.nan))
+    out = Windows(np.full(center.shape, np.nan), np.full(center.shape, np.nan))
     seen = np.isfinite(extent)
     tracks = np.flatnonzero(seen.any(axis=1))
     for k in tracks:
         share = areas[k] / np.quantile(areas[k][seen[k]], config.quantile)
         out.center[k] = _follow(center[k], np.where(seen[k], np.clip(share, LEAST_SHARE, 1.0) ** 2, 0.0), config)
-        out.side[k] = config.scale * _side(extent[k], config)
+        out.side[k] = config.scale * _side(extent[k], config)[:, None]
     if len(tracks):
         usual = config.floor * np.median(out.side[tracks], axis=0)
         out.side[tracks] = np.maximum(out.side[tracks], np.minimum(usual, config.growth * out.side[tracks]))
@@ -92,7 +165,7 @@ def follow_scene(
     if len(tracks) >= SCENE_TRACKS:
         paths = _scene_paths(center[tracks], weight[tracks], out.center[tracks])
         for k, path in zip(tracks, paths, strict=True):
-            off = np.sum((path - center[k]) ** 2, axis=1) / (windows.side[k] / config.scale) ** 2
+            off = np.sum((path - center[k]) ** 2, axis=1) / (windows.side[k].max(axis=1) / config.scale) ** 2
             trust = 1 / (1 + np.average(off, weights=weight[k]) / SCENE_TRUST**2)
             base = trust * path + (1 - trust) * out.center[k]
             out.center[k] = base + _follow(center[k] - base, weight[k], config)
@@ -213,22 +286,33 @@ class Cropper:
     columns: Float[np.ndarray, "cells w"]
 
     @staticmethod
-    def at(center: Float[np.ndarray, " 2"], side: float, cells: int, height: int, width: int) -> Cropper:
-        return Cropper(
-            crop_matrix(float(center[1]), side, cells, height), crop_matrix(float(center[0]), side, cells, width)
-        )
+    def at(window: Window, cells: int, height: int, width: int) -> Cropper:
+        rows = crop_matrix(window.center[1], window.side[1], cells, height)
+        columns = crop_matrix(window.center[0], window.side[0], cells, width)
+        if window.shown is not None:
+            top, left, bottom, right = window.shown
+            rows[:, :top] = rows[:, bottom:] = 0
+            columns[:, :left] = columns[:, right:] = 0
+        return Cropper(rows, columns)
 
     @property
     def inside(self) -> Float[np.ndarray, "cells cells"]:
         return np.outer(self.rows.sum(axis=1), self.columns.sum(axis=1))
 
-    def cut(self, image: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "cells cells"]:
-        """The image's share of each cell, in [0, 1]."""
+    def cut(self, image: Shaped[np.ndarray, "h w"]) -> Float[np.ndarray, "cells cells"]:
+        """The mean over each cell; of a mask, its share of the cell in [0, 1]."""
         top, bottom = _support(self.rows)
         left, right = _support(self.columns)
         if top == bottom or left == right:
             return np.zeros((len(self.rows), len(self.columns)), dtype=np.float32)
         part = image[top:bottom, left:right].astype(np.float32)
+        return self.rows[:, top:bottom] @ part @ self.columns[:, left:right].T
+
+    def cut_image(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 cells cells"]:
+        """Colours in [0, 1], zero outside the image."""
+        top, bottom = _support(self.rows)
+        left, right = _support(self.columns)
+        part = rearrange(image[top:bottom, left:right], "h w c -> c h w").astype(np.float32) / 255
         return self.rows[:, top:bottom] @ part @ self.columns[:, left:right].T
 
     def pick(self, labels: UInt16[np.ndarray, "h w"]) -> UInt16[np.ndarray, "cells cells"]:
@@ -243,9 +327,21 @@ def _support(matrix: Float[np.ndarray, "cells pixels"]) -> tuple[int, int]:
 
 
 def paste(
-    values: Float[np.ndarray, "cells cells"], center: Float[np.ndarray, " 2"], side: float, height: int, width: int
+    values: Float[np.ndarray, "cells cells"], window: Window, height: int, width: int
 ) -> tuple[slice, slice, Float[np.ndarray, "p q"]]:
     """A window's values at the image's pixels: row slice, column slice and the interpolated values there."""
-    rows, across = paste_matrix(float(center[1]), side, len(values), height)
-    columns, along = paste_matrix(float(center[0]), side, len(values), width)
+    rows, across = paste_matrix(window.center[1], window.side[1], len(values), height)
+    columns, along = paste_matrix(window.center[0], window.side[0], len(values), width)
+    if window.shown is not None:
+        top, left, bottom, right = window.shown
+        rows, across = _limit(rows, across, top, bottom)
+        columns, along = _limit(columns, along, left, right)
     return rows, columns, across @ values @ along.T
+
+
+def _limit(
+    pixels: slice, matrix: Float[np.ndarray, "p cells"], first: int, last: int
+) -> tuple[slice, Float[np.ndarray, "q cells"]]:
+    start, stop = max(pixels.start, first), min(pixels.stop, last)
+    stop = max(start, stop)
+    return slice(start, stop), matrix[start - pixels.start : stop - pixels.start]

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from vidamodal.data.augment import Degradation, degrade
 from vidamodal.data.crops import FrameMap, box_numbers, boxes_and_areas, cut_frame, stack_crops
-from vidamodal.geometry import Cropper, WindowConfig, Windows, follow_scene, track_windows
+from vidamodal.geometry import Cropper, WindowConfig, Windows, follow_scene, lay_windows
 from vidamodal.heads.base import TrackCrops
 from vidamodal.worlds.sample import ClipMasks, WorldBank, WorldConfig
 from vidamodal.worlds.toy import toy_bank
@@ -143,7 +143,7 @@ def make_sample(
     usable = np.flatnonzero((areas >= COUNTED_AREA * height * width).any(axis=1))
     if not len(usable):
         return None
-    windows = track_windows(boxes, areas, window_config)
+    windows = lay_windows(boxes, areas, height, width, window_config)
     if window_config.passes == 2 and rng.random() < config.second:
         windows = follow_scene(windows, *first_completion(clip, windows, areas, truth_areas, rng), window_config)
     # Where the mask of an object that is seen at times is not known, what shows nobody may still show that object.
@@ -167,7 +167,7 @@ def make_sample(
         numbers = box_numbers(window, areas[k : k + 1], height, width, not partial)[0, picked]
         crops, amodal = [], []
         for t in picked.tolist():
-            cropper = Cropper.at(window.center[0, t], window.side[0, t], cells, height, width)
+            cropper = Cropper.at(window.at(0, t), cells, height, width)
             own = visible[k, t]
             # The object itself is always listed.
             frame = maps[t] if listed[k] else FrameMap.of(np.where(own, np.uint16(k + 1), labels[t]))
@@ -207,7 +207,7 @@ def first_completion(
     unseen = (1 - shares[..., None]) ** 2
     center = center + drawn[..., :2] * (0.02 + 0.14 * unseen) * extent.max(axis=2, keepdims=True)
     extent = extent * np.exp(drawn[..., 2:] * (0.03 + 0.25 * unseen))
-    middle, reach = windows.center[..., ::-1], windows.side[..., None] / 2
+    middle, reach = windows.center[..., ::-1], windows.side[..., ::-1] / 2
     corners = [np.clip(c, middle - reach, middle + reach) for c in (center - extent / 2, center + extent / 2)]
     return np.concatenate(corners, axis=2), shares
 
@@ -219,8 +219,9 @@ def _share(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 def _jitter(windows: Windows, k: int, rng: np.random.Generator, amount: float) -> Windows:
     """One track's window, moved and scaled a little, the same way in all frames."""
     side = windows.side[k : k + 1] * np.exp(rng.normal(0, amount))
-    shift = rng.normal(0, amount, 2) * side[..., None]
-    return Windows(windows.center[k : k + 1] + shift, side)
+    shift = rng.normal(0, amount, 2) * side
+    shown = None if windows.shown is None else windows.shown[k : k + 1]
+    return Windows(windows.center[k : k + 1] + shift, side, shown)
 
 
 def _turn(batch: TrainingBatch, reverse: bool, mirror: bool) -> TrainingBatch:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt16
+from jaxtyping import Bool, Float, UInt8, UInt16
 
 from vidamodal.geometry import Cropper, Windows
 from vidamodal.heads.base import BOX_NUMBERS, TrackCrops
@@ -41,11 +41,11 @@ def box_numbers(
     window's (times four), whether anything is visible, whether the scene is exhaustive."""
     out = np.zeros((*areas.shape, BOX_NUMBERS), dtype=np.float32)
     out[..., :2] = windows.center / (width, height) - 0.5
-    out[..., 2] = np.log2(windows.side / height)
+    out[..., 2] = np.log2(windows.areas) / 2 - np.log2(height)
     if areas.shape[1] > 1:
-        velocity = np.diff(windows.center, axis=1) / windows.side[:, 1:, None]
+        velocity = np.diff(windows.center, axis=1) / windows.side[:, 1:]
         out[..., 3:5] = np.concatenate([velocity[:, :1], velocity], axis=1)
-    out[..., 5] = 4 * areas / windows.side**2
+    out[..., 5] = 4 * areas / windows.areas
     out[..., 6] = areas > 0
     out[..., 7] = exhaustive
     return out
@@ -55,18 +55,20 @@ def box_numbers(
 class FrameMap:
     """What all listed objects show together in one frame."""
 
-    anyone: Bool[np.ndarray, "h w"]
-    """The union of their visible masks."""
+    labels: UInt16[np.ndarray, "h w"]
+    """The number of the object that each pixel shows, 0 for none."""
     edges: Bool[np.ndarray, "h w"]
     """Pixels whose right or lower neighbour belongs to another object, or to none."""
+    image: UInt8[np.ndarray, "h w 3"] | None = None
+    """The frame itself, where pixels are read."""
 
     @staticmethod
-    def of(labels: UInt16[np.ndarray, "h w"]) -> FrameMap:
-        """From the number of the object that each pixel shows, 0 for none."""
+    def of(labels: UInt16[np.ndarray, "h w"], image: UInt8[np.ndarray, "h w 3"] | None = None) -> FrameMap:
+        """From the labels."""
         edges = np.zeros(labels.shape, dtype=bool)
         edges[:, :-1] = labels[:, :-1] != labels[:, 1:]
         edges[:-1] |= labels[:-1] != labels[1:]
-        return FrameMap(labels != 0, edges)
+        return FrameMap(labels, edges, image)
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,30 @@ class FrameCrops:
     edges: Float[np.ndarray, "s s"]
     inside: Float[np.ndarray, "s s"]
     background: Float[np.ndarray, "s s"]
+    order: Float[np.ndarray, "s s"]
+    image: Float[np.ndarray, "c s s"]
 
 
 def cut_frame(
-    cropper: Cropper, visible: Bool[np.ndarray, "h w"] | None, frame: FrameMap, exhaustive: bool
+    cropper: Cropper,
+    visible: Bool[np.ndarray, "h w"] | None,
+    frame: FrameMap,
+    exhaustive: bool,
+    front: Float[np.ndarray, " labels"] | None = None,
 ) -> FrameCrops:
-    """One object in its window; ``frame`` holds its own visible mask too, unless that is not known."""
+    """One object in its window; ``frame`` holds its own visible mask too, unless that is not known.
+
+    ``front``: for each label how sure it is that what it shows lies in front of the object (1) or behind (-1); 0 is
+    not known, as for label 0 and the object itself. None: nothing is known.
+    """
     inside = cropper.inside
-    taken = cropper.cut(frame.anyone)
+    taken = cropper.cut(frame.labels != 0)
     own = np.zeros_like(inside) if visible is None else cropper.cut(visible)
     others = np.maximum(taken - own, 0)
     background = np.maximum(inside - taken, 0) if exhaustive else np.zeros_like(inside)
-    return FrameCrops(own, others, cropper.cut(frame.edges), inside, background)
+    order = np.zeros_like(inside) if front is None or not front.any() else cropper.cut(front[frame.labels])
+    image = np.zeros((0, *inside.shape), np.float32) if frame.image is None else cropper.cut_image(frame.image)
+    return FrameCrops(own, others, cropper.cut(frame.edges), inside, background, order, image)
 
 
 def stack_crops(
@@ -109,6 +123,8 @@ def stack_crops(
         planes("edges"),
         planes("inside"),
         planes("background"),
+        planes("order"),
+        planes("image"),
         torch.from_numpy(np.asarray(known, dtype=np.float32)),
         torch.from_numpy(np.asarray(box, dtype=np.float32)),
         torch.from_numpy(np.asarray(time, dtype=np.float32)),

@@ -31,6 +31,10 @@ class TrackCrops:
     """What of a cell lies inside the image."""
     background: Float[Tensor, "b t s s"]
     """Known to show no object at all, so that nothing can be hidden there: zero where the scene is partial."""
+    order: Float[Tensor, "b t s s"]
+    """On the other objects' visible masks, how sure it is that they lie in front (1) or behind (-1)."""
+    image: Float[Tensor, "b t c s s"]
+    """Colours (red, green, blue) in [0, 1]; no channel (c = 0) where pixels are not read."""
     known: Float[Tensor, "b t"]
     """1 where the visible mask is known, else 0."""
     box: Float[Tensor, "b t n"]
@@ -46,10 +50,10 @@ class TrackCrops:
     def alone(self) -> TrackCrops:
         """Without what the other objects show."""
         nothing = torch.zeros_like(self.others)
-        return replace(self, others=nothing, edges=nothing, background=nothing)
+        return replace(self, others=nothing, edges=nothing, background=nothing, order=nothing)
 
     def planes(self) -> Float[Tensor, "b t c s s"]:
-        """All maps as channels, the known flag as a constant one."""
+        """The maps of masks as channels, the known flag as a constant one."""
         known = self.known[..., None, None].expand_as(self.visible)
         return torch.stack([self.visible, self.others, self.edges, self.inside, self.background, known], dim=2)
 

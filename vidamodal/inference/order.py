@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,11 +29,38 @@ def may_hide(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]
     each completed under the other, at most one completion is right, since what lies behind hides nothing: the weaker
     one is scaled by the ratio of the two. Orders last, so evidence is gathered over neighbouring frames.
     """
-    gathered = evidence
-    if len(evidence) > 1:
-        gathered = gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant", radius=REACH)
+    gathered = _gather(evidence)
     # One pixel's grace: no ratio is taken of next to nothing.
     return np.minimum(1.0, (gathered + 1) / (gathered.transpose(0, 2, 1) + 1))
+
+
+DOUBT = 8.0
+"""Evidence, in pixels, that makes it half sure who lies in front."""
+
+
+def in_front(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
+    """How sure it is in each frame that object j lies in front of object i (1) or behind it (-1); see `may_hide`."""
+    gathered = _gather(evidence)
+    other = gathered.transpose(0, 2, 1)
+    return (gathered - other) / (gathered + other + DOUBT)
+
+
+def fronts(order: Sequence[FrameOrder], ids: Sequence[int]) -> Float[np.ndarray, "t n n"]:
+    """The same where it is told: 1 and -1 for the pairs that are listed, 0 for the others."""
+    places = {key: place for place, key in enumerate(ids)}
+    out = np.zeros((len(order), len(ids), len(ids)), dtype=np.float16)
+    for t, pairs in enumerate(order):
+        for front, back in pairs:
+            if front in places and back in places:
+                out[t, places[back], places[front]] = 1
+                out[t, places[front], places[back]] = -1
+    return out
+
+
+def _gather(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
+    if len(evidence) < 2:
+        return evidence
+    return gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant", radius=REACH)
 
 
 @dataclass

@@ -9,10 +9,10 @@ What stays is run lengths.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
-from vidamodal.geometry import Cropper, WindowConfig, Windows, follow_scene, paste, track_windows
-from vidamodal.inference.order import REACH, OrderKeeper, may_hide
+from vidamodal.geometry import Cropper, Window, WindowConfig, Windows, follow_scene, lay_windows, paste
+from vidamodal.inference.order import REACH, OrderKeeper, fronts, in_front, may_hide
+from vidamodal.media.video import Frame
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
 
@@ -35,6 +36,8 @@ SAMPLE_STEPS = 4
 Logits = Float[np.ndarray, "k t s s"]
 Mask = Bool[np.ndarray, "h w"]
 Labels = UInt16[np.ndarray, "h w"]
+Pictures = Callable[[], Iterator[Frame] | None]
+"""The frames of a clip from the first on, each time it is called; None if they cannot be had."""
 
 
 @dataclass
@@ -63,6 +66,8 @@ class CompletedFrame:
     frame: int
     objects: dict[int, Completed]
     order: FrameOrder
+    front: Float[np.ndarray, "n n"]
+    """How sure it is that track j of the clip lies in front of track i (1) or behind it (-1)."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -100,11 +105,28 @@ class Predictor:
         self.seed, self.hypotheses, self.constrain = seed, hypotheses, constrain
         self.timings = Timings()
 
-    def predict(self, clip: ClipTracks, quiet: bool = True) -> ClipTracks:
-        """All tracks of ``clip`` with amodal masks and confidences, and the order of every frame."""
+    def predict(
+        self,
+        clip: ClipTracks,
+        quiet: bool = True,
+        pictures: Pictures | None = None,
+        order: Sequence[FrameOrder] | None = None,
+    ) -> ClipTracks:
+        """All tracks of ``clip`` with amodal masks and confidences, and the order of every frame.
+
+        ``pictures`` are needed by a model that reads pixels (InputError without). ``order``: who is known to lie in
+        front of whom in each frame, for a model that reads it; without, the second of two passes reads what the first
+        found.
+        """
         found: dict[int, dict[int, Completed]] = {track.id: {} for track in clip.tracks}
         orders: list[FrameOrder] = []
-        bar = tqdm(self.stream(clip, quiet), total=clip.video.frames, desc="predict", unit="frame", disable=quiet)
+        bar = tqdm(
+            self.stream(clip, quiet, pictures, order),
+            total=clip.video.frames,
+            desc="predict",
+            unit="frame",
+            disable=quiet,
+        )
         for result in bar:
             for key, completed in result.objects.items():
                 found[key][result.frame] = completed
@@ -113,19 +135,38 @@ class Predictor:
         video = replace(clip.video, canvas=None)  # nothing is predicted beyond the image
         return replace(clip, video=video, tracks=tracks, order=tuple(orders), provenance={})
 
-    def stream(self, clip: ClipTracks, quiet: bool = True) -> Iterator[CompletedFrame]:
+    def stream(
+        self,
+        clip: ClipTracks,
+        quiet: bool = True,
+        pictures: Pictures | None = None,
+        order: Sequence[FrameOrder] | None = None,
+    ) -> Iterator[CompletedFrame]:
         """Results frame by frame, in order; with two passes, after a first look at the whole clip."""
         windows = self.model.config.windows
         scene = _Scene.of([track for track in clip.tracks if track.ever_visible], clip, windows)
+        if order is not None:
+            scene = replace(scene, front=fronts(order, [track.id for track in clip.tracks]))
         if windows.passes == 2:
-            bar = tqdm(self._pass(scene, 1), total=clip.video.frames, desc="first look", unit="frame", disable=quiet)
+            first = self._pass(scene, 1, pictures)
+            bar = tqdm(first, total=clip.video.frames, desc="first look", unit="frame", disable=quiet)
             scene = scene.after(bar, windows)
-        for result in self._pass(scene, self.hypotheses):
+        for result in self._pass(scene, self.hypotheses, pictures):
             self.timings.object_frames += len(result.objects)
             yield result
 
-    def _pass(self, scene: _Scene, hypotheses: int) -> Iterator[CompletedFrame]:
+    def _pictures(self, pictures: Pictures | None) -> Iterator[Frame | None]:
+        """The frames, or None for each where the model does not read them."""
+        if not self.model.reads_pixels:
+            return repeat(None)
+        frames = None if pictures is None else pictures()
+        if frames is None:
+            raise InputError("this model reads pixels, and there are none beside these masks: give the video, too")
+        return iter(frames)
+
+    def _pass(self, scene: _Scene, hypotheses: int, pictures: Pictures | None) -> Iterator[CompletedFrame]:
         clip, tracks = scene.clip, scene.tracks
+        images = self._pictures(pictures)
         keeper = OrderKeeper()
         looks: dict[int, list[_Look | None]] = {}
         memory: list[_Memory] = [{} for _ in tracks]
@@ -134,7 +175,7 @@ class Predictor:
         starts = self._starts(clip.video.frames)
         for start, next_start in pairwise([*starts, clip.video.frames]):
             stop = min(start + self.model.config.chunk, clip.video.frames)
-            looks = {t: looks[t] if t in looks else self._cut(scene, t) for t in range(start, stop)}
+            looks = {t: looks[t] if t in looks else self._cut(scene, t, next(images)) for t in range(start, stop)}
             logits = {
                 k: self._complete(scene, k, looks, memory[k], start, stop, hypotheses)
                 for k in scene.within(start, stop)
@@ -145,11 +186,13 @@ class Predictor:
                 logits[k][:, : old.shape[1]] = _fade(old, logits[k][:, : old.shape[1]])
             pending = {k: values[:, next_start - start :] for k, values in logits.items() if next_start < stop}
             evidence = self._evidence(scene, logits, looks, start, stop)
-            allowed = self._allowed(scene, np.concatenate([past, evidence]))[len(past) :]
+            gathered = np.concatenate([past, evidence])
+            allowed = self._allowed(scene, gathered)[len(past) :]
+            front = in_front(gathered)[len(past) :]
             past = np.concatenate([past, evidence[: next_start - start]])[-REACH:]
             for t in range(start, next_start):
                 now = {k: values[:, t - start] for k, values in logits.items()}
-                yield self._finish(scene, t, now, allowed[t - start], keeper)
+                yield self._finish(scene, t, now, allowed[t - start], front[t - start], keeper)
 
     def _starts(self, frames: int) -> list[int]:
         """First frames of the chunks, aligned to frame 0; the last chunk may be shorter."""
@@ -157,12 +200,12 @@ class Predictor:
         step = config.chunk - config.overlap
         return [0] + [s for s in range(step, frames, step) if s + config.overlap < frames]
 
-    def _cut(self, scene: _Scene, frame: int) -> list[_Look | None]:
+    def _cut(self, scene: _Scene, frame: int, image: Frame | None) -> list[_Look | None]:
         """What every track's window shows in a frame; None for tracks whose span does not hold it."""
         began = time.perf_counter()
         clip, visible = scene.clip, scene.visible(frame)
         labels = scene.labels(visible)
-        everyone = FrameMap.of(labels)
+        everyone = FrameMap.of(labels, image)
         # Where the mask of an object that has been seen is not known, what shows nobody may still show that object.
         sure = clip.exhaustive and all(
             visible[track.id] is not None or not first <= frame < last
@@ -173,13 +216,9 @@ class Predictor:
             if not scene.spans[k][0] <= frame < scene.spans[k][1]:
                 out.append(None)
                 continue
-            cropper = Cropper.at(
-                scene.windows.center[k, frame],
-                scene.windows.side[k, frame],
-                self.model.config.tokenizer.crop,
-                *labels.shape,
-            )
-            out.append(_Look(cut_frame(cropper, visible[track.id], everyone, sure), cropper.pick(labels)))
+            cropper = Cropper.at(scene.windows.at(k, frame), self.model.config.tokenizer.crop, *labels.shape)
+            front = None if scene.front is None else np.append(np.float32(0), scene.front[frame, scene.places[k]])
+            out.append(_Look(cut_frame(cropper, visible[track.id], everyone, sure, front), cropper.pick(labels)))
         self.timings.add("cut", began)
         return out
 
@@ -233,7 +272,7 @@ class Predictor:
                 if (look := looks[t][k]) is not None:
                     probability = expit(values[0, t - start])
                     per_label = np.bincount(look.labels.ravel(), probability.ravel(), minlength=count + 1)
-                    pixels = (scene.windows.side[k, t] / len(probability)) ** 2
+                    pixels = scene.windows.areas[k, t] / probability.size
                     evidence[t - start, scene.places[k]] = pixels * per_label[1:]
         self.timings.add("order", began)
         return evidence
@@ -258,6 +297,7 @@ class Predictor:
         frame: int,
         logits: dict[int, Logits],
         allowed: Float[np.ndarray, "n labels"],
+        front: Float[np.ndarray, "n n"],
         keeper: OrderKeeper,
     ) -> CompletedFrame:
         """Paste every track of a frame back and apply what is known."""
@@ -270,7 +310,7 @@ class Predictor:
                 continue
             track = scene.tracks[k]
             own = visible[track.id]
-            window = (scene.windows.center[k, frame], float(scene.windows.side[k, frame]))
+            window = scene.windows.at(k, frame)
             masks, scores = [], []
             for h in range(len(values)):
                 mask, score = self._paste(values[h], window, own, labels, allowed[k])
@@ -280,18 +320,18 @@ class Predictor:
             best[track.id] = masks[0]
         order = keeper.order(best, visible)
         self.timings.add("paste", began)
-        return CompletedFrame(frame, objects, order)
+        return CompletedFrame(frame, objects, order, front)
 
     def _paste(
         self,
         logits: Float[np.ndarray, "s s"],
-        window: tuple[Float[np.ndarray, " 2"], float],
+        window: Window,
         own: Mask | None,
         labels: Labels,
         allowed: Float[np.ndarray, " labels"],
     ) -> tuple[Mask, float]:
         """The mask at the image's size and its expected IoU. What is visible belongs to the object."""
-        rows, columns, values = paste(logits, *window, *labels.shape)
+        rows, columns, values = paste(logits, window, *labels.shape)
         probability = expit(values)
         if own is not None:  # where it is not known what is visible, nothing is known of what is hidden
             probability = np.where(own[rows, columns], 1.0, probability * allowed[labels[rows, columns]])
@@ -348,6 +388,8 @@ class _Scene:
     spans: list[tuple[int, int]]
     windows: Windows
     areas: Float[np.ndarray, "n t"]
+    front: Float[np.ndarray, "t n n"] | None = None
+    """How sure it is that one of the clip's tracks (last axis) lies in front of another; None if nothing is known."""
 
     @staticmethod
     def of(tracks: list[Track], clip: ClipTracks, config: WindowConfig) -> _Scene:
@@ -360,7 +402,8 @@ class _Scene:
                     boxes[k, t], areas[k, t] = box, mask.area()
         spans = [span for track in tracks if (span := track.span) is not None]
         places = [k for k, track in enumerate(clip.tracks) if track.ever_visible]
-        return _Scene(clip, tracks, places, spans, track_windows(boxes, areas, config), areas)
+        windows = lay_windows(boxes, areas, clip.video.height, clip.video.width, config)
+        return _Scene(clip, tracks, places, spans, windows, areas)
 
     @cached_property
     def numbers(self) -> Float[np.ndarray, "n t 8"]:
@@ -369,19 +412,22 @@ class _Scene:
         return box_numbers(self.windows, self.areas, video.height, video.width, self.clip.exhaustive)
 
     def after(self, first: Iterable[CompletedFrame], config: WindowConfig) -> _Scene:
-        """The same clip in the windows of a second pass."""
+        """The same clip in the windows of a second pass, which knows the order that the first one found."""
         boxes, shares = np.zeros((*self.areas.shape, 4)), np.zeros(self.areas.shape)
+        front = np.zeros((self.clip.video.frames, len(self.clip.tracks), len(self.clip.tracks)), dtype=np.float16)
         for result in first:
+            front[result.frame] = result.front
             for k, track in enumerate(self.tracks):
                 if self.areas[k, result.frame] > 0 and track.id in result.objects:
                     mask = result.objects[track.id].masks[0]
                     boxes[k, result.frame] = mask.box()
                     shares[k, result.frame] = self.areas[k, result.frame] / mask.area()
-        return replace(self, windows=follow_scene(self.windows, boxes, shares, config))
+        windows = follow_scene(self.windows, boxes, shares, config)
+        return replace(self, windows=windows, front=front if self.front is None else self.front)
 
     def clear(self, k: int, frame: int) -> float:
         """The share of its window that a track is seen to fill."""
-        return float(self.areas[k, frame] / self.windows.side[k, frame] ** 2)
+        return float(self.areas[k, frame] / self.windows.areas[k, frame])
 
     def clearest(self, k: int, frames: Iterable[int]) -> float:
         """The greatest such share over some frames."""

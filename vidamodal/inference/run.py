@@ -19,11 +19,11 @@ import torch
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.masks import read_masks, write_mask_folder
-from vidamodal.media.tracks import write_tracks
+from vidamodal.media.tracks import read_tracks, write_tracks
 from vidamodal.media.video import VideoReader, open_video, write_mask_video, write_video
 from vidamodal.models.folder import DEFAULT, LoadedModel, load_model
 from vidamodal.report.overlay import overlay_frames
-from vidamodal.types import ClipTracks, InputError, Rle
+from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle
 
 FORMATS = ("tracks", "png", "overlay", "masks")
 DEFAULT_FORMATS = ("tracks", "png", "overlay")
@@ -42,6 +42,7 @@ def predict(
     hypotheses: int = 1,
     formats: Sequence[str] = DEFAULT_FORMATS,
     exhaustive: bool | None = None,
+    order: str | os.PathLike[str] | None = None,
     quiet: bool = True,
 ) -> ClipTracks:
     """Amodal tracks of the objects whose visible masks are given.
@@ -49,6 +50,8 @@ def predict(
     ``video``: a video file, a folder of frames or an image. ``masks``: whatever `read_masks` reads, or tracks.
     ``out``: a folder for the files that ``formats`` names (of tracks, png, overlay, masks); None writes nothing.
     ``exhaustive``: whether every object that may hide another is listed; None takes the masks' word for it.
+    ``order``: a tracks.json that tells who lies in front of whom, for a model that reads it; the masks' own file is not
+    asked unless it is named here.
     InputError for anything wrong with the input; nothing is written then.
     """
     began = time.perf_counter()
@@ -67,7 +70,7 @@ def predict(
         clip = replace(clip, exhaustive=exhaustive)
     ready = time.perf_counter()
     result = replace(
-        predictor.predict(clip, quiet),
+        predictor.predict(clip, quiet, reader.frames, _known_order(order, clip, predictor)),
         provenance={
             "model": loaded.name,
             "weights": loaded.weights_hash,
@@ -87,6 +90,7 @@ def predict(
                 "video": reader.info.path,
                 "masks": _source(masks),
                 "exhaustive": clip.exhaustive,
+                "order": "own" if order is None else Path(order).name,
                 "hypotheses": hypotheses,
                 "formats": list(formats),
                 "device": str(predictor.device),
@@ -130,6 +134,19 @@ def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTra
             f"{ours.frames} of {ours.height} x {ours.width}; give the tracks of this video"
         )
     return replace(masks, video=ours)
+
+
+def _known_order(
+    path: str | os.PathLike[str] | None, clip: ClipTracks, predictor: Predictor
+) -> tuple[FrameOrder, ...] | None:
+    if path is None:
+        return None
+    if not predictor.model.reads_order:
+        raise InputError(f"--order {path}: this model does not read who lies in front of whom; leave it out")
+    told = read_tracks(Path(path))
+    if told.order is None or len(told.order) != clip.video.frames:
+        raise InputError(f"--order {path}: holds no order of the {clip.video.frames} frames of {clip.video.path}")
+    return told.order
 
 
 def _source(masks: str | os.PathLike[str] | ClipTracks | None) -> str:

@@ -14,6 +14,7 @@ from vidamodal.geometry import WindowConfig
 from vidamodal.heads.base import HeadInputs, TrackCrops, load_head_class
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.models.transformer import AmodalTransformer, TransformerConfig
+from vidamodal.types import InputError
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ class AmodalModel(nn.Module):
         self.transformer = AmodalTransformer(config.transformer, codec.crop, codec.grid, codec.codes)
         self.head = head_class(head_config or head_config_class(), codec.crop, config.transformer.features)
 
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether crops must hold an image."""
+        return self.config.transformer.image
+
+    @property
+    def reads_order(self) -> bool:
+        """Whether it looks at who lies in front of whom."""
+        return self.config.transformer.order
+
     def forward(self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None) -> AmodalOutput:
         """One pass (K = 1). ``amodal``: codes already known, [MASK] elsewhere; by default all are to be predicted."""
         crops = crops if self.config.transformer.occluders else crops.alone()
@@ -60,7 +71,10 @@ class AmodalModel(nn.Module):
         if amodal is None:
             amodal = torch.full_like(visible, self.transformer.mask_code)
         codes, features = self.transformer(crops, visible, amodal)
-        coarse = self.tokenizer.decode_soft(rearrange(codes, "b t g h n -> (b t) g h n"))
+        if self.config.transformer.tokens:
+            coarse = self.tokenizer.decode_soft(rearrange(codes, "b t g h n -> (b t) g h n"))
+        else:
+            coarse = rearrange(codes.float(), "b t g h (p q) -> (b t) (g p) (h q)", p=4)
         return self._refine(crops, codes, coarse, features)
 
     def _refine(
@@ -85,6 +99,8 @@ class AmodalModel(nn.Module):
         Which places are kept is decided for all frames together (the mean confidence over the track), so that a
         hypothesis is one shape for the whole track; the draw uses one noise per place for all frames.
         """
+        if not self.config.transformer.tokens:
+            raise InputError("hypotheses are drawn as codes, and this model has none (transformer.tokens is false)")
         visible = self.encode(crops.visible)
         hidden = self.transformer.mask_code
         amodal = torch.full_like(visible, hidden)

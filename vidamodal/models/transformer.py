@@ -2,10 +2,10 @@
 
 C2F-Seg, sections 3.3 and 3.5, Fig. 4. Followed: code embeddings of the visible and the (masked) amodal mask, Eqs. 3
 and 6; a spatial and a temporal layer in each block; features rolled by half a window between blocks and unrolled at
-the end. Not followed: tokens are summed, not concatenated; the image stream of Eq. 4 is absent here; windows are
-shorter than the clip and the roll's wrap is masked (with window = clip the published roll changes nothing); real
-frame numbers are embedded (without them the model is blind to frame order); 2 x 2 tokens share one place in the
-attention, at a quarter of the cost.
+the end. Not followed: tokens are summed, not concatenated; for the ResNet of Eq. 4 stands a convolution over the
+window's pixels, and that only where asked for; windows are shorter than the clip and the roll's wrap is masked (with
+window = clip the published roll changes nothing); real frame numbers are embedded (without them the model is blind to
+frame order); 2 x 2 tokens share one place in the attention, at a quarter of the cost. `vidamodal.models.c2f` follows.
 """
 
 from __future__ import annotations
@@ -41,6 +41,14 @@ class TransformerConfig:
     time: bool = True
     occluders: bool = True
     """Whether the other objects' masks, the edges and the known background are inputs, here and of the head."""
+    order: bool = False
+    """Whether the stem reads who lies in front: the other objects' visible masks, signed."""
+    image: bool = False
+    """Whether the stem reads the pixels of the window (in place of the ResNet of Eq. 4)."""
+    tokens: bool = True
+    """Whether masks enter and leave as codes; False: the coarse mask is read off the features directly."""
+    temporal: bool = True
+    """Whether frames attend to each other; False: each is completed by itself."""
     attention: str = "auto"
     """auto | math | sdpa | xformers (CUDA only)."""
 
@@ -54,29 +62,37 @@ class Block(nn.Module):
         self.config = config
         self.space_norm, self.time_norm, self.mlp_norm = nn.LayerNorm(d), nn.LayerNorm(d), nn.LayerNorm(d)
         self.space_qkv, self.space_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
-        self.time_qkv, self.time_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        if config.temporal:
+            self.time_qkv, self.time_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
         self.mlp = nn.Sequential(nn.Linear(d, config.mlp * d), nn.GELU(), nn.Linear(config.mlp * d, d))
 
     def forward(self, x: Float[Tensor, "b t k d"], mask: Bool[Tensor, "b w f f"]) -> Float[Tensor, "b t k d"]:
         """``mask[b, w]`` tells which of the f frames of window w may look at which."""
-        h, (b, t) = self.config.heads, x.shape[:2]
+        h, b = self.config.heads, len(x)
         qkv = rearrange(self.space_qkv(self.space_norm(x)), "b t k (three h c) -> three (b t) h k c", three=3, h=h)
         query, key, value = qkv.unbind(0)
         y = attend(query, key, value, None, self.config.attention)
         x = x + self.space_out(rearrange(y, "(b t) h k c -> b t k (h c)", b=b))
+        if self.config.temporal:
+            x = x + self._over_time(x, mask)
+        return x + self.mlp(self.mlp_norm(x))
 
+    def _over_time(self, x: Float[Tensor, "b t k d"], mask: Bool[Tensor, "b w f f"]) -> Float[Tensor, "b t k d"]:
+        h, (b, t) = self.config.heads, x.shape[:2]
         frames = mask.shape[-1]
         qkv = self.time_qkv(self.time_norm(x))
         qkv = rearrange(qkv, "b (w f) k (three h c) -> three (b w k) h f c", f=frames, three=3, h=h)
         allowed = repeat(mask, "b w f g -> (b w k) 1 f g", k=x.shape[2])
         query, key, value = qkv.unbind(0)
         y = attend(query, key, value, allowed, self.config.attention)
-        x = x + self.time_out(rearrange(y, "(b w k) h f c -> b (w f) k (h c)", b=b, w=t // frames))
-        return x + self.mlp(self.mlp_norm(x))
+        return self.time_out(rearrange(y, "(b w k) h f c -> b (w f) k (h c)", b=b, w=t // frames))
 
 
 class AmodalTransformer(nn.Module):
-    """Crops and codes of tracks in, code logits and features on the token grid out."""
+    """Crops and codes of tracks in, code logits and features on the token grid out.
+
+    Without tokens, codes are not looked at, and the logits are those of the 4 x 4 cells under each token.
+    """
 
     def __init__(self, config: TransformerConfig, crop: int, grid: int, codes: int) -> None:
         super().__init__()
@@ -90,8 +106,14 @@ class AmodalTransformer(nn.Module):
         self.config, self.grid, self.mask_code = config, grid, codes
         self.enter = nn.Conv2d(4 * PLANES, c // 2, 3, padding=1)
         self.stem = nn.Conv2d(2 * c, c, 3, padding=1)
-        self.visible_codes = nn.Embedding(codes, c)
-        self.amodal_codes = nn.Embedding(codes + 1, c)  # one more for [MASK]
+        extra = config.order + 4 * config.image
+        if extra:  # adds nothing at first, so that a model may learn to read more than it was trained on
+            self.extra = nn.Conv2d(4 * extra, c // 2, 3, padding=1)
+            for parameter in self.extra.parameters():
+                nn.init.zeros_(parameter)
+        if config.tokens:
+            self.visible_codes = nn.Embedding(codes, c)
+            self.amodal_codes = nn.Embedding(codes + 1, c)  # one more for [MASK]
         self.gather = nn.Linear(4 * c, d)
         self.place = nn.Parameter(0.02 * torch.randn((grid // 2) ** 2, d))
         self.box = nn.Sequential(nn.Linear(BOX_NUMBERS, d), nn.GELU(), nn.Linear(d, d))
@@ -100,8 +122,8 @@ class AmodalTransformer(nn.Module):
         self.norm = nn.LayerNorm(d)
         self.spread = nn.Linear(d, 4 * c)
         self.merge = nn.Sequential(nn.GroupNorm(8, c), nn.GELU(), nn.Conv2d(c, c, 3, padding=1))
-        self.predict = nn.Sequential(nn.GroupNorm(8, c), nn.GELU(), nn.Conv2d(c, codes, 1))
-        for table in (self.visible_codes, self.amodal_codes):
+        self.predict = nn.Sequential(nn.GroupNorm(8, c), nn.GELU(), nn.Conv2d(c, codes if config.tokens else 16, 1))
+        for table in (self.visible_codes, self.amodal_codes) if config.tokens else ():
             nn.init.normal_(table.weight, std=0.02)
 
     def forward(
@@ -127,10 +149,27 @@ class AmodalTransformer(nn.Module):
     def _embed(
         self, crops: TrackCrops, visible: Int[Tensor, "b t g g"], amodal: Int[Tensor, "b t g g"]
     ) -> Float[Tensor, "bt c g g"]:
-        x = nn.functional.pixel_unshuffle(rearrange(crops.planes(), "b t c s r -> (b t) c s r"), 2)
-        x = nn.functional.pixel_unshuffle(nn.functional.gelu(self.enter(x)), 2)
+        x = self.enter(_half(crops.planes()))
+        if self.config.order or self.config.image:
+            x = x + self.extra(_half(self._more(crops)))
+        x = self.stem(nn.functional.pixel_unshuffle(nn.functional.gelu(x), 2))
+        if not self.config.tokens:
+            return x
         codes = self.visible_codes(visible) + self.amodal_codes(amodal)
-        return self.stem(x) + rearrange(codes, "b t g h c -> (b t) c g h")
+        return x + rearrange(codes, "b t g h c -> (b t) c g h")
+
+    def _more(self, crops: TrackCrops) -> Float[Tensor, "b t c s s"]:
+        """What is read beside masks: the order, and colours with a channel that tells whether there are any."""
+        more = [crops.order[:, :, None]] if self.config.order else []
+        if self.config.image:
+            image = crops.image
+            if image.shape[2] == 0:
+                image = image.new_zeros(*image.shape[:2], 4, *image.shape[3:])
+            else:
+                seen = crops.inside[:, :, None]
+                image = torch.cat([(image - 0.5 * seen) * 2, seen], dim=2)
+            more.append(image)
+        return torch.cat(more, dim=2)
 
     def _when(self, crops: TrackCrops) -> Float[Tensor, "b t d"]:
         angles = crops.time[..., None] * (2 * torch.pi / crops.time.new_tensor(PERIODS))
@@ -153,6 +192,11 @@ class AmodalTransformer(nn.Module):
             x = block(x, _window_mask(index, valid, window))
             x, valid, index = x.roll(-shift, 1), valid.roll(-shift, 1), index.roll(-shift, 0)
         return x.roll(shift * len(self.blocks), 1)[:, :frames]
+
+
+def _half(maps: Float[Tensor, "b t c s r"]) -> Float[Tensor, "bt d h w"]:
+    """Half the resolution, four times the channels."""
+    return nn.functional.pixel_unshuffle(rearrange(maps, "b t c s r -> (b t) c s r"), 2)
 
 
 def _window_mask(index: Int[Tensor, " t"], valid: Bool[Tensor, "b t"], window: int) -> Bool[Tensor, "b w f f"]:

@@ -18,7 +18,7 @@ def validate(model: AmodalModel, truth: Path) -> dict[str, float]:
     scores = []
     for key, source in find_dataset(truth).clips.items():
         clip = source.tracks()
-        scores.append(score_video(count_video(key, predictor.predict(clip), clip, shapes=False)))
+        scores.append(score_video(count_video(key, predictor.predict(clip, pictures=source.frames), clip, shapes=False)))
     mean = mean_scores(scores)
     return {
         name: value
