@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from vidamodal.data.clips import ClipConfig, WorldClips
+from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.crops import boxes_and_areas
 from vidamodal.demo import sample_clip
-from vidamodal.geometry import WindowConfig, paste, track_windows
+from vidamodal.geometry import View, WindowConfig, paste, track_windows
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.run import predict
 from vidamodal.media.tracks import read_tracks
@@ -121,7 +121,7 @@ def training_data() -> None:
     made = sum(clip.visible.shape[0] * clip.visible.shape[1] for clip in clips)
     spent = _seconds(lambda: [bank.sample(rng, config) for _ in range(3)], 1)
     print(f"mask-only worlds: about {made / spent:.0f} object-frames rasterised a CPU-second at 256 px")
-    samples = WorldClips("toy", 0, 2, 100, ClipConfig(), WindowConfig(), 64)
+    samples = TrainingClips(toy_bank(0), 0, 2, 100, ClipConfig(), View(WindowConfig(), 64))
     spent = _seconds(lambda: [samples[k] for k in range(5)], 1)
     print(f"training samples: {5 * 64 / spent:.0f} object-frames a CPU-second, ready to train on")
 

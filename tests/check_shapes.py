@@ -8,8 +8,8 @@ from jaxtyping import install_import_hook
 CHECKED = ["data", "geometry", "heads", "models", "training.losses", "training.stages", "worlds"]
 
 with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.beartype"):
-    from vidamodal.data.clips import AugmentConfig, ClipConfig, WorldClips
-    from vidamodal.geometry import WindowConfig
+    from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingClips
+    from vidamodal.geometry import View, WindowConfig
     from vidamodal.heads.conv import Config
     from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
     from vidamodal.models.tokenizer import TokenizerConfig
@@ -17,13 +17,14 @@ with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.be
     from vidamodal.training.losses import LossConfig
     from vidamodal.training.stages import AmodalStage, TokenizerStage
     from vidamodal.worlds.sample import WorldConfig
+    from vidamodal.worlds.toy import toy_bank
 
 codec = TokenizerConfig(crop=16, width=16, dim=8, codes=16)
 transformer = TransformerConfig(width=16, depth=2, heads=2, mlp=2, features=16, window=4)
 model = AmodalModel(ModelConfig(codec, transformer), Config(width=8, deep=16))
 augment = AugmentConfig(partial=0.5, unknown=0.5)
 clips = ClipConfig(tracks=2, frames=5, whole=0.0, world=WorldConfig(size=48, frames=6), augment=augment)
-data = WorldClips("toy", 0, 1, 4, clips, WindowConfig(), codec.crop)
+data = TrainingClips(toy_bank(0), 0, 1, 4, clips, View(WindowConfig(), codec.crop, order=True))
 generator = torch.Generator().manual_seed(0)
 for index in range(len(data)):
     TokenizerStage(model, LossConfig()).train()(data[index], generator)["loss"].backward()

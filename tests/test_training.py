@@ -26,10 +26,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vidamodal import cli
-from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, WorldClips, _turn, first_completion
+from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, TrainingClips, _turn, first_completion
 from vidamodal.data.crops import boxes_and_areas
 from vidamodal.data.layouts import find_dataset
-from vidamodal.geometry import WindowConfig, track_windows
+from vidamodal.geometry import View, WindowConfig, track_windows
 from vidamodal.heads.base import TrackCrops
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.folder import load_model
@@ -73,9 +73,9 @@ def tiny(output: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(**{**settings, **changes})
 
 
-def data(seed: int = 0, samples: int = 20, cells: int = CELLS, **augment: float) -> WorldClips:
+def data(seed: int = 0, samples: int = 20, cells: int = CELLS, **augment: float) -> TrainingClips:
     config = replace(CLIPS, augment=replace(AugmentConfig(), **augment))
-    return WorldClips("toy", seed, 2, samples, config, WindowConfig(), cells)
+    return TrainingClips(toy_bank(seed), seed, 2, samples, config, View(WindowConfig(), cells))
 
 
 def assert_same(first: TrainingBatch, second: TrainingBatch) -> None:
@@ -110,7 +110,7 @@ def test_sample_k_depends_on_seed_and_k_alone() -> None:
 
 def test_all_samples_of_a_step_have_one_shape_and_some_steps_show_whole_clips() -> None:
     whole = replace(CLIPS, tracks=3, frames=5, whole=0.3)
-    samples = WorldClips("toy", 0, 2, 40, whole, WindowConfig(), CELLS)
+    samples = TrainingClips(toy_bank(0), 0, 2, 40, whole, View(WindowConfig(), CELLS))
     shapes = [tuple(samples[k].amodal.shape) for k in range(40)]
     assert shapes[::2] == shapes[1::2]
     assert set(shapes) == {(3, 5, CELLS, CELLS), (2, 7, CELLS, CELLS)}

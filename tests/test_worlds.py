@@ -411,12 +411,6 @@ def test_cameras_go_as_their_kind_says(kind: str) -> None:
             assert np.linalg.norm(steps - steps.mean(axis=0), axis=1).max() > 1e-3
 
 
-def test_banks_join() -> None:
-    one, two = toy_bank(1, worlds=2), toy_bank(2, worlds=3)
-    joined = WorldBank.join([one, two])
-    assert joined.worlds == one.worlds + two.worlds and joined.meshes.keys() == one.meshes.keys()
-
-
 def test_objects_that_leave_the_image_go_on_in_the_canvas() -> None:
     """A canvas shows what a wider sensor of the same pixels would."""
     bank = toy_bank(5)

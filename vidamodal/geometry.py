@@ -38,6 +38,16 @@ class WindowConfig:
     """2: clips are completed twice, the second time in windows that `follow_scene`; 1: in `track_windows` alone."""
 
 
+@dataclass(frozen=True)
+class View:
+    """How a model looks at clips: in which windows, of how many cells a side, and whether beyond masks."""
+
+    windows: WindowConfig
+    cells: int
+    pixels: bool = False
+    order: bool = False
+
+
 SCENE_TRACKS = 6
 """Fewer tracks than this say too little of how the scene moves."""
 SCENE_ROUNDS, SCENE_RIDGE, SCENE_SMOOTHNESS = 15, 0.1, 1.0

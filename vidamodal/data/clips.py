@@ -1,25 +1,36 @@
-"""Training clips from mask-only worlds: each is a pure function of the seed and its index."""
+"""Training clips from mask-only worlds and from data sets: each is a pure function of the seed and its index."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidamodal.data.augment import Degradation, degrade
 from vidamodal.data.crops import FrameMap, box_numbers, boxes_and_areas, cut_frame, stack_crops
-from vidamodal.geometry import Cropper, WindowConfig, Windows, follow_scene, lay_windows
+from vidamodal.data.evidence import extends_under, in_front
+from vidamodal.data.recorded import RecordedBank
+from vidamodal.geometry import Cropper, View, Windows, follow_scene, lay_windows
 from vidamodal.heads.base import TrackCrops
-from vidamodal.worlds.sample import ClipMasks, WorldBank, WorldConfig
+from vidamodal.types import InputError
+from vidamodal.worlds.sample import WORLDS, ClipMasks, WorldBank, WorldConfig
 from vidamodal.worlds.toy import toy_bank
 
 COUNTED_AREA = 64 / 256**2
 """Object-frames count from this share of the image up, as in the primary protocol."""
+
+MAPS = ("visible", "others", "edges", "inside", "background", "order", "image")
+"""What of a `TrackCrops` has rows and columns."""
+
+FOUND, FALSE_SHARE, FALSE_PIXELS = 0.9, 0.05, 2.0
+"""Of what objects extend under each other, the share that a first pass finds, and what it finds too much: in shares of
+the other's extent and in pixels, for objects that overlap at all (measured on validation worlds)."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +104,54 @@ class TrainingBatch:
         return TrainingBatch(crops, torch.cat([p.amodal for p in parts]), torch.cat([p.counted for p in parts]))
 
 
-class WorldClips(Dataset[TrainingBatch]):
-    """Endless samples of a bank of worlds; sample k depends on (seed, k) alone. ``clips`` samples make a step."""
+@runtime_checkable
+class Bank(Protocol):
+    """What gives clips."""
 
-    def __init__(
-        self, worlds: str, seed: int, clips: int, last: int, config: ClipConfig, windows: WindowConfig, cells: int
-    ) -> None:
-        """``worlds``: folders of worlds, separated by commas, or "toy". ``last``: the number of samples."""
-        self.bank = toy_bank(seed) if worlds == "toy" else load_worlds(worlds)
-        self.seed, self.clips, self.last = seed, clips, last
-        self.config, self.windows, self.cells = config, windows, cells
+    def __len__(self) -> int: ...
+
+    def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks: ...
+
+
+@dataclass(frozen=True)
+class MixedBank:
+    """Several banks; every world and every clip is as likely as any other."""
+
+    banks: tuple[Bank, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.banks))
+
+    def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
+        """A clip of one of them."""
+        sizes = np.array([len(bank) for bank in self.banks], dtype=np.float64)
+        return self.banks[int(rng.choice(len(sizes), p=_share(sizes)))].sample(rng, config)
+
+
+def load_bank(sources: str, seed: int, pixels: bool) -> Bank:
+    """Folders of worlds and data sets in any layout, separated by commas, or "toy"; InputError for anything else."""
+    if sources == "toy":
+        return toy_bank(seed)
+    banks: list[Bank] = []
+    for source in map(Path, sources.split(",")):
+        try:
+            worlds = (source / WORLDS).is_file()
+            banks.append(WorldBank.load(source) if worlds else RecordedBank.load(source, pixels))
+        except InputError as error:
+            raise InputError(
+                f"worlds: {error}; or make worlds with `python -m dataset_gen --masks-only --out {source} "
+                f'--scenes 1000 --seed 1`, or use "toy"'
+            ) from error
+    return banks[0] if len(banks) == 1 else MixedBank(tuple(banks))
+
+
+class TrainingClips(Dataset[TrainingBatch]):
+    """Endless samples of a bank; sample k depends on (seed, k) alone. ``clips`` samples make a step."""
+
+    def __init__(self, bank: Bank, seed: int, clips: int, last: int, config: ClipConfig, view: View) -> None:
+        """``last``: the number of samples."""
+        self.bank, self.seed, self.clips, self.last = bank, seed, clips, last
+        self.config, self.view = config, view
 
     def __len__(self) -> int:
         return self.last
@@ -112,7 +161,7 @@ class WorldClips(Dataset[TrainingBatch]):
         rng = np.random.default_rng([self.seed, 1, index])
         while True:  # a view may show nothing that counts
             clip = self.bank.sample(rng, config.world)
-            sample = make_sample(clip, rng, config, self.windows, self.cells)
+            sample = make_sample(clip, rng, config, self.view)
             if sample is not None:
                 return sample
 
@@ -124,34 +173,32 @@ class WorldClips(Dataset[TrainingBatch]):
         return replace(config, tracks=max(1, config.tracks * config.frames // whole), frames=whole)
 
 
-def load_worlds(folders: str) -> WorldBank:
-    """The worlds of all folders, separated by commas; InputError if one is no folder of worlds."""
-    return WorldBank.join([WorldBank.load(Path(folder)) for folder in folders.split(",")])
-
-
-def make_sample(
-    clip: ClipMasks, rng: np.random.Generator, config: ClipConfig, window_config: WindowConfig, cells: int
-) -> TrainingBatch | None:
+def make_sample(clip: ClipMasks, rng: np.random.Generator, config: ClipConfig, view: View) -> TrainingBatch | None:
     """Some tracks of a clip at some of its frames; None if no object of the clip is ever seen."""
     augment = config.augment
     frames, height, width = clip.visible.shape[1:]
-    partial = rng.random() < augment.partial
+    partial = rng.random() < augment.partial or not clip.exhaustive
     given = degrade(clip.visible, augment.draw(rng, partial), rng)
-    visible, known, listed = given.visible, given.known, given.listed
+    visible, listed = given.visible, given.listed
+    told = np.ones(visible.shape[:2], dtype=bool) if clip.told is None else clip.told
+    known = given.known & told
     boxes, areas = boxes_and_areas(visible)
     truth_areas = np.count_nonzero(clip.amodal, axis=(2, 3))
     usable = np.flatnonzero((areas >= COUNTED_AREA * height * width).any(axis=1))
     if not len(usable):
         return None
-    windows = lay_windows(boxes, areas, height, width, window_config)
-    if window_config.passes == 2 and rng.random() < config.second:
-        windows = follow_scene(windows, *first_completion(clip, windows, areas, truth_areas, rng), window_config)
+    windows = lay_windows(boxes, areas, height, width, view.windows)
+    second = view.windows.passes == 2 and rng.random() < config.second
+    if second:
+        windows = follow_scene(windows, *first_completion(clip, windows, areas, truth_areas, rng), view.windows)
+    front = first_order(clip, rng) if view.order and second else None
     # Where the mask of an object that is seen at times is not known, what shows nobody may still show that object.
     sure = np.asarray((known | ~areas.any(axis=1, keepdims=True)).all(axis=0) & (not partial))
     labels = np.zeros((frames, height, width), dtype=np.uint16)
     for k in np.flatnonzero(listed):
         labels += visible[k] * np.uint16(k + 1)
-    maps = [FrameMap.of(frame) for frame in labels]
+    image = _image(clip) if view.pixels else [None] * frames
+    maps = [FrameMap.of(frame, picture) for frame, picture in zip(labels, image, strict=True)]
 
     # Objects that are hidden at times teach most.
     hidden = np.maximum(1 - areas[usable].sum(axis=1) / np.maximum(truth_areas[usable].sum(axis=1), 1), 0)
@@ -167,18 +214,19 @@ def make_sample(
         numbers = box_numbers(window, areas[k : k + 1], height, width, not partial)[0, picked]
         crops, amodal = [], []
         for t in picked.tolist():
-            cropper = Cropper.at(window.at(0, t), cells, height, width)
+            cropper = Cropper.at(window.at(0, t), view.cells, height, width)
             own = visible[k, t]
             # The object itself is always listed.
-            frame = maps[t] if listed[k] else FrameMap.of(np.where(own, np.uint16(k + 1), labels[t]))
-            crops.append(cut_frame(cropper, own if known[k, t] else None, frame, bool(sure[t])))
+            frame = maps[t] if listed[k] else FrameMap.of(np.where(own, np.uint16(k + 1), labels[t]), image[t])
+            ahead = None if front is None else np.append(np.float32(0), front[t, k])
+            crops.append(cut_frame(cropper, own if known[k, t] else None, frame, bool(sure[t]), ahead))
             amodal.append(cropper.cut(clip.amodal[k, t]))
         tracks.append(crops)
         boxes_out.append(numbers)
         times.append(picked - (frames - 1) / 2)
         known_out.append(known[k, picked])
         truth.append(np.stack(amodal))
-        counted.append(truth_areas[k, picked] >= COUNTED_AREA * height * width)
+        counted.append(told[k, picked] & (truth_areas[k, picked] >= COUNTED_AREA * height * width))
     crops_out = stack_crops(tracks, np.stack(known_out), np.stack(boxes_out), np.stack(times))
     batch = TrainingBatch(
         crops_out, torch.from_numpy(np.stack(truth)).float(), torch.from_numpy(np.stack(counted)).float()
@@ -212,6 +260,27 @@ def first_completion(
     return np.concatenate(corners, axis=2), shares
 
 
+def first_order(clip: ClipMasks, rng: np.random.Generator) -> Float[np.ndarray, "t n n"]:
+    """Who lies in front of whom as a first pass finds it: see `vidamodal.data.evidence.in_front`.
+
+    From how far the objects truly extend under each other, what a model finds is drawn: some of it missed, with some
+    more on either side, the same in all frames.
+    """
+    over = extends_under(clip.visible, clip.amodal)
+    found = over * np.clip(rng.normal(FOUND, 0.3, over.shape[1:]), 0, None)
+    near = (over + over.transpose(0, 2, 1) > 0).any(axis=0)
+    false = rng.exponential(FALSE_SHARE, over.shape[1:]) * near * over.transpose(0, 2, 1)
+    stray = rng.exponential(FALSE_PIXELS, over.shape[1:]) * near
+    return in_front(found + false + stray).astype(np.float32)
+
+
+def _image(clip: ClipMasks) -> UInt8[np.ndarray, "t h w 3"]:
+    """The frames; black, which tells the model that there are none, where the clip has masks alone."""
+    if clip.image is not None:
+        return clip.image
+    return np.zeros((*clip.visible.shape[1:], 3), dtype=np.uint8)
+
+
 def _share(weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return weights / weights.sum()
 
@@ -230,7 +299,7 @@ def _turn(batch: TrainingBatch, reverse: bool, mirror: bool) -> TrainingBatch:
     box = crops.box.clone()
     if mirror:
         box[..., [0, 3]] *= -1
-        maps = {n: getattr(crops, n).flip(-1) for n in ("visible", "others", "edges", "inside", "background")}
+        maps = {n: getattr(crops, n).flip(-1) for n in MAPS}
         crops, amodal = replace(crops, **maps), amodal.flip(-1)
     if reverse:
         box[..., 3:5] *= -1

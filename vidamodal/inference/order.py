@@ -7,19 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter1d
 
+from vidamodal.data.evidence import gather
 from vidamodal.types import FrameOrder
 from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
 
 Mask = Bool[np.ndarray, "h w"]
-
-
-SMOOTHING = 3.0
-"""Standard deviation in frames over which evidence of who is in front is gathered."""
-
-REACH = 12
-"""Frames either way beyond which evidence does not count."""
 
 
 def may_hide(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
@@ -29,24 +22,13 @@ def may_hide(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]
     each completed under the other, at most one completion is right, since what lies behind hides nothing: the weaker
     one is scaled by the ratio of the two. Orders last, so evidence is gathered over neighbouring frames.
     """
-    gathered = _gather(evidence)
+    gathered = gather(evidence)
     # One pixel's grace: no ratio is taken of next to nothing.
     return np.minimum(1.0, (gathered + 1) / (gathered.transpose(0, 2, 1) + 1))
 
 
-DOUBT = 8.0
-"""Evidence, in pixels, that makes it half sure who lies in front."""
-
-
-def in_front(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
-    """How sure it is in each frame that object j lies in front of object i (1) or behind it (-1); see `may_hide`."""
-    gathered = _gather(evidence)
-    other = gathered.transpose(0, 2, 1)
-    return (gathered - other) / (gathered + other + DOUBT)
-
-
 def fronts(order: Sequence[FrameOrder], ids: Sequence[int]) -> Float[np.ndarray, "t n n"]:
-    """The same where it is told: 1 and -1 for the pairs that are listed, 0 for the others."""
+    """`vidamodal.data.evidence.in_front` where it is told: 1 and -1 for the pairs that are listed, 0 for the others."""
     places = {key: place for place, key in enumerate(ids)}
     out = np.zeros((len(order), len(ids), len(ids)), dtype=np.float16)
     for t, pairs in enumerate(order):
@@ -55,12 +37,6 @@ def fronts(order: Sequence[FrameOrder], ids: Sequence[int]) -> Float[np.ndarray,
                 out[t, places[back], places[front]] = 1
                 out[t, places[front], places[back]] = -1
     return out
-
-
-def _gather(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
-    if len(evidence) < 2:
-        return evidence
-    return gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant", radius=REACH)
 
 
 @dataclass

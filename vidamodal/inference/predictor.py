@@ -21,8 +21,9 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
+from vidamodal.data.evidence import REACH, in_front
 from vidamodal.geometry import Cropper, Window, WindowConfig, Windows, follow_scene, lay_windows, paste
-from vidamodal.inference.order import REACH, OrderKeeper, fronts, in_front, may_hide
+from vidamodal.inference.order import OrderKeeper, fronts, may_hide
 from vidamodal.media.video import Frame
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
@@ -157,7 +158,7 @@ class Predictor:
 
     def _pictures(self, pictures: Pictures | None) -> Iterator[Frame | None]:
         """The frames, or None for each where the model does not read them."""
-        if not self.model.reads_pixels:
+        if not self.model.view.pixels:
             return repeat(None)
         frames = None if pictures is None else pictures()
         if frames is None:

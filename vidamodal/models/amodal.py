@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vidamodal.geometry import WindowConfig
+from vidamodal.geometry import View, WindowConfig
 from vidamodal.heads.base import HeadInputs, TrackCrops, load_head_class
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.models.transformer import AmodalTransformer, TransformerConfig
@@ -55,14 +55,10 @@ class AmodalModel(nn.Module):
         self.head = head_class(head_config or head_config_class(), codec.crop, config.transformer.features)
 
     @property
-    def reads_pixels(self) -> bool:
-        """Whether crops must hold an image."""
-        return self.config.transformer.image
-
-    @property
-    def reads_order(self) -> bool:
-        """Whether it looks at who lies in front of whom."""
-        return self.config.transformer.order
+    def view(self) -> View:
+        """How it looks at clips."""
+        reads = self.config.transformer
+        return View(self.config.windows, self.config.tokenizer.crop, reads.image, reads.order)
 
     def forward(self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None) -> AmodalOutput:
         """One pass (K = 1). ``amodal``: codes already known, [MASK] elsewhere; by default all are to be predicted."""

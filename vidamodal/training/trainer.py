@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from vidamodal.data.clips import ClipConfig, TrainingBatch, WorldClips
+from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_bank
 from vidamodal.heads.base import load_head_class
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
@@ -66,7 +66,7 @@ class TrainConfig:
     init: str | None = None
     """A model folder or name to begin with, in place of random weights."""
     worlds: str = "data/worlds-train"
-    """Folders of worlds, separated by commas, or "toy"."""
+    """Folders of worlds and data sets in any layout that is read, separated by commas, or "toy"."""
     validation: str | None = None
     """Truth that `vidamodal evaluate` reads; scored as a whole every `validate_every` steps."""
     workers: int = 1
@@ -104,7 +104,9 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     except ValueError as error:
         raise InputError(f"the config does not describe a model: {error}") from error
     if config.init is not None:
-        load_weights(model, load_model(config.init, config.model.head).model.state_dict(), config.init)
+        # What reads more than masks adds nothing at first, so a model that did not read it may begin to.
+        new = {name: value for name, value in model.state_dict().items() if name.startswith("transformer.extra.")}
+        load_weights(model, new | load_model(config.init, config.model.head).model.state_dict(), config.init)
     average.load_state_dict(model.state_dict())
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
@@ -132,12 +134,7 @@ def _check(config: TrainConfig) -> None:
     for name, stage in (("tokenizer", config.tokenizer), ("amodal", config.amodal)):
         if config.processes < 1 or stage.clips % config.processes:
             raise InputError(f"{name}.clips is {stage.clips}, which {config.processes} processes cannot share")
-    for folder in () if config.worlds == "toy" else config.worlds.split(","):
-        if not (Path(folder) / "worlds.jsonl").is_file():
-            raise InputError(
-                f"worlds: {folder} is no folder of worlds; make it with `python -m dataset_gen --masks-only "
-                f'--out {folder} --scenes 1000 --seed 1`, or use "toy"'
-            )
+    load_bank(config.worlds, config.seed, pixels=False)
 
 
 def _claim(output: Path, resolved: str) -> None:
@@ -231,10 +228,9 @@ class _StageRun:
     def _batches(self, first: int) -> Iterator[TrainingBatch]:
         """This process's share of every step's clips from ``first`` on; clip numbers do not depend on their number."""
         clips, rank, ranks = self.settings.clips, self.accelerator.process_index, self.accelerator.num_processes
-        data = WorldClips(
-            self.config.worlds, self.seed, clips, clips * self.settings.steps, self.settings.sample,
-            self.config.model.windows, self.config.model.tokenizer.crop,
-        )  # fmt: skip
+        view = self.model.view
+        bank = load_bank(self.config.worlds, self.seed, view.pixels)
+        data = TrainingClips(bank, self.seed, clips, clips * self.settings.steps, self.settings.sample, view)
         mine = [k for k in range(clips * first, clips * self.settings.steps) if k % ranks == rank]
         return iter(
             DataLoader(

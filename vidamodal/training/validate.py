@@ -18,7 +18,8 @@ def validate(model: AmodalModel, truth: Path) -> dict[str, float]:
     scores = []
     for key, source in find_dataset(truth).clips.items():
         clip = source.tracks()
-        scores.append(score_video(count_video(key, predictor.predict(clip, pictures=source.frames), clip, shapes=False)))
+        found = predictor.predict(clip, pictures=source.frames)
+        scores.append(score_video(count_video(key, found, clip, shapes=False)))
     mean = mean_scores(scores)
     return {
         name: value

@@ -7,18 +7,21 @@ A folder of worlds (``python -m dataset_gen --masks-only``) holds ``worlds.jsonl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
 from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, SceneSpec, place_object
+
+WORLDS = "worlds.jsonl"
+"""What tells a folder of worlds."""
 
 CAMERAS = ("fixed", "linear", "orbit", "orbit")
 """Kinds of camera that look at moving objects, equally likely."""
@@ -38,10 +41,17 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class ClipMasks:
-    """Exact masks of n objects over t frames."""
+    """True masks of n objects over t frames.
+
+    ``told`` says where they are known (None: everywhere); both are empty elsewhere. ``image`` holds the frames, if
+    there are any; ``exhaustive`` says that no other thing than the n objects hides any of them.
+    """
 
     visible: Bool[np.ndarray, "n t h w"]
     amodal: Bool[np.ndarray, "n t h w"]
+    told: Bool[np.ndarray, "n t"] | None = None
+    image: UInt8[np.ndarray, "t h w 3"] | None = None
+    exhaustive: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,17 +61,14 @@ class WorldBank:
     worlds: tuple[SceneSpec, ...]
     meshes: Mapping[str, Mesh]
 
-    @staticmethod
-    def join(banks: Sequence[WorldBank]) -> WorldBank:
-        """All worlds of several banks, each as likely as any other."""
-        meshes = {name: mesh for bank in banks for name, mesh in bank.meshes.items()}
-        return WorldBank(tuple(world for bank in banks for world in bank.worlds), meshes)
+    def __len__(self) -> int:
+        return len(self.worlds)
 
     @staticmethod
     def load(folder: Path) -> WorldBank:
         """Read a folder of worlds; InputError if it is not one."""
         try:
-            with open(folder / "worlds.jsonl", encoding="utf-8") as lines:
+            with open(folder / WORLDS, encoding="utf-8") as lines:
                 worlds = tuple(SceneSpec.from_json(json.loads(line)) for line in lines)
             arrays = load_file(folder / "meshes.safetensors")
             assets = {o.asset for world in worlds for o in world.objects}

@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, cast, runtime_checkable
 
 from pycocotools import mask as rle
 
@@ -58,6 +58,7 @@ class Dataset:
     clips: Mapping[str, Clip]
 
 
+@runtime_checkable
 class Layout(Protocol):
     """What a module of this package offers."""
 
@@ -71,6 +72,7 @@ class Layout(Protocol):
         """The clips under a path that was recognised. InputError if they are damaged or none."""
 
 
+@runtime_checkable
 class Format(Layout, Protocol):
     """A layout that is written, too."""
 

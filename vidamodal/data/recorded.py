@@ -1,0 +1,73 @@
+"""Training clips from data sets: whatever has true masks of whole objects, with its pictures where they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from vidamodal.data.layouts import Clip, find_dataset
+from vidamodal.types import InputError, Rle
+from vidamodal.worlds.sample import ClipMasks, WorldConfig
+
+
+@dataclass(frozen=True)
+class RecordedBank:
+    """Clips of data sets in any layout that is read; a sample is some consecutive frames of one."""
+
+    clips: tuple[Clip, ...]
+    pixels: bool
+    """Whether to read pictures, too."""
+
+    @staticmethod
+    def load(path: Path, pixels: bool) -> RecordedBank:
+        """The clips under a path. InputError if there is nothing that can be read."""
+        return RecordedBank(tuple(find_dataset(path).clips.values()), pixels)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
+        """Consecutive frames of a clip, ``config.frames`` of them. InputError if it is shorter or has no truth."""
+        clip = self.clips[rng.integers(len(self.clips))]
+        truth = clip.tracks()
+        frames, video = config.frames, truth.video
+        if video.frames < frames:
+            raise InputError(
+                f"the clip {clip.key} has {video.frames} frames and samples take {frames}: set sample.world.frames"
+            )
+        start = int(rng.integers(video.frames - frames + 1))
+        tracks = [t for t in truth.tracks if t.amodal is not None and t.ever_visible]
+        if not tracks:
+            raise InputError(f"the clip {clip.key} has no masks of whole objects to learn from")
+        now = slice(start, start + frames)
+        empty = np.zeros((video.height, video.width), dtype=bool)
+        told = np.array([[v is not None and a is not None for v, a in zip(t.visible[now], t.amodal[now], strict=True)]
+                         for t in tracks if t.amodal is not None])  # fmt: skip
+        visible = _decode([t.visible[now] for t in tracks], empty)
+        amodal = _decode([t.amodal[now] for t in tracks if t.amodal is not None], empty)
+        visible &= told[..., None, None]
+        amodal &= told[..., None, None]
+        masks = ClipMasks(visible & amodal, amodal, told, None, truth.exhaustive)
+        return replace(masks, image=self._image(clip, start, frames)) if self.pixels else masks
+
+    def _image(self, clip: Clip, start: int, frames: int) -> np.ndarray:
+        pictures = clip.frames()
+        if pictures is None:
+            raise InputError(f"the clip {clip.key} has no pictures, and this model reads them: give their video, too")
+        taken = []
+        for number, picture in enumerate(pictures):
+            if number >= start:
+                taken.append(picture)
+            if len(taken) == frames:
+                break
+        if len(taken) < frames:
+            raise InputError(f"the clip {clip.key} has masks for more frames than pictures")
+        return np.stack(taken)
+
+
+def _decode(rows: Sequence[Sequence[Rle | None]], empty: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "n t h w"]:
+    return np.stack([np.stack([empty if mask is None else mask.decode() for mask in row]) for row in rows])
