@@ -53,11 +53,24 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class WindowProbability:
+    """How likely each pixel of an object's window is to belong to it: the (rows, columns) of the image given."""
+
+    rows: slice
+    columns: slice
+    values: Float[np.ndarray, "p q"]
+
+
+@dataclass(frozen=True)
 class Completed:
-    """One object in one frame: masks of the one pass and of each hypothesis, each with its expected IoU."""
+    """One object in one frame: masks of the one pass and of each hypothesis, each with its expected IoU.
+
+    ``probability`` is that of the one pass, None unless the predictor was asked to keep it.
+    """
 
     masks: tuple[Rle, ...]
     confidence: tuple[float, ...]
+    probability: WindowProbability | None = None
 
 
 @dataclass(frozen=True)
@@ -90,11 +103,18 @@ class Predictor:
     """A model on a device. One track is one batch: its bytes do not depend on how many others are in the clip."""
 
     def __init__(
-        self, model: AmodalModel, device: str = "auto", seed: int = 0, hypotheses: int = 1, constrain: bool = True
+        self,
+        model: AmodalModel,
+        device: str = "auto",
+        seed: int = 0,
+        hypotheses: int = 1,
+        constrain: bool = True,
+        probabilities: bool = False,
     ) -> None:
         """``hypotheses``: how many completions of each track; the first is the one pass, the others are drawn.
 
         ``constrain``: apply what is known of who may hide whom after the network; False shows what it says by itself.
+        ``probabilities``: leave those of the one pass with each object-frame that is streamed.
         """
         if hypotheses < 1:
             raise InputError(f"the number of hypotheses must be at least 1, not {hypotheses}")
@@ -103,7 +123,7 @@ class Predictor:
         self.device = pick_device(device)
         self.precision = pick_precision(self.device)
         self.model = model.to(self.device).eval()
-        self.seed, self.hypotheses, self.constrain = seed, hypotheses, constrain
+        self.seed, self.hypotheses, self.constrain, self.probabilities = seed, hypotheses, constrain, probabilities
         self.timings = Timings()
 
     def predict(
@@ -312,12 +332,10 @@ class Predictor:
             track = scene.tracks[k]
             own = visible[track.id]
             window = scene.windows.at(k, frame)
-            masks, scores = [], []
-            for h in range(len(values)):
-                mask, score = self._paste(values[h], window, own, labels, allowed[k])
-                masks.append(mask)
-                scores.append(score)
-            objects[track.id] = Completed(tuple(Rle.encode(m) for m in masks), tuple(scores))
+            pasted = [self._paste(hypothesis, window, own, labels, allowed[k]) for hypothesis in values]
+            masks, scores = zip(*(self._decide(probability, own, labels.shape) for probability in pasted), strict=True)
+            kept = pasted[0] if self.probabilities else None
+            objects[track.id] = Completed(tuple(Rle.encode(m) for m in masks), scores, kept)
             best[track.id] = masks[0]
         order = keeper.order(best, visible)
         self.timings.add("paste", began)
@@ -330,15 +348,20 @@ class Predictor:
         own: Mask | None,
         labels: Labels,
         allowed: Float[np.ndarray, " labels"],
-    ) -> tuple[Mask, float]:
-        """The mask at the image's size and its expected IoU. What is visible belongs to the object."""
+    ) -> WindowProbability:
+        """Probabilities at the image's size. What is visible belongs to the object."""
         rows, columns, values = paste(logits, window, *labels.shape)
         probability = expit(values)
         if own is not None:  # where it is not known what is visible, nothing is known of what is hidden
             probability = np.where(own[rows, columns], 1.0, probability * allowed[labels[rows, columns]])
+        return WindowProbability(rows, columns, probability)
+
+    def _decide(self, window: WindowProbability, own: Mask | None, shape: tuple[int, ...]) -> tuple[Mask, float]:
+        """The mask and its expected IoU."""
+        probability = window.values
         chosen = probability > self.model.config.threshold
-        mask = np.zeros(labels.shape, dtype=bool) if own is None else own.copy()
-        mask[rows, columns] |= chosen
+        mask = np.zeros(shape, dtype=bool) if own is None else own.copy()
+        mask[window.rows, window.columns] |= chosen
         # E[intersection] / E[union], with one pixel's grace so that an empty mask of an absent object scores 1.
         outside = np.count_nonzero(mask) - np.count_nonzero(chosen)
         inside = probability[chosen].sum() + outside
