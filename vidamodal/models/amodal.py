@@ -35,9 +35,9 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class AmodalOutput:
-    """Logits of codes, of the coarse and of the refined amodal mask."""
+    """Logits of codes (None without tokens), of the coarse and of the refined amodal mask."""
 
-    codes: Float[Tensor, "b t g g codes"]
+    codes: Float[Tensor, "b t g g codes"] | None
     coarse: Float[Tensor, "b t s s"]
     refined: Float[Tensor, "b t s s"]
 
@@ -69,18 +69,17 @@ class AmodalModel(nn.Module):
         codes, features = self.transformer(crops, visible, amodal)
         if self.config.transformer.tokens:
             coarse = self.tokenizer.decode_soft(rearrange(codes, "b t g h n -> (b t) g h n"))
-        else:
-            coarse = rearrange(codes.float(), "b t g h (p q) -> (b t) (g p) (h q)", p=4)
-        return self._refine(crops, codes, coarse, features)
+            return self._refine(crops, codes, rearrange(coarse, "(b t) s r -> b t s r", b=len(codes)), features)
+        coarse = rearrange(codes.float(), "b t g h (p q) -> b t (g p) (h q)", p=4)
+        return self._refine(crops, None, coarse, features)
 
     def _refine(
         self,
         crops: TrackCrops,
-        codes: Float[Tensor, "b t g g codes"],
-        coarse: Float[Tensor, "bt s s"],
+        codes: Float[Tensor, "b t g g codes"] | None,
+        coarse: Float[Tensor, "b t s s"],
         features: Float[Tensor, "b t c g g"],
     ) -> AmodalOutput:
-        coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
         return AmodalOutput(codes, coarse, self.head(HeadInputs(crops, coarse, features)))
 
     def encode(self, masks: Float[Tensor, "b t s s"]) -> Int[Tensor, "b t g g"]:
@@ -115,4 +114,4 @@ class AmodalModel(nn.Module):
             amodal = torch.where(chosen.view_as(open_places)[:, None], drawn, amodal)
         # The last round closed every place: the drawn codes are the coarse mask (Eq. 7).
         coarse = self.tokenizer.decode(rearrange(amodal, "b t g h -> (b t) g h"))
-        return self._refine(crops, codes, coarse, features)
+        return self._refine(crops, codes, rearrange(coarse, "(b t) s r -> b t s r", b=len(codes)), features)

@@ -76,11 +76,13 @@ def amodal_loss(
     shown = _sum(batch.crops.visible) > 0
     weight = batch.counted * batch.crops.valid * torch.where(shown, 1.0, config.unseen)
     frames = weight.sum()
-    codes = cross_entropy(
-        rearrange(output.codes.float(), "b t g h n -> (b t g h) n"), target.flatten(), reduction="none"
-    ).view_as(target)
-    coded = weight[:, :, None, None] * masked[:, None]
-    parts = {"codes": config.codes * mean_over_ranks((codes * coded).sum(), coded.sum())}
+    parts = {}
+    if output.codes is not None:
+        codes = cross_entropy(
+            rearrange(output.codes.float(), "b t g h n -> (b t g h) n"), target.flatten(), reduction="none"
+        ).view_as(target)
+        coded = weight[:, :, None, None] * masked[:, None]
+        parts["codes"] = config.codes * mean_over_ranks((codes * coded).sum(), coded.sum())
     for name, logits, scale in (
         ("coarse", output.coarse, config.coarse),
         ("refined", output.refined, config.refined),
