@@ -60,9 +60,10 @@ class Block(nn.Module):
         super().__init__()
         d = config.width
         self.config = config
-        self.space_norm, self.time_norm, self.mlp_norm = nn.LayerNorm(d), nn.LayerNorm(d), nn.LayerNorm(d)
+        self.space_norm, self.mlp_norm = nn.LayerNorm(d), nn.LayerNorm(d)
         self.space_qkv, self.space_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
         if config.temporal:
+            self.time_norm = nn.LayerNorm(d)
             self.time_qkv, self.time_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
         self.mlp = nn.Sequential(nn.Linear(d, config.mlp * d), nn.GELU(), nn.Linear(config.mlp * d, d))
 
