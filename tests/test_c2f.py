@@ -523,7 +523,7 @@ def test_pretrained_weights_come_from_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["./nowhere", "no-such-resnet/at-all"])
 def test_pretrained_weights_that_cannot_be_had_are_said_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="backbone.pretrained") as error:
         Backbone(replace(RESNET, pretrained=name), 8).load_pretrained()
     assert "\n" not in str(error.value)

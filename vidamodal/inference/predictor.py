@@ -25,7 +25,7 @@ from vidamodal.data.evidence import REACH, in_front
 from vidamodal.geometry import Cropper, Window, WindowConfig, Windows, follow_scene, lay_windows, paste
 from vidamodal.inference.order import OrderKeeper, fronts, may_hide
 from vidamodal.media.video import Frame
-from vidamodal.models.amodal import AmodalModel
+from vidamodal.models.folder import Model
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
 
 REMEMBERED = 8
@@ -104,7 +104,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: AmodalModel,
+        model: Model,
         device: str = "auto",
         seed: int = 0,
         hypotheses: int = 1,

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from vidamodal.geometry import WindowConfig
+from vidamodal.geometry import View, WindowConfig
 from vidamodal.heads.base import TrackCrops
 from vidamodal.models.amodal import AmodalOutput
 from vidamodal.models.attention import attend
@@ -96,6 +96,11 @@ class C2FConfig:
         """The chosen codec's config, which tells crop, grid, patch and number of codes."""
         return self.vqgan if self.codec == "vqgan" else self.light
 
+    @property
+    def head(self) -> str:
+        """What stands where other models name their head: the refinement is part of this one."""
+        return "c2f"
+
 
 @dataclass(frozen=True)
 class Refined:
@@ -126,9 +131,9 @@ class C2F(nn.Module):
         self.refiner = Refiner(config.refiner, widths, form) if config.refine else None
 
     @property
-    def reads_pixels(self) -> bool:
-        """Whether crops must hold an image."""
-        return True
+    def view(self) -> View:
+        """How it looks at clips."""
+        return View(self.config.windows, self.config.tokenizer.crop, pixels=True)
 
     def forward(self, crops: TrackCrops, generator: torch.Generator | None = None) -> AmodalOutput:
         """The prediction, in ``config.steps`` rounds; without a generator its draws are always the same ones."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -20,18 +20,21 @@ from safetensors.torch import load_file, save
 from vidamodal.heads.base import head_names, load_head_class
 from vidamodal.media.files import whole_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
+from vidamodal.models.c2f import C2F, C2FConfig
 from vidamodal.types import InputError
 
 FORMAT = "vidamodal-model"
 DEFAULT = "tiny"
 T = TypeVar("T")
+Model = AmodalModel | C2F
+"""The families of models: config.json says which, and nothing where it is ours."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
     """A model ready to predict, and what run.json says of it."""
 
-    model: AmodalModel
+    model: Model
     name: str
     config_hash: str
     weights_hash: str
@@ -51,6 +54,10 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
         kind = hints[name]
         if dataclasses.is_dataclass(kind):
             value = build(kind, value, f"{where}.{name}")  # type: ignore[arg-type]
+        elif get_origin(kind) is tuple:
+            if not isinstance(value, list | tuple) or any(type(v) is not get_args(kind)[0] for v in value):
+                raise InputError(f"{where}.{name} must be a list of {get_args(kind)[0].__name__}, not {value!r}")
+            value = tuple(value)
         elif kind is float and type(value) is int:
             value = float(value)
         elif kind in (int, float, str, bool) and type(value) is not kind:
@@ -59,19 +66,17 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     return cls(**values)
 
 
-def save_model(folder: Path, model: AmodalModel, head_config: Any, training: Mapping[str, Any], card: str) -> None:
-    """Write a model folder. The head lies in a file of its own, so that others can be added beside it."""
+def save_model(folder: Path, model: Model, head_config: Any, training: Mapping[str, Any], card: str) -> None:
+    """Write a model folder. The head lies in a file of its own, so that others can be added beside it; C2F has none."""
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     body = {k: v for k, v in state.items() if not k.startswith("head.")}
     head = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
-    config = {
-        "format": FORMAT,
-        "version": 1,
-        "model": dataclasses.asdict(model.config),
-        "heads": {model.config.head: dataclasses.asdict(head_config)},
-        "training": dict(training),
-    }
-    _write(folder / "heads" / f"{model.config.head}.safetensors", save(head))
+    config = {"format": FORMAT, "version": 1, "model": dataclasses.asdict(model.config), "training": dict(training)}
+    if isinstance(model, C2F):
+        config["family"] = "c2f"
+    else:
+        config["heads"] = {model.config.head: dataclasses.asdict(head_config)}
+        _write(folder / "heads" / f"{model.config.head}.safetensors", save(head))
     _write(folder / "model.safetensors", save(body))
     _write(folder / "README.md", card.encode())
     _write(folder / "config.json", (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
@@ -117,29 +122,26 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
         raise InputError(f"{config_path} cannot be read as a model's config: {error}") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != 1:
         raise InputError(f"{config_path} is not the config of a {FORMAT} of version 1")
-    config = build(ModelConfig, data.get("model", {}), f"{config_path}: model")
-    if not 0 <= config.overlap < config.chunk:
-        raise InputError(f"{config_path}: model.overlap must be less than model.chunk, and neither below 0")
-    if head is not None:
-        config = dataclasses.replace(config, head=head)
-    if config.head not in head_names():
-        raise InputError(f"unknown head {config.head!r}: choose one of {', '.join(head_names())}")
-    heads = data.get("heads")
-    if not isinstance(heads, dict):
-        raise InputError(f"{config_path}: heads must be a mapping from names to settings")
-    if config.head not in heads:
-        raise InputError(f"{folder} has no head {config.head!r}: it holds {', '.join(sorted(heads)) or 'none'}")
-    head_config: Any = build(load_head_class(config.head)[1], heads[config.head], f"{config_path}: heads.{config.head}")
+    model: Model
+    weights = [(folder / "model.safetensors", "")]
     try:
-        model = AmodalModel(config, head_config)
+        if data.get("family") == "c2f":
+            model = C2F(build(C2FConfig, data.get("model", {}), f"{config_path}: model"))
+            if head not in (None, model.config.head):
+                raise InputError(f"{folder} is a C2F-Seg model, which refines by itself: leave out the head {head!r}")
+        elif "family" in data:
+            raise InputError(f"{config_path}: there is no family of models {data['family']!r}")
+        else:
+            model, weights = _with_head(folder, data, head)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"{config_path} does not describe a model: {error}") from error
+    if not 0 <= model.config.overlap < model.config.chunk:
+        raise InputError(f"{config_path}: model.overlap must be less than model.chunk, and neither below 0")
     digest = hashlib.sha256()
     state = {}
-    for path, prefix in (
-        (folder / "model.safetensors", ""),
-        (folder / "heads" / f"{config.head}.safetensors", "head."),
-    ):
+    for path, prefix in weights:
         try:
             state.update({prefix + k: v for k, v in load_file(path).items()})
             digest.update(path.read_bytes())
@@ -149,7 +151,25 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
     return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest.hexdigest())
 
 
-def load_weights(model: AmodalModel, state: Mapping[str, torch.Tensor], folder: str) -> None:
+def _with_head(folder: Path, data: Mapping[str, Any], head: str | None) -> tuple[AmodalModel, list[tuple[Path, str]]]:
+    """A model of our own family with one of its heads, and the files of their weights with their prefixes."""
+    where = folder / "config.json"
+    config = build(ModelConfig, data.get("model", {}), f"{where}: model")
+    if head is not None:
+        config = dataclasses.replace(config, head=head)
+    if config.head not in head_names():
+        raise InputError(f"unknown head {config.head!r}: choose one of {', '.join(head_names())}")
+    heads = data.get("heads")
+    if not isinstance(heads, dict):
+        raise InputError(f"{where}: heads must be a mapping from names to settings")
+    if config.head not in heads:
+        raise InputError(f"{folder} has no head {config.head!r}: it holds {', '.join(sorted(heads)) or 'none'}")
+    head_config: Any = build(load_head_class(config.head)[1], heads[config.head], f"{where}: heads.{config.head}")
+    files = [(folder / "model.safetensors", ""), (folder / "heads" / f"{config.head}.safetensors", "head.")]
+    return AmodalModel(config, head_config), files
+
+
+def load_weights(model: Model, state: Mapping[str, torch.Tensor], folder: str) -> None:
     """Put weights that come from ``folder`` into a model; InputError unless every name and shape fits."""
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | state.keys()):

@@ -38,6 +38,9 @@ class Backbone(nn.Module):
     of its stem, crops of 8 x 8 go without.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, config: BackboneConfig, patch: int) -> None:
         super().__init__()
         if patch not in (8, 16):

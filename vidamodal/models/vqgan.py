@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from einops import rearrange
@@ -85,7 +86,7 @@ class VqGan(nn.Module):
     @property
     def last_layer(self) -> Tensor:
         """The weights on which the adaptive weight of the adversarial loss is computed."""
-        return self.decoder[-1].weight
+        return cast(nn.Conv2d, self.decoder[-1]).weight
 
     def reconstruct(self, masks: Float[Tensor, "n s s"]) -> Reconstruction:
         """Through the codes and back, with gradients."""

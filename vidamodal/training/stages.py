@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vidamodal.data.clips import TrainingBatch
 from vidamodal.models.amodal import AmodalModel
+from vidamodal.models.folder import Model
 from vidamodal.training.losses import LossConfig, amodal_loss, mean_over_ranks
 
 
@@ -19,7 +20,7 @@ class TokenizerStage(nn.Module):
 
     name = "tokenizer"
 
-    def __init__(self, model: AmodalModel, _config: LossConfig) -> None:
+    def __init__(self, model: Model, _config: LossConfig) -> None:
         super().__init__()
         self.tokenizer = model.tokenizer
         self.tokenizer.requires_grad_(True)

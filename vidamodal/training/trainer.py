@@ -26,7 +26,9 @@ from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_
 from vidamodal.heads.base import load_head_class
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
-from vidamodal.models.folder import build, load_model, load_weights, save_model
+from vidamodal.models.c2f import C2F, C2FConfig
+from vidamodal.models.folder import Model, build, load_model, load_weights, save_model
+from vidamodal.training.c2f import C2FStage, VqGanStage
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig
 from vidamodal.training.stages import AmodalStage, TokenizerStage
@@ -44,6 +46,9 @@ class StageConfig:
     rate: float = 2e-3
     warmup: int = 100
     decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+    schedule: str = "cosine"
+    """cosine | linear: how the rate falls after the warm-up."""
     clip_norm: float = 1.0
     average: float = 0.999
     """Decay of the exponential moving average of the weights, which is what is kept."""
@@ -77,6 +82,8 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     head: dict[str, Any] = field(default_factory=dict)
     """Settings of the head named by model.head."""
+    c2f: C2FConfig | None = None
+    """C2F-Seg in place of ``model`` and ``head``."""
     loss: LossConfig = field(default_factory=LossConfig)
     tokenizer: StageConfig = field(default_factory=StageConfig)
     amodal: StageConfig = field(default_factory=StageConfig)
@@ -97,16 +104,23 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
             f"launch that many (torchrun --nproc_per_node {config.processes} scripts/train.py ... with "
             "ACCELERATE_USE_CPU=true on a CPU), or set --processes"
         )
-    head_config: Any = build(load_head_class(config.model.head)[1], config.head, "head")
+    head_config: Any = None
+    if config.c2f is None:
+        head_config = build(load_head_class(config.model.head)[1], config.head, "head")
     torch.manual_seed(config.seed)
     try:
-        model, average = AmodalModel(config.model, head_config), AmodalModel(config.model, head_config)
+        model, average = _new_model(config, head_config), _new_model(config, head_config)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"the config does not describe a model: {error}") from error
-    if config.init is not None:
+    if config.init is None:
+        if isinstance(model, C2F):
+            model.backbone.load_pretrained()
+    else:
         # What reads more than masks adds nothing at first, so a model that did not read it may begin to.
         new = {name: value for name, value in model.state_dict().items() if name.startswith("transformer.extra.")}
-        load_weights(model, new | load_model(config.init, config.model.head).model.state_dict(), config.init)
+        load_weights(model, new | load_model(config.init, model.config.head).model.state_dict(), config.init)
     average.load_state_dict(model.state_dict())
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
@@ -114,8 +128,9 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         _claim(output, resolved)
         accelerator.init_trackers("tensorboard")
     accelerator.wait_for_everyone()
-    for stage, settings in ((TokenizerStage, config.tokenizer), (AmodalStage, config.amodal)):
-        run = _StageRun(accelerator, config, settings, stage(model, config.loss), model, average, quiet)
+    for kind, settings in zip(_stages(model), (config.tokenizer, config.amodal), strict=True):
+        stage = kind(model, config.loss)  # type: ignore[arg-type]  # each takes the models it is named for
+        run = _StageRun(accelerator, config, settings, stage, model, average, quiet)
         run.go()
         model.load_state_dict(average.state_dict())  # the next stage builds on the averaged weights
     folder = output / "model"
@@ -126,14 +141,29 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     return folder
 
 
+def _new_model(config: TrainConfig, head_config: Any) -> Model:
+    return AmodalModel(config.model, head_config) if config.c2f is None else C2F(config.c2f)
+
+
+def _stages(model: Model) -> tuple[type[Stage], type[Stage]]:
+    """What learns first and what learns second."""
+    if not isinstance(model, C2F):
+        return TokenizerStage, AmodalStage
+    return VqGanStage if model.config.codec == "vqgan" else TokenizerStage, C2FStage
+
+
 def _check(config: TrainConfig) -> None:
     """Refuse what cannot work before the run's folder is made, which would refuse the corrected config."""
+    if config.c2f is not None and (config.model != ModelConfig() or config.head):
+        raise InputError("c2f stands in place of model and head: leave those out")
     for name, allowed in (("precision", ("bf16", "fp32")), ("device", ("auto", "cpu"))):
         if getattr(config, name) not in allowed:
             raise InputError(f"{name} is {getattr(config, name)!r}: choose {' or '.join(allowed)}")
     for name, stage in (("tokenizer", config.tokenizer), ("amodal", config.amodal)):
         if config.processes < 1 or stage.clips % config.processes:
             raise InputError(f"{name}.clips is {stage.clips}, which {config.processes} processes cannot share")
+        if stage.schedule not in ("cosine", "linear"):
+            raise InputError(f"{name}.schedule is {stage.schedule!r}: choose cosine or linear")
     load_bank(config.worlds, config.seed, pixels=False)
 
 
@@ -149,6 +179,9 @@ def _claim(output: Path, resolved: str) -> None:
     write_text(path, resolved)
 
 
+Stage = TokenizerStage | VqGanStage | AmodalStage | C2FStage
+
+
 class _StageRun:
     """One stage from its last checkpoint to its end."""
 
@@ -157,9 +190,9 @@ class _StageRun:
         accelerator: Accelerator,
         config: TrainConfig,
         settings: StageConfig,
-        stage: TokenizerStage | AmodalStage,
-        model: AmodalModel,
-        average: AmodalModel,
+        stage: Stage,
+        model: Model,
+        average: Model,
         quiet: bool,
     ) -> None:
         self.accelerator, self.config, self.settings = accelerator, config, settings
@@ -172,7 +205,7 @@ class _StageRun:
         """Train to the last step, saving on the way."""
         parameters = [p for p in self.stage.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
-            _groups(self.stage, self.settings.decay), lr=self.settings.rate, betas=(0.9, 0.98)
+            _groups(self.stage, self.settings.decay), lr=self.settings.rate, betas=self.settings.betas
         )
         saved = self.checkpoints.load(self.model, self.average, optimizer)
         first = saved["step"] if saved else 0
@@ -282,10 +315,12 @@ def _groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def _schedule(step: int, settings: StageConfig) -> float:
-    """Linear warm-up, then half a cosine down to 1 %."""
+    """Linear warm-up, then half a cosine down to 1 %, or a line down to nothing."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     share = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
+    if settings.schedule == "linear":
+        return 1 - share
     return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * share))
 
 
@@ -297,15 +332,15 @@ def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
         mine.copy_(theirs)
 
 
-def model_card(config: TrainConfig, model: AmodalModel) -> str:
+def model_card(config: TrainConfig, model: Model) -> str:
     """A short description that stands beside the weights."""
-    count = sum(p.numel() for p in model.parameters())
+    count, view = sum(p.numel() for p in model.parameters()), model.view
     return (
-        f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; reads masks alone (no pixels) in windows of "
-        f"{config.model.tokenizer.crop} x {config.model.tokenizer.crop} cells. "
+        f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; reads masks "
+        f"{'and pixels' if view.pixels else 'alone (no pixels)'} in windows of {view.cells} x {view.cells} cells. "
         f"{f'Goes on from {config.init}. ' if config.init else ''}"
         f"Trained with `configs/{config.name}.yaml` "
-        f"on mask-only worlds ({config.worlds}), seed {config.seed}, {config.amodal.steps} steps of "
+        f"on {config.worlds}, seed {config.seed}, {config.amodal.steps} steps of "
         f"{config.amodal.clips * config.amodal.sample.tracks * config.amodal.sample.frames} object-frames. "
         "The whole config is in config.json; what it reaches is in the README of the repository.\n"
     )

@@ -9,10 +9,10 @@ from vidamodal.data.layouts import find_dataset
 from vidamodal.inference.predictor import Predictor
 from vidamodal.metrics.counts import count_video
 from vidamodal.metrics.primary import mean_scores, score_video
-from vidamodal.models.amodal import AmodalModel
+from vidamodal.models.folder import Model
 
 
-def validate(model: AmodalModel, truth: Path) -> dict[str, float]:
+def validate(model: Model, truth: Path) -> dict[str, float]:
     """Primary protocol over the clips at ``truth``: a folder of worlds, or any other data set in a known layout."""
     predictor = Predictor(copy.deepcopy(model), device=next(model.parameters()).device.type)
     scores = []
