@@ -141,7 +141,7 @@ def _known_order(
 ) -> tuple[FrameOrder, ...] | None:
     if path is None:
         return None
-    if not predictor.model.reads_order:
+    if not predictor.model.view.order:
         raise InputError(f"--order {path}: this model does not read who lies in front of whom; leave it out")
     told = read_tracks(Path(path))
     if told.order is None or len(told.order) != clip.video.frames:
