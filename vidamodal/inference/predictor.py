@@ -254,7 +254,7 @@ class Predictor:
         stop: int,
         hypotheses: int,
     ) -> Logits:
-        """Logits of a track over a chunk, for the one pass and each drawn hypothesis; -inf outside its span."""
+        """Calibrated logits of a track over a chunk, for the one pass and each hypothesis; -inf outside its span."""
         began = time.perf_counter()
         chunk = {t: look.crops for t in range(start, stop) if (look := looks[t][k]) is not None}
         # An object of which this chunk shows little is looked at beside its clearest frames so far.
@@ -279,7 +279,7 @@ class Predictor:
                     refined = self.model.sample(batch, SAMPLE_STEPS, generator).refined
                 out[h, [t - start for t in chunk]] = refined[0, len(recalled) :].float().cpu().numpy()
         self.timings.add("model", began)
-        return out
+        return out / np.float32(self.model.config.temperature)
 
     def _evidence(
         self, scene: _Scene, logits: dict[int, Logits], looks: dict[int, list[_Look | None]], start: int, stop: int

@@ -31,6 +31,8 @@ class ModelConfig:
     """Frames that neighbouring chunks share; their logits are cross-faded."""
     threshold: float = 0.5
     """A pixel belongs to the object above this probability; chosen on validation scenes."""
+    temperature: float = 1.0
+    """Logits are divided by it before they become probabilities; fitted by `scripts/calibrate.py`."""
 
 
 @dataclass(frozen=True)

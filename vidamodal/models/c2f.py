@@ -90,6 +90,8 @@ class C2FConfig:
     chunk: int = 24
     overlap: int = 12
     threshold: float = 0.5
+    temperature: float = 1.0
+    """Chunks, their overlap, threshold and temperature as `ModelConfig` says."""
 
     @property
     def tokenizer(self) -> VqGanConfig | TokenizerConfig:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -139,6 +140,8 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
         raise InputError(f"{config_path} does not describe a model: {error}") from error
     if not 0 <= model.config.overlap < model.config.chunk:
         raise InputError(f"{config_path}: model.overlap must be less than model.chunk, and neither below 0")
+    if not 0 < model.config.temperature < math.inf:
+        raise InputError(f"{config_path}: model.temperature must be above 0, not {model.config.temperature}")
     digest = hashlib.sha256()
     state = {}
     for path, prefix in weights:
