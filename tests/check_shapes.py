@@ -15,7 +15,7 @@ with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.be
     from vidamodal.models.tokenizer import TokenizerConfig
     from vidamodal.models.transformer import TransformerConfig
     from vidamodal.training.losses import LossConfig
-    from vidamodal.training.stages import AmodalStage, TokenizerStage
+    from vidamodal.training.stages import AmodalStage, MicroStep, TokenizerStage
     from vidamodal.worlds.sample import WorldConfig
     from vidamodal.worlds.toy import toy_bank
 
@@ -27,8 +27,8 @@ clips = ClipConfig(tracks=2, frames=5, whole=0.0, world=WorldConfig(size=48, fra
 data = TrainingClips(toy_bank(0), 0, 1, 4, clips, View(WindowConfig(), codec.crop, order=True))
 generator = torch.Generator().manual_seed(0)
 for index in range(len(data)):
-    TokenizerStage(model, LossConfig()).train()(data[index], generator)["loss"].backward()
-    AmodalStage(model, LossConfig()).train()(data[index], generator)["loss"].backward()
+    for stage in (TokenizerStage(model, LossConfig()), AmodalStage(model, LossConfig())):
+        stage.train()(data[index], MicroStep.alone(stage, data[index]))["loss"].backward()
 model.eval().sample(data[0].crops, 3, generator)
 
 try:  # the check itself must be at work

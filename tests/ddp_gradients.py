@@ -1,11 +1,13 @@
-"""Gradients of both stages on one global batch, by however many processes run this; rank 0 writes them to a file.
+"""One step of both stages on the same clips, by however many processes run this, each with whole weights (DDP) and with
+sharded ones (FSDP2); rank 0 writes gradients and weights to FOLDER/learnt.safetensors.
 
-torchrun --nproc_per_node 2 tests/ddp_gradients.py FILE
+torchrun --nproc_per_node 2 tests/ddp_gradients.py FOLDER
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +19,7 @@ from vidamodal.heads.conv import Config
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
+from vidamodal.training.sharding import full
 from vidamodal.training.stages import AmodalStage, TokenizerStage
 from vidamodal.training.trainer import StageConfig, TrainConfig, _StageRun
 from vidamodal.worlds.sample import WorldConfig
@@ -26,7 +29,12 @@ MODEL = ModelConfig(
     TransformerConfig(width=16, depth=2, heads=2, mlp=2, features=16, window=4),
 )
 STAGE = StageConfig(
-    steps=1, clips=2, sample=ClipConfig(tracks=4, frames=6, world=WorldConfig(size=48, frames=12, move=1.0))
+    steps=1,
+    clips=4,
+    accumulate=2,
+    rate=1e-3,
+    warmup=0,
+    sample=ClipConfig(tracks=4, frames=6, world=WorldConfig(size=48, frames=12, move=1.0)),
 )
 
 
@@ -48,36 +56,45 @@ def small_model() -> AmodalModel:
     return model
 
 
-def gradients(output: str) -> dict[str, Tensor]:
-    """Gradients, and the codebook after its update, as the trainer's stages make them from the trainer's batches."""
+def learn(output: Path, sharded: bool = False) -> dict[str, Tensor]:
+    """Gradients and weights of one step of both stages, as the trainer makes them from its own batches."""
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     config = TrainConfig(
-        output=output, processes=accelerator.num_processes, worlds="toy", workers=0, seed=7, model=MODEL
-    )
+        output=str(output), processes=accelerator.num_processes, worlds="toy", workers=0, seed=7, model=MODEL,
+        precision="fp32", shard=sharded,
+    )  # fmt: skip
     found = {}
     for kind in (TokenizerStage, AmodalStage):
-        stage = kind(small_model(), config.loss).train()
-        run = _StageRun(accelerator, config, STAGE, stage, small_model(), small_model(), True)
-        batch = next(run._batches(0))
-        trained = accelerator.prepare(stage)
-        stage.ALL_MASKED = 1.0  # type: ignore[union-attr]  # which codes are masked is drawn for each process
-        losses = trained(batch, torch.Generator().manual_seed(0))
-        accelerator.backward(losses["loss"])
-        for name, value in stage.named_parameters():
-            if value.grad is not None:
-                found[f"{kind.name}/{name}"] = value.grad.clone()
-        for name, value in stage.named_buffers():
-            found[f"{kind.name}/{name}"] = value.float().clone()
-        found[f"{kind.name}/counted/{accelerator.process_index}"] = batch.counted.sum()
+        model = small_model()
+        for name, value in model.state_dict().items():
+            found[f"{kind.name} begun {name}"] = value.clone()
+        stage = kind(model, config.loss).train()
+        run = _StageRun(accelerator, config, STAGE, stage, model, small_model(), True)
+        batches = next(run._steps(0))
+        trained, optimizer = run._distribute()
+        run._losses(trained, batches)
+        for name, parameter in stage.named_parameters():
+            if parameter.grad is not None:
+                found[f"{kind.name} gradient {name}"] = full(parameter.grad).clone()
+        optimizer.step()
+        for name, value in model.state_dict().items():
+            found[f"{kind.name} weight {name}"] = full(value).clone()
+        found[f"{kind.name} counted"] = torch.stack([batch.counted.sum() for _, batch in batches]).sum()
         accelerator.wait_for_everyone()
     return found
 
 
-if __name__ == "__main__":
+def main() -> None:
     torch.set_num_threads(1)
-    mine = gradients(sys.argv[1])
+    output = Path(sys.argv[1])
+    mine = learn(output) | {f"sharded {name}": value for name, value in learn(output, sharded=True).items()}
     accelerator = Accelerator()
     if accelerator.is_main_process:
-        save_file(mine, sys.argv[1])
+        output.mkdir(parents=True)
+        save_file(mine, output / "learnt.safetensors")
     accelerator.wait_for_everyone()
     accelerator.end_training()  # a process that leaves with the group's threads alive may be aborted
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.vqgan import VqGan, VqGanConfig
 from vidamodal.training.c2f import C2FStage, VqGanStage, _balance, mask_places, spoil
 from vidamodal.training.losses import LossConfig
-from vidamodal.training.stages import TokenizerStage
+from vidamodal.training.stages import MicroStep, TokenizerStage
 from vidamodal.training.trainer import _groups
 from vidamodal.types import InputError
 
@@ -383,6 +384,12 @@ def test_gradients_pass_straight_through_the_codes() -> None:
 # Training
 
 
+def on_its_own(stage: Any, batch: TrainingBatch) -> dict[str, torch.Tensor]:
+    """The losses of a step of one batch."""
+    losses: dict[str, torch.Tensor] = stage(batch, MicroStep.alone(stage, batch))
+    return losses
+
+
 def stage_one(variant: str) -> tuple[VqGanStage, TrainingBatch]:
     return VqGanStage(model(replace(CONFIG, variant=variant)), LossConfig()).train(), random_batch()
 
@@ -396,7 +403,7 @@ def test_a_step_reaches_every_trained_parameter(variant: str, stage: type[nn.Mod
     module = stage(c2f, LossConfig()).train()
     before = {name: value.clone() for name, value in module.named_parameters()}
     optimizer = torch.optim.AdamW(_groups(module, 0.01), lr=1e-2)
-    losses = module(random_batch(4, 4), seeded(0))
+    losses = on_its_own(module, random_batch(4, 4))
     assert all(value.isfinite() for value in losses.values())
     losses["loss"].backward()
     optimizer.step()
@@ -415,7 +422,7 @@ def test_a_step_reaches_every_trained_parameter(variant: str, stage: type[nn.Mod
 def test_one_backward_pass_gives_each_player_its_own_gradient(variant: str) -> None:
     stage, batch = stage_one(variant)
     critic = stage.tokenizer.discriminator
-    losses = stage(batch, seeded(0))
+    losses = on_its_own(stage, batch)
     losses["loss"].backward()
     found = {name: value.grad for name, value in critic.named_parameters()}
     masks = batch.amodal.flatten(0, 1)
@@ -450,7 +457,7 @@ def test_the_codec_learns() -> None:
     optimizer = torch.optim.Adam(stage.parameters(), lr=2e-3, betas=(0.5, 0.9))
     scores = []
     for step in range(40):
-        losses = stage(random_batch(4, 4, seed=step), seeded(0))
+        losses = on_its_own(stage, random_batch(4, 4, seed=step))
         losses["loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -541,7 +548,7 @@ def test_a_training_step_of_the_full_model() -> None:
         stage = kind(c2f, LossConfig()).train()
         optimizer = torch.optim.AdamW(_groups(stage, 0.01), lr=3e-4)
         began = time.perf_counter()
-        losses = stage(random_batch(1, 2, 256), seeded(0))
+        losses = on_its_own(stage, random_batch(1, 2, 256))
         losses["loss"].backward()
         optimizer.step()
         spent = time.perf_counter() - began

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,11 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState, GradientState
-from ddp_gradients import gradients
+from ddp_gradients import learn
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 from torch import Tensor
+from vector_quantize_pytorch.vector_quantize_pytorch import Codebook
 
 from vidamodal import cli
 from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, TrainingClips, _turn, first_completion
@@ -37,7 +39,8 @@ from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
 from vidamodal.training import trainer
 from vidamodal.training.checkpoint import Checkpoints
-from vidamodal.training.losses import LossConfig, amodal_loss, mask_loss
+from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, mask_loss
+from vidamodal.training.sharding import Average
 from vidamodal.training.stages import AmodalStage
 from vidamodal.training.trainer import StageConfig, TrainConfig, train
 from vidamodal.types import InputError
@@ -86,6 +89,12 @@ def assert_same(first: TrainingBatch, second: TrainingBatch) -> None:
 
 def logged(output: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(output: Path) -> list[tuple[Any, ...]]:
+    """All that is logged but how long it took."""
+    timings = ("object_frames_per_second", "waiting_for_data")
+    return [tuple((k, v) for k, v in line.items() if k not in timings) for line in logged(output)]
 
 
 def weights(output: Path) -> dict[str, bytes]:
@@ -221,21 +230,23 @@ def parts(batch: TrainingBatch, logits: Tensor, masked: Tensor | None = None) ->
     target = torch.randint(0, 16, (*batch.counted.shape, 4, 4), generator=torch.Generator().manual_seed(0))
     scores = torch.randn(*target.shape, 16, generator=torch.Generator().manual_seed(1))
     masked = torch.ones(len(target), 4, 4, dtype=torch.bool) if masked is None else masked
-    return amodal_loss(AmodalOutput(scores, logits, logits), target, masked, batch, LossConfig())
+    weights = Weights.of(batch, masked, LossConfig())
+    divide = divisors([weights.counts()])
+    return amodal_loss(AmodalOutput(scores, logits, logits), target, batch, weights, divide, LossConfig())
 
 
 def test_mask_loss_of_the_truth_is_nothing_and_of_the_visible_part_is_much() -> None:
     batch = simple_batch()
-    whole, hidden, holds = mask_loss(certain(batch.amodal), batch, LossConfig())
-    assert whole.max() < 1e-3 and hidden.max() < 1e-3 and holds.all()
-    whole, hidden, _ = mask_loss(certain(batch.crops.visible), batch, LossConfig())
+    whole, hidden = mask_loss(certain(batch.amodal), batch, LossConfig())
+    assert whole.max() < 1e-3 and hidden.max() < 1e-3
+    whole, hidden = mask_loss(certain(batch.crops.visible), batch, LossConfig())
     assert whole.min() > 0.3 and hidden.min() > 0.9
 
 
 def test_cells_outside_the_image_have_no_weight() -> None:
     batch = simple_batch()
     logits = torch.randn(2, 3, CELLS, CELLS, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    whole, hidden, _ = mask_loss(logits, batch, LossConfig())
+    whole, hidden = mask_loss(logits, batch, LossConfig())
     (slope,) = torch.autograd.grad((whole + hidden).sum(), logits)
     assert not slope[..., :4, :].any() and slope[..., 4:, :].any(dim=(2, 3)).all()
 
@@ -243,7 +254,8 @@ def test_cells_outside_the_image_have_no_weight() -> None:
 @pytest.mark.parametrize(("share", "holds"), [(0.0, False), (0.125, True), (1.0, True)])
 def test_the_hidden_loss_holds_only_where_something_is_hidden(share: float, holds: bool) -> None:
     batch = simple_batch(hidden=share)
-    assert mask_loss(torch.zeros_like(batch.amodal), batch, LossConfig())[2].bool().unique().tolist() == [holds]
+    weights = Weights.of(batch, torch.ones(2, 4, 4, dtype=torch.bool), LossConfig())
+    assert weights.hidden.bool().unique().tolist() == [holds]
     assert (parts(batch, torch.zeros_like(batch.amodal))["refined_hidden"] > 0) == holds
 
 
@@ -288,12 +300,25 @@ def test_only_masked_codes_have_to_be_guessed() -> None:
 
 
 def test_masking_hides_at_least_half_the_places_and_mostly_all() -> None:
-    stage = AmodalStage(AmodalModel(MODEL), LossConfig())
-    masked = stage._mask(torch.zeros(2000, 3, 16, 16), torch.Generator().manual_seed(0))
+    config = replace(MODEL, tokenizer=replace(MODEL.tokenizer, crop=64))
+    stage = AmodalStage(AmodalModel(config), LossConfig())
+    batch = replace(simple_batch(), counted=torch.ones(2000, 3))
+    masked = stage._mask(batch, range(50))
     share = masked.float().mean(dim=(1, 2))
     assert masked.shape == (2000, 16, 16)  # one answer for all frames
     assert 0.8 < (share == 1).float().mean() < 0.9
     assert share.min() > 0.35 and 0.7 < share[share < 1].mean() < 0.8
+    one = stage._mask(replace(batch, counted=torch.ones(40, 3)), [7])
+    assert torch.equal(one, masked[7 * 40 : 8 * 40])  # each clip's own, whoever it is trained with
+
+
+def test_sums_are_divided_by_the_counts_of_all_batches_of_a_step() -> None:
+    one, two = simple_batch(), simple_batch(tracks=1, hidden=0.125)
+    two.counted[0, 0] = 0
+    masked = [torch.ones(2, 4, 4, dtype=torch.bool), torch.zeros(1, 4, 4, dtype=torch.bool)]
+    weights = [Weights.of(batch, mask, LossConfig()) for batch, mask in zip((one, two), masked, strict=True)]
+    divide = divisors([weight.counts() for weight in weights])
+    assert {name: int(value) for name, value in divide.items()} == {"codes": 96, "hidden": 8, "whole": 8}
 
 
 # Schedules and averages
@@ -312,8 +337,9 @@ def test_the_average_follows_the_weights_and_copies_the_codebook() -> None:
     average, model = AmodalModel(MODEL), AmodalModel(MODEL)
     before = {k: v.clone() for k, v in average.state_dict().items()}
     model.tokenizer.codebook.normal_()
-    trainer._average(average, model, 0.75)
-    after, new = average.state_dict(), model.state_dict()
+    kept = Average(average, model)
+    kept.update(0.75)
+    after, new = kept.gather().state_dict(), model.state_dict()
     buffers = {name for name, _ in model.named_buffers()}
     for name, value in after.items():
         wanted = new[name] if name in buffers else 0.75 * before[name] + 0.25 * new[name]
@@ -425,11 +451,12 @@ def stop(patch: pytest.MonkeyPatch, owner: object, name: str, calls: int) -> Non
 @pytest.mark.parametrize(
     ("owner", "name", "calls"),
     [
-        (trainer, "_average", 1),  # in the first step
-        (trainer, "_average", 4),  # past the first checkpoint
-        (trainer, "_average", 7),  # in the second stage
+        (Average, "update", 1),  # in the first step
+        (Average, "update", 4),  # past the first checkpoint
+        (Average, "update", 7),  # in the second stage
         (os, "rename", 2),  # a checkpoint is written, not yet in place
         (os, "rename", 4),
+        (shutil, "rmtree", 3),  # an old checkpoint is out of sight, not yet removed
         (trainer, "save_model", 1),
     ],
 )
@@ -445,9 +472,34 @@ def test_a_run_that_was_stopped_goes_on_as_if_never_stopped(
     AcceleratorState._reset_state(True)
     train(config, quiet=True)
     assert weights(tmp_path / "run") == weights(unbroken)
-    assert [(line["stage"], line["step"], line["loss"]) for line in logged(tmp_path / "run")] == [
-        (line["stage"], line["step"], line["loss"]) for line in logged(unbroken)
-    ]
+    assert losses(tmp_path / "run") == losses(unbroken)
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "amodal"])
+def test_batches_of_a_step_change_nothing_but_memory(tmp_path: Path, stage: str) -> None:
+    """Weights and losses to 1e-6, the codebook's average too; but for codes that are drawn from the last batch."""
+    begun = tmp_path / "begun"
+    train(tiny(begun, tokenizer=replace(STAGE, steps=40)), quiet=True)
+    runs = {}
+    for accumulate in (1, 2, 4):
+        AcceleratorState._reset_state(True)
+        settings = replace(STAGE, steps=1, clips=4, warmup=1, rate=1e-4, accumulate=accumulate)
+        stages = {"tokenizer": replace(STAGE, steps=0), "amodal": replace(STAGE, steps=0), stage: settings}
+        runs[accumulate] = tmp_path / f"{accumulate}"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Codebook, "expire_codes_", lambda *_, **__: None)
+            train(tiny(runs[accumulate], init=str(begun / "model"), save_every=1, **stages), quiet=True)
+    one = load_file(runs[1] / "checkpoints" / f"{stage}-00000001" / "model.safetensors")
+    start = load_model(str(begun / "model")).model.state_dict()
+    moved = [name for name, value in one.items() if not torch.equal(value, start[name])]
+    assert len(moved) > 10 and any("embed_avg" in name for name in moved) == (stage == "tokenizer")
+    for accumulate in (2, 4):
+        other = load_file(runs[accumulate] / "checkpoints" / f"{stage}-00000001" / "model.safetensors")
+        for name, value in one.items():
+            torch.testing.assert_close(other[name], value, rtol=0, atol=1e-6, msg=name)
+        for name in ("loss", "norm"):
+            assert logged(runs[accumulate])[0][name] == pytest.approx(logged(runs[1])[0][name], rel=1e-5)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -471,7 +523,7 @@ def test_checkpoints_of_a_stage_are_kept_apart_and_few(tmp_path: Path) -> None:
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
     store = Checkpoints(tmp_path, "one")
-    assert store.load(model, model, optimizer) is None
+    assert store.load(model, model) is None
     kept = {}
     for step in (5, 10, 100):
         model(torch.randn(4, 3)).square().sum().backward()
@@ -481,10 +533,11 @@ def test_checkpoints_of_a_stage_are_kept_apart_and_few(tmp_path: Path) -> None:
         kept = {k: v.clone() for k, v in model.state_dict().items()}
         moments = [v["exp_avg"].clone() for v in optimizer.state_dict()["state"].values()]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one-00000010", "one-00000100"]
-    assert Checkpoints(tmp_path, "other").load(model, model, optimizer) is None
+    assert Checkpoints(tmp_path, "other").load(model, model) is None
     fresh, average = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     again = torch.optim.AdamW(fresh.parameters(), lr=0.1)
-    assert store.load(fresh, average, again) == {"step": 100, "seed": 3}
+    assert store.load(fresh, average) == {"step": 100, "seed": 3}
+    store.load_optimizer(again)
     assert all(torch.equal(v, kept[k]) for k, v in fresh.state_dict().items())
     restored = again.state_dict()["state"]
     assert all(torch.equal(restored[n]["exp_avg"], m) and restored[n]["step"] == 3 for n, m in enumerate(moments))
@@ -521,6 +574,8 @@ def test_fewer_processes_than_asked_for_are_refused(tmp_path: Path, processes: i
         ({"precision": "fp7"}, "fp7"),
         ({"device": "abacus"}, "abacus"),
         ({"tokenizer": replace(STAGE, clips=3), "processes": 2}, "tokenizer.clips"),
+        ({"amodal": replace(STAGE, clips=6, accumulate=4)}, "amodal.clips"),
+        ({"amodal": replace(STAGE, accumulate=0)}, "amodal.clips"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_anything_is_written(
@@ -588,24 +643,35 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
 
 
-def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
-    script = str(Path(__file__).with_name("ddp_gradients.py"))
+@pytest.fixture(scope="module")
+def one_and_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What `ddp_gradients` finds with one process and with two."""
+    folder, script = tmp_path_factory.mktemp("ddp"), str(Path(__file__).with_name("ddp_gradients.py"))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", script]
-    done = subprocess.run(
-        [*launch, str(tmp_path / "two.safetensors")], capture_output=True, text=True, env=environment()
-    )
+    done = subprocess.run([*launch, str(folder / "two")], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr[-3000:]
-    one, two = gradients(str(tmp_path)), load_file(tmp_path / "two.safetensors")
-    assert one.keys() == two.keys()
+    return learn(folder / "one"), load_file(folder / "two" / "learnt.safetensors")
+
+
+@pytest.mark.parametrize("sharded", ["", "sharded "])
+def test_two_processes_learn_what_one_does(
+    one_and_two: tuple[dict[str, Tensor], dict[str, Tensor]], sharded: str
+) -> None:
+    """A step of four clips, in two batches of each process: its gradients, and the weights after it to 1e-6."""
+    one, two = one_and_two
     for stage in ("tokenizer", "amodal"):
-        whole, mine = float(one.pop(f"{stage}/counted/0")), float(two.pop(f"{stage}/counted/0"))
+        whole, mine = float(one[f"{stage} counted"]), float(two[f"{sharded}{stage} counted"])
         assert 0 < mine < whole and mine != whole - mine  # each had its own share, of another size than the other's
-    assert (
-        sum(name.startswith("amodal/") for name in one) > 30 and sum(name.startswith("tokenizer/") for name in one) > 10
-    )
-    for name, value in one.items():
-        scale = value.abs().max().item()
-        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-5 * scale, msg=name)
+        for kind, least in (("gradient", 10), ("weight", 30)):
+            names = [name for name in one if name.startswith(f"{stage} {kind}")]
+            assert len(names) > least
+            for name in names:
+                value, found = one[name].double(), two[sharded + name].double()
+                exact = 1e-6 if kind == "weight" else 1e-5 * value.abs().max().item()
+                torch.testing.assert_close(found, value, rtol=0, atol=exact, msg=name)
+        moved = [name for name in one if name.startswith(f"{stage} weight") and one[name].is_floating_point()]
+        begun = {name: one[f"{stage} begun{name.removeprefix(f'{stage} weight')}"] for name in moved}
+        assert sum((one[name] - begun[name]).abs().max() > 1e-4 for name in moved) > 10
 
 
 # Slow: whole runs through the script

@@ -55,10 +55,16 @@ class MaskTokenizer(nn.Module):
     def codebook(self) -> Float[Tensor, "codes dim"]:
         return self.quantiser.codebook
 
-    def forward(self, masks: Float[Tensor, "n s s"]) -> tuple[Float[Tensor, "n s s"], Int[Tensor, "n g g"], Tensor]:
-        """Logits of the reconstruction, the codes and the commitment loss (EMA updates the codebook in training)."""
+    def forward(
+        self, masks: Float[Tensor, "n s s"], last: bool = True
+    ) -> tuple[Float[Tensor, "n s s"], Int[Tensor, "n g g"], Tensor]:
+        """Logits of the reconstruction, the codes and the commitment loss.
+
+        In training an EMA updates the codebook, from all batches since the last one that was the ``last`` of its step.
+        """
         with torch.autocast(masks.device.type, enabled=False):  # see encode
-            quantised, codes, commitment = self.quantiser(self.encoder(masks[:, None].float()))
+            latent = self.encoder(masks[:, None].float())
+            quantised, codes, commitment = self.quantiser(latent, accum_ema_update=not last)
         return self.decoder(quantised)[:, 0].float(), codes, commitment.sum()
 
     @torch.no_grad()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import (
@@ -23,7 +24,8 @@ from torch.nn.functional import (
 from vidamodal.data.clips import TrainingBatch
 from vidamodal.models.c2f import C2F, draw
 from vidamodal.models.vqgan import Discriminator, VqGan
-from vidamodal.training.losses import LossConfig, mean_over_ranks
+from vidamodal.training.losses import LossConfig
+from vidamodal.training.stages import MicroStep, each_clip, generators
 
 SMOOTHING = 0.1
 """Of the labels of codes, as released."""
@@ -46,12 +48,19 @@ class VqGanStage(nn.Module):
         self.tokenizer.requires_grad_(True)
         self.variant = model.config.variant
 
-    def forward(self, batch: TrainingBatch, _generator: torch.Generator) -> dict[str, Tensor]:
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return self.tokenizer.encoder, self.tokenizer.decoder
+
+    def counts(self, batch: TrainingBatch, _seeds: Sequence[int]) -> dict[str, Tensor]:
+        return {"frames": batch.counted.sum(), "batches": torch.ones_like(batch.counted[0, 0])}
+
+    def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
         masks = rearrange(batch.amodal, "b t s r -> (b t) s r")
-        weight = batch.counted.flatten()
+        weight = batch.counted.flatten() / step.divide["frames"]
 
         def mean(values: Float[Tensor, "n ..."]) -> Tensor:
-            return mean_over_ranks((values.flatten(1).mean(dim=1) * weight).sum(), weight.sum())
+            return (values.flatten(1).mean(dim=1) * weight).sum()
 
         made = self.tokenizer.reconstruct(masks)
         real, features = self.tokenizer.discriminator(masks[:, None])
@@ -75,9 +84,9 @@ class VqGanStage(nn.Module):
             "reconstruction": reconstruction.detach(),
             "quantisation": quantisation.detach(),
             "critic": critic.detach(),
-            "balance": balance,
+            "balance": balance / step.divide["batches"],
             "iou": mean(iou[:, None]).detach(),
-            "codes_used": cast(Tensor, made.codes.unique().numel() + torch.zeros((), device=masks.device)),
+            "codes_used": cast(Tensor, made.codes.unique().numel() / step.divide["batches"]),
         }
 
 
@@ -116,43 +125,65 @@ class C2FStage(nn.Module):
         self.model.tokenizer.eval()  # codec and codebook stay as they are
         return self
 
-    def forward(self, batch: TrainingBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        model, weight = self.model, batch.counted * batch.crops.valid
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.model.transformer,)
+
+    def counts(self, batch: TrainingBatch, seeds: Sequence[int]) -> dict[str, Tensor]:
+        weight = batch.counted * batch.crops.valid
+        return {"frames": weight.sum(), "codes": self._places(weight, self._mask(batch, generators(seeds))).sum()}
+
+    def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
+        model, weight, randoms = self.model, batch.counted * batch.crops.valid, generators(step.seeds)
+        masked = self._mask(batch, randoms)
         target = model.encode(batch.amodal)
-        masked = mask_places(target, self.released, generator)
-        visible = spoil(batch.crops.visible, generator)
+        visible = each_clip(spoil, batch.crops.visible, randoms)
         maps = model.look(batch.crops)
         known = torch.where(masked, model.mask_code, target)
         logits = model.transformer(maps[-1], model.encode(visible), known, batch.crops.valid).float()
-        parts = {"codes": self._code_loss(logits, target, masked, weight)}
+        parts = {"codes": self._code_loss(logits, target, self._places(weight, masked)) / step.divide["codes"]}
         if model.refiner is not None:
             with torch.no_grad():
-                drawn = draw(logits[..., : model.mask_code], 5, generator)
+                drawn = each_clip(_draw_of_five, logits[..., : model.mask_code], randoms)
                 coarse = torch.sigmoid(model.tokenizer.decode(rearrange(drawn, "b t g h -> (b t) g h")))
             refined = model.refiner(maps, coarse)
             truths = {"visible": batch.crops.visible, "amodal": batch.amodal}
             for name, truth in truths.items():
                 truth = rearrange(truth, "b t s r -> (b t) s r")
                 bce = binary_cross_entropy_with_logits(getattr(refined, name), truth, reduction="none")
-                parts[name] = mean_over_ranks((bce.mean(dim=(1, 2)) * weight.flatten()).sum(), weight.sum())
+                parts[name] = (bce.mean(dim=(1, 2)) * weight.flatten()).sum() / step.divide["frames"]
         parts["loss"] = torch.stack(list(parts.values())).sum()
         return parts
+
+    def _mask(self, batch: TrainingBatch, randoms: Sequence[torch.Generator]) -> Bool[Tensor, "b t g g"]:
+        """The first that is drawn of every clip."""
+        codes = torch.zeros(*batch.counted.shape, *[self.model.config.tokenizer.grid] * 2)
+        masks = each_clip(lambda clip, random: mask_places(clip, self.released, random), codes, randoms)
+        return masks.to(batch.counted.device)
+
+    def _places(self, weight: Float[Tensor, "b t"], masked: Bool[Tensor, "b t g g"]) -> Float[Tensor, "b t g g"]:
+        """How much each code counts in Eq. 6: masked ones alone, as released all of them."""
+        return weight[:, :, None, None] * (torch.ones_like(masked) if self.released else masked)
 
     def _code_loss(
         self,
         logits: Float[Tensor, "b t g g classes"],
         target: Int[Tensor, "b t g g"],
-        masked: Bool[Tensor, "b t g g"],
-        weight: Float[Tensor, "b t"],
+        places: Float[Tensor, "b t g g"],
     ) -> Tensor:
-        """Eq. 6 on masked codes; as released on all of them, with smoothed labels."""
+        """The sum of Eq. 6 over these places; as released with smoothed labels."""
         smoothing = SMOOTHING if self.released else 0.0
         loss = cross_entropy(logits.flatten(0, 3), target.flatten(), reduction="none", label_smoothing=smoothing)
-        places = weight[:, :, None, None] * (torch.ones_like(masked) if self.released else masked)
-        return mean_over_ranks((loss.view_as(target) * places).sum(), places.sum())
+        return (loss.view_as(target) * places).sum()
 
 
-def mask_places(target: Int[Tensor, "b t g g"], released: bool, generator: torch.Generator) -> Bool[Tensor, "b t g g"]:
+def _draw_of_five(logits: Float[Tensor, "b t g g codes"], random: torch.Generator) -> Int[Tensor, "b t g g"]:
+    return draw(logits, 5, random)
+
+
+def mask_places(
+    target: Shaped[Tensor, "b t g g"], released: bool, generator: torch.Generator
+) -> Bool[Tensor, "b t g g"]:
     """Which codes are masked: one ratio a track, 50 to 100 % of each frame's places, each frame's drawn for itself.
 
     The ratio is uniform (paper) or max(cos(pi u / 2), 0.5) of a uniform u (released).

@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from vidamodal.training.sharding import full, shard_like
+
 
 @dataclass(frozen=True)
 class Checkpoints:
@@ -23,56 +25,91 @@ class Checkpoints:
     keep: int = 2
 
     def save(
-        self, step: int, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+        self,
+        step: int,
+        model: nn.Module,
+        average: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        state: dict[str, Any],
+        write: bool = True,
     ) -> None:
-        """Write model, EMA, optimiser and plain state as of after ``step`` steps."""
+        """Write model, EMA, optimiser and plain state as of after ``step`` steps.
+
+        Sharded tensors are gathered, so that a checkpoint fits any number of processes: all of them must call this,
+        one with ``write``.
+        """
+        files = {
+            "model": _tensors(model.state_dict()),
+            "average": _tensors(average.state_dict()),
+            "optimizer": _optimizer_tensors(optimizer),
+        }
+        if not write:
+            return
         final = self.folder / f"{self.stage}-{step:08d}"
         staged = self.folder / f".{final.name}.partial"
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
-        save_file(_tensors(model.state_dict()), staged / "model.safetensors")
-        save_file(_tensors(average.state_dict()), staged / "average.safetensors")
-        save_file(_optimizer_tensors(optimizer), staged / "optimizer.safetensors")
+        for name, tensors in files.items():
+            save_file(tensors, staged / f"{name}.safetensors")
         (staged / "state.json").write_text(json.dumps({"step": step, **state}))
         for path in staged.iterdir():
             _sync(path)
         _sync(staged)
         if final.exists():
-            shutil.rmtree(final)
+            self._retire(final)
         os.rename(staged, final)
         _sync(self.folder)
         for old in self._all()[: -self.keep]:
-            shutil.rmtree(old)
+            self._retire(old)
 
-    def load(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-        """Put back the newest checkpoint and return its state; None if there is none."""
+    def load(self, model: nn.Module, average: nn.Module) -> dict[str, Any] | None:
+        """Put back the weights of the newest checkpoint and return its state; None if there is none."""
         found = self._all()
         if not found:
             return None
         model.load_state_dict(load_file(found[-1] / "model.safetensors"))
         average.load_state_dict(load_file(found[-1] / "average.safetensors"))
-        _load_optimizer(optimizer, load_file(found[-1] / "optimizer.safetensors"))
         state: dict[str, Any] = json.loads((found[-1] / "state.json").read_text())
         return state
+
+    def load_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Put back the newest checkpoint's moments, if there is one, into an optimiser of whole or sharded weights."""
+        if found := self._all():
+            _load_optimizer(optimizer, load_file(found[-1] / "optimizer.safetensors"))
+
+    def sweep(self) -> None:
+        """Remove what a kill left half written or half retired."""
+        for path in self.folder.glob(f".{self.stage}-[0-9]*"):
+            shutil.rmtree(path)
+
+    def _retire(self, old: Path) -> None:
+        """Remove a checkpoint, first out of sight, so that none is ever seen half removed."""
+        hidden = self.folder / f".{old.name}.retired"
+        shutil.rmtree(hidden, ignore_errors=True)
+        os.rename(old, hidden)
+        shutil.rmtree(hidden)
 
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.stage}-[0-9]*"))
 
 
 def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:
-    return {k: v.detach().cpu().clone().contiguous() for k, v in state.items()}
+    return {k: full(v.detach()).cpu().clone().contiguous() for k, v in state.items()}
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Moments and step counts by the parameter's number. Rates come from the schedule, not from here."""
     state = optimizer.state_dict()["state"]
-    return {f"{n}/{k}": v.detach().cpu().clone().contiguous() for n, entry in state.items() for k, v in entry.items()}
+    return _tensors({f"{n}/{k}": v for n, entry in state.items() for k, v in entry.items()})
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     entries: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, key = name.split("/")
+        parameter = parameters[int(number)]
+        value = shard_like(value, parameter) if value.shape == parameter.shape else value  # a count of steps is not
         entries.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
 

@@ -1,12 +1,13 @@
-"""Losses of the two stages. Every one is a sum and a count, so that ranks can divide by the count of all of them."""
+"""Losses of the two stages. Each is a sum over a batch, divided by the count of all batches of a step, on any rank."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange, reduce
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, distributed
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -33,20 +34,25 @@ class LossConfig:
     """Weight of a frame that shows nothing of the object, over one that does."""
 
 
-def mean_over_ranks(total: Tensor, count: Tensor) -> Tensor:
-    """The mean over what all ranks counted, scaled so that DDP's averaged gradients are those of one process."""
+def divisors(counts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """What sums over a batch are divided by, from the counts of each of this process's batches of a step.
+
+    The count of all batches on all ranks, over the number of ranks: DDP and FSDP average gradients, and a step then
+    has those of one process that sees everything at once.
+    """
+    names = sorted(counts[0])
+    total = torch.stack([torch.stack([count[name].float() for name in names]) for count in counts]).sum(dim=0)
     ranks = 1
     if distributed.is_available() and distributed.is_initialized():
         ranks = distributed.get_world_size()
-        count = count.detach().clone()
-        distributed.all_reduce(count)
-    return total * ranks / count.clamp_min(1)
+        distributed.all_reduce(total)
+    return dict(zip(names, total.clamp_min(1) / ranks, strict=True))
 
 
 def mask_loss(
     logits: Float[Tensor, "b t s s"], batch: TrainingBatch, config: LossConfig
-) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"], Float[Tensor, "b t"]]:
-    """BCE + Dice per object-frame, Dice on the part that is not visible, and where that one holds (0 or 1).
+) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"]]:
+    """BCE + Dice per object-frame, and Dice on the part that is not visible.
 
     Cells outside the image have no truth and no weight.
     """
@@ -57,8 +63,7 @@ def mask_loss(
     probability = torch.sigmoid(logits) * inside
     unseen = 1 - batch.crops.visible
     behind = (truth - batch.crops.visible).clamp_min(0)
-    holds = (_sum(behind) >= config.hidden_share * _sum(truth)).float() * (_sum(behind) >= 1).float()
-    return bce + config.dice * _dice(probability, truth), _dice(probability * unseen, behind), holds
+    return bce + config.dice * _dice(probability, truth), _dice(probability * unseen, behind)
 
 
 def _sum(maps: Float[Tensor, "b t h w"]) -> Float[Tensor, "b t"]:
@@ -69,27 +74,59 @@ def _dice(probability: Float[Tensor, "b t h w"], truth: Float[Tensor, "b t h w"]
     return 1 - (2 * _sum(probability * truth) + 1) / (_sum(probability) + _sum(truth) + 1)
 
 
+@dataclass(frozen=True)
+class Weights:
+    """How much each part of the second stage's loss counts where."""
+
+    whole: Float[Tensor, "b t"]
+    """Object-frames, for the whole mask."""
+    hidden: Float[Tensor, "b t"]
+    """Object-frames, for the part that is not visible."""
+    codes: Float[Tensor, "b t g g"]
+    """Codes that were masked."""
+
+    @staticmethod
+    def of(batch: TrainingBatch, masked: Bool[Tensor, "b g g"], config: LossConfig) -> Weights:
+        """From the batch and which codes were masked; nothing here depends on the model."""
+        shown = _sum(batch.crops.visible) > 0
+        whole = batch.counted * batch.crops.valid * torch.where(shown, 1.0, config.unseen)
+        codes = whole[:, :, None, None] * masked[:, None]
+        return Weights(whole, whole * _partly_hidden(batch, config), codes)
+
+    def counts(self) -> dict[str, Tensor]:
+        """The sum of each."""
+        return {"whole": self.whole.sum(), "hidden": self.hidden.sum(), "codes": self.codes.sum()}
+
+
+def _partly_hidden(batch: TrainingBatch, config: LossConfig) -> Float[Tensor, "b t"]:
+    """1 where enough of an object is hidden, else 0."""
+    behind = _sum((batch.amodal - batch.crops.visible).clamp_min(0))
+    return ((behind >= config.hidden_share * _sum(batch.amodal)) & (behind >= 1)).float()
+
+
 def amodal_loss(
-    output: AmodalOutput, target: Int[Tensor, "b t g g"], masked: Tensor, batch: TrainingBatch, config: LossConfig
+    output: AmodalOutput,
+    target: Int[Tensor, "b t g g"] | None,
+    batch: TrainingBatch,
+    weights: Weights,
+    divide: Mapping[str, Tensor],
+    config: LossConfig,
 ) -> dict[str, Tensor]:
-    """The parts of the second stage's loss and their sum, ``loss``. ``masked`` (b, g, g): which codes were hidden."""
-    shown = _sum(batch.crops.visible) > 0
-    weight = batch.counted * batch.crops.valid * torch.where(shown, 1.0, config.unseen)
-    frames = weight.sum()
+    """The parts of the second stage's loss and their sum, ``loss``. ``divide``: see `divisors`.
+
+    ``target`` holds the true codes, None for a model that has no codes.
+    """
     parts = {}
-    if output.codes is not None:
-        codes = cross_entropy(
-            rearrange(output.codes.float(), "b t g h n -> (b t g h) n"), target.flatten(), reduction="none"
-        ).view_as(target)
-        coded = weight[:, :, None, None] * masked[:, None]
-        parts["codes"] = config.codes * mean_over_ranks((codes * coded).sum(), coded.sum())
+    if output.codes is not None and target is not None:
+        logits = rearrange(output.codes.float(), "b t g h n -> (b t g h) n")
+        codes = cross_entropy(logits, target.flatten(), reduction="none").view_as(target)
+        parts["codes"] = config.codes * (codes * weights.codes).sum() / divide["codes"]
     for name, logits, scale in (
         ("coarse", output.coarse, config.coarse),
         ("refined", output.refined, config.refined),
     ):
-        whole, hidden, holds = mask_loss(logits, batch, config)
-        parts[name] = scale * mean_over_ranks((whole * weight).sum(), frames)
-        holds = holds * weight
-        parts[f"{name}_hidden"] = scale * config.hidden * mean_over_ranks((hidden * holds).sum(), holds.sum())
+        whole, hidden = mask_loss(logits, batch, config)
+        parts[name] = scale * (whole * weights.whole).sum() / divide["whole"]
+        parts[f"{name}_hidden"] = scale * config.hidden * (hidden * weights.hidden).sum() / divide["hidden"]
     parts["loss"] = torch.stack(list(parts.values())).sum()
     return parts

@@ -1,18 +1,74 @@
-"""The two stages of training, each a module whose forward gives losses, so that DDP sees every gradient."""
+"""The two stages of training, each a module whose forward gives losses, so that DDP sees every gradient.
+
+Losses are means over a step, however many batches and processes share it, and all random numbers of a clip follow from
+its seed: what is learnt does not depend on who trains on what.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
 
 import torch
 from einops import rearrange
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vidamodal.data.clips import TrainingBatch
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import Model
-from vidamodal.training.losses import LossConfig, amodal_loss, mean_over_ranks
+from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors
+
+
+@dataclass(frozen=True)
+class MicroStep:
+    """What a stage is told of one of the batches that make a step."""
+
+    seeds: tuple[int, ...]
+    """One for each clip of the batch; each clip has equally many of the tracks."""
+    divide: Mapping[str, Tensor]
+    """See `vidamodal.training.losses.divisors`."""
+    last: bool
+    """Whether no other batch follows before the weights change."""
+
+    @staticmethod
+    def alone(stage: Stage, batch: TrainingBatch, seeds: tuple[int, ...] = (0,)) -> MicroStep:
+        """Of a step that has no other batch."""
+        return MicroStep(seeds, divisors([stage.counts(batch, seeds)]), True)
+
+
+class Stage(Protocol):
+    """What the trainer asks of a stage, which is a module besides."""
+
+    name: str
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """What torch.compile may take."""
+        ...
+
+    def counts(self, batch: TrainingBatch, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """Over what of a batch losses are means."""
+        ...
+
+    def __call__(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
+        """The losses, ``loss`` being the one to learn from, divided so that those of all batches add up."""
+        ...
+
+
+def generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    """One for each clip."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def each_clip(
+    draw: Callable[[Tensor, torch.Generator], Tensor], values: Tensor, randoms: Sequence[torch.Generator]
+) -> Tensor:
+    """What ``draw`` gives for every clip's tracks with that clip's generator, together again."""
+    clips = values.chunk(len(randoms))
+    return torch.cat([draw(clip, random) for clip, random in zip(clips, randoms, strict=True)])
 
 
 class TokenizerStage(nn.Module):
@@ -25,21 +81,26 @@ class TokenizerStage(nn.Module):
         self.tokenizer = model.tokenizer
         self.tokenizer.requires_grad_(True)
 
-    def forward(self, batch: TrainingBatch, _generator: torch.Generator) -> dict[str, Tensor]:
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return self.tokenizer.encoder, self.tokenizer.decoder
+
+    def counts(self, batch: TrainingBatch, _seeds: Sequence[int]) -> dict[str, Tensor]:
+        return {"frames": batch.counted.sum(), "batches": torch.ones_like(batch.counted[0, 0])}
+
+    def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
         masks = rearrange(batch.amodal, "b t s r -> (b t) s r")
-        logits, codes, commitment = self.tokenizer(masks)
+        logits, codes, commitment = self.tokenizer(masks, step.last)
         inside = torch.sigmoid(logits)
-        weight = batch.counted.flatten()
+        weight = batch.counted.flatten() / step.divide["frames"]
         bce = binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(1, 2))
         dice = 1 - (2 * (inside * masks).sum(dim=(1, 2)) + 1) / (inside.sum(dim=(1, 2)) + masks.sum(dim=(1, 2)) + 1)
         hard, truth = logits > 0, masks > 0.5
         iou = (hard & truth).sum(dim=(1, 2)) / (hard | truth).sum(dim=(1, 2)).clamp_min(1)
-        frames = weight.sum()
-        loss = mean_over_ranks(((4 * bce + dice) * weight).sum(), frames) + commitment
         return {
-            "loss": loss,
-            "iou": mean_over_ranks((iou * weight).sum(), frames).detach(),
-            "codes_used": cast(Tensor, codes.unique().numel() + torch.zeros((), device=loss.device)),
+            "loss": ((4 * bce + dice) * weight).sum() + commitment / step.divide["batches"],
+            "iou": (iou * weight).sum().detach(),
+            "codes_used": cast(Tensor, codes.unique().numel() / step.divide["batches"]),
         }
 
 
@@ -63,15 +124,29 @@ class AmodalStage(nn.Module):
         self.model.tokenizer.eval()  # the codebook stays as it is
         return self
 
-    def forward(self, batch: TrainingBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        target = self.model.encode(batch.amodal)
-        masked = self._mask(target, generator)
-        known = torch.where(masked[:, None], self.model.transformer.mask_code, target)
-        output = self.model(batch.crops, known)
-        return amodal_loss(output, target, masked, batch, self.config)
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return self.model.transformer, self.model.head
 
-    def _mask(self, target: Tensor, generator: torch.Generator) -> Tensor:
-        tracks, grid = len(target), target.shape[-1]
-        ratio = 0.5 + 0.5 * torch.rand(tracks, 1, 1, generator=generator)
-        ratio[torch.rand(tracks, generator=generator) < self.ALL_MASKED] = 1.0
-        return (torch.rand(tracks, grid, grid, generator=generator) < ratio).to(target.device)
+    def counts(self, batch: TrainingBatch, seeds: Sequence[int]) -> dict[str, Tensor]:
+        return Weights.of(batch, self._mask(batch, seeds), self.config).counts()
+
+    def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
+        masked = self._mask(batch, step.seeds)
+        target = known = None
+        if self.model.config.transformer.tokens:
+            target = self.model.encode(batch.amodal)
+            known = torch.where(masked[:, None], self.model.transformer.mask_code, target)
+        output = self.model(batch.crops, known)
+        weights = Weights.of(batch, masked, self.config)
+        return amodal_loss(output, target, batch, weights, step.divide, self.config)
+
+    def _mask(self, batch: TrainingBatch, seeds: Sequence[int]) -> Bool[Tensor, "b g g"]:
+        grid = self.model.config.tokenizer.grid
+
+        def draw(tracks: Tensor, random: torch.Generator) -> Tensor:
+            ratio = 0.5 + 0.5 * torch.rand(len(tracks), 1, 1, generator=random)
+            ratio[torch.rand(len(tracks), generator=random) < self.ALL_MASKED] = 1.0
+            return torch.rand(len(tracks), grid, grid, generator=random) < ratio
+
+        return each_clip(draw, batch.counted, generators(seeds)).to(batch.counted.device)

@@ -1,25 +1,34 @@
 """One training run: `accelerate launch scripts/train.py --config configs/NAME.yaml`. Resume = the same command again.
 
 A run's folder holds config.json (resolved), metrics.jsonl, TensorBoard events, checkpoints/ and, at the end, model/.
+
+A step's clips are shared by all processes and by ``accumulate`` batches of each; what is learnt does not depend on how
+many there are (but for the codes that k-means and the reset of unused ones draw from the last batch).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import copy
 import dataclasses
 import hashlib
 import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader, Subset
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_bank
@@ -30,10 +39,13 @@ from vidamodal.models.c2f import C2F, C2FConfig
 from vidamodal.models.folder import Model, build, load_model, load_weights, save_model
 from vidamodal.training.c2f import C2FStage, VqGanStage
 from vidamodal.training.checkpoint import Checkpoints
-from vidamodal.training.losses import LossConfig
-from vidamodal.training.stages import AmodalStage, TokenizerStage
+from vidamodal.training.losses import LossConfig, divisors
+from vidamodal.training.sharding import Average, full, shard
+from vidamodal.training.stages import AmodalStage, MicroStep, TokenizerStage
 from vidamodal.training.validate import validate
 from vidamodal.types import InputError
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,9 @@ class StageConfig:
 
     steps: int = 1000
     clips: int = 2
-    """Clips a step, over all processes."""
+    """Clips a step, over all processes and all their batches."""
+    accumulate: int = 1
+    """Batches into which each process cuts its share of a step, one after the other: less memory, the same step."""
     rate: float = 2e-3
     warmup: int = 100
     decay: float = 0.01
@@ -65,7 +79,12 @@ class TrainConfig:
     processes: int = 1
     """The number of processes asked for; the run refuses to go on with another."""
     precision: str = "bf16"
-    """bf16 | fp32"""
+    """bf16 | fp32: what the networks compute in. Weights are fp32."""
+    shard: bool = False
+    """Split weights, gradients, optimiser state and average over the processes (FSDP2), for models too large for one
+    GPU. Checkpoints and the model are whole: they may be gone on with by any number of processes."""
+    compile: bool = False
+    """Compile the networks (torch.compile; the codebook stays outside)."""
     device: str = "auto"
     """auto | cpu"""
     init: str | None = None
@@ -94,9 +113,7 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     _check(config)
     accelerator = Accelerator(
         cpu=config.device == "cpu",
-        mixed_precision="no" if config.precision == "fp32" else config.precision,
-        log_with="tensorboard",
-        project_dir=config.output,
+        mixed_precision="no",  # the trainer says what is computed in bf16: sharded weights stay fp32 too
     )
     if accelerator.num_processes != config.processes:
         raise InputError(
@@ -109,30 +126,27 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         head_config = build(load_head_class(config.model.head)[1], config.head, "head")
     torch.manual_seed(config.seed)
     try:
-        model, average = _new_model(config, head_config), _new_model(config, head_config)
+        average = _new_model(config, head_config)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"the config does not describe a model: {error}") from error
     if config.init is None:
-        if isinstance(model, C2F):
-            model.backbone.load_pretrained()
+        if isinstance(average, C2F):
+            average.backbone.load_pretrained()
     else:
         # What reads more than masks adds nothing at first, so a model that did not read it may begin to.
-        new = {name: value for name, value in model.state_dict().items() if name.startswith("transformer.extra.")}
-        load_weights(model, new | load_model(config.init, model.config.head).model.state_dict(), config.init)
-    average.load_state_dict(model.state_dict())
+        new = {name: value for name, value in average.state_dict().items() if name.startswith("transformer.extra.")}
+        load_weights(average, new | load_model(config.init, average.config.head).model.state_dict(), config.init)
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
     if accelerator.is_main_process:
         _claim(output, resolved)
-        accelerator.init_trackers("tensorboard")
     accelerator.wait_for_everyone()
-    for kind, settings in zip(_stages(model), (config.tokenizer, config.amodal), strict=True):
+    for kind, settings in zip(_stages(average), (config.tokenizer, config.amodal), strict=True):
+        model = copy.deepcopy(average)  # a stage builds on the averaged weights of the one before
         stage = kind(model, config.loss)  # type: ignore[arg-type]  # each takes the models it is named for
-        run = _StageRun(accelerator, config, settings, stage, model, average, quiet)
-        run.go()
-        model.load_state_dict(average.state_dict())  # the next stage builds on the averaged weights
+        _StageRun(accelerator, config, settings, stage, model, average, quiet).go()
     folder = output / "model"
     if accelerator.is_main_process:
         training = {"config": json.loads(resolved), "config_hash": hashlib.sha256(resolved.encode()).hexdigest()}
@@ -160,8 +174,11 @@ def _check(config: TrainConfig) -> None:
         if getattr(config, name) not in allowed:
             raise InputError(f"{name} is {getattr(config, name)!r}: choose {' or '.join(allowed)}")
     for name, stage in (("tokenizer", config.tokenizer), ("amodal", config.amodal)):
-        if config.processes < 1 or stage.clips % config.processes:
-            raise InputError(f"{name}.clips is {stage.clips}, which {config.processes} processes cannot share")
+        if config.processes < 1 or stage.accumulate < 1 or stage.clips % (config.processes * stage.accumulate):
+            raise InputError(
+                f"{name}.clips is {stage.clips}, which {config.processes} processes with {stage.accumulate} batches "
+                "each cannot share"
+            )
         if stage.schedule not in ("cosine", "linear"):
             raise InputError(f"{name}.schedule is {stage.schedule!r}: choose cosine or linear")
     load_bank(config.worlds, config.seed, pixels=False)
@@ -203,85 +220,142 @@ class _StageRun:
 
     def go(self) -> None:
         """Train to the last step, saving on the way."""
-        parameters = [p for p in self.stage.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            _groups(self.stage, self.settings.decay), lr=self.settings.rate, betas=self.settings.betas
-        )
-        saved = self.checkpoints.load(self.model, self.average, optimizer)
-        first = saved["step"] if saved else 0
-        if first >= self.settings.steps:
+        if self.accelerator.is_main_process:
+            self.checkpoints.sweep()
+        saved = self.checkpoints.load(self.model, self.average)
+        first, last = saved["step"] if saved else 0, self.settings.steps
+        if first >= last:
             return
+        device = self.accelerator.device
+        trained, optimizer = self._distribute()
+        self.checkpoints.load_optimizer(optimizer)
+        average = Average(self.average.to(device), self.model)
         self._forget(first)
-        self.average.to(self.accelerator.device)
-        trained, optimizer = self.accelerator.prepare(self.stage.train(), optimizer)
+        board = self._board(first)
         bar = tqdm(
-            total=self.settings.steps, initial=first, desc=self.stage.name, unit="step",
+            total=last, initial=first, desc=self.stage.name, unit="step",
             disable=self.quiet or not self.accelerator.is_main_process,
         )  # fmt: skip
         began, waited, seen = time.monotonic(), 0.0, 0
-        batches = self._batches(first)
-        for step in range(first, self.settings.steps):
-            wait = time.monotonic()
-            batch = next(batches).to(self.accelerator.device)
-            waited += time.monotonic() - wait
+        steps = self._steps(first)
+        batches = next(steps)
+        waited += time.monotonic() - began
+        for step in range(first, last):
             # Everything random in a step follows from its number, so that a resumed run goes on as if never stopped.
             torch.manual_seed(self.seed + step)
-            generator = torch.Generator().manual_seed((self.seed + step) * 4096 + self.accelerator.process_index)
+            rate = self.settings.rate * _schedule(step, self.settings)
             for group in optimizer.param_groups:
-                group["lr"] = self.settings.rate * _schedule(step, self.settings)
-            losses = trained(batch, generator)
-            self.accelerator.backward(losses["loss"])
-            norm = self.accelerator.clip_grad_norm_(parameters, self.settings.clip_norm)
+                group["lr"] = rate
+            losses = self._losses(trained, batches)
+            seen += sum(batch.counted.numel() for _, batch in batches) * self.accelerator.num_processes
+            # The next batches are fetched while a GPU still works on these.
+            wait = time.monotonic()
+            batches = next(steps, [])
+            waited += time.monotonic() - wait
+            norm = full(self.accelerator.clip_grad_norm_(list(trained.parameters()), self.settings.clip_norm))
             if not torch.isfinite(norm):  # before it reaches the weights and the checkpoints
                 raise RuntimeError(f"the gradient of {self.stage.name} step {step} is not finite: try a lower rate")
             optimizer.step()
             optimizer.zero_grad()
-            _average(self.average, self.model, min(self.settings.average, (1 + step) / (10 + step)))
-            seen += batch.counted.numel() * self.accelerator.num_processes
+            average.update(min(self.settings.average, (1 + step) / (10 + step)))
             done = step + 1
             bar.update()
             if done % self.config.log_every == 0:
-                values = {k: float(v.detach()) for k, v in losses.items()}
+                values = dict(zip(losses, self._mean(list(losses.values())), strict=True))
                 spent = time.monotonic() - began
-                self._log(done, values | {
-                    "norm": float(norm), "rate": self.settings.rate * _schedule(step, self.settings),
+                self._log(board, done, values | {
+                    "norm": float(norm), "rate": rate,
                     "object_frames_per_second": seen / spent, "waiting_for_data": waited / spent,
                 })  # fmt: skip
                 bar.set_postfix(loss=f"{values['loss']:.3f}")
-            last = done == self.settings.steps
-            if (done % self.config.save_every == 0 or last) and self.accelerator.is_main_process:
-                inner = getattr(optimizer, "optimizer", optimizer)
-                self.checkpoints.save(done, self.model, self.average, inner, {"seed": self.config.seed})
-            if self.stage.name == "amodal" and (done % self.config.validate_every == 0 or last):
-                self._validate(done)
-                self.accelerator.wait_for_everyone()
+            validates = self.stage.name == "amodal" and (done % self.config.validate_every == 0 or done == last)
+            saves = done % self.config.save_every == 0 or done == last
+            if saves or validates:
+                average.gather()
+            if saves:
+                self.checkpoints.save(
+                    done, self.model, self.average, optimizer, {"seed": self.config.seed},
+                    write=self.accelerator.is_main_process,
+                )  # fmt: skip
+            if validates and self.config.validation is not None:
+                scores = validate(self.average, Path(self.config.validation), self.accelerator)
+                self._log(board, done, {f"validation_{k}": v for k, v in scores.items()})
         bar.close()
+        if board is not None:
+            board.close()
         self.accelerator.wait_for_everyone()
 
-    def _batches(self, first: int) -> Iterator[TrainingBatch]:
+    def _distribute(self) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """The stage as all processes train it together, and its optimiser."""
+        stage, device = self.stage.train().to(self.accelerator.device), self.accelerator.device
+        if self.config.compile:
+            for network in stage.networks:
+                network.compile(dynamic=False)
+        if self.config.shard:
+            shard(stage, device, self.accelerator.num_processes)
+        trained = stage if self.config.shard else self.accelerator.prepare(stage)
+        return trained, torch.optim.AdamW(
+            _groups(stage, self.settings.decay), lr=self.settings.rate, betas=self.settings.betas
+        )
+
+    def _losses(self, trained: nn.Module, batches: list[tuple[tuple[int, ...], TrainingBatch]]) -> dict[str, Tensor]:
+        """This process's part of a step's losses; their gradients are left in the weights."""
+        divide = divisors([self.stage.counts(batch, seeds) for seeds, batch in batches])
+        total: dict[str, Tensor] = {}
+        for number, (seeds, batch) in enumerate(batches, start=1):
+            last = number == len(batches)
+            with self._synchronised(trained, last), torch.autocast(
+                self.accelerator.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"
+            ):  # fmt: skip
+                losses = trained(batch, MicroStep(seeds, divide, last))
+            with self._synchronised(trained, last):
+                self.accelerator.backward(losses["loss"])
+            for name, value in losses.items():
+                total[name] = total.get(name, 0) + value.detach()
+        return total
+
+    def _synchronised(self, trained: nn.Module, last: bool) -> AbstractContextManager[None]:
+        """Gradients are shared once a step."""
+        if isinstance(trained, FSDPModule):
+            trained.set_requires_gradient_sync(last)
+            return contextlib.nullcontext()
+        return contextlib.nullcontext() if last else self.accelerator.no_sync(trained)
+
+    def _mean(self, values: list[Tensor]) -> list[float]:
+        """Over all processes."""
+        mean = self.accelerator.reduce(torch.stack([value.float() for value in values]), "mean")
+        return [float(value) for value in mean]
+
+    def _steps(self, first: int) -> Iterator[list[tuple[tuple[int, ...], TrainingBatch]]]:
+        """This process's batches of every step from ``first`` on, each with the seeds of its clips, on the device."""
+        batches = self._batches(first)
+        for _ in range(first, self.settings.steps):
+            step = [next(batches) for _ in range(self.settings.accumulate)]
+            yield [(seeds, _move(batch, self.accelerator.device)) for seeds, batch in step]
+
+    def _batches(self, first: int) -> Iterator[tuple[tuple[int, ...], TrainingBatch]]:
         """This process's share of every step's clips from ``first`` on; clip numbers do not depend on their number."""
         clips, rank, ranks = self.settings.clips, self.accelerator.process_index, self.accelerator.num_processes
         view = self.model.view
         bank = load_bank(self.config.worlds, self.seed, view.pixels)
         data = TrainingClips(bank, self.seed, clips, clips * self.settings.steps, self.settings.sample, view)
         mine = [k for k in range(clips * first, clips * self.settings.steps) if k % ranks == rank]
-        return iter(
-            DataLoader(
-                Subset(data, mine),
-                batch_size=clips // ranks,
-                num_workers=self.config.workers,
-                collate_fn=TrainingBatch.join,
-                worker_init_fn=_one_thread,
-                prefetch_factor=4 if self.config.workers else None,
-                multiprocessing_context="fork" if self.config.workers else None,
-            )  # fmt: skip
+        size = clips // ranks // self.settings.accumulate
+        loader = DataLoader(
+            Subset(data, mine),
+            batch_size=size,
+            num_workers=self.config.workers,
+            collate_fn=TrainingBatch.join,
+            worker_init_fn=_one_thread,
+            prefetch_factor=4 if self.config.workers else None,
+            multiprocessing_context="fork" if self.config.workers else None,
         )
+        for begin, batch in zip(range(0, len(mine), size), loader, strict=True):
+            yield tuple(self._clip_seed(k) for k in mine[begin : begin + size]), batch
 
-    def _validate(self, step: int) -> None:
-        if self.config.validation is None or not self.accelerator.is_main_process:
-            return
-        scores = validate(self.average, Path(self.config.validation))
-        self._log(step, {f"validation_{k}": v for k, v in scores.items()})
+    def _clip_seed(self, number: int) -> int:
+        """For what a stage draws; the clip itself has another one."""
+        return int(np.random.SeedSequence([self.seed, 2, number]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     def _forget(self, step: int) -> None:
         """Drop what was logged after the checkpoint that this run resumes from: those steps are made again."""
@@ -293,12 +367,31 @@ class _StageRun:
         kept = [line for line in lines if line["stage"] != self.stage.name or line["step"] <= step]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def _log(self, step: int, values: dict[str, float]) -> None:
+    def _board(self, first: int) -> SummaryWriter | None:
+        """TensorBoard's events of the stage; it, too, forgets what comes after ``first``."""
         if not self.accelerator.is_main_process:
+            return None
+        return SummaryWriter(str(self.output / "tensorboard" / self.stage.name), purge_step=first + 1)
+
+    def _log(self, board: SummaryWriter | None, step: int, values: dict[str, float]) -> None:
+        if board is None:
             return
         with open(self.output / "metrics.jsonl", "a", encoding="utf-8") as lines:
             lines.write(json.dumps({"stage": self.stage.name, "step": step, **values}) + "\n")
-        self.accelerator.log({f"{self.stage.name}/{k}": v for k, v in values.items()}, step=step)
+        for name, value in values.items():
+            board.add_scalar(name, value, step)
+
+
+def _move(record: Record, device: torch.device) -> Record:
+    """A record of tensors on a device; a GPU gets them from pinned memory while it works on something else."""
+    changes: dict[str, Any] = {}
+    for f in fields(record):  # type: ignore[arg-type]
+        value = getattr(record, f.name)
+        if isinstance(value, Tensor):
+            changes[f.name] = value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value
+        elif is_dataclass(value):
+            changes[f.name] = _move(value, device)
+    return dataclasses.replace(record, **changes)  # type: ignore[type-var]
 
 
 def _one_thread(_worker: int) -> None:
@@ -322,14 +415,6 @@ def _schedule(step: int, settings: StageConfig) -> float:
     if settings.schedule == "linear":
         return 1 - share
     return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * share))
-
-
-@torch.no_grad()
-def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights; buffers (the codebook has its own average) are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-    for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
-        mine.copy_(theirs)
 
 
 def model_card(config: TrainConfig, model: Model) -> str:

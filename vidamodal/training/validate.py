@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+from operator import itemgetter
 from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from vidamodal.data.layouts import find_dataset
 from vidamodal.inference.predictor import Predictor
@@ -12,15 +16,22 @@ from vidamodal.metrics.primary import mean_scores, score_video
 from vidamodal.models.folder import Model
 
 
-def validate(model: Model, truth: Path) -> dict[str, float]:
-    """Primary protocol over the clips at ``truth``: a folder of worlds, or any other data set in a known layout."""
+def validate(model: Model, truth: Path, accelerator: Accelerator) -> dict[str, float]:
+    """Primary protocol over the clips at ``truth``: a folder of worlds, or any other data set in a known layout.
+
+    All processes must call this; they share the clips, and each is told the scores, whose mean is taken in the order of
+    the clips.
+    """
     predictor = Predictor(copy.deepcopy(model), device=next(model.parameters()).device.type)
+    rank, ranks = accelerator.process_index, accelerator.num_processes
+    clips = list(find_dataset(truth).clips.items())
     scores = []
-    for key, source in find_dataset(truth).clips.items():
+    for number in range(rank, len(clips), ranks):
+        key, source = clips[number]
         clip = source.tracks()
         found = predictor.predict(clip, pictures=source.frames)
-        scores.append(score_video(count_video(key, found, clip, shapes=False)))
-    mean = mean_scores(scores)
+        scores.append((number, score_video(count_video(key, found, clip, shapes=False))))
+    mean = mean_scores([score for _, score in sorted(gather_object(scores), key=itemgetter(0))])
     return {
         name: value
         for name in ("full", "occ", "hidden", "false_completion", "flicker", "track_iou")
