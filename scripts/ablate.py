@@ -66,7 +66,7 @@ def main() -> None:
     work = [(table, row, seed) for table in config["tables"] for row in rows(table) for seed in row.seeds]
     for table, row, seed in tqdm([] if options.table_only else work, unit="row"):
         trained = train(config["base"], row.set, seed, options)
-        for name in table["on"]:
+        for name in table["data"]:
             score(trained, row.use, name, config["sets"][name], options.runs)
     write_text(options.out, "".join(report(config, options)))
     print(options.out.read_text())
@@ -146,14 +146,14 @@ def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[s
     yield "Rows with two seeds show their mean and, in brackets, half their difference.\n"
     for table in config["tables"]:
         yield f"\n## {table['name']}\n\n"
-        heads = [f"{measure.replace('_', ' ')}, {name}" for name in table["on"] for measure in SHOWN]
+        heads = [f"{measure.replace('_', ' ')}, {name}" for name in table["data"] for measure in SHOWN]
         yield f"| | CPU-minutes | {' | '.join(heads)} |\n|{' --- |' * (2 + len(heads))}\n"
         for row in rows(table):
             runs = [train(config["base"], row.set, seed, argparse.Namespace(**{**vars(options), "table_only": True}))
                     for seed in row.seeds]  # fmt: skip
             cells = [
                 cell([found(run, row, name, config["sets"][name], measure) for run in runs])
-                for name in table["on"]
+                for name in table["data"]
                 for measure in SHOWN
             ]
             minutes = [run.seconds / 60 for run in runs if run.seconds == run.seconds]
