@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import resource
 import time
@@ -10,15 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState
 from einops import rearrange
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidamodal.data.clips import TrainingBatch
+from vidamodal.data.augment import Degradation
+from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch
 from vidamodal.heads.base import BOX_NUMBERS, TrackCrops
+from vidamodal.inference.predictor import Predictor
+from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.c2f import (
     C2F,
     C2FConfig,
@@ -28,14 +34,17 @@ from vidamodal.models.c2f import (
     attention_map,
     draw,
 )
+from vidamodal.models.folder import load_model, save_model
 from vidamodal.models.resnet import Backbone, BackboneConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.vqgan import VqGan, VqGanConfig
+from vidamodal.training import trainer
 from vidamodal.training.c2f import C2FStage, VqGanStage, _balance, mask_places, spoil
 from vidamodal.training.losses import LossConfig
 from vidamodal.training.stages import MicroStep, TokenizerStage
-from vidamodal.training.trainer import _groups
-from vidamodal.types import InputError
+from vidamodal.training.trainer import StageConfig, TrainConfig, _groups, train
+from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.worlds.sample import WorldConfig
 
 pytest.importorskip("transformers")
 torch.set_num_threads(1)
@@ -232,7 +241,7 @@ def test_draws_come_from_the_generator_alone() -> None:
     assert torch.equal(first.refined, again.refined) and torch.equal(first.codes, again.codes)
     assert not torch.equal(first.refined, c2f.sample(crops, 3, seeded(5)).refined)
     assert torch.equal(c2f(crops).refined, c2f(crops).refined)
-    assert torch.equal(c2f(crops, seeded(4)).refined, first.refined)
+    assert torch.equal(c2f.complete(crops, seeded(4)).refined, first.refined)
 
 
 def test_greedy_decoding_draws_nothing() -> None:
@@ -536,6 +545,160 @@ def test_pretrained_weights_that_cannot_be_had_are_said_in_one_line(name: str, m
     assert "\n" not in str(error.value)
 
 
+# On whole clips, in folders, in runs
+
+
+def spoken(c2f: C2F, clip: ClipTracks, frames: list[np.ndarray], seed: int = 0) -> dict[int, tuple[Rle | None, ...]]:
+    result = Predictor(c2f, "cpu", seed).predict(clip, pictures=lambda: iter(frames))
+    return {track.id: track.amodal for track in result.tracks if track.amodal is not None}
+
+
+def moving_squares(count: int, frames: int = 10) -> tuple[ClipTracks, list[np.ndarray]]:
+    """Squares of 12 pixels in lanes of their own, each hidden in one frame."""
+    masks = np.zeros((count, frames, 40, 30 * count), dtype=bool)
+    for k in range(count):
+        for t in range(frames):
+            if t != 4:
+                masks[k, t, 10 + t : 22 + t, 30 * k + 8 : 30 * k + 20] = True
+    tracks = tuple(Track(k + 1, tuple(Rle.encode(m) for m in masks[k])) for k in range(count))
+    pictures = np.random.default_rng(0).integers(0, 255, (frames, 40, 30 * count, 3), dtype=np.uint8)
+    return ClipTracks(VideoInfo("clip", 40, 30 * count, frames, 12.0), tracks), list(pictures)
+
+
+def test_a_clip_is_completed_and_its_tracks_do_not_depend_on_each_other() -> None:
+    c2f = model(replace(CONFIG, chunk=8, overlap=4))
+    clip, frames = moving_squares(3)
+    together = spoken(c2f, clip, frames)
+    assert together.keys() == {1, 2, 3} and all(m is not None for masks in together.values() for m in masks)
+    assert together == spoken(c2f, clip, frames)
+    assert together != spoken(c2f, clip, frames, seed=1)
+    alone = spoken(c2f, replace(clip, tracks=clip.tracks[1:2]), frames)
+    assert alone[2] == together[2]
+    with pytest.raises(InputError, match="pixels"):
+        Predictor(c2f, "cpu").predict(clip)
+
+
+@pytest.mark.parametrize("codec", ["vqgan", "light"])
+def test_a_model_folder_gives_the_model_back(codec: str, tmp_path: Path) -> None:
+    c2f = model(replace(CONFIG, codec=codec))
+    save_model(tmp_path / "m", c2f, None, {}, "# c2f\n")
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    loaded = load_model(str(tmp_path / "m")).model
+    assert isinstance(loaded, C2F) and loaded.config == c2f.config
+    assert all(torch.equal(value, c2f.state_dict()[name]) for name, value in loaded.state_dict().items())
+    crops = random_crops(1, 5)
+    assert torch.equal(loaded(crops).refined, c2f(crops).refined)
+    with pytest.raises(InputError, match="conv"):
+        load_model(str(tmp_path / "m"), "conv")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"family": "c3f"}, "c3f"),
+        ({"model": {"variant": "best"}}, "best"),
+        ({"model": {"vqgan": {"multipliers": [1, 2.5]}}}, "multipliers"),
+        ({"model": {"vqgan": {"multipliers": 2}}}, "multipliers"),
+        ({"model": {"overlap": 30}}, "overlap"),
+    ],
+)
+def test_a_config_of_a_folder_that_is_wrong_is_refused(change: dict[str, object], words: str, tmp_path: Path) -> None:
+    save_model(tmp_path / "m", model(), None, {}, "# c2f\n")
+    path = tmp_path / "m" / "config.json"
+    config = json.loads(path.read_text())
+    model_part = {**config["model"], **change.pop("model", {})}  # type: ignore[dict-item]
+    path.write_text(json.dumps({**config, "model": model_part, **change}))
+    with pytest.raises(InputError, match=words) as error:
+        load_model(str(tmp_path / "m"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def accelerated() -> Iterator[None]:
+    """Accelerate remembers the device and precision of a process's first run."""
+    yield
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
+def tiny_run(output: Path, codec: str, **changes: Any) -> TrainConfig:
+    clean = AugmentConfig(partial=0.0, unknown=0.0, jitter=0.0)
+    clips = ClipConfig(tracks=2, frames=6, whole=0.0, world=WorldConfig(size=48, frames=6), augment=clean)
+    stage = StageConfig(steps=4, clips=2, warmup=1, average=0.0, schedule="linear", betas=(0.5, 0.9), sample=clips)
+    settings: dict[str, Any] = dict(
+        output=str(output), device="cpu", precision="fp32", worlds="toy", workers=0, log_every=1, save_every=2,
+        c2f=replace(CONFIG, codec=codec), tokenizer=stage, amodal=stage,
+    )  # fmt: skip
+    return TrainConfig(**{**settings, **changes})
+
+
+@pytest.mark.parametrize("codec", ["vqgan", "light"])
+def test_a_run_trains_both_stages_and_one_that_was_stopped_goes_on(
+    codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelerated: None
+) -> None:
+    folder = train(tiny_run(tmp_path / "whole", codec), quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines] == ["tokenizer"] * 4 + ["amodal"] * 4
+    assert all(math.isfinite(line["loss"]) for line in lines)
+    assert [line["rate"] for line in lines[:4]] == pytest.approx([2e-3, 2e-3, 2e-3 * 2 / 3, 2e-3 / 3])
+    assert isinstance(load_model(str(folder)).model, C2F)
+
+    class Stopped(Exception):
+        pass
+
+    forward, steps = C2FStage.forward, 0
+
+    def stop(*arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 4:
+            raise Stopped
+        return forward(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(C2FStage, "forward", stop)
+        train(tiny_run(tmp_path / "stopped", codec), quiet=True)
+    again = train(tiny_run(tmp_path / "stopped", codec), quiet=True)
+    assert (again / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"head": {"width": 8}}, "leave those out"),
+        ({"model": ModelConfig(chunk=12)}, "leave those out"),
+        ({"c2f": replace(CONFIG, variant="best")}, "variant"),
+        ({"c2f": replace(CONFIG, backbone=replace(RESNET, pretrained="./nowhere"))}, "nowhere"),
+        ({"tokenizer": StageConfig(schedule="steps")}, "schedule"),
+    ],
+)
+def test_runs_that_cannot_work_are_refused(
+    changes: dict[str, Any], words: str, tmp_path: Path, accelerated: None
+) -> None:
+    with pytest.raises(InputError, match=words):
+        train(tiny_run(tmp_path / "run", "light", **changes), quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["c2f", "c2f-small", "c2f-image"])
+def test_the_presets_are_what_they_are_called(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: list[TrainConfig] = []
+    monkeypatch.setattr(trainer, "train", lambda config, _quiet: configs.append(config))
+    path = Path(__file__).parents[1] / "configs" / f"{name}.yaml"
+    trainer.main(["--config", str(path), "--c2f.steps", "1", "--c2f.transformer.roll", "false"])
+    config = configs[0].c2f
+    assert config is not None and config.steps == 1 and not config.transformer.roll
+    assert config.windows.mode == "boxes" and config.tokenizer.grid == 16 and config.tokenizer.codes == 256
+    with FakeTensorMode():
+        c2f = C2F(config)
+    layers = {"c2f": (768, 8, True), "c2f-small": (128, 4, True), "c2f-image": (768, 12, False)}[name]
+    assert (config.transformer.width, config.transformer.depth, config.transformer.temporal) == layers
+    assert configs[0].amodal.sample.augment.draw(np.random.default_rng(0), False) == Degradation()
+    discriminator = 0.66 if config.codec == "vqgan" else 0
+    size = {"c2f": 182.0, "c2f-small": 2.2, "c2f-image": 190.8}[name]
+    assert millions(c2f) - discriminator == pytest.approx(size, rel=0.005)
+
+
 # The model in full
 
 
@@ -547,13 +710,14 @@ def test_a_training_step_of_the_full_model() -> None:
     for kind in (VqGanStage, C2FStage):
         stage = kind(c2f, LossConfig()).train()
         optimizer = torch.optim.AdamW(_groups(stage, 0.01), lr=3e-4)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         losses = on_its_own(stage, random_batch(1, 2, 256))
         losses["loss"].backward()
         optimizer.step()
-        spent = time.perf_counter() - began
+        spent, used = time.perf_counter() - began, time.process_time() - used
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{kind.__name__}: {spent:.1f} s, peak {peak:.1f} GB, loss {float(losses['loss']):.3f}")
+        loss = float(losses["loss"].detach())
+        print(f"{kind.__name__}: {spent:.1f} s, {used:.1f} s of processor, peak {peak:.1f} GB, loss {loss:.3f}")
         assert losses["loss"].isfinite() and peak < 16
         for name, value in stage.named_parameters():
             assert (value.grad is not None and bool(value.grad.isfinite().all())) == value.requires_grad, name

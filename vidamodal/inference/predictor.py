@@ -271,13 +271,13 @@ class Predictor:
         out = np.full((hypotheses, stop - start, cells, cells), -np.inf, dtype=np.float32)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             for h in range(hypotheses):
-                if h == 0:
-                    refined = self.model(batch).refined
-                else:  # one noise a track: keyed by seed, track and hypothesis, the same in every chunk
-                    key = np.random.SeedSequence([self.seed, scene.tracks[k].id, h]).generate_state(1, np.uint64)[0]
-                    generator = torch.Generator().manual_seed(int(key >> np.uint64(1)))
-                    refined = self.model.sample(batch, SAMPLE_STEPS, generator).refined
-                out[h, [t - start for t in chunk]] = refined[0, len(recalled) :].float().cpu().numpy()
+                # One noise a track: keyed by seed, track and hypothesis, the same in every chunk.
+                key = np.random.SeedSequence([self.seed, scene.tracks[k].id, h]).generate_state(1, np.uint64)[0]
+                generator = torch.Generator().manual_seed(int(key >> np.uint64(1)))
+                output = (
+                    self.model.sample(batch, SAMPLE_STEPS, generator) if h else self.model.complete(batch, generator)
+                )
+                out[h, [t - start for t in chunk]] = output.refined[0, len(recalled) :].float().cpu().numpy()
         self.timings.add("model", began)
         return out / np.float32(self.model.config.temperature)
 

@@ -75,6 +75,10 @@ class AmodalModel(nn.Module):
         coarse = rearrange(codes.float(), "b t g h (p q) -> b t (g p) (h q)", p=4)
         return self._refine(crops, None, coarse, features)
 
+    def complete(self, crops: TrackCrops, _generator: torch.Generator) -> AmodalOutput:
+        """The prediction; nothing of it is drawn."""
+        return self(crops)
+
     def _refine(
         self,
         crops: TrackCrops,

@@ -137,9 +137,13 @@ class C2F(nn.Module):
         """How it looks at clips."""
         return View(self.config.windows, self.config.tokenizer.crop, pixels=True)
 
-    def forward(self, crops: TrackCrops, generator: torch.Generator | None = None) -> AmodalOutput:
-        """The prediction, in ``config.steps`` rounds; without a generator its draws are always the same ones."""
-        return self.sample(crops, self.config.steps, generator or torch.Generator().manual_seed(0))
+    def forward(self, crops: TrackCrops) -> AmodalOutput:
+        """The prediction with draws that are always the same."""
+        return self.complete(crops, torch.Generator().manual_seed(0))
+
+    def complete(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
+        """The prediction, in ``config.steps`` rounds."""
+        return self.sample(crops, self.config.steps, generator)
 
     @torch.no_grad()
     def sample(self, crops: TrackCrops, steps: int, generator: torch.Generator) -> AmodalOutput:
