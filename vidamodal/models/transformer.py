@@ -78,6 +78,13 @@ class Block(nn.Module):
             x = x + self._over_time(x, mask)
         return x + self.mlp(self.mlp_norm(x))
 
+    def pass_through(self) -> None:
+        """Set the last layer of each branch to zero, so that the block gives what it gets until it has learnt."""
+        outs = [self.space_out, self.time_out] if self.config.temporal else [self.space_out]
+        for layer in (*outs, self.mlp[-1]):
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
+
     def _over_time(self, x: Float[Tensor, "b t k d"], mask: Bool[Tensor, "b w f f"]) -> Float[Tensor, "b t k d"]:
         h, (b, t) = self.config.heads, x.shape[:2]
         frames = mask.shape[-1]

@@ -37,6 +37,7 @@ from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
 from vidamodal.models.folder import Model, build, load_model, load_weights, save_model
+from vidamodal.models.transformer import Block
 from vidamodal.training.c2f import C2FStage, VqGanStage
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig, divisors
@@ -135,9 +136,7 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         if isinstance(average, C2F):
             average.backbone.load_pretrained()
     else:
-        # What reads more than masks adds nothing at first, so a model that did not read it may begin to.
-        new = {name: value for name, value in average.state_dict().items() if name.startswith("transformer.extra.")}
-        load_weights(average, new | load_model(config.init, average.config.head).model.state_dict(), config.init)
+        _go_on_from(average, config.init)
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
     if accelerator.is_main_process:
@@ -153,6 +152,19 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         save_model(folder, average, head_config, training, model_card(config, average))
     accelerator.end_training()
     return folder
+
+
+def _go_on_from(model: Model, init: str) -> None:
+    """Weights of an earlier model, which may have fewer blocks and read less: what is new adds nothing at first."""
+    state = load_model(init, model.config.head).model.state_dict()
+    new = set(model.state_dict()) - set(state)
+    fresh = {name for name in new if name.startswith("transformer.extra.")}
+    for number, block in enumerate(model.transformer.blocks):
+        within = {name for name in new if name.startswith(f"transformer.blocks.{number}.")}
+        if isinstance(block, Block) and within:
+            block.pass_through()
+            fresh |= within
+    load_weights(model, {name: model.state_dict()[name] for name in fresh} | state, init)
 
 
 def _new_model(config: TrainConfig, head_config: Any) -> Model:
