@@ -85,7 +85,7 @@ def digest(*parts: Any) -> str:
 def train(base: str, changes: Mapping[str, Any], seed: int, options: argparse.Namespace) -> Trained:
     """Train in a process of its own, unless that was done."""
     steps = {} if options.steps is None else {"amodal.steps": options.steps}
-    folder = options.runs / digest(base, dict(changes), steps, seed)
+    folder = options.runs / digest((ROOT / base).read_text(), dict(changes), steps, seed)
     done = folder / "trained.json"
     if not done.is_file():
         if options.table_only:
