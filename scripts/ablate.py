@@ -29,6 +29,7 @@ from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import count_video
 from vidamodal.metrics.primary import MEASURES, mean_scores, score_video
 from vidamodal.models.amodal import AmodalModel
+from vidamodal.models.c2f import C2F
 from vidamodal.models.folder import load_model
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +44,8 @@ class Row:
     set: Mapping[str, Any] = field(default_factory=dict)
     use: Mapping[str, Any] = field(default_factory=dict)
     seeds: Sequence[int] = (0,)
+    base: str | None = None
+    """Another config to start from than the table's."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def main() -> None:
     config = yaml.safe_load(options.config.read_text())
     work = [(table, row, seed) for table in config["tables"] for row in rows(table) for seed in row.seeds]
     for table, row, seed in tqdm([] if options.table_only else work, unit="row"):
-        trained = train(config["base"], row.set, seed, options)
+        trained = train(row.base or config["base"], row.set, seed, options)
         for name in table["data"]:
             score(trained, row.use, name, config["sets"][name], options.runs)
     write_text(options.out, "".join(report(config, options)))
@@ -123,15 +126,18 @@ def scores_path(trained: Trained, use: Mapping[str, Any], name: str, data: Mappi
     return trained.model.parent / f"scores-{digest(dict(use), name, dict(data))}.json"
 
 
-def changed(model: AmodalModel, use: Mapping[str, Any]) -> tuple[AmodalModel, bool, bool]:
+def changed(model: AmodalModel | C2F, use: Mapping[str, Any]) -> tuple[AmodalModel | C2F, bool, bool]:
     """A model with other settings, whether to apply the constraint and whether the true order is given."""
     settings = dict(use)
     constrain, told = settings.pop("constrain", True), settings.pop("order", False)
     within = {k: settings.pop(k) for k in ("roll", "window") if k in settings}
-    transformer = replace(model.config.transformer, **within)
-    config = replace(model.config, transformer=transformer, **settings)
-    other = AmodalModel(config)
-    other.load_state_dict(model.state_dict())
+    if isinstance(model, C2F):
+        other: AmodalModel | C2F = C2F(replace(model.config, **settings))
+    else:
+        transformer = replace(model.config.transformer, **within)
+        other = AmodalModel(replace(model.config, transformer=transformer, **settings))
+    wanted = other.state_dict()  # what is switched off is left out
+    other.load_state_dict({name: value for name, value in model.state_dict().items() if name in wanted})
     return other, constrain, told
 
 
@@ -149,7 +155,7 @@ def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[s
         heads = [f"{measure.replace('_', ' ')}, {name}" for name in table["data"] for measure in SHOWN]
         yield f"| | CPU-minutes | {' | '.join(heads)} |\n|{' --- |' * (2 + len(heads))}\n"
         for row in rows(table):
-            runs = [train(config["base"], row.set, seed, argparse.Namespace(**{**vars(options), "table_only": True}))
+            runs = [train(row.base or config["base"], row.set, seed, argparse.Namespace(**{**vars(options), "table_only": True}))
                     for seed in row.seeds]  # fmt: skip
             cells = [
                 cell([found(run, row, name, config["sets"][name], measure) for run in runs])
