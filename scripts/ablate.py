@@ -150,13 +150,13 @@ def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[s
     yield "# Ablations\n\nMade by `python scripts/ablate.py`; per cent under the primary protocol. "
     yield f"Every row is trained from nothing on the same {frames:,} object-frames ({steps} steps). "
     yield "Rows with two seeds show their mean and, in brackets, half their difference.\n"
+    kept = argparse.Namespace(**{**vars(options), "table_only": True})
     for table in config["tables"]:
         yield f"\n## {table['name']}\n\n"
         heads = [f"{measure.replace('_', ' ')}, {name}" for name in table["data"] for measure in SHOWN]
         yield f"| | CPU-minutes | {' | '.join(heads)} |\n|{' --- |' * (2 + len(heads))}\n"
         for row in rows(table):
-            runs = [train(row.base or config["base"], row.set, seed, argparse.Namespace(**{**vars(options), "table_only": True}))
-                    for seed in row.seeds]  # fmt: skip
+            runs = [train(row.base or config["base"], row.set, seed, kept) for seed in row.seeds]
             cells = [
                 cell([found(run, row, name, config["sets"][name], measure) for run in runs])
                 for name in table["data"]
