@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from vidamodal.metrics.hypotheses import HypothesisScores, score_hypotheses
 from vidamodal.metrics.primary import MEASURES, Scores, mean_scores, score_video
 from vidamodal.metrics.region import occluded
 from vidamodal.metrics.tables import percent
-from vidamodal.models.folder import Model, load_model
+from vidamodal.models.folder import Model, find_model, load_model
 from vidamodal.report.curves import Axis, Curve, beside, curves
 from vidamodal.report.overlay import Drawn, draw
 from vidamodal.report.sheet import contact_sheet, save_png
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, required=True, help="another one, to fit the temperature on")
     parser.add_argument("--model", default="tiny", help="a model folder or name (default: the bundled one)")
     parser.add_argument("--clips", type=int, default=6, help="how many clips of each set, evenly spread over it")
+    parser.add_argument("--keep", action="store_true", help="write the temperature into the model's config.json")
     parser.add_argument("--hypotheses", type=int, default=1, help="how many to draw (more than 1: measure them, too)")
     parser.add_argument("--sampled", type=int, default=2, help="how many of the clips to draw hypotheses of")
     parser.add_argument("--device", default="auto")
@@ -65,16 +67,19 @@ def main() -> None:
         shifted = fit_scaling(raw.fitting, shifted=True)
         found = measure(network, held_out, options.device, constrain=True, title="measure")
         scaled = measure(tempered(network, scaling), held_out, options.device, constrain=True, title="at temperature")
+        if options.keep:
+            keep_temperature(find_model(options.model), network.config.temperature * scaling.temperature)
         text = page(options, found, scaled, scaling, shifted, network.config.temperature)
+        save_png(options.out.with_suffix(".png"), picture(found, scaled))
+        write_text(options.out, text)  # whatever becomes of the hypotheses, which take longest
         if options.hypotheses > 1:
             drawn, example = sample(network, held_out[: options.sampled], options.hypotheses, options.device)
             beside_it = options.out.with_name(f"{options.out.stem}-hypotheses.png")
             text += hypotheses_page(drawn, options.hypotheses, beside_it.name)
             save_png(beside_it, example)
+            write_text(options.out, text)
     except InputError as error:
         raise SystemExit(f"calibrate.py: {error}") from None
-    write_text(options.out, text)
-    save_png(options.out.with_suffix(".png"), picture(found, scaled))
     print(text)
 
 
@@ -89,6 +94,13 @@ def tempered(model: Model, scaling: Scaling) -> Model:
     copied = copy.deepcopy(model)
     copied.config = replace(copied.config, temperature=copied.config.temperature * scaling.temperature)
     return copied
+
+
+def keep_temperature(folder: Path, temperature: float) -> None:
+    """Give a model its temperature, to two digits."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["model"]["temperature"] = round(temperature, 2)
+    write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 @dataclass

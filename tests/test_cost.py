@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from vidamodal.data.layouts import Clip
 from vidamodal.media.tracks import write_tracks
 from vidamodal.metrics.baselines import predict_baseline
 from vidamodal.models.amodal import AmodalModel
+from vidamodal.models.folder import load_model
 from vidamodal.report.curves import Axis, Curve, beside, curves
 from vidamodal.types import InputError
 
@@ -185,11 +187,15 @@ def test_calibration_page(
     for name in ("truth", "fit"):
         write_tracks(tmp_path / name / "toy.tracks.json", clip.tracks)
     out = tmp_path / "docs" / "calibration.md"
-    arguments = ["--truth", tmp_path / "truth", "--fit", tmp_path / "fit", "--model", model_folder, "--out", out]
+    model = tmp_path / "model"
+    shutil.copytree(model_folder, model)
+    arguments = ["--truth", tmp_path / "truth", "--fit", tmp_path / "fit", "--model", model, "--out", out, "--keep"]
     monkeypatch.setattr(sys, "argv", ["calibrate.py", *map(str, arguments), "--hypotheses", "2"])
     calibrate.main()
     page = out.read_text()
     assert str(tmp_path) not in page and "best of 2" in page and "best of 4" not in page
+    kept = load_model(str(model)).model.config.temperature
+    assert kept != 1 and f"at temperature {kept:.2f} |" in page
     ece = [line.split("|") for line in page.splitlines() if line.startswith("| covered by others, of objects seen")]
     assert float(ece[0][8]) < float(ece[0][4])  # of an untrained network whose clip the temperature was fitted to
     for name in ("calibration.png", "calibration-hypotheses.png"):
