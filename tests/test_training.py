@@ -20,10 +20,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.state import AcceleratorState, GradientState
 from ddp_gradients import learn
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 from vector_quantize_pytorch.vector_quantize_pytorch import Codebook
 
@@ -716,6 +718,11 @@ def write_config(folder: Path, output: Path, steps: int) -> Path:
     return path
 
 
+def events(folder: Path) -> list[tuple[int, float]]:
+    """Step and value of the loss as TensorBoard shows them."""
+    return [(event.step, event.value) for event in EventAccumulator(str(folder)).Reload().Scalars("loss")]
+
+
 @pytest.mark.slow
 def test_kill_9_and_the_same_command_goes_on(tmp_path: Path) -> None:
     for name in ("killed", "whole"):
@@ -732,6 +739,9 @@ def test_kill_9_and_the_same_command_goes_on(tmp_path: Path) -> None:
         _, said = run.communicate()
         assert run.returncode == 0, said[-3000:]
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    for stage in ("tokenizer", "amodal"):  # TensorBoard shows every step once
+        shown = [events(tmp_path / name / "tensorboard" / stage) for name in ("killed", "whole")]
+        assert shown[0] == shown[1] and len(shown[0]) == 3
 
 
 @pytest.mark.slow
@@ -743,12 +753,51 @@ def test_the_script_leaves_with_2_and_one_line_when_processes_are_missing(tmp_pa
 
 
 @pytest.mark.slow
-def test_two_processes_train_to_the_end(tmp_path: Path) -> None:
-    """The whole road with two processes, each stage resumed by the same command once."""
-    path = write_config(tmp_path, tmp_path / "run", steps=6)
-    script = [str(ROOT / "scripts" / "train.py"), "--config", str(path), "--quiet", "--processes", "2"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *script]
-    for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=ROOT)
-        assert done.returncode == 0, done.stderr[-3000:]
-    load_model(str(tmp_path / "run" / "model"))
+def test_a_run_survives_kills_at_random_moments(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "kill.py"), "--kills", "4", "--steps", "12", "--seed", "1"]
+    done = subprocess.run(script, capture_output=True, text=True, env=environment(), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("\nkill ") == 4 and "nothing lost" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", ["false", "true"])
+def test_two_processes_train_to_the_end_and_one_goes_on(tmp_path: Path, sharded: str) -> None:
+    """Weights that two processes hold together are written whole, and one process takes up where they stopped."""
+    path, run = write_config(tmp_path, tmp_path / "run", steps=6), tmp_path / "run"
+    script = [str(ROOT / "scripts" / "train.py"), "--config", str(path), "--quiet"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*torchrun, *script, "--processes", "2", "--shard", sharded, "--validation", str(write_worlds(tmp_path / "w"))],
+        capture_output=True, text=True, env=environment(), cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    load_model(str(run / "model"))
+    lines = logged(run)
+    assert lines[-1]["validation_full"] > 0
+    both = [load_file(run / "model" / name) for name in ("model.safetensors", "heads/conv.safetensors")]
+    for folder in (run / "model", run / "checkpoints" / "amodal-00000006"):
+        shutil.rmtree(folder)
+    one = [sys.executable, *script, "--validation", str(tmp_path / "w")]
+    done = subprocess.run(one, capture_output=True, text=True, env=environment(), cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = [load_file(run / "model" / name) for name in ("model.safetensors", "heads/conv.safetensors")]
+    for first, second in zip(both, alone, strict=True):  # of six steps the last one was made by one process
+        for name, value in first.items():
+            torch.testing.assert_close(second[name], value, rtol=0, atol=1e-5, msg=name)
+    scores = [{k: v for k, v in run[-1].items() if "validation" in k} for run in (lines, logged(run))]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_accelerate_reads_the_files_for_it(name: str) -> None:
+    found = load_config_from_file(str(ROOT / "configs" / "accelerate" / f"{name}.yaml"))
+    assert found.distributed_type.value == "MULTI_GPU" and found.num_processes == 8 and found.mixed_precision == "no"
+
+
+def test_how_many_processes_share_a_run_may_change(tmp_path: Path) -> None:
+    train(tiny(tmp_path / "run", tokenizer=replace(STAGE, steps=1), amodal=replace(STAGE, steps=1)), quiet=True)
+    changed = tiny(tmp_path / "run", tokenizer=replace(STAGE, steps=1), amodal=replace(STAGE, steps=1), workers=1)
+    before = weights(tmp_path / "run")
+    train(changed, quiet=True)
+    assert weights(tmp_path / "run") == before

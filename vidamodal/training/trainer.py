@@ -47,6 +47,8 @@ from vidamodal.training.validate import validate
 from vidamodal.types import InputError
 
 Record = TypeVar("Record")
+CHANGEABLE = {"processes", "shard", "workers"}
+"""What may be another when a run goes on."""
 
 
 @dataclass(frozen=True)
@@ -199,12 +201,13 @@ def _check(config: TrainConfig) -> None:
 def _claim(output: Path, resolved: str) -> None:
     """Refuse to go on with another config than the folder was begun with."""
     path = output / "config.json"
-    if path.exists() and path.read_text() != resolved:
+    if path.exists():
         ours, theirs = json.loads(resolved), json.loads(path.read_text())
-        other = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-        raise InputError(
-            f"{path} is of a run with another config ({', '.join(other)}): choose another --output or remove it"
-        )
+        names = (ours.keys() | theirs.keys()) - CHANGEABLE
+        if other := sorted(key for key in names if ours.get(key) != theirs.get(key)):
+            raise InputError(
+                f"{path} is of a run with another config ({', '.join(other)}): choose another --output or remove it"
+            )
     write_text(path, resolved)
 
 
