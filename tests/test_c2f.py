@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -697,6 +700,23 @@ def test_the_presets_are_what_they_are_called(name: str, monkeypatch: pytest.Mon
     discriminator = 0.66 if config.codec == "vqgan" else 0
     size = {"c2f": 182.0, "c2f-small": 2.2, "c2f-image": 190.8}[name]
     assert millions(c2f) - discriminator == pytest.approx(size, rel=0.005)
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_codec_against_its_discriminator(tmp_path: Path) -> None:
+    """Adaptive weight, constants and batch norms do not disturb synchronised gradients."""
+    config = asdict(tiny_run(tmp_path / "run", "vqgan", processes=2))
+    (tmp_path / "run.yaml").write_text(json.dumps(config))  # which is YAML
+    root = Path(__file__).parents[1]
+    script = [str(root / "scripts" / "train.py"), "--config", str(tmp_path / "run.yaml"), "--quiet"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *script]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(root)}
+    done = subprocess.run(launch, capture_output=True, text=True, env=environment, cwd=root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    loaded = load_model(str(tmp_path / "run" / "model")).model
+    assert all(value.isfinite().all() for value in loaded.state_dict().values())
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 8 and all(math.isfinite(line["loss"]) for line in lines)
 
 
 # The model in full
