@@ -1,6 +1,6 @@
-"""The ablation tables: trains every row of configs/ablations.yaml, scores it and writes docs/ablations.md.
+"""The ablation tables: trains every row of configs/ablation/tables.yaml, scores it and writes docs/ablations.md.
 
-    python scripts/ablate.py [--config configs/ablations.yaml] [--out docs/ablations.md] [--steps N] [--table-only]
+    python scripts/ablate.py [--config configs/ablation/tables.yaml] [--out docs/ablations.md] [--steps N] [--table-only]
 
 Resumes: what is trained and scored in runs/ablations is not done again. One thread; run with OMP_NUM_THREADS=1.
 """
@@ -59,7 +59,7 @@ class Trained:
 def main() -> None:
     """Train, score and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs/ablations.yaml")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs/ablation/tables.yaml")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"), help="folder for models and scores")
     parser.add_argument("--out", type=Path, default=Path("docs/ablations.md"))
     parser.add_argument("--steps", type=int, help="steps of each training (default: as the base config says)")

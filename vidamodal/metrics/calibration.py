@@ -7,7 +7,6 @@ error is read over the pixels of an object's window that other objects cover, wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -107,7 +106,7 @@ def fit_scaling(pixels: Reliability, shifted: bool = False) -> Scaling:
     count, observed = pixels.count[held], pixels.observed[held]
     z = logit(np.clip(pixels.predicted[held] / count, expit(-_FINEST), expit(_FINEST)))
 
-    def loss(parameters: Sequence[float]) -> float:
+    def loss(parameters: Float[np.ndarray, " n"]) -> float:
         scaled = z * np.exp(-parameters[0]) + (parameters[1] if shifted else 0.0)
         outcomes = observed * np.logaddexp(0, -scaled) + (count - observed) * np.logaddexp(0, scaled)
         return float(outcomes.sum() / count.sum())
