@@ -1,6 +1,6 @@
 """The ablation tables: trains every row of configs/ablation/tables.yaml, scores it and writes docs/ablations.md.
 
-    python scripts/ablate.py [--config configs/ablation/tables.yaml] [--out docs/ablations.md] [--steps N] [--table-only]
+    python scripts/ablate.py [--config configs/ablation/tables.yaml] [--out docs/ablations.md] [--steps N] [--table NAME] [--table-only]
 
 Resumes: what is trained and scored in runs/ablations is not done again. One thread; run with OMP_NUM_THREADS=1.
 """
@@ -63,10 +63,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/ablations"), help="folder for models and scores")
     parser.add_argument("--out", type=Path, default=Path("docs/ablations.md"))
     parser.add_argument("--steps", type=int, help="steps of each training (default: as the base config says)")
+    parser.add_argument("--table", default="", help="train only for tables with this in their names")
     parser.add_argument("--table-only", action="store_true", help="write what is there, train nothing")
     options = parser.parse_args()
     config = yaml.safe_load(options.config.read_text())
-    work = [(table, row, seed) for table in config["tables"] for row in rows(table) for seed in row.seeds]
+    tables = [table for table in config["tables"] if options.table in table["name"]]
+    work = [(table, row, seed) for table in tables for row in rows(table) for seed in row.seeds]
     for table, row, seed in tqdm([] if options.table_only else work, unit="row"):
         trained = train(row.base or config["base"], row.set, seed, options)
         for name in table["data"]:
