@@ -1,6 +1,7 @@
 """The ablation tables: trains every row of configs/ablation/tables.yaml, scores it and writes docs/ablations.md.
 
-    python scripts/ablate.py [--config configs/ablation/tables.yaml] [--out docs/ablations.md] [--steps N] [--table NAME] [--table-only]
+    python scripts/ablate.py [--config configs/ablation/tables.yaml] [--out docs/ablations.md] [--steps N]
+                             [--table NAME] [--table-only]
 
 Resumes: what is trained and scored in runs/ablations is not done again. One thread; run with OMP_NUM_THREADS=1.
 """
