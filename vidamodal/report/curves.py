@@ -24,7 +24,7 @@ _SERIES: tuple[Colour, ...] = (
     (90, 90, 90),
 )
 """Apart in hue and lightness, and told apart by the colour-blind."""
-_LEFT, _RIGHT, _TOP, _BELOW, _ENTRY = 64, 24, 44, 52, 20
+_LEFT, _RIGHT, _TOP, _BELOW, _ENTRY = 64, 24, 56, 52, 20
 _SMALL, _LARGE = 13, 16
 
 
@@ -61,7 +61,7 @@ def curves(title: str, series: Sequence[Curve], across: Axis, up: Axis, size: tu
     across, up = _ended(across, [x for x, _ in points]), _ended(up, [y for _, y in points])
     picture = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(picture)
-    pen.text((_LEFT, _TOP / 2), title, _INK, font(_LARGE), "lm")
+    pen.text((_LEFT, _TOP / 3), title, _INK, font(_LARGE), "lm")
     named = [k for k, curve in enumerate(series) if curve.name]
     bottom = size[1] - _BELOW - _ENTRY * -(-len(named) // 2)
     box = (_LEFT, _TOP, size[0] - _RIGHT, bottom)
