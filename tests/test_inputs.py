@@ -16,7 +16,7 @@ from vidamodal.data.crops import FrameMap, boxes_and_areas, cut_frame
 from vidamodal.data.evidence import extends_under, in_front
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, View, Window, WindowConfig, box_windows, lay_windows, paste
-from vidamodal.inference.order import fronts
+from vidamodal.inference.order import told_fronts
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.run import predict
 from vidamodal.media.tracks import write_tracks
@@ -112,12 +112,12 @@ def test_what_a_first_pass_finds_is_drawn_from_the_truth(seed: int) -> None:
 
 
 def test_a_told_order_is_one_or_minus_one_for_the_pairs_it_names() -> None:
-    front = fronts([((7, 3),), (), ((3, 9), (9, 7))], [3, 7, 9])
+    front = told_fronts([((7, 3),), (), ((3, 9), (9, 7))], [3, 7, 9])
     assert front.shape == (3, 3, 3)
     assert front[0, 0, 1] == 1 and front[0, 1, 0] == -1 and np.count_nonzero(front[0]) == 2
     assert not front[1].any()
     assert front[2, 2, 0] == 1 and front[2, 1, 2] == 1
-    assert not fronts([((1, 2),)], [3, 4]).any()  # others' ids are passed over
+    assert not told_fronts([((1, 2),)], [3, 4]).any()  # others' ids are passed over
 
 
 def test_the_crop_shows_the_order_of_what_each_label_shows() -> None:

@@ -27,7 +27,7 @@ def may_hide(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]
     return np.minimum(1.0, (gathered + 1) / (gathered.transpose(0, 2, 1) + 1))
 
 
-def fronts(order: Sequence[FrameOrder], ids: Sequence[int]) -> Float[np.ndarray, "t n n"]:
+def told_fronts(order: Sequence[FrameOrder], ids: Sequence[int]) -> Float[np.ndarray, "t n n"]:
     """`vidamodal.data.evidence.in_front` where it is told: 1 and -1 for the pairs that are listed, 0 for the others."""
     places = {key: place for place, key in enumerate(ids)}
     out = np.zeros((len(order), len(ids), len(ids)), dtype=np.float16)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
 from vidamodal.data.evidence import REACH, in_front
 from vidamodal.geometry import Cropper, Window, WindowConfig, Windows, follow_scene, lay_windows, paste
-from vidamodal.inference.order import OrderKeeper, fronts, may_hide
+from vidamodal.inference.order import OrderKeeper, may_hide, told_fronts
 from vidamodal.media.video import Frame
 from vidamodal.models.folder import Model
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
@@ -167,11 +167,11 @@ class Predictor:
         windows = self.model.config.windows
         scene = _Scene.of([track for track in clip.tracks if track.ever_visible], clip, windows)
         if order is not None:
-            scene = replace(scene, front=fronts(order, [track.id for track in clip.tracks]))
+            scene = replace(scene, front=told_fronts(order, [track.id for track in clip.tracks]))
         if windows.passes == 2:
             first = self._pass(scene, 1, pictures)
             bar = tqdm(first, total=clip.video.frames, desc="first look", unit="frame", disable=quiet)
-            scene = scene.after(bar, windows)
+            scene = scene.after(bar, windows, self.model.view.order)
         for result in self._pass(scene, self.hypotheses, pictures):
             self.timings.object_frames += len(result.objects)
             yield result
@@ -333,7 +333,8 @@ class Predictor:
             own = visible[track.id]
             window = scene.windows.at(k, frame)
             pasted = [self._paste(hypothesis, window, own, labels, allowed[k]) for hypothesis in values]
-            masks, scores = zip(*(self._decide(probability, own, labels.shape) for probability in pasted), strict=True)
+            judge = pasted[0].values  # the one pass, which knows best; drawn ones are sure of themselves
+            masks, scores = zip(*(self._decide(drawn, judge, own, labels.shape) for drawn in pasted), strict=True)
             kept = pasted[0] if self.probabilities else None
             objects[track.id] = Completed(tuple(Rle.encode(m) for m in masks), scores, kept)
             best[track.id] = masks[0]
@@ -356,10 +357,11 @@ class Predictor:
             probability = np.where(own[rows, columns], 1.0, probability * allowed[labels[rows, columns]])
         return WindowProbability(rows, columns, probability)
 
-    def _decide(self, window: WindowProbability, own: Mask | None, shape: tuple[int, ...]) -> tuple[Mask, float]:
-        """The mask and its expected IoU."""
-        probability = window.values
-        chosen = probability > self.model.config.threshold
+    def _decide(
+        self, window: WindowProbability, probability: Float[np.ndarray, "p q"], own: Mask | None, shape: tuple[int, ...]
+    ) -> tuple[Mask, float]:
+        """The window's mask, and its expected IoU under some probabilities of the same pixels."""
+        chosen = window.values > self.model.config.threshold
         mask = np.zeros(shape, dtype=bool) if own is None else own.copy()
         mask[window.rows, window.columns] |= chosen
         # E[intersection] / E[union], with one pixel's grace so that an empty mask of an absent object scores 1.
@@ -369,7 +371,7 @@ class Predictor:
         return mask, float((inside + 1) / (union + 1))
 
     def _track(self, track: Track, found: dict[int, Completed], frames: int) -> Track:
-        """The track with its best hypothesis as amodal mask: the one pass, unless a drawn one promises more."""
+        """The track with its best hypothesis as amodal mask: the one pass, unless it promises more of a drawn one."""
         track = replace(track, amodal_full=None)
         if not found:
             return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
@@ -435,19 +437,20 @@ class _Scene:
         video = self.clip.video
         return box_numbers(self.windows, self.areas, video.height, video.width, self.clip.exhaustive)
 
-    def after(self, first: Iterable[CompletedFrame], config: WindowConfig) -> _Scene:
-        """The same clip in the windows of a second pass, which knows the order that the first one found."""
+    def after(self, first: Iterable[CompletedFrame], config: WindowConfig, order: bool) -> _Scene:
+        """The same clip in the windows of a second pass, which with ``order`` knows the order the first one found."""
         boxes, shares = np.zeros((*self.areas.shape, 4)), np.zeros(self.areas.shape)
-        front = np.zeros((self.clip.video.frames, len(self.clip.tracks), len(self.clip.tracks)), dtype=np.float16)
+        fronts = []
         for result in first:
-            front[result.frame] = result.front
+            if order and self.front is None:
+                fronts.append(result.front.astype(np.float16))
             for k, track in enumerate(self.tracks):
                 if self.areas[k, result.frame] > 0 and track.id in result.objects:
                     mask = result.objects[track.id].masks[0]
                     boxes[k, result.frame] = mask.box()
                     shares[k, result.frame] = self.areas[k, result.frame] / mask.area()
         windows = follow_scene(self.windows, boxes, shares, config)
-        return replace(self, windows=windows, front=front if self.front is None else self.front)
+        return replace(self, windows=windows, front=np.stack(fronts) if fronts else self.front)
 
     def clear(self, k: int, frame: int) -> float:
         """The share of its window that a track is seen to fill."""
