@@ -1,0 +1,100 @@
+"""The tables of ablations: every row can be made, what is switched off is off, and figures are as kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+import ablate
+
+from vidamodal.geometry import WindowConfig
+from vidamodal.models.amodal import AmodalModel, ModelConfig
+from vidamodal.models.c2f import C2F, C2FConfig, C2FTransformerConfig
+from vidamodal.models.resnet import BackboneConfig
+from vidamodal.models.tokenizer import TokenizerConfig
+from vidamodal.models.transformer import TransformerConfig
+
+TABLES = yaml.safe_load((ablate.ROOT / "configs/ablation/tables.yaml").read_text())
+ROWS = [row for table in TABLES["tables"] for row in ablate.rows(table)]
+
+
+def ours() -> AmodalModel:
+    return AmodalModel(
+        ModelConfig(TokenizerConfig(crop=16, codes=8), TransformerConfig(width=16, depth=2, heads=2, features=8))
+    )
+
+
+def c2f() -> C2F:
+    return C2F(
+        C2FConfig(
+            codec="light",
+            light=TokenizerConfig(crop=32, patch=8, codes=8),
+            backbone=BackboneConfig(stem=8, widths=(8, 8, 8, 8), depths=(1, 1, 1, 1), block="basic"),
+            transformer=C2FTransformerConfig(width=16, depth=1, heads=2),
+            refiner=16,
+        )
+    )
+
+
+def field(data: Any, key: str) -> Any:
+    for part in key.split("."):
+        data = data[part]
+    return data
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+def test_every_row_names_options_and_settings_that_there_are(row: ablate.Row) -> None:
+    from dataclasses import asdict
+
+    from vidamodal.training.trainer import TrainConfig
+
+    known = asdict(TrainConfig()) | {"c2f": asdict(C2FConfig())}
+    for key, value in row.set.items():
+        assert type(field(known, key)) in (type(value), type(None)) or isinstance(value, (int, float)), key
+    assert (ablate.ROOT / (row.base or TABLES["base"])).is_file()
+    ablate.changed(c2f() if row.base else ours(), row.use)
+
+
+def test_what_is_switched_off_in_a_finished_model_is_off() -> None:
+    model = ours()
+    other, constrain, told = ablate.changed(model, {"roll": False, "window": 8, "chunk": 96, "constrain": False})
+    assert isinstance(other, AmodalModel) and not constrain and not told
+    assert (other.config.transformer.roll, other.config.transformer.window, other.config.chunk) == (False, 8, 96)
+    assert model.config.transformer.roll and model.config.windows == WindowConfig()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+    coarse, *_ = ablate.changed(c2f(), {"refine": False, "steps": 1})
+    assert isinstance(coarse, C2F) and coarse.refiner is None and coarse.config.steps == 1
+
+
+def test_the_page_shows_what_is_kept_and_marks_what_is_not(tmp_path: Path) -> None:
+    config = {
+        "base": "configs/ablation.yaml",
+        "sets": {"static": {"path": "x", "clips": 1}},
+        "tables": [
+            {
+                "name": "T",
+                "data": ["static"],
+                "rows": [{"name": "a", "seeds": [0, 1]}, {"name": "b", "use": {"chunk": 9}}],
+            }
+        ],
+    }
+    options = argparse.Namespace(runs=tmp_path, steps=None, table_only=True)
+    for seed, occ in ((0, 0.5), (1, 0.52)):
+        run = ablate.train(config["base"], {}, seed, options)  # type: ignore[arg-type]
+        run.model.parent.mkdir(parents=True)
+        (run.model.parent / "trained.json").write_text(json.dumps({"cpu_seconds": 60.0}))
+        scores = dict.fromkeys(ablate.SHOWN, 0.25) | {"occ": occ, "hidden": None}
+        ablate.scores_path(run, {}, "static", config["sets"]["static"]).write_text(json.dumps(scores))  # type: ignore[index]
+    lines = "".join(ablate.report(config, options)).splitlines()
+    assert "| a | 1.0 | 25.0 (0.0) | 51.0 (1.0) | - | 25.0 (0.0) | 25.0 (0.0) |" in lines
+    assert "| b | 1.0 | - | - | - | - | - |" in lines
