@@ -35,6 +35,11 @@ class ModelConfig:
     """Logits are divided by it before they become probabilities; fitted by `scripts/calibrate.py`."""
 
 
+SHARPNESS = 2.0
+"""Codes of hypotheses are drawn from the predicted probabilities to this power: places are drawn one by one, and
+unlikely codes among likely ones leave specks."""
+
+
 @dataclass(frozen=True)
 class AmodalOutput:
     """Logits of codes (None without tokens), of the coarse and of the refined amodal mask."""
@@ -108,7 +113,7 @@ class AmodalModel(nn.Module):
         places = amodal.shape[2] * amodal.shape[3]
         for step in range(steps):
             codes, features = self.transformer(crops, visible, amodal)
-            logits = codes.float()
+            logits = SHARPNESS * codes.float()
             noise = torch.rand(logits.shape[2:], generator=generator, device=generator.device).to(logits.device)
             drawn = (logits - torch.log(-torch.log(noise.clamp(1e-9, 1 - 1e-7)))).argmax(dim=-1)  # Gumbel-max
             confidence = logits.log_softmax(-1).gather(-1, drawn[..., None])[..., 0].mean(dim=1)
