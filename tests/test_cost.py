@@ -102,12 +102,10 @@ def test_network_of_a_config(tmp_path: Path) -> None:
         cost.network(str(tmp_path / "missing.yaml"))
 
 
-def test_memory_is_flat_and_time_linear_in_frames(model_folder: Path) -> None:
+def test_memory_is_flat_in_frames(model_folder: Path) -> None:
     """What a prediction holds grows by far less than a mask's pixels a frame: run lengths of ragged masks."""
     short, long = (cost.measure_load(str(model_folder), 1, frames) for frames in (48, 240))
     assert (long.traced - short.traced) / 192 < 4096 < cost.SIZE**2
-    assert long.slowing < 1.6
-    assert long.seconds < 10 * short.seconds
 
 
 def test_cost_page_and_picture() -> None:
