@@ -2,7 +2,7 @@
 
     python scripts/limits.py --truth data/test [--model tiny] [--clips 24]
 
-Given the true order: who lies in front of whom. Fully hidden masks put in their places: moved so that the middles of
+Without any order, and given the true one: who lies in front of whom. Fully hidden masks put in their places: moved so that the middles of
 their boxes are the true ones; what is left is their shape. The truth through the windows: cut to the windows and cells
 that the model works in and pasted back, which is the best that any network could do in them.
 """
@@ -26,7 +26,7 @@ from vidamodal.metrics.primary import Scores, bootstrap, mean_scores, score_vide
 from vidamodal.metrics.tables import format_table
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
-from vidamodal.types import ClipTracks, Rle, Track
+from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
 
 
 def main() -> None:
@@ -47,6 +47,8 @@ def main() -> None:
         found = predictor.predict(truth, pictures=clip.frames)
         made = {"as predicted": found, "fully hidden masks in their places": placed(found, truth)}
         if model.view.order:
+            nothing: list[FrameOrder] = [()] * truth.video.frames
+            made["without any order"] = predictor.predict(truth, pictures=clip.frames, order=nothing)
             made["given the true order"] = predictor.predict(truth, pictures=clip.frames, order=truth.order)
         made["the truth through the windows"] = through_windows(truth, model)
         for name, tracks in made.items():
