@@ -2,9 +2,9 @@
 
     python scripts/limits.py --truth data/test [--model tiny] [--clips 24]
 
-Without any order, and given the true one: who lies in front of whom. Fully hidden masks put in their places: moved so that the middles of
-their boxes are the true ones; what is left is their shape. The truth through the windows: cut to the windows and cells
-that the model works in and pasted back, which is the best that any network could do in them.
+Without any order, and given the true one: who lies in front of whom. Fully hidden masks put in their places: moved so
+that the middles of their boxes are the true ones; what is left is their shape. The truth through the windows: cut to
+the windows and cells that the model works in and pasted back, which is the best that any network could do in them.
 """
 
 from __future__ import annotations
