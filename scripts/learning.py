@@ -1,6 +1,7 @@
 """Validation scores over the object-frames seen, of runs that go on from each other: a picture and a table.
 
-python scripts/learning.py runs/tiny-masks runs/tiny-scene runs/tiny-worlds runs/tiny-more runs/tiny
+python scripts/learning.py runs/tiny-masks runs/tiny-scene runs/tiny-worlds runs/tiny-more \
+        runs/tiny-order runs/tiny
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def main() -> None:
     seen, points = 0, []
     for run in options.runs:
         amodal = json.loads((run / "config.json").read_text())["amodal"]
-        step = amodal["clips"] * amodal["sample"]["tracks"] * amodal["sample"]["frames"] * amodal.get("accumulate", 1)
+        step = amodal["clips"] * amodal["sample"]["tracks"] * amodal["sample"]["frames"]
         for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
             if "validation_full" in line:
                 scores = tuple(100 * line[f"validation_{name}"] for name in SHOWN)

@@ -25,7 +25,7 @@ from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.folder import save_model
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
-from vidamodal.training.trainer import _go_on_from
+from vidamodal.training.trainer import TrainConfig, _go_on_from, train
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
 from vidamodal.worlds.toy import toy_bank
@@ -342,9 +342,55 @@ def test_without_attention_over_time_a_frame_is_completed_by_itself(changes: dic
 def test_an_order_is_refused_where_nobody_reads_it_and_where_there_is_none(tmp_path: Path) -> None:
     folder = write_clip(tmp_path / "set", scene(6))
     video, tracks = folder / "clip.mp4", folder / "clip.tracks.json"
-    with pytest.raises(InputError, match="does not read who lies in front"):
-        save_model(tmp_path / "blind", model(), _head_config(), {}, "")
-        predict(video, tracks, model=str(tmp_path / "blind"), order=tracks)
+    save_model(tmp_path / "blind", model(), _head_config(), {}, "")
     save_model(tmp_path / "reader", model(order=True), _head_config(), {}, "")
-    with pytest.raises(InputError, match="holds no order of the 5 frames"):
+    with pytest.raises(InputError, match="does not tell who lies in front"):
         predict(video, tracks, model=str(tmp_path / "reader"), order=tracks)
+    told, short = (
+        replace(tracks_of(scene(6)), order=(((1, 2),),) * 5),
+        replace(tracks_of(scene(6, 4)), order=((),) * 4),
+    )
+    write_tracks(tmp_path / "told.json", told)
+    write_tracks(tmp_path / "short.json", short)
+    with pytest.raises(InputError, match="does not read who lies in front"):
+        predict(video, tracks, model=str(tmp_path / "blind"), order=tmp_path / "told.json")
+    with pytest.raises(InputError, match="told for 4 frames, the clip has 5"):
+        predict(video, tracks, model=str(tmp_path / "reader"), order=tmp_path / "short.json")
+    assert predict(video, tracks, model=str(tmp_path / "reader"), order=tmp_path / "told.json").order
+
+
+def test_training_refuses_in_one_line_what_shows_late(tmp_path: Path) -> None:
+    """Also where a process that makes clips finds it."""
+    folder, short = tmp_path / "set", scene(7, frames=3)
+    write_clip(folder, short)
+    config = TrainConfig(
+        output=str(tmp_path / "run"), worlds=str(folder), device="cpu", precision="fp32", workers=1,
+        model=ModelConfig(TokenizerConfig(crop=16, codes=8), TINY), head={"width": 8, "deep": 16},
+    )  # fmt: skip
+    reader = replace(config.model, transformer=replace(TINY, image=True))
+    with pytest.raises(InputError) as refused:
+        train(config, quiet=True)
+    assert str(refused.value) == "the clip clip has 3 frames and samples take 24: set sample.world.frames"
+    for changes, message in (
+        ({"model": replace(config.model, chunk=8, overlap=8)}, "overlap must be less"),
+        ({"validation": str(tmp_path / "none")}, "no such file"),
+        ({"validation": str(bare(tmp_path / "bare", short)), "model": reader}, "no pictures"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(replace(config, output=str(tmp_path / "other"), **changes), quiet=True)
+        assert not (tmp_path / "other").exists()
+
+
+def bare(folder: Path, clip: ClipMasks) -> Path:
+    folder.mkdir()
+    write_tracks(folder / "clip.tracks.json", tracks_of(clip))
+    return folder
+
+
+def test_overlapping_masks_of_a_data_set_show_the_last_one(tmp_path: Path) -> None:
+    clip = scene(8)
+    both = replace(clip, visible=clip.amodal)  # as from segmenters that work object by object
+    write_clip(tmp_path / "set", both)
+    taken = load_bank(str(tmp_path / "set"), 0, pixels=False).sample(np.random.default_rng(0), WorldConfig(frames=5))
+    assert taken.visible.sum(axis=0).max() == 1 and np.array_equal(taken.visible.any(axis=0), clip.amodal.any(axis=0))
+    assert np.array_equal(taken.visible[-1], clip.amodal[-1])

@@ -49,9 +49,13 @@ class RecordedBank:
                          for t in tracks if t.amodal is not None])  # fmt: skip
         visible = _decode([t.visible[now] for t in tracks], empty)
         amodal = _decode([t.amodal[now] for t in tracks if t.amodal is not None], empty)
-        visible &= told[..., None, None]
         amodal &= told[..., None, None]
-        masks = ClipMasks(visible & amodal, amodal, told, None, truth.exhaustive)
+        visible &= amodal
+        for k in range(len(visible) - 1):  # where masks overlap, the last one shows, as in predictions
+            visible[k] &= ~visible[k + 1 :].any(axis=0)
+        # An object that is seen and not learnt from is no background.
+        all_taken = len(tracks) == sum(t.ever_visible for t in truth.tracks)
+        masks = ClipMasks(visible, amodal, told, None, truth.exhaustive and all_taken)
         return replace(masks, image=self._image(clip, start, frames)) if self.pixels else masks
 
     def _image(self, clip: Clip, start: int, frames: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 Boxes read off the run lengths lay the windows; then chunks of frames are cut, completed and pasted back, neighbouring
 chunks cross-faded. With two passes only the boxes of the first are kept: they say where whole objects are wherever
 some of them is seen, and the windows of the second follow the scene while an object is hidden.
-What stays is run lengths.
+What stays is run lengths, and in models that read it who was found to lie in front of whom.
 """
 
 from __future__ import annotations
@@ -167,6 +167,10 @@ class Predictor:
         windows = self.model.config.windows
         scene = _Scene.of([track for track in clip.tracks if track.ever_visible], clip, windows)
         if order is not None:
+            if not self.model.view.order:
+                raise InputError("this model does not read who lies in front of whom: leave the order out")
+            if len(order) != clip.video.frames:
+                raise InputError(f"the order is told for {len(order)} frames, the clip has {clip.video.frames}")
             scene = replace(scene, front=told_fronts(order, [track.id for track in clip.tracks]))
         if windows.passes == 2:
             first = self._pass(scene, 1, pictures)

@@ -70,7 +70,7 @@ def predict(
         clip = replace(clip, exhaustive=exhaustive)
     ready = time.perf_counter()
     result = replace(
-        predictor.predict(clip, quiet, reader.frames, _known_order(order, clip, predictor)),
+        predictor.predict(clip, quiet, reader.frames, _known_order(order)),
         provenance={
             "model": loaded.name,
             "weights": loaded.weights_hash,
@@ -136,17 +136,13 @@ def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTra
     return replace(masks, video=ours)
 
 
-def _known_order(
-    path: str | os.PathLike[str] | None, clip: ClipTracks, predictor: Predictor
-) -> tuple[FrameOrder, ...] | None:
+def _known_order(path: str | os.PathLike[str] | None) -> tuple[FrameOrder, ...] | None:
     if path is None:
         return None
-    if not predictor.model.view.order:
-        raise InputError(f"--order {path}: this model does not read who lies in front of whom; leave it out")
-    told = read_tracks(Path(path))
-    if told.order is None or len(told.order) != clip.video.frames:
-        raise InputError(f"--order {path}: holds no order of the {clip.video.frames} frames of {clip.video.path}")
-    return told.order
+    told = read_tracks(Path(path)).order
+    if told is None:
+        raise InputError(f"--order {path}: does not tell who lies in front of whom")
+    return told
 
 
 def _source(masks: str | os.PathLike[str] | ClipTracks | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,8 +115,7 @@ class AmodalModel(nn.Module):
         for step in range(steps):
             codes, features = self.transformer(crops, visible, amodal)
             logits = SHARPNESS * codes.float()
-            noise = torch.rand(logits.shape[2:], generator=generator, device=generator.device).to(logits.device)
-            drawn = (logits - torch.log(-torch.log(noise.clamp(1e-9, 1 - 1e-7)))).argmax(dim=-1)  # Gumbel-max
+            drawn = (logits + gumbel(logits.shape[2:], generator).to(logits.device)).argmax(dim=-1)  # Gumbel-max
             confidence = logits.log_softmax(-1).gather(-1, drawn[..., None])[..., 0].mean(dim=1)
             open_places = (amodal == hidden).all(dim=1)
             ranked = confidence.masked_fill(~open_places, -torch.inf).flatten(1).argsort(dim=1, descending=True)
@@ -126,3 +126,9 @@ class AmodalModel(nn.Module):
         # The last round closed every place: the drawn codes are the coarse mask (Eq. 7).
         coarse = self.tokenizer.decode(rearrange(amodal, "b t g h -> (b t) g h"))
         return self._refine(crops, codes, rearrange(coarse, "(b t) s r -> b t s r", b=len(codes)), features)
+
+
+def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Gumbel noise, drawn on the generator's device: the largest of logits plus noise is a draw of their softmax."""
+    uniform = torch.rand(tuple(shape), generator=generator, device=generator.device)
+    return -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))

@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate, pad
 
 from vidamodal.geometry import View, WindowConfig
 from vidamodal.heads.base import TrackCrops
-from vidamodal.models.amodal import AmodalOutput
+from vidamodal.models.amodal import AmodalOutput, gumbel
 from vidamodal.models.attention import attend
 from vidamodal.models.resnet import Backbone, BackboneConfig
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
@@ -207,12 +207,6 @@ def draw(logits: Float[Tensor, "*n codes"], top: int, generator: torch.Generator
     if top > 1:
         best = best + gumbel(best.shape, generator).to(best.device)
     return codes.gather(-1, best.argmax(dim=-1, keepdim=True))[..., 0]
-
-
-def gumbel(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Gumbel noise, drawn on the generator's device."""
-    uniform = torch.rand(shape, generator=generator, device=generator.device)
-    return -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
 
 
 class C2FTransformer(nn.Module):

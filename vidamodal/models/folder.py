@@ -138,10 +138,7 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
         raise
     except ValueError as error:
         raise InputError(f"{config_path} does not describe a model: {error}") from error
-    if not 0 <= model.config.overlap < model.config.chunk:
-        raise InputError(f"{config_path}: model.overlap must be less than model.chunk, and neither below 0")
-    if not 0 < model.config.temperature < math.inf:
-        raise InputError(f"{config_path}: model.temperature must be above 0, not {model.config.temperature}")
+    check_settings(model.config, str(config_path))
     digest = hashlib.sha256()
     state = {}
     for path, prefix in weights:
@@ -152,6 +149,14 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
             raise InputError(f"{path} cannot be read as safetensors: {error}") from error
     load_weights(model, state, str(folder))
     return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest.hexdigest())
+
+
+def check_settings(config: ModelConfig | C2FConfig, where: str) -> None:
+    """InputError, naming ``where`` they stand, for settings of a model that prediction cannot work with."""
+    if not 0 <= config.overlap < config.chunk:
+        raise InputError(f"{where}: model.overlap must be less than model.chunk, and neither below 0")
+    if not 0 < config.temperature < math.inf:
+        raise InputError(f"{where}: model.temperature must be above 0, not {config.temperature}")
 
 
 def _with_head(folder: Path, data: Mapping[str, Any], head: str | None) -> tuple[AmodalModel, list[tuple[Path, str]]]:

@@ -170,13 +170,9 @@ class AmodalTransformer(nn.Module):
         """What is read beside masks: the order, and colours with a channel that tells whether there are any."""
         more = [crops.order[:, :, None]] if self.config.order else []
         if self.config.image:
-            image = crops.image
-            if image.shape[2] == 0:
-                image = image.new_zeros(*image.shape[:2], 4, *image.shape[3:])
-            else:
-                seen = crops.inside[:, :, None]
-                image = torch.cat([(image - 0.5 * seen) * 2, seen], dim=2)
-            more.append(image)
+            there = crops.image.amax(dim=(2, 3, 4), keepdim=True) > 0  # a black frame is none
+            seen = crops.inside[:, :, None] * there
+            more += [2 * crops.image - seen, seen]
         return torch.cat(more, dim=2)
 
     def _when(self, crops: TrackCrops) -> Float[Tensor, "b t d"]:

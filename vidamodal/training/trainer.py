@@ -32,12 +32,14 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_bank
+from vidamodal.data.layouts import find_dataset
 from vidamodal.heads.base import load_head_class
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
-from vidamodal.models.folder import Model, build, load_model, load_weights, save_model
+from vidamodal.models.folder import Model, build, check_settings, load_model, load_weights, save_model
 from vidamodal.models.transformer import Block
+from vidamodal.models.vqgan import VqGan
 from vidamodal.training.c2f import C2FStage, VqGanStage
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig, divisors
@@ -139,6 +141,7 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
             average.backbone.load_pretrained()
     else:
         _go_on_from(average, config.init)
+    _check_model(config, average)
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
     if accelerator.is_main_process:
@@ -196,6 +199,25 @@ def _check(config: TrainConfig) -> None:
         if stage.schedule not in ("cosine", "linear"):
             raise InputError(f"{name}.schedule is {stage.schedule!r}: choose cosine or linear")
     load_bank(config.worlds, config.seed, pixels=False)
+
+
+def _check_model(config: TrainConfig, model: Model) -> None:
+    """Refuse what this model cannot do, hours before it would show."""
+    check_settings(model.config, config.name)
+    if config.shard and isinstance(model.tokenizer, VqGan) and config.tokenizer.steps:
+        raise InputError("shard: the VQ-GAN's two players cannot be split; train the tokenizer without it")
+    if config.validation is not None:
+        clip = next(iter(find_dataset(Path(config.validation)).clips.values()))
+        if model.view.pixels and clip.frames() is None:
+            raise InputError(f"validation: {config.validation} has no pictures, and this model reads them")
+
+
+def _in_one_line(batches: Iterator[Record]) -> Iterator[Record]:
+    """Batches of a loader, whose processes wrap an InputError in their traceback."""
+    try:
+        yield from batches
+    except InputError as error:
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix("vidamodal.types.InputError: ")) from None
 
 
 def _claim(output: Path, resolved: str) -> None:
@@ -343,7 +365,7 @@ class _StageRun:
 
     def _steps(self, first: int) -> Iterator[list[tuple[tuple[int, ...], TrainingBatch]]]:
         """This process's batches of every step from ``first`` on, each with the seeds of its clips, on the device."""
-        batches = self._batches(first)
+        batches = _in_one_line(self._batches(first))
         for _ in range(first, self.settings.steps):
             step = [next(batches) for _ in range(self.settings.accumulate)]
             yield [(seeds, _move(batch, self.accelerator.device)) for seeds, batch in step]
