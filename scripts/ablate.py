@@ -99,11 +99,14 @@ def train(base: str, changes: Mapping[str, Any], seed: int, options: argparse.Na
         flags = [f"--{key}={json.dumps(value)}" if not isinstance(value, str) else f"--{key}={value}"
                  for key, value in {**changes, **steps}.items()]  # fmt: skip
         command = [sys.executable, "scripts/train.py", f"--config={base}", "--quiet", f"--output={folder}"]
+        gone_on = (folder / "checkpoints").is_dir()
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([*command, f"--seed={seed}", *flags], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
                        env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"})  # fmt: skip
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if gone_on:  # nobody knows what was spent before it was stopped
+            spent = float("nan")
         write_text(done, json.dumps({"set": dict(changes), "seed": seed, "cpu_seconds": round(spent, 1)}))
     return Trained(folder / "model", json.loads(done.read_text())["cpu_seconds"])
 
@@ -152,7 +155,8 @@ def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[s
     frames = steps * base["amodal"]["clips"] * sample["tracks"] * sample["frames"]
     yield "# Ablations\n\nMade by `python scripts/ablate.py`; per cent under the primary protocol. "
     yield f"Every row is trained from nothing on the same {frames:,} object-frames ({steps} steps). "
-    yield "Rows with two seeds show their mean and, in brackets, half their difference.\n"
+    yield "Rows with two seeds show their mean and, in brackets, half their difference. A dash: not run, or of a run that "
+    yield "was stopped and went on, whose time is not known.\n"
     kept = argparse.Namespace(**{**vars(options), "table_only": True})
     for table in config["tables"]:
         yield f"\n## {table['name']}\n\n"
