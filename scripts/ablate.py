@@ -155,8 +155,8 @@ def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[s
     frames = steps * base["amodal"]["clips"] * sample["tracks"] * sample["frames"]
     yield "# Ablations\n\nMade by `python scripts/ablate.py`; per cent under the primary protocol. "
     yield f"Every row is trained from nothing on the same {frames:,} object-frames ({steps} steps). "
-    yield "Rows with two seeds show their mean and, in brackets, half their difference. A dash: not run, or of a run that "
-    yield "was stopped and went on, whose time is not known.\n"
+    yield "Rows with two seeds show their mean and, in brackets, half their difference. "
+    yield "A dash: not run, or of a run that was stopped and went on, whose time is not known.\n"
     kept = argparse.Namespace(**{**vars(options), "table_only": True})
     for table in config["tables"]:
         yield f"\n## {table['name']}\n\n"
