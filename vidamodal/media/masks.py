@@ -354,12 +354,12 @@ def _vector(archive: zipfile.ZipFile, path: Path, name: str, length: int | None)
 def _reading_npz(path: Path) -> Iterator[None]:
     """Turns what zipfile and numpy raise on a damaged archive into an InputError.
 
-    zipfile's word for a compression or an encryption that it does not know is NotImplementedError.
+    An unknown compression or encryption is a RuntimeError of zipfile's.
     """
     try:
         yield
     except InputError:
         raise
-    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:
+    except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not an .npz that can be read ({reason}); save it again") from None

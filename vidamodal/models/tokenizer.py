@@ -7,6 +7,7 @@ codec folds each 4 x 4 patch into channels first and learns with BCE + Dice and 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +32,44 @@ class TokenizerConfig:
         return self.crop // self.patch
 
 
-class MaskTokenizer(nn.Module):
+class Codec(nn.Module, ABC):
+    """Masks to a grid of codes and back, whatever the networks on either side of the codebook."""
+
+    @property
+    @abstractmethod
+    def codebook(self) -> Float[Tensor, "codes dim"]: ...
+
+    @abstractmethod
+    def latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
+        """What the encoder makes of masks, before the nearest codes are taken."""
+
+    @abstractmethod
+    def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
+        """Logits of the masks that the decoder makes of codes."""
+
+    @torch.no_grad()
+    def encode(self, masks: Float[Tensor, "n s s"]) -> Int[Tensor, "n g g"]:
+        """Codes of masks, Eq. 1. The codebook is not updated.
+
+        Always in fp32: near neighbours in the codebook would else be told apart by the rounding of bf16, and the
+        transformer, which embeds the codes, would see other inputs on one processor than on another.
+        """
+        with torch.autocast(masks.device.type, enabled=False):
+            latent = rearrange(self.latent(masks), "n c g h -> n g h c")
+            book = self.codebook
+            # argmin |z - e|^2 = argmax z.e - |e|^2 / 2
+            return (latent @ book.T - 0.5 * book.square().sum(dim=1)).argmax(dim=-1)
+
+    def decode(self, codes: Int[Tensor, "n g g"]) -> Float[Tensor, "n s s"]:
+        """Logits of the masks that codes stand for, Eqs. 2 and 7."""
+        return self.images(self.codebook[codes])
+
+    def decode_soft(self, logits: Float[Tensor, "n g g codes"]) -> Float[Tensor, "n s s"]:
+        """Eq. 7 on the expected code, softmax(logits) x codebook: mask losses then reach the logits."""
+        return self.images(logits.float().softmax(dim=-1) @ self.codebook)
+
+
+class MaskTokenizer(Codec):
     """Masks (n, s, s) in [0, 1] to codes (n, g, g) and back to logits."""
 
     def __init__(self, config: TokenizerConfig) -> None:
@@ -67,26 +105,8 @@ class MaskTokenizer(nn.Module):
             quantised, codes, commitment = self.quantiser(latent, accum_ema_update=not last)
         return self.decoder(quantised)[:, 0].float(), codes, commitment.sum()
 
-    @torch.no_grad()
-    def encode(self, masks: Float[Tensor, "n s s"]) -> Int[Tensor, "n g g"]:
-        """Codes of masks, Eq. 1. The codebook is not updated.
+    def latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
+        return self.encoder(masks[:, None].float())
 
-        Always in fp32: near neighbours in the codebook would else be told apart by the rounding of bf16, and the
-        transformer, which embeds the codes, would see other inputs on one processor than on another.
-        """
-        with torch.autocast(masks.device.type, enabled=False):
-            latent = rearrange(self.encoder(masks[:, None].float()), "n c g h -> n g h c")
-            book = self.codebook
-            # argmin |z - e|^2 = argmax z.e - |e|^2 / 2
-            return (latent @ book.T - 0.5 * book.square().sum(dim=1)).argmax(dim=-1)
-
-    def decode(self, codes: Int[Tensor, "n g g"]) -> Float[Tensor, "n s s"]:
-        """Logits of the masks that codes stand for, Eqs. 2 and 7."""
-        return self._decode(self.codebook[codes])
-
-    def decode_soft(self, logits: Float[Tensor, "n g g codes"]) -> Float[Tensor, "n s s"]:
-        """Eq. 7 on the expected code, softmax(logits) x codebook: mask losses then reach the logits."""
-        return self._decode(logits.float().softmax(dim=-1) @ self.codebook)
-
-    def _decode(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
+    def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
         return self.decoder(rearrange(latent, "n g h c -> n c g h"))[:, 0].float()

@@ -18,6 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from vector_quantize_pytorch import VectorQuantize
 
+from vidamodal.models.tokenizer import Codec
+
 TOGETHER = 8
 """Masks that are decoded at once outside training: the decoder's maps are what needs memory."""
 
@@ -59,7 +61,7 @@ class Reconstruction:
     """The last two terms of L_VQ, a mask."""
 
 
-class VqGan(nn.Module):
+class VqGan(Codec):
     """Masks (n, s, s) in [0, 1] to codes (n, g, g) and back to logits; the same interface as `MaskTokenizer`.
 
     The decoder's output is a mask by itself: clamped to [0, 1] it is the probability, whose logits `decode` gives.
@@ -106,30 +108,16 @@ class VqGan(nn.Module):
         made = self.reconstruct(masks)
         return _logits(made.image[:, 0]), made.codes, made.quantisation.mean()
 
-    @torch.no_grad()
-    def encode(self, masks: Float[Tensor, "n s s"]) -> Int[Tensor, "n g g"]:
-        """Codes of masks, Eq. 1; always in fp32, or rounding would tell near codes apart."""
-        with torch.autocast(masks.device.type, enabled=False):
-            parts = [self._latent(part) for part in masks.split(TOGETHER)]
-            latent = rearrange(torch.cat(parts), "n c g h -> n g h c")
-            book = self.codebook
-            return (latent @ book.T - 0.5 * book.square().sum(dim=1)).argmax(dim=-1)
+    def latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
+        return torch.cat([self._latent(part) for part in masks.split(TOGETHER)])
 
-    def decode(self, codes: Int[Tensor, "n g g"]) -> Float[Tensor, "n s s"]:
-        """Logits of the masks that codes stand for, Eqs. 2 and 7."""
-        return self._decode(self.codebook[codes])
-
-    def decode_soft(self, logits: Float[Tensor, "n g g codes"]) -> Float[Tensor, "n s s"]:
-        """Eq. 7 on the expected code, softmax(logits) x codebook."""
-        return self._decode(logits.float().softmax(dim=-1) @ self.codebook)
-
-    def _latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n c g g"]:
-        return self.before(self.encoder(masks[:, None].float()))
-
-    def _decode(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
+    def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
         latent = rearrange(latent, "n g h c -> n c g h")
         images = [self.decoder(self.after(part))[:, 0].float() for part in latent.split(TOGETHER)]
         return _logits(torch.cat(images))
+
+    def _latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
+        return self.before(self.encoder(masks[:, None].float()))
 
 
 class Discriminator(nn.Module):

@@ -25,13 +25,13 @@ from vidamodal.data.clips import TrainingBatch
 from vidamodal.models.c2f import C2F, draw
 from vidamodal.models.vqgan import Discriminator, VqGan
 from vidamodal.training.losses import LossConfig
-from vidamodal.training.stages import MicroStep, each_clip, generators
+from vidamodal.training.stages import MicroStep, TokenizerStage, each_clip, generators
 
 SMOOTHING = 0.1
 """Of the labels of codes, as released."""
 
 
-class VqGanStage(nn.Module):
+class VqGanStage(TokenizerStage):
     """Stage 1: the VQ-GAN learns whole masks, against a discriminator that learns to tell them from real ones.
 
     One optimiser serves both players. The generator's terms see the discriminator's weights as constants and a copy of
@@ -39,21 +39,12 @@ class VqGanStage(nn.Module):
     gives each its own gradient, and every parameter one, as DDP wants it.
     """
 
-    name = "tokenizer"
+    tokenizer: VqGan
 
-    def __init__(self, model: C2F, _config: LossConfig) -> None:
-        super().__init__()
+    def __init__(self, model: C2F, config: LossConfig) -> None:
+        super().__init__(model, config)
         assert isinstance(model.tokenizer, VqGan)
-        self.tokenizer = model.tokenizer
-        self.tokenizer.requires_grad_(True)
         self.variant = model.config.variant
-
-    @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        return self.tokenizer.encoder, self.tokenizer.decoder
-
-    def counts(self, batch: TrainingBatch, _seeds: Sequence[int]) -> dict[str, Tensor]:
-        return {"frames": batch.counted.sum(), "batches": torch.ones_like(batch.counted[0, 0])}
 
     def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
         masks = rearrange(batch.amodal, "b t s r -> (b t) s r")

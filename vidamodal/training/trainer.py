@@ -233,7 +233,7 @@ def _claim(output: Path, resolved: str) -> None:
     write_text(path, resolved)
 
 
-Stage = TokenizerStage | VqGanStage | AmodalStage | C2FStage
+Stage = TokenizerStage | AmodalStage | C2FStage
 
 
 class _StageRun:
