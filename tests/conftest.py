@@ -69,7 +69,7 @@ def model() -> AmodalModel:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "small"
-    save_model(folder, small_model(), HeadConfig(8, 8), {}, "# small\n")
+    save_model(folder, small_model(), {}, "# small\n")
     return folder
 
 

@@ -584,7 +584,7 @@ def test_a_clip_is_completed_and_its_tracks_do_not_depend_on_each_other() -> Non
 @pytest.mark.parametrize("codec", ["vqgan", "light"])
 def test_a_model_folder_gives_the_model_back(codec: str, tmp_path: Path) -> None:
     c2f = model(replace(CONFIG, codec=codec))
-    save_model(tmp_path / "m", c2f, None, {}, "# c2f\n")
+    save_model(tmp_path / "m", c2f, {}, "# c2f\n")
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["README.md", "config.json", "model.safetensors"]
     loaded = load_model(str(tmp_path / "m")).model
     assert isinstance(loaded, C2F) and loaded.config == c2f.config
@@ -606,7 +606,7 @@ def test_a_model_folder_gives_the_model_back(codec: str, tmp_path: Path) -> None
     ],
 )
 def test_a_config_of_a_folder_that_is_wrong_is_refused(change: dict[str, object], words: str, tmp_path: Path) -> None:
-    save_model(tmp_path / "m", model(), None, {}, "# c2f\n")
+    save_model(tmp_path / "m", model(), {}, "# c2f\n")
     path = tmp_path / "m" / "config.json"
     config = json.loads(path.read_text())
     model_part = {**config["model"], **change.pop("model", {})}  # type: ignore[dict-item]

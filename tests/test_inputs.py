@@ -294,7 +294,7 @@ def test_what_is_new_in_a_model_adds_nothing_at_first(tmp_path: Path) -> None:
         toy_bank(0), 0, 1, 1, ClipConfig(2, 4, 0.0, second=1.0, world=WorldConfig(size=SIZE, frames=4)),
         View(WindowConfig(), 16, pixels=True, order=True),
     )[0]  # fmt: skip
-    save_model(tmp_path / "small", small, _head_config(), {}, "")
+    save_model(tmp_path / "small", small, {}, "")
     grown = AmodalModel(replace(small.config, transformer=replace(TINY, depth=4, order=True, image=True)))
     _go_on_from(grown, str(tmp_path / "small"))
     with torch.no_grad():
@@ -342,8 +342,8 @@ def test_without_attention_over_time_a_frame_is_completed_by_itself(changes: dic
 def test_an_order_is_refused_where_nobody_reads_it_and_where_there_is_none(tmp_path: Path) -> None:
     folder = write_clip(tmp_path / "set", scene(6))
     video, tracks = folder / "clip.mp4", folder / "clip.tracks.json"
-    save_model(tmp_path / "blind", model(), _head_config(), {}, "")
-    save_model(tmp_path / "reader", model(order=True), _head_config(), {}, "")
+    save_model(tmp_path / "blind", model(), {}, "")
+    save_model(tmp_path / "reader", model(order=True), {}, "")
     with pytest.raises(InputError, match="does not tell who lies in front"):
         predict(video, tracks, model=str(tmp_path / "reader"), order=tracks)
     told, short = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -62,6 +63,32 @@ PLANES = 6
 
 
 @dataclass(frozen=True)
+class Noise:
+    """Random numbers of tracks. Each generator serves equally many of them: a clip's in training, one in inference."""
+
+    generators: tuple[torch.Generator, ...]
+
+    @staticmethod
+    def of(*seeds: int) -> Noise:
+        """One generator for each seed."""
+        return Noise(tuple(torch.Generator().manual_seed(seed) for seed in seeds))
+
+    def uniform(self, like: Tensor, *shape: int) -> Float[Tensor, "b ..."]:
+        """Between 0 and 1, (b, *shape) for the b tracks of ``like``, on its device."""
+        return self._draw(torch.rand, like, shape)
+
+    def normal(self, like: Tensor, *shape: int) -> Float[Tensor, "b ..."]:
+        """Of mean 0 and deviation 1, likewise."""
+        return self._draw(torch.randn, like, shape)
+
+    def _draw(self, draw: Callable[..., Tensor], like: Tensor, shape: tuple[int, ...]) -> Tensor:
+        tracks = len(like) // len(self.generators)
+        if tracks * len(self.generators) != len(like):
+            raise ValueError(f"{len(self.generators)} generators cannot share {len(like)} tracks")
+        return torch.cat([draw(tracks, *shape, generator=g) for g in self.generators]).to(like.device)
+
+
+@dataclass(frozen=True)
 class HeadInputs:
     """What a framewise head sees."""
 
@@ -69,26 +96,51 @@ class HeadInputs:
     coarse: Float[Tensor, "b t s s"]
     """Logits of the coarse amodal mask."""
     features: Float[Tensor, "b t c g g"]
-    """The transformer's features on the token grid."""
+    """The transformer's features on the token grid; no channel (c = 0) where the head stands alone."""
+    noise: Noise
+    """What a head draws from, if it draws at all."""
 
 
 class FramewiseHead(nn.Module, ABC):
     """Refines the coarse mask frame by frame: amodal logits (b, t, s, s) out. Whatever is temporal came before it."""
 
+    draws = False
+    """Whether what it gives depends on its noise: then hypotheses are drawn from it."""
+    pixels = False
+    """Whether it reads the window's colours."""
+
     @abstractmethod
     def __init__(self, config: Any, crop: int, channels: int) -> None:
-        """Build for windows of `crop` cells and `channels` features; `config` is the dataclass named by `Config`."""
+        """Build for windows of `crop` cells and `channels` features; `config` is the dataclass named by `Config`.
+
+        No channels: the head stands alone, without a transformer, and the coarse mask is the visible one.
+        """
         super().__init__()
 
     @abstractmethod
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]: ...
 
+    def learn(self, inputs: HeadInputs, _truth: Float[Tensor, "b t s s"]) -> Float[Tensor, "b t s s"]:
+        """Logits to learn from; the truth is the amodal mask, which a diffusion head spoils and gives back."""
+        logits: Tensor = self(inputs)
+        return logits
+
+    def loss(
+        self, _logits: Float[Tensor, "b t s s"], _truth: Float[Tensor, "b t s s"], _inside: Float[Tensor, "b t s s"]
+    ) -> Float[Tensor, "b t"] | None:
+        """A loss of its own for each object-frame, in place of BCE + Dice; None for those."""
+        return None
+
+    def load_pretrained(self) -> None:  # noqa: B027  (few heads have any)
+        """Put weights in that its config names; InputError if they cannot be had."""
+
 
 def head_names() -> list[str]:
-    """The heads there are: the modules of this package but this one."""
+    """The heads there are: the modules of this package but this one and those that begin with an underscore."""
     import vidamodal.heads as package
 
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name != "base")
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name for name in names if name != "base" and not name.startswith("_"))
 
 
 def load_head_class(name: str) -> tuple[type[FramewiseHead], type]:

@@ -34,7 +34,7 @@ class Head(FramewiseHead):
         width, deep = config.width, config.deep
         self.enter = nn.Conv2d(4 * (PLANES + 1), width, 3, padding=1)
         self.down = nn.Conv2d(4 * width, deep, 3, padding=1)
-        self.bring = nn.Conv2d(channels, deep, 1)
+        self.bring = nn.Conv2d(channels, deep, 1) if channels else None
         self.mix = nn.Sequential(
             nn.GroupNorm(8, deep), nn.GELU(), nn.Conv2d(deep, deep, 3, padding=1), nn.GELU(),
             nn.Conv2d(deep, deep, 3, padding=1),
@@ -52,7 +52,8 @@ class Head(FramewiseHead):
         fine = nn.functional.gelu(self.enter(nn.functional.pixel_unshuffle(planes, 2)))
         x = self.down(nn.functional.pixel_unshuffle(fine, 2))
         # What the transformer knows of this track.
-        x = x + self.bring(rearrange(inputs.features, "b t c g k -> (b t) c g k"))
+        if self.bring is not None:
+            x = x + self.bring(rearrange(inputs.features, "b t c g k -> (b t) c g k"))
         x = x + self.mix(x)
         # Back to full resolution, as a correction of the coarse logits.
         x = torch.cat([nn.functional.pixel_shuffle(x, 2), fine], dim=1)

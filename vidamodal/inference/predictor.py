@@ -241,7 +241,7 @@ class Predictor:
             if not scene.spans[k][0] <= frame < scene.spans[k][1]:
                 out.append(None)
                 continue
-            cropper = Cropper.at(scene.windows.at(k, frame), self.model.config.tokenizer.crop, *labels.shape)
+            cropper = Cropper.at(scene.windows.at(k, frame), self.model.view.cells, *labels.shape)
             front = None if scene.front is None else np.append(np.float32(0), scene.front[frame, scene.places[k]])
             out.append(_Look(cut_frame(cropper, visible[track.id], everyone, sure, front), cropper.pick(labels)))
         self.timings.add("cut", began)
@@ -271,7 +271,7 @@ class Predictor:
             scene.numbers[k : k + 1, frames],
             np.maximum(np.array([frames]) - middle, -self.model.config.chunk),  # further back than it knows
         ).to(self.device)
-        cells = self.model.config.tokenizer.crop
+        cells = self.model.view.cells
         out = np.full((hypotheses, stop - start, cells, cells), -np.inf, dtype=np.float32)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             for h in range(hypotheses):

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vidamodal.geometry import View, WindowConfig
-from vidamodal.heads.base import HeadInputs, TrackCrops, load_head_class
+from vidamodal.heads.base import HeadInputs, Noise, TrackCrops, load_head_class
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.models.transformer import AmodalTransformer, TransformerConfig
 from vidamodal.types import InputError
@@ -60,16 +60,26 @@ class AmodalModel(nn.Module):
         self.config = config
         self.tokenizer = MaskTokenizer(codec)
         self.transformer = AmodalTransformer(config.transformer, codec.crop, codec.grid, codec.codes)
-        self.head = head_class(head_config or head_config_class(), codec.crop, config.transformer.features)
+        self.head_config = head_config or head_config_class()
+        self.head = head_class(self.head_config, codec.crop, config.transformer.features)
 
     @property
     def view(self) -> View:
         """How it looks at clips."""
         reads = self.config.transformer
-        return View(self.config.windows, self.config.tokenizer.crop, reads.image, reads.order)
+        return View(self.config.windows, self.config.tokenizer.crop, reads.image or self.head.pixels, reads.order)
 
-    def forward(self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None) -> AmodalOutput:
+    def forward(
+        self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None, noise: Noise | None = None
+    ) -> AmodalOutput:
         """One pass (K = 1). ``amodal``: codes already known, [MASK] elsewhere; by default all are to be predicted."""
+        codes, inputs = self.look(crops, noise or Noise.of(0), amodal)
+        return AmodalOutput(codes, inputs.coarse, self.head(inputs))
+
+    def look(
+        self, crops: TrackCrops, noise: Noise, amodal: Int[Tensor, "b t g g"] | None = None
+    ) -> tuple[Float[Tensor, "b t g g codes"] | None, HeadInputs]:
+        """Logits of codes (None without tokens) and what the head is to refine."""
         crops = crops if self.config.transformer.occluders else crops.alone()
         visible = self.encode(crops.visible)
         if amodal is None:
@@ -77,22 +87,15 @@ class AmodalModel(nn.Module):
         codes, features = self.transformer(crops, visible, amodal)
         if self.config.transformer.tokens:
             coarse = self.tokenizer.decode_soft(rearrange(codes, "b t g h n -> (b t) g h n"))
-            return self._refine(crops, codes, rearrange(coarse, "(b t) s r -> b t s r", b=len(codes)), features)
+            coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
+            return codes, HeadInputs(crops, coarse, features, noise)
         coarse = rearrange(codes.float(), "b t g h (p q) -> b t (g p) (h q)", p=4)
-        return self._refine(crops, None, coarse, features)
+        return None, HeadInputs(crops, coarse, features, noise)
 
-    def complete(self, crops: TrackCrops, _generator: torch.Generator) -> AmodalOutput:
-        """The prediction; nothing of it is drawn."""
-        return self(crops)
-
-    def _refine(
-        self,
-        crops: TrackCrops,
-        codes: Float[Tensor, "b t g g codes"] | None,
-        coarse: Float[Tensor, "b t s s"],
-        features: Float[Tensor, "b t c g g"],
-    ) -> AmodalOutput:
-        return AmodalOutput(codes, coarse, self.head(HeadInputs(crops, coarse, features)))
+    def complete(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
+        """The prediction; the generator serves a head that draws."""
+        output: AmodalOutput = self(crops, noise=Noise((generator,)))
+        return output
 
     def encode(self, masks: Float[Tensor, "b t s s"]) -> Int[Tensor, "b t g g"]:
         """Codes of the masks of tracks."""
@@ -101,11 +104,14 @@ class AmodalModel(nn.Module):
 
     @torch.no_grad()
     def sample(self, crops: TrackCrops, steps: int, generator: torch.Generator) -> AmodalOutput:
-        """A hypothesis: codes drawn in ``steps`` rounds, the most confident kept first (MaskGIT; C2F-Seg, section 3.3).
+        """A hypothesis: by a head that draws, else of codes drawn in ``steps`` rounds.
 
-        Which places are kept is decided for all frames together (the mean confidence over the track), so that a
-        hypothesis is one shape for the whole track; the draw uses one noise per place for all frames.
+        The most confident codes are kept first (MaskGIT; C2F-Seg, section 3.3). Which places are kept is decided for
+        all frames together (the mean confidence over the track), so that a hypothesis is one shape for the whole track;
+        the draw uses one noise per place for all frames.
         """
+        if self.head.draws:
+            return self.complete(crops, generator)
         if not self.config.transformer.tokens:
             raise InputError("hypotheses are drawn as codes, and this model has none (transformer.tokens is false)")
         visible = self.encode(crops.visible)
@@ -125,7 +131,8 @@ class AmodalModel(nn.Module):
             amodal = torch.where(chosen.view_as(open_places)[:, None], drawn, amodal)
         # The last round closed every place: the drawn codes are the coarse mask (Eq. 7).
         coarse = self.tokenizer.decode(rearrange(amodal, "b t g h -> (b t) g h"))
-        return self._refine(crops, codes, rearrange(coarse, "(b t) s r -> b t s r", b=len(codes)), features)
+        coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
+        return AmodalOutput(codes, coarse, self.head(HeadInputs(crops, coarse, features, Noise((generator,)))))
 
 
 def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:

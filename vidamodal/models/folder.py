@@ -17,17 +17,19 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import nn
 
 from vidamodal.heads.base import head_names, load_head_class
 from vidamodal.media.files import whole_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
+from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.types import InputError
 
 FORMAT = "vidamodal-model"
 DEFAULT = "tiny"
 T = TypeVar("T")
-Model = AmodalModel | C2F
+Model = AmodalModel | C2F | FramewiseModel
 """The families of models: config.json says which, and nothing where it is ours."""
 
 
@@ -67,19 +69,42 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     return cls(**values)
 
 
-def save_model(folder: Path, model: Model, head_config: Any, training: Mapping[str, Any], card: str) -> None:
+def save_model(folder: Path, model: Model, training: Mapping[str, Any], card: str) -> None:
     """Write a model folder. The head lies in a file of its own, so that others can be added beside it; C2F has none."""
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    body = {k: v for k, v in state.items() if not k.startswith("head.")}
-    head = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
     config = {"format": FORMAT, "version": 1, "model": dataclasses.asdict(model.config), "training": dict(training)}
     if isinstance(model, C2F):
         config["family"] = "c2f"
     else:
-        config["heads"] = {model.config.head: dataclasses.asdict(head_config)}
-        _write(folder / "heads" / f"{model.config.head}.safetensors", save(head))
+        if isinstance(model, FramewiseModel):
+            config["family"] = "framewise"
+        config["heads"] = {model.config.head: dataclasses.asdict(model.head_config)}
+        _write(folder / "heads" / f"{model.config.head}.safetensors", save(_weights(model.head)))
+    body = {name: value for name, value in _weights(model).items() if not name.startswith("head.")}
     _write(folder / "model.safetensors", save(body))
     _write(folder / "README.md", card.encode())
+    _write_config(folder, config)
+
+
+def add_head(folder: Path, whole: Path, model: AmodalModel, training: Mapping[str, Any]) -> None:
+    """Write the model folder ``whole`` again into ``folder``, with the head of ``model`` beside those it has.
+
+    The model's own head stays the one it is used with. ``training`` is kept as that of the new head.
+    """
+    config, name = json.loads((whole / "config.json").read_bytes()), model.config.head
+    heads = [path for path in sorted(whole.glob("heads/*.safetensors")) if path.stem != name]
+    for path in (whole / "model.safetensors", whole / "README.md", *heads):
+        _write(folder / path.relative_to(whole), path.read_bytes())
+    _write(folder / "heads" / f"{name}.safetensors", save(_weights(model.head)))
+    config["heads"][name] = dataclasses.asdict(model.head_config)
+    config["heads_training"] = {**config.get("heads_training", {}), name: dict(training)}
+    _write_config(folder, config)
+
+
+def _weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+
+
+def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
     _write(folder / "config.json", (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
 
 
@@ -130,6 +155,8 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
             model = C2F(build(C2FConfig, data.get("model", {}), f"{config_path}: model"))
             if head not in (None, model.config.head):
                 raise InputError(f"{folder} is a C2F-Seg model, which refines by itself: leave out the head {head!r}")
+        elif data.get("family") == "framewise":
+            model, weights = _alone(folder, data, head)
         elif "family" in data:
             raise InputError(f"{config_path}: there is no family of models {data['family']!r}")
         else:
@@ -151,7 +178,7 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
     return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest.hexdigest())
 
 
-def check_settings(config: ModelConfig | C2FConfig, where: str) -> None:
+def check_settings(config: ModelConfig | C2FConfig | FramewiseConfig, where: str) -> None:
     """InputError, naming ``where`` they stand, for settings of a model that prediction cannot work with."""
     if not 0 <= config.overlap < config.chunk:
         raise InputError(f"{where}: model.overlap must be less than model.chunk, and neither below 0")
@@ -163,18 +190,35 @@ def _with_head(folder: Path, data: Mapping[str, Any], head: str | None) -> tuple
     """A model of our own family with one of its heads, and the files of their weights with their prefixes."""
     where = folder / "config.json"
     config = build(ModelConfig, data.get("model", {}), f"{where}: model")
+    if head is not None and head != config.head:  # the model's temperature is that of its own head
+        temperatures = data.get("temperatures", {})
+        if not isinstance(temperatures, dict) or type(temperatures.get(head, 1.0)) is not float:
+            raise InputError(f"{where}: temperatures must be a mapping from heads to numbers")
+        config = dataclasses.replace(config, head=head, temperature=temperatures.get(head, 1.0))
+    return AmodalModel(config, _head_config(folder, data, config.head)), _head_files(folder, config.head)
+
+
+def _alone(folder: Path, data: Mapping[str, Any], head: str | None) -> tuple[FramewiseModel, list[tuple[Path, str]]]:
+    """A head that stands alone, and the files of its weights."""
+    config = build(FramewiseConfig, data.get("model", {}), f"{folder / 'config.json'}: model")
     if head is not None:
         config = dataclasses.replace(config, head=head)
-    if config.head not in head_names():
-        raise InputError(f"unknown head {config.head!r}: choose one of {', '.join(head_names())}")
-    heads = data.get("heads")
+    return FramewiseModel(config, _head_config(folder, data, config.head)), _head_files(folder, config.head)
+
+
+def _head_config(folder: Path, data: Mapping[str, Any], head: str) -> Any:
+    where, heads = folder / "config.json", data.get("heads")
+    if head not in head_names():
+        raise InputError(f"unknown head {head!r}: choose one of {', '.join(head_names())}")
     if not isinstance(heads, dict):
         raise InputError(f"{where}: heads must be a mapping from names to settings")
-    if config.head not in heads:
-        raise InputError(f"{folder} has no head {config.head!r}: it holds {', '.join(sorted(heads)) or 'none'}")
-    head_config: Any = build(load_head_class(config.head)[1], heads[config.head], f"{where}: heads.{config.head}")
-    files = [(folder / "model.safetensors", ""), (folder / "heads" / f"{config.head}.safetensors", "head.")]
-    return AmodalModel(config, head_config), files
+    if head not in heads:
+        raise InputError(f"{folder} has no head {head!r}: it holds {', '.join(sorted(heads)) or 'none'}")
+    return build(load_head_class(head)[1], heads[head], f"{where}: heads.{head}")
+
+
+def _head_files(folder: Path, head: str) -> list[tuple[Path, str]]:
+    return [(folder / "model.safetensors", ""), (folder / "heads" / f"{head}.safetensors", "head.")]
 
 
 def load_weights(model: Model, state: Mapping[str, torch.Tensor], folder: str) -> None:

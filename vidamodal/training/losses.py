@@ -12,6 +12,7 @@ from torch import Tensor, distributed
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from vidamodal.data.clips import TrainingBatch
+from vidamodal.heads.base import FramewiseHead
 from vidamodal.models.amodal import AmodalOutput
 
 
@@ -86,8 +87,9 @@ class Weights:
     """Codes that were masked."""
 
     @staticmethod
-    def of(batch: TrainingBatch, masked: Bool[Tensor, "b g g"], config: LossConfig) -> Weights:
-        """From the batch and which codes were masked; nothing here depends on the model."""
+    def of(batch: TrainingBatch, masked: Bool[Tensor, "b g g"] | None, config: LossConfig) -> Weights:
+        """From the batch and which codes were masked (None: there are none); nothing here depends on the model."""
+        masked = batch.counted.new_zeros(len(batch.counted), 1, 1).bool() if masked is None else masked
         shown = _sum(batch.crops.visible) > 0
         whole = batch.counted * batch.crops.valid * torch.where(shown, 1.0, config.unseen)
         codes = whole[:, :, None, None] * masked[:, None]
@@ -112,7 +114,7 @@ def amodal_loss(
     divide: Mapping[str, Tensor],
     config: LossConfig,
 ) -> dict[str, Tensor]:
-    """The parts of the second stage's loss and their sum, ``loss``. ``divide``: see `divisors`.
+    """The parts of the loss of codes and coarse mask. ``divide``: see `divisors`.
 
     ``target`` holds the true codes, None for a model that has no codes.
     """
@@ -121,12 +123,34 @@ def amodal_loss(
         logits = rearrange(output.codes.float(), "b t g h n -> (b t g h) n")
         codes = cross_entropy(logits, target.flatten(), reduction="none").view_as(target)
         parts["codes"] = config.codes * (codes * weights.codes).sum() / divide["codes"]
-    for name, logits, scale in (
-        ("coarse", output.coarse, config.coarse),
-        ("refined", output.refined, config.refined),
-    ):
-        whole, hidden = mask_loss(logits, batch, config)
-        parts[name] = scale * (whole * weights.whole).sum() / divide["whole"]
-        parts[f"{name}_hidden"] = scale * config.hidden * (hidden * weights.hidden).sum() / divide["hidden"]
-    parts["loss"] = torch.stack(list(parts.values())).sum()
-    return parts
+    whole, hidden = mask_loss(output.coarse, batch, config)
+    return parts | _scaled("coarse", config.coarse, whole, hidden, weights, divide, config)
+
+
+def refined_loss(
+    head: FramewiseHead,
+    logits: Float[Tensor, "b t s s"],
+    batch: TrainingBatch,
+    weights: Weights,
+    divide: Mapping[str, Tensor],
+    config: LossConfig,
+) -> dict[str, Tensor]:
+    """The parts of the loss of a head's mask: its own, if it has one, for BCE + Dice."""
+    whole, hidden = mask_loss(logits, batch, config)
+    own = head.loss(logits, batch.amodal, batch.crops.inside)
+    return _scaled("refined", config.refined, whole if own is None else own, hidden, weights, divide, config)
+
+
+def _scaled(
+    name: str,
+    scale: float,
+    whole: Float[Tensor, "b t"],
+    hidden: Float[Tensor, "b t"],
+    weights: Weights,
+    divide: Mapping[str, Tensor],
+    config: LossConfig,
+) -> dict[str, Tensor]:
+    return {
+        name: scale * (whole * weights.whole).sum() / divide["whole"],
+        f"{name}_hidden": scale * config.hidden * (hidden * weights.hidden).sum() / divide["hidden"],
+    }

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vidamodal.data.clips import TrainingBatch
-from vidamodal.models.amodal import AmodalModel
-from vidamodal.models.folder import Model
-from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors
+from vidamodal.heads.base import Noise
+from vidamodal.models.amodal import AmodalModel, AmodalOutput
+from vidamodal.models.c2f import C2F
+from vidamodal.models.framewise import FramewiseModel
+from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, refined_loss
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class TokenizerStage(nn.Module):
 
     name = "tokenizer"
 
-    def __init__(self, model: Model, _config: LossConfig) -> None:
+    def __init__(self, model: AmodalModel | C2F, _config: LossConfig) -> None:
         super().__init__()
         self.tokenizer = model.tokenizer
         self.tokenizer.requires_grad_(True)
@@ -137,9 +139,12 @@ class AmodalStage(nn.Module):
         if self.model.config.transformer.tokens:
             target = self.model.encode(batch.amodal)
             known = torch.where(masked[:, None], self.model.transformer.mask_code, target)
-        output = self.model(batch.crops, known)
+        codes, inputs = self.model.look(batch.crops, Noise.of(*step.seeds), known)
+        output = AmodalOutput(codes, inputs.coarse, self.model.head.learn(inputs, batch.amodal))
         weights = Weights.of(batch, masked, self.config)
-        return amodal_loss(output, target, batch, weights, step.divide, self.config)
+        parts = amodal_loss(output, target, batch, weights, step.divide, self.config)
+        parts |= refined_loss(self.model.head, output.refined, batch, weights, step.divide, self.config)
+        return parts | {"loss": torch.stack(list(parts.values())).sum()}
 
     def _mask(self, batch: TrainingBatch, seeds: Sequence[int]) -> Bool[Tensor, "b g g"]:
         grid = self.model.config.tokenizer.grid
@@ -150,3 +155,35 @@ class AmodalStage(nn.Module):
             return torch.rand(len(tracks), grid, grid, generator=random) < ratio
 
         return each_clip(draw, batch.counted, generators(seeds)).to(batch.counted.device)
+
+
+class HeadStage(nn.Module):
+    """A head learns by itself: on a model that stays as it is, or without one, from what is visible in each frame."""
+
+    name = "amodal"
+
+    def __init__(self, model: AmodalModel | FramewiseModel, config: LossConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        model.requires_grad_(False)
+        model.head.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> HeadStage:
+        super().train(False)
+        self.model.head.train(mode)
+        return self
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.model.head,)
+
+    def counts(self, batch: TrainingBatch, _seeds: Sequence[int]) -> dict[str, Tensor]:
+        return Weights.of(batch, None, self.config).counts()
+
+    def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
+        with torch.no_grad():
+            _, inputs = self.model.look(batch.crops, Noise.of(*step.seeds))
+        logits = self.model.head.learn(inputs, batch.amodal)
+        weights = Weights.of(batch, None, self.config)
+        parts = refined_loss(self.model.head, logits, batch, weights, step.divide, self.config)
+        return parts | {"loss": torch.stack(list(parts.values())).sum()}

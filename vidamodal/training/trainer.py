@@ -37,14 +37,24 @@ from vidamodal.heads.base import load_head_class
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
-from vidamodal.models.folder import Model, build, check_settings, load_model, load_weights, save_model
+from vidamodal.models.folder import (
+    Model,
+    add_head,
+    build,
+    check_settings,
+    find_model,
+    load_model,
+    load_weights,
+    save_model,
+)
+from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.transformer import Block
 from vidamodal.models.vqgan import VqGan
 from vidamodal.training.c2f import C2FStage, VqGanStage
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.sharding import Average, full, shard
-from vidamodal.training.stages import AmodalStage, MicroStep, TokenizerStage
+from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, TokenizerStage
 from vidamodal.training.validate import validate
 from vidamodal.types import InputError
 
@@ -106,8 +116,13 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     head: dict[str, Any] = field(default_factory=dict)
     """Settings of the head named by model.head."""
+    only_head: bool = False
+    """Only the head named by model.head learns, on the model that ``init`` names, which brings its own settings and
+    stays as it is; the result has the new head beside those of that model."""
     c2f: C2FConfig | None = None
     """C2F-Seg in place of ``model`` and ``head``."""
+    framewise: FramewiseConfig | None = None
+    """A head that stands alone, in place of ``model``; ``head`` holds its settings."""
     loss: LossConfig = field(default_factory=LossConfig)
     tokenizer: StageConfig = field(default_factory=StageConfig)
     amodal: StageConfig = field(default_factory=StageConfig)
@@ -126,19 +141,15 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
             f"launch that many (torchrun --nproc_per_node {config.processes} scripts/train.py ... with "
             "ACCELERATE_USE_CPU=true on a CPU), or set --processes"
         )
-    head_config: Any = None
-    if config.c2f is None:
-        head_config = build(load_head_class(config.model.head)[1], config.head, "head")
     torch.manual_seed(config.seed)
     try:
-        average = _new_model(config, head_config)
+        average = _new_model(config)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"the config does not describe a model: {error}") from error
-    if config.init is None:
-        if isinstance(average, C2F):
-            average.backbone.load_pretrained()
+    if config.init is None or config.only_head:
+        (average.backbone if isinstance(average, C2F) else average.head).load_pretrained()
     else:
         _go_on_from(average, config.init)
     _check_model(config, average)
@@ -147,14 +158,17 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     if accelerator.is_main_process:
         _claim(output, resolved)
     accelerator.wait_for_everyone()
-    for kind, settings in zip(_stages(average), (config.tokenizer, config.amodal), strict=True):
+    for kind, settings in _stages(config, average):
         model = copy.deepcopy(average)  # a stage builds on the averaged weights of the one before
         stage = kind(model, config.loss)  # type: ignore[arg-type]  # each takes the models it is named for
         _StageRun(accelerator, config, settings, stage, model, average, quiet).go()
     folder = output / "model"
     if accelerator.is_main_process:
         training = {"config": json.loads(resolved), "config_hash": hashlib.sha256(resolved.encode()).hexdigest()}
-        save_model(folder, average, head_config, training, model_card(config, average))
+        if config.only_head and isinstance(average, AmodalModel):
+            add_head(folder, find_model(str(config.init)), average, training)
+        else:
+            save_model(folder, average, training, model_card(config, average))
     accelerator.end_training()
     return folder
 
@@ -164,7 +178,7 @@ def _go_on_from(model: Model, init: str) -> None:
     state = load_model(init, model.config.head).model.state_dict()
     new = set(model.state_dict()) - set(state)
     fresh = {name for name in new if name.startswith("transformer.extra.")}
-    for number, block in enumerate(model.transformer.blocks):
+    for number, block in enumerate([] if isinstance(model, FramewiseModel) else model.transformer.blocks):
         within = {name for name in new if name.startswith(f"transformer.blocks.{number}.")}
         if isinstance(block, Block) and within:
             block.pass_through()
@@ -172,21 +186,44 @@ def _go_on_from(model: Model, init: str) -> None:
     load_weights(model, {name: model.state_dict()[name] for name in fresh} | state, init)
 
 
-def _new_model(config: TrainConfig, head_config: Any) -> Model:
-    return AmodalModel(config.model, head_config) if config.c2f is None else C2F(config.c2f)
+def _new_model(config: TrainConfig) -> Model:
+    if config.c2f is not None:
+        return C2F(config.c2f)
+    name = config.model.head if config.framewise is None else config.framewise.head
+    head_config: Any = build(load_head_class(name)[1], config.head, "head")
+    if config.framewise is not None:
+        return FramewiseModel(config.framewise, head_config)
+    if not config.only_head:
+        return AmodalModel(config.model, head_config)
+    body = load_model(str(config.init)).model
+    if not isinstance(body, AmodalModel):
+        raise InputError(f"init: {config.init} has no heads beside its own")
+    model = AmodalModel(dataclasses.replace(body.config, head=name, temperature=1.0), head_config)
+    kept = {k: v for k, v in body.state_dict().items() if not k.startswith("head.")}
+    model.load_state_dict(kept, strict=False)
+    return model
 
 
-def _stages(model: Model) -> tuple[type[Stage], type[Stage]]:
-    """What learns first and what learns second."""
-    if not isinstance(model, C2F):
-        return TokenizerStage, AmodalStage
-    return VqGanStage if model.config.codec == "vqgan" else TokenizerStage, C2FStage
+def _stages(config: TrainConfig, model: Model) -> list[tuple[type[Stage], StageConfig]]:
+    """What learns, one after the other, and for how long."""
+    if isinstance(model, FramewiseModel) or config.only_head:
+        return [(HeadStage, config.amodal)]
+    if isinstance(model, AmodalModel):
+        return [(TokenizerStage, config.tokenizer), (AmodalStage, config.amodal)]
+    first = VqGanStage if model.config.codec == "vqgan" else TokenizerStage
+    return [(first, config.tokenizer), (C2FStage, config.amodal)]
 
 
 def _check(config: TrainConfig) -> None:
     """Refuse what cannot work before the run's folder is made, which would refuse the corrected config."""
-    if config.c2f is not None and (config.model != ModelConfig() or config.head):
-        raise InputError("c2f stands in place of model and head: leave those out")
+    if config.c2f is not None and (config.model != ModelConfig() or config.head or config.framewise is not None):
+        raise InputError("c2f stands in place of model, head and framewise: leave those out")
+    if config.framewise is not None and config.model != ModelConfig():
+        raise InputError("framewise stands in place of model: leave that out")
+    if config.only_head and (config.init is None or config.model != ModelConfig(head=config.model.head)):
+        raise InputError("only_head: the model comes from init; of model, give the head alone")
+    if config.only_head and (config.c2f is not None or config.framewise is not None):
+        raise InputError("only_head: c2f and framewise have no model beside the head; leave them out")
     for name, allowed in (("precision", ("bf16", "fp32")), ("device", ("auto", "cpu"))):
         if getattr(config, name) not in allowed:
             raise InputError(f"{name} is {getattr(config, name)!r}: choose {' or '.join(allowed)}")
@@ -204,7 +241,7 @@ def _check(config: TrainConfig) -> None:
 def _check_model(config: TrainConfig, model: Model) -> None:
     """Refuse what this model cannot do, hours before it would show."""
     check_settings(model.config, config.name)
-    if config.shard and isinstance(model.tokenizer, VqGan) and config.tokenizer.steps:
+    if config.shard and isinstance(model, C2F) and isinstance(model.tokenizer, VqGan) and config.tokenizer.steps:
         raise InputError("shard: the VQ-GAN's two players cannot be split; train the tokenizer without it")
     if config.validation is not None:
         clip = next(iter(find_dataset(Path(config.validation)).clips.values()))
@@ -233,7 +270,7 @@ def _claim(output: Path, resolved: str) -> None:
     write_text(path, resolved)
 
 
-Stage = TokenizerStage | AmodalStage | C2FStage
+Stage = TokenizerStage | AmodalStage | HeadStage | C2FStage
 
 
 class _StageRun:
