@@ -4,6 +4,7 @@
                              [--table NAME] [--table-only]
 
 Resumes: what is trained and scored in runs/ablations is not done again. One thread; run with OMP_NUM_THREADS=1.
+configs/ablation/conddiff.yaml makes docs/conddiff.md in the same way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -29,9 +31,11 @@ from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import count_video
 from vidamodal.metrics.primary import MEASURES, mean_scores, score_video
+from vidamodal.metrics.protocols import cumulative_iou
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.c2f import C2F
-from vidamodal.models.folder import load_model
+from vidamodal.models.folder import Model, load_model
+from vidamodal.models.framewise import FramewiseModel
 
 ROOT = Path(__file__).parents[1]
 SHOWN = ("full", "occ", "hidden", "false_completion", "flicker")
@@ -47,14 +51,21 @@ class Row:
     seeds: Sequence[int] = (0,)
     base: str | None = None
     """Another config to start from than the table's."""
+    model: str | None = None
+    """A finished model, by folder or name, in place of a training ..."""
+    head: str | None = None
+    """... with this head of it."""
 
 
 @dataclass(frozen=True)
 class Trained:
     """A finished training run: its model and the CPU-seconds of all its processes."""
 
-    model: Path
+    model: str
     seconds: float
+    head: str | None
+    scores: Path
+    """Folder for its scores."""
 
 
 def main() -> None:
@@ -71,9 +82,9 @@ def main() -> None:
     tables = [table for table in config["tables"] if options.table in table["name"]]
     work = [(table, row, seed) for table in tables for row in rows(table) for seed in row.seeds]
     for table, row, seed in tqdm([] if options.table_only else work, unit="row"):
-        trained = train(row.base or config["base"], row.set, seed, options)
+        trained = train(row, base_of(row, table, config), seed, options)
         for name in table["data"]:
-            score(trained, row.use, name, config["sets"][name], options.runs)
+            score(trained, row.use, name, config["sets"][name])
     write_text(options.out, "".join(report(config, options)))
     print(options.out.read_text())
 
@@ -88,14 +99,25 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def train(base: str, changes: Mapping[str, Any], seed: int, options: argparse.Namespace) -> Trained:
-    """Train in a process of its own, unless that was done."""
+def base_of(row: Row, table: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """The config that a row starts from."""
+    base: str = row.base or table.get("base", config["base"])
+    return base
+
+
+def train(row: Row, base: str, seed: int, options: argparse.Namespace) -> Trained:
+    """Train in a process of its own, unless that was done or the row names a finished model."""
+    if row.model is not None:
+        loaded = load_model(row.model, row.head)
+        folder = options.runs / digest(loaded.weights_hash, loaded.config_hash, row.head or "")
+        return Trained(row.model, float("nan"), row.head, folder)
+    changes = row.set
     steps = {} if options.steps is None else {"amodal.steps": options.steps}
     folder = options.runs / digest((ROOT / base).read_text(), dict(changes), steps, seed)
     done = folder / "trained.json"
     if not done.is_file():
         if options.table_only:
-            return Trained(folder / "model", float("nan"))
+            return Trained(str(folder / "model"), float("nan"), trained_head(row, base), folder)
         flags = [f"--{key}={json.dumps(value)}" if not isinstance(value, str) else f"--{key}={value}"
                  for key, value in {**changes, **steps}.items()]  # fmt: skip
         command = [sys.executable, "scripts/train.py", f"--config={base}", "--quiet", f"--output={folder}"]
@@ -108,40 +130,63 @@ def train(base: str, changes: Mapping[str, Any], seed: int, options: argparse.Na
         if gone_on:  # nobody knows what was spent before it was stopped
             spent = float("nan")
         write_text(done, json.dumps({"set": dict(changes), "seed": seed, "cpu_seconds": round(spent, 1)}))
-    return Trained(folder / "model", json.loads(done.read_text())["cpu_seconds"])
+    return Trained(str(folder / "model"), json.loads(done.read_text())["cpu_seconds"], trained_head(row, base), folder)
 
 
-def score(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str, Any], runs: Path) -> None:
+def trained_head(row: Row, base: str) -> str | None:
+    """The head that was trained beside those of another model; None: the model's own."""
+    options = yaml.safe_load((ROOT / base).read_text())
+    if not row.set.get("only_head", options.get("only_head", False)):
+        return None
+    head: str = row.set.get("model.head", options["model"]["head"])
+    return head
+
+
+def score(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str, Any]) -> None:
     """Score a model on some clips, unless that was done."""
     path = scores_path(trained, use, name, data)
     if path.is_file():
         return
-    model, constrain, told = changed(load_model(str(trained.model)).model, use)
+    model, constrain, told = changed(load_model(trained.model, trained.head).model, use)
     predictor = Predictor(model, "cpu", constrain=constrain)
-    videos = []
+    videos, spent = [], 0.0
     for key, clip in islice(find_dataset(Path(data["path"])).clips.items(), data["clips"]):
         truth = clip.tracks()
+        before = time.process_time()
         found = predictor.predict(truth, pictures=clip.frames, order=truth.order if told else None)
-        videos.append(score_video(count_video(key, found, truth, shapes=False)))
-    mean = mean_scores(videos)
-    write_text(path, json.dumps({measure: getattr(mean, measure) for measure in MEASURES}))
+        spent += time.process_time() - before
+        videos.append(count_video(key, found, truth, shapes=False))
+    mean = mean_scores([score_video(video) for video in videos])
+    cumulative = cumulative_iou.score(videos)
+    write_text(path, json.dumps({measure: getattr(mean, measure) for measure in MEASURES} | {
+        "cumulative_full": cumulative["full"], "cumulative_inv": cumulative["occ"],
+        "ms": 1000 * spent / predictor.timings.object_frames,
+    }))  # fmt: skip
 
 
 def scores_path(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str, Any]) -> Path:
     """Where the scores of a model used in some way on some clips are kept."""
-    return trained.model.parent / f"scores-{digest(dict(use), name, dict(data))}.json"
+    return trained.scores / f"scores-{digest(dict(use), name, dict(data))}.json"
 
 
-def changed(model: AmodalModel | C2F, use: Mapping[str, Any]) -> tuple[AmodalModel | C2F, bool, bool]:
-    """A model with other settings, whether to apply the constraint and whether the true order is given."""
+def changed(model: Model, use: Mapping[str, Any]) -> tuple[Model, bool, bool]:
+    """A model with other settings, whether to apply the constraint and whether the true order is given.
+
+    ``head.NAME`` is a setting of its head, ``roll`` and ``window`` are its transformer's.
+    """
     settings = dict(use)
     constrain, told = settings.pop("constrain", True), settings.pop("order", False)
     within = {k: settings.pop(k) for k in ("roll", "window") if k in settings}
+    of_head = {k.removeprefix("head."): settings.pop(k) for k in list(settings) if k.startswith("head.")}
+    other: Model
     if isinstance(model, C2F):
-        other: AmodalModel | C2F = C2F(replace(model.config, **settings))
+        other = C2F(replace(model.config, **settings))
+    elif isinstance(model, FramewiseModel):
+        other = FramewiseModel(replace(model.config, **settings), replace(model.head_config, **of_head))
     else:
         transformer = replace(model.config.transformer, **within)
-        other = AmodalModel(replace(model.config, transformer=transformer, **settings))
+        config = replace(model.config, transformer=transformer, **settings)
+        other = AmodalModel(config, replace(model.head_config, **of_head))
     wanted = other.state_dict()  # what is switched off is left out
     other.load_state_dict({name: value for name, value in model.state_dict().items() if name in wanted})
     return other, constrain, told
@@ -149,41 +194,51 @@ def changed(model: AmodalModel | C2F, use: Mapping[str, Any]) -> tuple[AmodalMod
 
 def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[str]:
     """The page."""
-    base = yaml.safe_load((ROOT / config["base"]).read_text())
-    steps = options.steps or base["amodal"]["steps"]
-    sample = base["amodal"]["sample"]
-    frames = steps * base["amodal"]["clips"] * sample["tracks"] * sample["frames"]
-    yield "# Ablations\n\nMade by `python scripts/ablate.py`; per cent under the primary protocol. "
-    yield f"Every row is trained from nothing on the same {frames:,} object-frames ({steps} steps). "
+    yield f"# {config['title']}\n\nMade by `python scripts/ablate.py{config.get('options', '')}`; per cent under the "
+    yield "primary protocol unless it says otherwise. "
+    yield f"Every row is trained on the same {size(config['base'], options)}. "
     yield "Rows with two seeds show their mean and, in brackets, half their difference. "
     yield "A dash: not run, or of a run that was stopped and went on, whose time is not known.\n"
     kept = argparse.Namespace(**{**vars(options), "table_only": True})
     for table in config["tables"]:
         yield f"\n## {table['name']}\n\n"
-        heads = [f"{measure.replace('_', ' ')}, {name}" for name in table["data"] for measure in SHOWN]
+        if "note" in table:
+            yield table["note"].strip() + "\n\n"
+        if "base" in table:
+            yield f"From `{table['base']}`: {size(table['base'], options)}.\n\n"
+        measures = table.get("measures", SHOWN)
+        heads = [f"{measure.replace('_', ' ')}, {name}" for name in table["data"] for measure in measures]
         yield f"| | CPU-minutes | {' | '.join(heads)} |\n|{' --- |' * (2 + len(heads))}\n"
         for row in rows(table):
-            runs = [train(row.base or config["base"], row.set, seed, kept) for seed in row.seeds]
+            runs = [train(row, base_of(row, table, config), seed, kept) for seed in row.seeds]
             cells = [
-                cell([found(run, row, name, config["sets"][name], measure) for run in runs])
+                cell([found(run, row, name, config["sets"][name], measure) for run in runs], measure)
                 for name in table["data"]
-                for measure in SHOWN
+                for measure in measures
             ]
             minutes = [run.seconds / 60 for run in runs if run.seconds == run.seconds]
             spent = f"{sum(minutes) / len(minutes):.1f}" if minutes else "-"
             yield f"| {row.name} | {spent} | {' | '.join(cells)} |\n"
 
 
+def size(base: str, options: argparse.Namespace) -> str:
+    """How long rows are trained that start from a config."""
+    stage = yaml.safe_load((ROOT / base).read_text())["amodal"]
+    steps = options.steps or stage["steps"]
+    frames = steps * stage["clips"] * stage["sample"]["tracks"] * stage["sample"]["frames"]
+    return f"{frames:,} object-frames ({steps} steps)"
+
+
 def found(run: Trained, row: Row, name: str, data: Mapping[str, Any], measure: str) -> float | None:
     """One figure of one run; None if it is not there."""
     path = scores_path(run, row.use, name, data)
-    value: float | None = json.loads(path.read_text())[measure] if path.is_file() else None
+    value: float | None = json.loads(path.read_text()).get(measure) if path.is_file() else None
     return value
 
 
-def cell(values: Sequence[float | None]) -> str:
-    """Mean and half the spread, in per cent."""
-    there = [100 * value for value in values if value is not None]
+def cell(values: Sequence[float | None], measure: str) -> str:
+    """Mean and half the spread, in per cent; milliseconds as they are."""
+    there = [value * (1 if measure == "ms" else 100) for value in values if value is not None]
     if not there:
         return "-"
     mean = f"{sum(there) / len(there):.1f}"

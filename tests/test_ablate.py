@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import ablate
 
 from vidamodal.geometry import WindowConfig
+from vidamodal.heads import conddiff
+from vidamodal.heads._pyramid import PyramidConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig, C2FTransformerConfig
+from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.resnet import BackboneConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
 
-TABLES = yaml.safe_load((ablate.ROOT / "configs/ablation/tables.yaml").read_text())
-ROWS = [row for table in TABLES["tables"] for row in ablate.rows(table)]
+PAGES = [yaml.safe_load(path.read_text()) for path in sorted((ablate.ROOT / "configs/ablation").glob("*.yaml"))]
+ROWS = [
+    (row, ablate.base_of(row, table, page)) for page in PAGES for table in page["tables"] for row in ablate.rows(table)
+]
 
 
 def ours() -> AmodalModel:
@@ -45,23 +51,30 @@ def c2f() -> C2F:
     )
 
 
+def diffusing() -> FramewiseModel:
+    pyramid = PyramidConfig((8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1))
+    return FramewiseModel(FramewiseConfig(crop=32), conddiff.Config(pyramid=pyramid, width=8))
+
+
 def field(data: Any, key: str) -> Any:
     for part in key.split("."):
         data = data[part]
     return data
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-def test_every_row_names_options_and_settings_that_there_are(row: ablate.Row) -> None:
+@pytest.mark.parametrize(("row", "base"), ROWS, ids=[row.name for row, _ in ROWS])
+def test_every_row_names_options_and_settings_that_there_are(row: ablate.Row, base: str) -> None:
     from dataclasses import asdict
 
     from vidamodal.training.trainer import TrainConfig
 
-    known = asdict(TrainConfig()) | {"c2f": asdict(C2FConfig())}
+    start = yaml.safe_load((ablate.ROOT / base).read_text())
+    known = asdict(TrainConfig()) | {
+        "c2f": asdict(C2FConfig()), "head": asdict(conddiff.Config()), "framewise": asdict(FramewiseConfig())
+    }  # fmt: skip
     for key, value in row.set.items():
-        assert type(field(known, key)) in (type(value), type(None)) or isinstance(value, (int, float)), key
-    assert (ablate.ROOT / (row.base or TABLES["base"])).is_file()
-    ablate.changed(c2f() if row.base else ours(), row.use)
+        assert type(field(known, key)) in (type(value), type(None)) or isinstance(value, (int, float, type(None))), key
+    ablate.changed(c2f() if "c2f" in start else diffusing() if "head" in start or row.head else ours(), row.use)
 
 
 def test_what_is_switched_off_in_a_finished_model_is_off() -> None:
@@ -78,6 +91,7 @@ def test_what_is_switched_off_in_a_finished_model_is_off() -> None:
 
 def test_the_page_shows_what_is_kept_and_marks_what_is_not(tmp_path: Path) -> None:
     config = {
+        "title": "Ablations",
         "base": "configs/ablation.yaml",
         "sets": {"static": {"path": "x", "clips": 1}},
         "tables": [
@@ -90,11 +104,25 @@ def test_the_page_shows_what_is_kept_and_marks_what_is_not(tmp_path: Path) -> No
     }
     options = argparse.Namespace(runs=tmp_path, steps=None, table_only=True)
     for seed, occ in ((0, 0.5), (1, 0.52)):
-        run = ablate.train(config["base"], {}, seed, options)  # type: ignore[arg-type]
-        run.model.parent.mkdir(parents=True)
-        (run.model.parent / "trained.json").write_text(json.dumps({"cpu_seconds": 60.0}))
+        run = ablate.train(ablate.Row("a"), str(config["base"]), seed, options)
+        run.scores.mkdir(parents=True)
+        (run.scores / "trained.json").write_text(json.dumps({"cpu_seconds": 60.0}))
         scores = dict.fromkeys(ablate.SHOWN, 0.25) | {"occ": occ, "hidden": None}
         ablate.scores_path(run, {}, "static", config["sets"]["static"]).write_text(json.dumps(scores))  # type: ignore[index]
     lines = "".join(ablate.report(config, options)).splitlines()
     assert "| a | 1.0 | 25.0 (0.0) | 51.0 (1.0) | - | 25.0 (0.0) | 25.0 (0.0) |" in lines
     assert "| b | 1.0 | - | - | - | - | - |" in lines
+
+
+def test_settings_of_a_head_are_changed_and_no_others() -> None:
+    model = diffusing()
+    other, *_ = ablate.changed(model, {"head.steps": 3, "head.noise": "frame"})
+    assert isinstance(other, FramewiseModel) and other.config == model.config
+    assert (other.head_config.steps, other.head_config.noise) == (3, "frame")
+    assert other.head_config == replace(model.head_config, steps=3, noise="frame")
+
+
+def test_a_row_of_a_finished_model_trains_nothing(tmp_path: Path) -> None:
+    options = argparse.Namespace(runs=tmp_path, steps=None, table_only=False)
+    run = ablate.train(ablate.Row("a", model="tiny", head="conv"), "configs/ablation.yaml", 0, options)
+    assert (run.model, run.head) == ("tiny", "conv") and not list(tmp_path.iterdir())
