@@ -101,9 +101,7 @@ class Pyramid(nn.Module):
         if name.startswith((".", "/")) and not Path(name).is_dir():
             raise InputError(f"head.pyramid.pretrained: there is no folder {name}")
         try:
-            given = _with_time(
-                _library().PvtV2Backbone.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
-            )
+            given = _library().PvtV2Backbone.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"head.pyramid.pretrained: {name!r} is neither a folder nor a model on the Hub with a PVTv2 in "

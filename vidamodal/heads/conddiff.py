@@ -110,7 +110,7 @@ class Head(FramewiseHead):
         condition = self.condition(given.planes, given.features, None, None) if self.config.late else None
         steps, visible = self.config.steps, inputs.crops.visible
         fields = Fields.draw(inputs, steps, self.config.noise == "track", self.config.grain)
-        noisy, predictions = fields.gaussian(steps), []
+        noisy, predictions = fields.gaussian(steps).expand_as(last), []
         state = last
         for step in range(steps, 0, -1):
             log_snr = self._log_snr(last, step / steps)
