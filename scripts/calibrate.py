@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True, help="a data set in a known layout, to measure on")
     parser.add_argument("--fit", type=Path, required=True, help="another one, to fit the temperature on")
     parser.add_argument("--model", default="tiny", help="a model folder or name (default: the bundled one)")
+    parser.add_argument("--head", help="a head of the model (default: its own)")
     parser.add_argument("--clips", type=int, default=6, help="how many clips of each set, evenly spread over it")
     parser.add_argument("--keep", action="store_true", help="write the temperature into the model's config.json")
     parser.add_argument("--hypotheses", type=int, default=1, help="how many to draw (more than 1: measure them, too)")
@@ -60,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        network = load_model(options.model).model
+        network = load_model(options.model, options.head).model
         held_out, fitting = (pick(path, options.clips) for path in (options.truth, options.fit))
         raw = measure(network, fitting, options.device, constrain=False, title="fit")
         scaling = fit_scaling(raw.fitting)
@@ -68,7 +69,8 @@ def main() -> None:
         found = measure(network, held_out, options.device, constrain=True, title="measure")
         scaled = measure(tempered(network, scaling), held_out, options.device, constrain=True, title="at temperature")
         if options.keep:
-            keep_temperature(find_model(options.model), network.config.temperature * scaling.temperature)
+            temperature = network.config.temperature * scaling.temperature
+            keep_temperature(find_model(options.model), temperature, network.config.head)
         text = page(options, found, scaled, scaling, shifted, network.config.temperature)
         save_png(options.out.with_suffix(".png"), picture(found, scaled))
         write_text(options.out, text)  # whatever becomes of the hypotheses, which take longest
@@ -96,10 +98,13 @@ def tempered(model: Model, scaling: Scaling) -> Model:
     return copied
 
 
-def keep_temperature(folder: Path, temperature: float) -> None:
-    """Give a model its temperature, to two digits."""
+def keep_temperature(folder: Path, temperature: float, head: str) -> None:
+    """Give a model its temperature with a head, to two digits."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["model"]["temperature"] = round(temperature, 2)
+    if "heads" not in config or config["model"]["head"] == head:
+        config["model"]["temperature"] = round(temperature, 2)
+    else:
+        config.setdefault("temperatures", {})[head] = round(temperature, 2)
     write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
@@ -189,7 +194,8 @@ def page(
     lines = [
         "# Calibration",
         f"Made by `python scripts/calibrate.py --truth {options.truth.name} --fit {options.fit.name} --model {name} "
-        f"--clips {options.clips}`"
+        + (f"--head {options.head} " if options.head else "")
+        + f"--clips {options.clips}`"
         + (f" with `--hypotheses {options.hypotheses} --sampled {options.sampled}`" if options.hypotheses > 1 else "")
         + f": {scores.object_frames} object-frames of {scores.videos} clips with exact truth, which nothing was fitted "
         "on. Pixels are those of the objects' windows that do not show the object itself; ECE in per cent, 15 bins.",

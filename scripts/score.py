@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True, help="a data set, or whatever `vidamodal evaluate` reads")
     parser.add_argument("--out", type=Path, required=True, help="folder for the predictions and metrics.json")
     parser.add_argument("--model", default="tiny", help="a model folder or name (default: the bundled one)")
+    parser.add_argument("--head", help="a head of the model (default: its own)")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     result = score(options, constrain=True, name="constrained")
@@ -41,7 +42,7 @@ def main() -> None:
 
 def score(options: argparse.Namespace, constrain: bool, name: str) -> Evaluation:
     """Predict all clips into ``out/name`` and evaluate them."""
-    predictor = Predictor(load_model(options.model).model, options.device, constrain=constrain)
+    predictor = Predictor(load_model(options.model, options.head).model, options.device, constrain=constrain)
     clips = find_dataset(options.truth).clips
     if unsafe := [key for key in clips if Path(key).name != key]:
         raise SystemExit(f"{options.truth}: the key {unsafe[0]!r} is no file name; name the sample otherwise")

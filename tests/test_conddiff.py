@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import test_layouts as layouts
 import torch
 from accelerate.state import AcceleratorState
 from conftest import ToyClip
@@ -455,6 +456,25 @@ def test_a_head_alone_learns_and_is_a_model(tmp_path: Path) -> None:
     assert isinstance(loaded, FramewiseModel) and loaded.config.head == "conddiff"
     lines = (tmp_path / "run" / "metrics.jsonl").read_text() if (tmp_path / "run" / "metrics.jsonl").exists() else ""
     assert "tokenizer" not in lines
+
+
+@pytest.mark.parametrize("layout", ["kins", "cocoa", "gestalt"])
+def test_an_image_model_learns_from_image_data_sets(tmp_path: Path, layout: str) -> None:
+    if layout == "gestalt":
+        layouts.gestalt(tmp_path / "data")
+    elif layout == "kins":
+        layouts.save(tmp_path / "data/update_train_2020.json", layouts.kins())
+        layouts.picture(tmp_path / "data/training/image_2/000003.png")
+    else:
+        layouts.save(tmp_path / "data/annotations/COCO_amodal_val2014.json", layouts.cocoa())
+        layouts.picture(tmp_path / "data/val2014/COCO_val2014_7.png")
+    config = short(tmp_path / "run", framewise=FramewiseConfig(crop=32), worlds=str(tmp_path / "data"))
+    sample = ClipConfig(tracks=2, frames=1, whole=0.0, world=WorldConfig(frames=1))
+    alone_head = {**HEAD, "image": True, "start": "visible"}
+    folder = train(replace(config, head=alone_head, amodal=replace(config.amodal, sample=sample)), quiet=True)
+    AcceleratorState._reset_state(True)
+    model = load_model(str(folder)).model
+    assert model.view.pixels and any(p.any() for p in model.head.denoise.second.two.parameters())  # type: ignore[union-attr,operator]
 
 
 @pytest.mark.parametrize(
