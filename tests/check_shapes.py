@@ -10,12 +10,15 @@ CHECKED = ["data", "geometry", "heads", "models", "training.losses", "training.s
 with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.beartype"):
     from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingClips
     from vidamodal.geometry import View, WindowConfig
+    from vidamodal.heads import conddiff
+    from vidamodal.heads._pyramid import PyramidConfig
     from vidamodal.heads.conv import Config
     from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
+    from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
     from vidamodal.models.tokenizer import TokenizerConfig
     from vidamodal.models.transformer import TransformerConfig
     from vidamodal.training.losses import LossConfig
-    from vidamodal.training.stages import AmodalStage, MicroStep, TokenizerStage
+    from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, TokenizerStage
     from vidamodal.worlds.sample import WorldConfig
     from vidamodal.worlds.toy import toy_bank
 
@@ -30,6 +33,15 @@ for index in range(len(data)):
     for stage in (TokenizerStage(model, LossConfig()), AmodalStage(model, LossConfig())):
         stage.train()(data[index], MicroStep.alone(stage, data[index]))["loss"].backward()
 model.eval().sample(data[0].crops, 3, generator)
+
+pyramid = PyramidConfig((8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), inputs=4)
+drawing = conddiff.Config(pyramid=pyramid, width=8, image=False, context=True, grain=1.0, steps=2)
+for alone in (True, False):
+    config = ModelConfig(codec, transformer, head="conddiff")
+    both = FramewiseModel(FramewiseConfig(crop=16), drawing) if alone else AmodalModel(config, drawing)
+    head_stage = HeadStage(both, LossConfig())
+    head_stage.train()(data[0], MicroStep.alone(head_stage, data[0]))["loss"].backward()
+    both.eval().sample(data[0].crops, 3, generator)
 
 try:  # the check itself must be at work
     AmodalOutput(torch.zeros(1, 2, 4, 4, 16), torch.zeros(1, 2, 16, 16), torch.zeros(1, 3, 16, 16))

@@ -125,6 +125,16 @@ def test_in_training_every_frame_has_its_own_state_between_truth_and_last_state(
     assert len(shares.unique()) == 8 and shares.std() > 0.1
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_states_of_own_guesses_are_shown_as_often_as_asked(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    given_inputs, seen = inputs(tracks=20, frames=4), []  # type: ignore[var-annotated]
+    oracle(monkeypatch, torch.full_like(given_inputs.coarse, 0.5), seen)  # it is never sure
+    monkeypatch.setattr(conddiff, "_spoil", lambda state, _noise, _snr: state)
+    head(rollout=share).learn(given_inputs, torch.ones_like(given_inputs.coarse))
+    own = (seen[-1] == 0.5).flatten(2).any(dim=-1)
+    assert float(own.float().mean()) == pytest.approx(share, abs=0.2) and (share not in (0, 1) or own.any() == share)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 7])
 @pytest.mark.parametrize("changes", [{}, {"ust": False}, {"draw": True}, {"vgpe": False}, {"late": True}])
 def test_a_network_that_knows_the_truth_ends_there(

@@ -72,7 +72,7 @@ class Pyramid(nn.Module):
         planes: Float[Tensor, "n c s s"],
         noisy: Float[Tensor, "n 1 s s"] | None,
         log_snr: Float[Tensor, " n"] | None,
-    ) -> list[Float[Tensor, "n c p p"]]:
+    ) -> list[Float[Tensor, "n _ _ _"]]:
         """``noisy`` and ``log_snr`` are None in a pyramid that was built without."""
         x, maps = self.bring(planes), []
         for number, stage in enumerate(self.backbone.encoder.layers):

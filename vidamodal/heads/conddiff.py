@@ -13,8 +13,8 @@ t = 1 is noise alone (section 3.4). The weights of Eq. 10 are those of structure
 proportion to the window.
 
 Beyond the paper: noise in grains larger than a cell, since independent cells give every shape away; one noise for all
-frames of a track; the transformer's coarse mask as condition and as last state; a condition that does not see the
-noisy mask and is computed once, not at every step (`late`).
+frames of a track; the transformer's coarse mask as condition and as last state; states of the network's own guesses in
+training (`rollout`); a condition that does not see the noisy mask and is computed once, not at every step (`late`).
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ class Config:
     """Predicted masks are drawn from their probabilities before they become a state; else they stay soft."""
     steps: int = 10
     """T of the sampling."""
+    rollout: float = 0.0
+    """Share of object-frames that learn from a state made of the network's own prediction from noise alone, as in
+    sampling; the published training has states of the truth alone (0)."""
     regression: bool = False
     """The same network without any noise: the last state in, the mask out, one step. A control."""
 
@@ -134,11 +137,23 @@ class Head(FramewiseHead):
         last, given = self._last_state(inputs), self._given(inputs)
         if self.config.regression:
             return self._predict(given, 2 * last - 1, self._log_snr(last, 1.0))
-        fields = Fields.draw(inputs, 1, False, self.config.grain)
+        fields = Fields.draw(inputs, 2, False, self.config.grain)
         time = inputs.noise.uniform(last, last.shape[1], 1, 1)
+        if self.config.rollout:
+            own = inputs.noise.uniform(last, last.shape[1], 1, 1) < self.config.rollout
+            truth = torch.where(own, self._first_guess(given, last, fields.gaussian(2)), truth)
         log_snr = self._log_snr(last, time)
         state = torch.where(fields.transition < 1 - time, truth, last) if self.config.ust else truth
         return self._predict(given, _spoil(state, fields.gaussian(1), log_snr), log_snr)
+
+    @torch.no_grad()
+    def _first_guess(
+        self, given: Given, last: Float[Tensor, "b t s s"], gaussian: Float[Tensor, "b t s s"]
+    ) -> Float[Tensor, "b t s s"]:
+        """The mask that the first step of sampling predicts."""
+        log_snr = self._log_snr(last, 1.0)
+        guess = torch.sigmoid(self._predict(given, _spoil(last, gaussian, log_snr), log_snr))
+        return (guess > 0.5).float() if self.config.draw else guess
 
     def loss(
         self, logits: Float[Tensor, "b t s s"], truth: Float[Tensor, "b t s s"], inside: Float[Tensor, "b t s s"]
@@ -306,7 +321,7 @@ class ConditionNetwork(nn.Module):
     def forward(
         self,
         planes: Float[Tensor, "n c s s"],
-        features: Float[Tensor, "n c g g"],
+        features: Float[Tensor, "n d g g"],
         noisy: Float[Tensor, "n 1 s s"] | None,
         log_snr: Float[Tensor, " n"] | None,
     ) -> Float[Tensor, "n width p p"]:
