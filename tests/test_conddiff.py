@@ -414,6 +414,22 @@ def test_what_is_drawn_of_a_track_does_not_depend_on_the_other_objects_of_the_cl
     assert len(seen) > 1
 
 
+def test_of_drawn_hypotheses_the_one_that_has_most_in_common_with_all_is_chosen(clip: ToyClip) -> None:
+    model = alone(vgpe=False)
+    found = Predictor(model, "cpu", hypotheses=4, constrain=False).predict(replace(clip.tracks, exhaustive=False))
+    told = 0
+    for each in found.tracks:
+        drawn = np.array([[m.decode() for m in h.amodal if m is not None] for h in each.hypotheses])
+        if not drawn.size:
+            continue
+        scores = [h.score for h in each.hypotheses]
+        assert each.amodal == each.hypotheses[int(np.argmax(scores))].amodal
+        common = drawn.mean(axis=0)
+        near = [-np.abs(mask - common).mean() for mask in drawn]
+        told += np.corrcoef(scores, near)[0, 1] > 0.3
+    assert told >= 2
+
+
 def short(output: Path, **changes: object) -> TrainConfig:
     sample = ClipConfig(tracks=2, frames=3, whole=0.0, world=WorldConfig(size=32, frames=6))
     stage = StageConfig(steps=2, clips=2, warmup=1, rate=1e-2, sample=sample)

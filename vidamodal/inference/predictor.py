@@ -337,7 +337,7 @@ class Predictor:
             own = visible[track.id]
             window = scene.windows.at(k, frame)
             pasted = [self._paste(hypothesis, window, own, labels, allowed[k]) for hypothesis in values]
-            judge = pasted[0].values  # the one pass, which knows best; drawn ones are sure of themselves
+            judge = self._judge([drawn.values for drawn in pasted])
             masks, scores = zip(*(self._decide(drawn, judge, own, labels.shape) for drawn in pasted), strict=True)
             kept = pasted[0] if self.probabilities else None
             objects[track.id] = Completed(tuple(Rle.encode(m) for m in masks), scores, kept)
@@ -360,6 +360,13 @@ class Predictor:
         if own is not None:  # where it is not known what is visible, nothing is known of what is hidden
             probability = np.where(own[rows, columns], 1.0, probability * allowed[labels[rows, columns]])
         return WindowProbability(rows, columns, probability)
+
+    def _judge(self, probabilities: Sequence[Float[np.ndarray, "p q"]]) -> Float[np.ndarray, "p q"]:
+        """What the hypotheses are scored by: drawn ones are sure of themselves.
+
+        The one pass knows best where there is one; where all are drawn, what they have in common.
+        """
+        return np.mean(probabilities, axis=0) if self.model.draws else probabilities[0]
 
     def _decide(
         self, window: WindowProbability, probability: Float[np.ndarray, "p q"], own: Mask | None, shape: tuple[int, ...]

@@ -69,6 +69,11 @@ class AmodalModel(nn.Module):
         reads = self.config.transformer
         return View(self.config.windows, self.config.tokenizer.crop, reads.image or self.head.pixels, reads.order)
 
+    @property
+    def draws(self) -> bool:
+        """Whether its one pass is drawn, too."""
+        return self.head.draws
+
     def forward(
         self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None, noise: Noise | None = None
     ) -> AmodalOutput:

@@ -137,6 +137,11 @@ class C2F(nn.Module):
         """How it looks at clips."""
         return View(self.config.windows, self.config.tokenizer.crop, pixels=True)
 
+    @property
+    def draws(self) -> bool:
+        """Whether its prediction is drawn."""
+        return not self.config.greedy
+
     def forward(self, crops: TrackCrops) -> AmodalOutput:
         """The prediction with draws that are always the same."""
         return self.complete(crops, torch.Generator().manual_seed(0))

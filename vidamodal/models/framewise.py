@@ -45,6 +45,11 @@ class FramewiseModel(nn.Module):
         """How it looks at clips."""
         return View(self.config.windows, self.config.crop, self.head.pixels)
 
+    @property
+    def draws(self) -> bool:
+        """Whether its prediction is drawn."""
+        return self.head.draws
+
     def forward(self, crops: TrackCrops, noise: Noise | None = None) -> AmodalOutput:
         """The prediction."""
         _, inputs = self.look(crops, noise or Noise.of(0))
