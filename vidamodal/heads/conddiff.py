@@ -157,7 +157,7 @@ class Head(FramewiseHead):
 
     def loss(
         self, logits: Float[Tensor, "b t s s"], truth: Float[Tensor, "b t s s"], inside: Float[Tensor, "b t s s"]
-    ) -> Float[Tensor, ...]:
+    ) -> Float[Tensor, "b t"]:
         """Weighted BCE + weighted IoU (Eq. 10): cells near an outline weigh up to six times as much."""
         logits, side = logits.float(), 2 * round(NEIGHBOURHOOD * logits.shape[-1] / 2) + 1
         around = avg_pool2d(truth, side, stride=1, padding=side // 2, count_include_pad=False)
@@ -231,7 +231,7 @@ class Head(FramewiseHead):
         return mean + (beta * (1 - alpha_bar_before) / (1 - alpha_bar)).sqrt() * gaussian
 
 
-def ensemble(predictions: Float[Tensor, "T ..."]) -> Float[Tensor, ...]:
+def ensemble(predictions: Float[Tensor, "T *n"]) -> Float[Tensor, " *n"]:
     """Eq. 12: the mean over the steps where at least half of them are above one half, else nothing."""
     chosen = ((predictions > 0.5).float().mean(dim=0) + 0.5).floor()
     return chosen * predictions.mean(dim=0)
@@ -300,7 +300,7 @@ def _frames(maps: Float[Tensor, "b t c s s"]) -> Float[Tensor, "bt c s s"]:
     return rearrange(maps, "b t c s r -> (b t) c s r")
 
 
-def _sum(maps: Float[Tensor, "b t s s"]) -> Float[Tensor, ...]:
+def _sum(maps: Float[Tensor, "b t s s"]) -> Float[Tensor, "b t"]:
     return reduce(maps, "b t h w -> b t", "sum")
 
 
