@@ -231,7 +231,7 @@ class Head(FramewiseHead):
         return mean + (beta * (1 - alpha_bar_before) / (1 - alpha_bar)).sqrt() * gaussian
 
 
-def ensemble(predictions: Float[Tensor, "T *n"]) -> Float[Tensor, " *n"]:
+def ensemble(predictions: Float[Tensor, "steps b t s s"]) -> Float[Tensor, "b t s s"]:
     """Eq. 12: the mean over the steps where at least half of them are above one half, else nothing."""
     chosen = ((predictions > 0.5).float().mean(dim=0) + 0.5).floor()
     return chosen * predictions.mean(dim=0)
