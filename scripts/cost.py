@@ -1,7 +1,7 @@
 """Make docs/cost.md and docs/cost.png: what an object-frame costs, and how that grows with objects and frames.
 
-`python scripts/cost.py --models tiny configs/c2f.yaml ...`, each a model folder or name, or the config of a run, whose
-weights are drawn: neither multiply-adds nor seconds depend on them. All of it is one thread of one machine in one run:
+`python scripts/cost.py --models tiny tiny:conddiff configs/c2f.yaml ...`, each a model folder or name, with a head of it
+after a colon, or the config of a run, whose weights are drawn: neither multiply-adds nor seconds depend on them. All of it is one thread of one machine in one run:
 compare ratios, not the seconds of two runs. Every preset and every point of the curves is a process of its own, whose
 memory is read at its peak.
 """
@@ -34,6 +34,7 @@ from vidamodal.media.video import Frame
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
 from vidamodal.models.folder import Model, build, load_model
+from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.report.curves import Axis, Curve, beside, curves
 from vidamodal.report.sheet import save_png
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
@@ -84,7 +85,9 @@ class Load:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["tiny"], help="model folders or names, or configs of runs")
+    parser.add_argument(
+        "--models", nargs="+", default=["tiny"], help="model folders or names (:head), or configs of runs"
+    )
     parser.add_argument("--curves", default="tiny", help="the model whose cost over objects and frames is measured")
     parser.add_argument("--out", type=Path, default=Path("docs/cost.md"), help="page to write, its picture beside it")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
@@ -118,15 +121,21 @@ def child(*words: object) -> dict[str, Any]:
 
 
 def network(name: str) -> Model:
-    """The model of a folder or a name, or, untrained, that of a run's config."""
+    """The model of a folder or a name, with a head of it after a colon, or, untrained, that of a run's config."""
     if not name.endswith((".yaml", ".yml")):
-        return load_model(name).model
+        folder, _, head = name.partition(":")
+        return load_model(folder, head or None).model
     try:
         data = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{name} cannot be read as a config: {error}") from error
     if "c2f" in data:
         return C2F(build(C2FConfig, data["c2f"], f"{name}: c2f")).eval()
+    if "framewise" in data:
+        alone = build(FramewiseConfig, data["framewise"], f"{name}: framewise")
+        return FramewiseModel(
+            alone, build(load_head_class(alone.head)[1], data.get("head", {}), f"{name}: head")
+        ).eval()
     config = build(ModelConfig, data.get("model", {}), f"{name}: model")
     head = build(load_head_class(config.head)[1], data.get("head", {}), f"{name}: head")
     return AmodalModel(config, head).eval()

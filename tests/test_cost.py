@@ -95,6 +95,8 @@ def test_network_of_a_config(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("model: {transformer: {width: 64, depth: 1}}\nhead: {width: 16, deep: 32}\n")
     assert cost.network(str(tmp_path / "run.yaml")).config.transformer.width == 64
     assert cost.network(str(ROOT / "configs/smoke.yaml")).config.transformer.depth == 2
+    assert cost.network("tiny:conv").config.head == "conv"
+    assert cost.network(str(ROOT / "configs/conddiff-small.yaml")).config.head == "conddiff"
     (tmp_path / "bad.yaml").write_text("model: {depth: 1}")
     with pytest.raises(InputError, match="unknown key 'depth'"):
         cost.network(str(tmp_path / "bad.yaml"))
