@@ -1,9 +1,9 @@
 """Make docs/cost.md and docs/cost.png: what an object-frame costs, and how that grows with objects and frames.
 
-`python scripts/cost.py --models tiny tiny:conddiff configs/c2f.yaml ...`, each a model folder or name, with a head of it
-after a colon, or the config of a run, whose weights are drawn: neither multiply-adds nor seconds depend on them. All of it is one thread of one machine in one run:
-compare ratios, not the seconds of two runs. Every preset and every point of the curves is a process of its own, whose
-memory is read at its peak.
+`python scripts/cost.py --models tiny tiny:conddiff configs/c2f.yaml ...`, each a model folder or name, with a head of
+it after a colon, or the config of a run, whose weights are drawn: neither multiply-adds nor seconds depend on them.
+All of it is one thread of one machine in one run: compare ratios, not the seconds of two runs. Every preset and every
+point of the curves is a process of its own, whose memory is read at its peak.
 """
 
 from __future__ import annotations
