@@ -72,6 +72,9 @@ class Config:
     """Predicted masks are drawn from their probabilities before they become a state; else they stay soft."""
     steps: int = 10
     """T of the sampling."""
+    blind: float = 0.0
+    """Share of object-frames that learn from noise alone, where sampling begins and the mask is decided; the others
+    learn at times drawn evenly, as published."""
     rollout: float = 0.0
     """Share of object-frames that learn from a state made of the network's own prediction from noise alone, as in
     sampling; the published training has states of the truth alone (0)."""
@@ -139,6 +142,8 @@ class Head(FramewiseHead):
             return self._predict(given, 2 * last - 1, self._log_snr(last, 1.0))
         fields = Fields.draw(inputs, 2, False, self.config.grain)
         time = inputs.noise.uniform(last, last.shape[1], 1, 1)
+        if self.config.blind:
+            time = time.masked_fill(inputs.noise.uniform(last, last.shape[1], 1, 1) < self.config.blind, 1.0)
         if self.config.rollout:
             own = inputs.noise.uniform(last, last.shape[1], 1, 1) < self.config.rollout
             truth = torch.where(own, self._first_guess(given, last, fields.gaussian(2)), truth)
