@@ -65,9 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="vidamodal", description="Whole masks of objects in video, also while they are hidden.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
 
-    predict = commands.add_parser("predict", help="video and visible masks in, amodal tracks out")
+    predict = commands.add_parser("predict", help="video and visible masks in, or a bare video, amodal tracks out")
     predict.add_argument("video", help="a video file, a folder of frames, or an image")
-    predict.add_argument("--masks", help="visible masks: a tracks.json, a folder of PNGs (DAVIS or SA-V), or an .npz")
+    predict.add_argument(
+        "--masks",
+        help="visible masks: a tracks.json, a folder of PNGs (DAVIS or SA-V), or an "
+        ".npz; without, a segmenter (--model, or the bundled one of --head) finds the objects",
+    )
     predict.add_argument("--out", required=True, help="folder to write to; an earlier result there is replaced")
     predict.add_argument("--model", default="tiny", help="a model folder, a bundled name, or owner/name on the Hub")
     predict.add_argument("--head", help="head of the model (default: the model's own)")
@@ -139,6 +143,9 @@ def _predict(options: argparse.Namespace) -> int:
     )
     run = json.loads((Path(options.out) / "run.json").read_text())
     spent = sum(run["seconds"].values()) - run["seconds"]["start"]
+    if run["canvas"] is not None and run["canvas"] != max(result.video.height, result.video.width):
+        size, canvas = f"{result.video.height} x {result.video.width}", run["canvas"]
+        print(f"frames of {size} pixels are read on a canvas of {canvas} x {canvas} cells, masks are brought back")
     print(
         f"{options.out}: {len(result.tracks)} tracks over {result.video.frames} frames, "
         f"{run['object_frames']} object-frames in {spent:.1f} s, "

@@ -68,6 +68,12 @@ class Window:
     side: tuple[float, float]
     shown: tuple[int, int, int, int] | None = None
 
+    @staticmethod
+    def around(height: int, width: int) -> Window:
+        """The smallest square that holds a whole frame, the frame in its middle."""
+        side = float(max(height, width))
+        return Window((width / 2, height / 2), (side, side))
+
     @property
     def area(self) -> float:
         """In pixels."""

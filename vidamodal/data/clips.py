@@ -94,6 +94,11 @@ class TrainingBatch:
     amodal: Float[Tensor, "b t s s"]
     counted: Float[Tensor, "b t"]
 
+    @property
+    def size(self) -> int:
+        """How many object-frames."""
+        return self.counted.numel()
+
     def to(self, device: torch.device | str) -> TrainingBatch:
         return TrainingBatch(self.crops.to(device), self.amodal.to(device), self.counted.to(device))
 

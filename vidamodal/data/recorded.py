@@ -32,7 +32,10 @@ class RecordedBank:
 
     def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
         """Consecutive frames of a clip, ``config.frames`` of them. InputError if it is shorter or has no truth."""
-        clip = self.clips[rng.integers(len(self.clips))]
+        return self.of(self.clips[rng.integers(len(self.clips))], rng, config)
+
+    def of(self, clip: Clip, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
+        """A sample of one of the clips."""
         truth = clip.tracks()
         frames, video = config.frames, truth.video
         if video.frames < frames:

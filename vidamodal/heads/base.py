@@ -1,14 +1,16 @@
-"""What a head gets and gives. A head is one file in this package; see `load_head_class`."""
+"""What a head gets and gives. A head is one file in this package; see `load_head_class`, `load_segmenter_class`."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -135,6 +137,46 @@ class FramewiseHead(nn.Module, ABC):
         """Put weights in that its config names; InputError if they cannot be had."""
 
 
+@dataclass(frozen=True)
+class FrameInstance:
+    """An object that a segmenter found in a frame, on the segmenter's canvas of s x s cells."""
+
+    visible: Bool[np.ndarray, "s s"]
+    amodal: Bool[np.ndarray, "s s"]
+    layer: int
+    """1 in front, then one more for what that hides."""
+    label: str | None
+    score: float
+    """Expected IoU of the amodal mask under the segmenter's own probabilities."""
+
+
+class FrameSegmenter(nn.Module, ABC):
+    """Finds the objects of whole frames by itself, each with its whole mask and its layer. No frame knows of another.
+
+    It resizes nothing: frames come on its canvas.
+    """
+
+    config: Any
+
+    @abstractmethod
+    def __init__(self, config: Any) -> None:
+        """`config` is the dataclass named by `SegmenterConfig`."""
+        super().__init__()
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Cells a side of the canvas."""
+
+    @abstractmethod
+    def segment(self, frames: Float[Tensor, "t 3 s s"], seeds: Sequence[int]) -> list[list[FrameInstance]]:
+        """The instances of each frame, those in front first; colours in [0, 1].
+
+        A frame's seed says what is drawn for it: frames with the same one share their noise. What is found in a frame
+        depends on nothing else that is given with it.
+        """
+
+
 def head_names() -> list[str]:
     """The heads there are: the modules of this package but this one and those that begin with an underscore."""
     import vidamodal.heads as package
@@ -145,7 +187,23 @@ def head_names() -> list[str]:
 
 def load_head_class(name: str) -> tuple[type[FramewiseHead], type]:
     """The head class and its config dataclass (``Head`` and ``Config`` of the module); InputError if there is none."""
+    module = _module(name)
+    return module.Head, module.Config
+
+
+def load_segmenter_class(name: str) -> tuple[type[FrameSegmenter], type]:
+    """The segmenter and its config dataclass (``Segmenter`` and ``SegmenterConfig`` of a head's module).
+
+    InputError if there is no such head, or if it segments no bare frames.
+    """
+    module = _module(name)
+    if not hasattr(module, "Segmenter"):
+        able = [each for each in head_names() if hasattr(_module(each), "Segmenter")]
+        raise InputError(f"the head {name!r} segments no bare frames: choose one of {', '.join(able)}, or give masks")
+    return module.Segmenter, module.SegmenterConfig
+
+
+def _module(name: str) -> ModuleType:
     if name not in head_names():
         raise InputError(f"unknown head {name!r}: choose one of {', '.join(head_names())}")
-    module = importlib.import_module(f"vidamodal.heads.{name}")
-    return module.Head, module.Config
+    return importlib.import_module(f"vidamodal.heads.{name}")

@@ -16,17 +16,28 @@ from pathlib import Path
 
 import torch
 
+from vidamodal.heads.base import load_segmenter_class
 from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.visible import VisibleFinder
 from vidamodal.media.files import write_text
 from vidamodal.media.masks import read_masks, write_mask_folder
 from vidamodal.media.tracks import read_tracks, write_tracks
 from vidamodal.media.video import VideoReader, open_video, write_mask_video, write_video
-from vidamodal.models.folder import DEFAULT, LoadedModel, load_model
+from vidamodal.models.folder import (
+    DEFAULT,
+    LoadedModel,
+    LoadedSegmenter,
+    bundled_models,
+    is_segmenter,
+    load_model,
+    load_segmenter,
+)
 from vidamodal.report.overlay import overlay_frames
 from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle
 
 FORMATS = ("tracks", "png", "overlay", "masks")
 DEFAULT_FORMATS = ("tracks", "png", "overlay")
+DEFAULT_SEGMENTER = "cumulative"
 _OUTPUTS = ("amodal", "masks", "overlay.mp4", "run.json", "tracks.json")  # tracks.json last: it says that all is there
 
 
@@ -35,7 +46,7 @@ def predict(
     masks: str | os.PathLike[str] | ClipTracks | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
-    model: str | LoadedModel = DEFAULT,
+    model: str | LoadedModel | LoadedSegmenter = DEFAULT,
     head: str | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -45,9 +56,10 @@ def predict(
     order: str | os.PathLike[str] | None = None,
     quiet: bool = True,
 ) -> ClipTracks:
-    """Amodal tracks of the objects whose visible masks are given.
+    """Amodal tracks of the objects whose visible masks are given, or of those that a segmenter finds.
 
-    ``video``: a video file, a folder of frames or an image. ``masks``: whatever `read_masks` reads, or tracks.
+    ``video``: a video file, a folder of frames or an image. ``masks``: whatever `read_masks` reads, or tracks; None
+    leaves it to a segmenter to find the objects: the one that ``model`` names, or the bundled one of ``head``.
     ``out``: a folder for the files that ``formats`` names (of tracks, png, overlay, masks); None writes nothing.
     ``exhaustive``: whether every object that may hide another is listed; None takes the masks' word for it.
     ``order``: a tracks.json that tells who lies in front of whom, for a model that reads it; the masks' own file is not
@@ -60,22 +72,34 @@ def predict(
         raise InputError(f"unknown format {(unknown or [''])[0]!r}: choose of {', '.join(FORMATS)}")
     if out is not None:
         _check_out(Path(out), [p for p in (video, masks) if isinstance(p, str | os.PathLike)])
-    if isinstance(model, LoadedModel) and head not in (None, model.model.config.head):
-        raise InputError(f"the loaded model has the head {model.model.config.head!r}; load it with head={head!r}")
-    loaded = model if isinstance(model, LoadedModel) else load_model(model, head)
-    predictor = Predictor(loaded.model, device, seed, hypotheses)
-    reader = open_video(video)
-    clip = _visible_tracks(reader, masks)
-    if exhaustive is not None:
-        clip = replace(clip, exhaustive=exhaustive)
-    ready = time.perf_counter()
+    predictor: Predictor | VisibleFinder
+    if masks is None:
+        segmenter = _segmenter(model, head)
+        if hypotheses != 1 or order is not None:
+            raise InputError("hypotheses and an order are of objects whose masks are given: give --masks, too")
+        predictor, loaded, name = VisibleFinder(segmenter.model, device, seed), segmenter, segmenter.head
+        reader = open_video(video)
+        ready = time.perf_counter()
+        result = predictor.find(reader.info, reader.frames, quiet)
+        source = f"segmenter {segmenter.name}"
+    else:
+        completer = _completer(model, head)
+        predictor, loaded, name = Predictor(completer.model, device, seed, hypotheses), completer, completer.head
+        reader = open_video(video)
+        clip = _visible_tracks(reader, masks)
+        if exhaustive is not None:
+            clip = replace(clip, exhaustive=exhaustive)
+        ready = time.perf_counter()
+        result = predictor.predict(clip, quiet, reader.frames, _known_order(order))
+        source = _source(masks)
     result = replace(
-        predictor.predict(clip, quiet, reader.frames, _known_order(order)),
+        result,
+        exhaustive=result.exhaustive if exhaustive is None else exhaustive,
         provenance={
             "model": loaded.name,
             "weights": loaded.weights_hash,
             "config": loaded.config_hash,
-            "head": loaded.model.config.head,
+            "head": name,
             "seed": seed,
             "precision": str(predictor.precision).removeprefix("torch."),
             "versions": {name: version(name) for name in ("vidamodal", "torch", "numpy")},
@@ -88,15 +112,16 @@ def predict(
             run = {
                 **result.provenance,
                 "video": reader.info.path,
-                "masks": _source(masks),
-                "exhaustive": clip.exhaustive,
+                "masks": source,
+                "canvas": predictor.segmenter.size if isinstance(predictor, VisibleFinder) else None,
+                "exhaustive": result.exhaustive,
                 "order": "own" if order is None else Path(order).name,
                 "hypotheses": hypotheses,
                 "formats": list(formats),
                 "device": str(predictor.device),
                 "threads": torch.get_num_threads(),
                 "python": platform.python_version(),
-                "masks_hash": hashlib.sha256(repr([t.visible for t in clip.tracks]).encode()).hexdigest(),
+                "masks_hash": hashlib.sha256(repr([t.visible for t in result.tracks]).encode()).hexdigest(),
                 "object_frames": predictor.timings.object_frames,
                 "seconds": {
                     "start": round(ready - began, 4),
@@ -119,12 +144,33 @@ def _check_out(out: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
             raise InputError(f"{path}: the results in {out} would replace this input; give another --out")
 
 
-def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTracks | None) -> ClipTracks:
-    if masks is None:
-        raise InputError(
-            "no --masks: give the visible masks of the objects (a tracks.json, a folder of PNGs, or an .npz); "
-            "segmenting a bare video is not part of this version"
-        )
+def _completer(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> LoadedModel:
+    """What completes given masks."""
+    if isinstance(model, LoadedSegmenter):
+        raise InputError("the loaded model is a segmenter, which finds the objects by itself: leave out the masks")
+    if isinstance(model, LoadedModel) and head not in (None, model.head):
+        raise InputError(f"the loaded model has the head {model.head!r}; load it with head={head!r}")
+    return model if isinstance(model, LoadedModel) else load_model(model, head)
+
+
+def _segmenter(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> LoadedSegmenter:
+    """What finds objects where no masks are given; InputError, which says what is missing, if there is nothing."""
+    if isinstance(model, LoadedSegmenter):
+        return model
+    if head is not None:
+        load_segmenter_class(head)
+    wanted = head or DEFAULT_SEGMENTER
+    if isinstance(model, str) and model != DEFAULT and is_segmenter(model):
+        return load_segmenter(model, head)
+    if model == DEFAULT and wanted in bundled_models():
+        return load_segmenter(wanted, head)
+    raise InputError(
+        "no --masks: give the visible masks of the objects (a tracks.json, a folder of PNGs, or an .npz), or a "
+        f"segmenter of bare frames with --model: {'none is bundled' if model == DEFAULT else 'this model is none'}"
+    )
+
+
+def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTracks) -> ClipTracks:
     if not isinstance(masks, ClipTracks):
         return read_masks(masks, reader.info, reader.stems)
     ours, theirs = reader.info, masks.video
@@ -145,7 +191,7 @@ def _known_order(path: str | os.PathLike[str] | None) -> tuple[FrameOrder, ...] 
     return told
 
 
-def _source(masks: str | os.PathLike[str] | ClipTracks | None) -> str:
+def _source(masks: str | os.PathLike[str] | ClipTracks) -> str:
     return "tracks in memory" if isinstance(masks, ClipTracks) else Path(str(masks)).name
 
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from vidamodal.heads.base import head_names, load_head_class
+from vidamodal.heads.base import FrameSegmenter, head_names, load_head_class, load_segmenter_class
 from vidamodal.media.files import whole_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
@@ -28,6 +28,8 @@ from vidamodal.types import InputError
 
 FORMAT = "vidamodal-model"
 DEFAULT = "tiny"
+SEGMENTER = "segmenter"
+"""The family of models that need no masks."""
 T = TypeVar("T")
 Model = AmodalModel | C2F | FramewiseModel
 """The families of models: config.json says which, and nothing where it is ours."""
@@ -38,6 +40,22 @@ class LoadedModel:
     """A model ready to predict, and what run.json says of it."""
 
     model: Model
+    name: str
+    config_hash: str
+    weights_hash: str
+
+    @property
+    def head(self) -> str:
+        """The head it is used with."""
+        return self.model.config.head
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedSegmenter:
+    """A segmenter of bare frames, ready to be used, and what run.json says of it."""
+
+    model: FrameSegmenter
+    head: str
     name: str
     config_hash: str
     weights_hash: str
@@ -85,6 +103,16 @@ def save_model(folder: Path, model: Model, training: Mapping[str, Any], card: st
     _write_config(folder, config)
 
 
+def save_segmenter(folder: Path, model: FrameSegmenter, training: Mapping[str, Any], card: str) -> None:
+    """Write the folder of a segmenter, which is found again by the name of its module."""
+    head = type(model).__module__.rpartition(".")[2]
+    _write(folder / "model.safetensors", save(_weights(model)))
+    _write(folder / "README.md", card.encode())
+    settings = {"head": head, "settings": dataclasses.asdict(model.config)}
+    config = {"format": FORMAT, "version": 1, "family": SEGMENTER, "segmenter": settings, "training": dict(training)}
+    _write_config(folder, config)
+
+
 def add_head(folder: Path, whole: Path, model: AmodalModel, training: Mapping[str, Any]) -> None:
     """Write the model folder ``whole`` again into ``folder``, with the head of ``model`` beside those it has.
 
@@ -113,14 +141,23 @@ def _write(path: Path, content: bytes) -> None:
         beside.write_bytes(content)
 
 
+def bundled_models() -> list[str]:
+    """The names of the models that come with the package."""
+    folder = _bundled()
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def _bundled() -> Path:
+    return Path(str(resources.files("vidamodal") / "assets" / "models"))
+
+
 def find_model(name: str) -> Path:
     """The folder of a model: a path, else a bundled name, else a repository on the Hub (which may be offline)."""
     if Path(name).is_dir():
         return Path(name)
-    bundled = Path(str(resources.files("vidamodal") / "assets" / "models"))
-    names = sorted(p.name for p in bundled.iterdir() if p.is_dir()) if bundled.is_dir() else []
+    names = bundled_models()
     if name in names:
-        return bundled / name
+        return _bundled() / name
     if name.count("/") != 1 or name.startswith((".", "/")):
         raise InputError(
             f"no model {name!r}: give a folder, a bundled name ({', '.join(names)}) or owner/name on the Hub"
@@ -141,13 +178,7 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
     """Load a model by folder or name, with one of its heads. InputError unless everything fits its config exactly."""
     folder = find_model(name)
     config_path = folder / "config.json"
-    try:
-        raw = config_path.read_bytes()
-        data = json.loads(raw)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{config_path} cannot be read as a model's config: {error}") from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != 1:
-        raise InputError(f"{config_path} is not the config of a {FORMAT} of version 1")
+    raw, data = _read_config(config_path)
     model: Model
     weights = [(folder / "model.safetensors", "")]
     try:
@@ -157,6 +188,8 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
                 raise InputError(f"{folder} is a C2F-Seg model, which refines by itself: leave out the head {head!r}")
         elif data.get("family") == "framewise":
             model, weights = _alone(folder, data, head)
+        elif data.get("family") == SEGMENTER:
+            raise InputError(f"{folder} is a segmenter, which finds the objects by itself: leave out the masks")
         elif "family" in data:
             raise InputError(f"{config_path}: there is no family of models {data['family']!r}")
         else:
@@ -166,16 +199,58 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
     except ValueError as error:
         raise InputError(f"{config_path} does not describe a model: {error}") from error
     check_settings(model.config, str(config_path))
-    digest = hashlib.sha256()
-    state = {}
-    for path, prefix in weights:
+    digest = _read_weights(model, folder, weights)
+    return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest)
+
+
+def is_segmenter(name: str) -> bool:
+    """Whether a model that is there, by folder or bundled, is a segmenter. InputError if there is none of this name."""
+    return _read_config(find_model(name) / "config.json")[1].get("family") == SEGMENTER
+
+
+def load_segmenter(name: str, head: str | None = None) -> LoadedSegmenter:
+    """Load a segmenter of bare frames by folder or name, like `load_model`; ``head``: whose it must be."""
+    folder = find_model(name)
+    config_path = folder / "config.json"
+    raw, data = _read_config(config_path)
+    told = data.get("segmenter")
+    if data.get("family") != SEGMENTER or not isinstance(told, dict) or set(told) != {"head", "settings"}:
+        raise InputError(f"{folder} is not a segmenter of bare frames: give visible masks, or another model")
+    if head not in (None, told["head"]):
+        raise InputError(f"{folder} is a segmenter of the head {told['head']!r}, not of {head!r}")
+    kind, settings = load_segmenter_class(str(told["head"]))
+    try:
+        model = kind(build(settings, told["settings"], f"{config_path}: segmenter.settings"))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{config_path} does not describe a segmenter: {error}") from error
+    digest = _read_weights(model, folder, [(folder / "model.safetensors", "")])
+    return LoadedSegmenter(model.eval(), told["head"], folder.name, hashlib.sha256(raw).hexdigest(), digest)
+
+
+def _read_config(path: Path) -> tuple[bytes, dict[str, Any]]:
+    try:
+        raw = path.read_bytes()
+        data = json.loads(raw)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a model's config: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != 1:
+        raise InputError(f"{path} is not the config of a {FORMAT} of version 1")
+    return raw, data
+
+
+def _read_weights(model: Model | FrameSegmenter, folder: Path, files: list[tuple[Path, str]]) -> str:
+    """Put the weights of files, whose names get prefixes, into a model; their hash."""
+    digest, state = hashlib.sha256(), {}
+    for path, prefix in files:
         try:
             state.update({prefix + k: v for k, v in load_file(path).items()})
             digest.update(path.read_bytes())
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path} cannot be read as safetensors: {error}") from error
     load_weights(model, state, str(folder))
-    return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest.hexdigest())
+    return digest.hexdigest()
 
 
 def check_settings(config: ModelConfig | C2FConfig | FramewiseConfig, where: str) -> None:
@@ -221,7 +296,7 @@ def _head_files(folder: Path, head: str) -> list[tuple[Path, str]]:
     return [(folder / "model.safetensors", ""), (folder / "heads" / f"{head}.safetensors", "head.")]
 
 
-def load_weights(model: Model, state: Mapping[str, torch.Tensor], folder: str) -> None:
+def load_weights(model: Model | FrameSegmenter, state: Mapping[str, torch.Tensor], folder: str) -> None:
     """Put weights that come from ``folder`` into a model; InputError unless every name and shape fits."""
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | state.keys()):

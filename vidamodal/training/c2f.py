@@ -25,7 +25,7 @@ from vidamodal.data.clips import TrainingBatch
 from vidamodal.models.c2f import C2F, draw
 from vidamodal.models.vqgan import Discriminator, VqGan
 from vidamodal.training.losses import LossConfig
-from vidamodal.training.stages import MicroStep, TokenizerStage, each_clip, generators
+from vidamodal.training.stages import ClipStage, MicroStep, TokenizerStage, each_clip, generators
 
 SMOOTHING = 0.1
 """Of the labels of codes, as released."""
@@ -97,7 +97,7 @@ def _balance(reconstruction: Tensor, adversarial: Tensor, weights: Tensor, varia
     return 0.75 * (rebuild.norm() / (deceive.norm() + 1e-4)).clamp(0, 1e4).detach()
 
 
-class C2FStage(nn.Module):
+class C2FStage(ClipStage):
     """Stage 2: backbone, transformer and refinement learn together on the frozen codec (Eqs. 6 and 10).
 
     As released, the refinement learns on a coarse mask drawn from the best five codes at each place, which the
@@ -107,7 +107,7 @@ class C2FStage(nn.Module):
     name = "amodal"
 
     def __init__(self, model: C2F, _config: LossConfig) -> None:
-        super().__init__()
+        super().__init__(model.view)
         self.model, self.released = model, model.config.variant == "released"
         model.tokenizer.requires_grad_(False)
 

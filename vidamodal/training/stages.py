@@ -8,20 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import Dataset
 
-from vidamodal.data.clips import TrainingBatch
+from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_bank
+from vidamodal.data.layers import LayerBatch, LayerClips
+from vidamodal.geometry import View
 from vidamodal.heads.base import Noise
+from vidamodal.heads.cumulative import Segmenter
 from vidamodal.models.amodal import AmodalModel, AmodalOutput
 from vidamodal.models.c2f import C2F
 from vidamodal.models.framewise import FramewiseModel
 from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, refined_loss
+
+Batch = TypeVar("Batch", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,12 @@ class MicroStep:
     """Whether no other batch follows before the weights change."""
 
     @staticmethod
-    def alone(stage: Stage, batch: TrainingBatch, seeds: tuple[int, ...] = (0,)) -> MicroStep:
+    def alone(stage: Stage[Batch], batch: Batch, seeds: tuple[int, ...] = (0,)) -> MicroStep:
         """Of a step that has no other batch."""
         return MicroStep(seeds, divisors([stage.counts(batch, seeds)]), True)
 
 
-class Stage(Protocol):
+class Stage(Protocol[Batch]):
     """What the trainer asks of a stage, which is a module besides."""
 
     name: str
@@ -51,11 +57,15 @@ class Stage(Protocol):
         """What torch.compile may take."""
         ...
 
-    def counts(self, batch: TrainingBatch, seeds: Sequence[int]) -> dict[str, Tensor]:
+    def data(self, worlds: str, seed: int, clips: int, last: int, sample: ClipConfig) -> Dataset[Batch]:
+        """``last`` samples of what it learns from, ``clips`` of them a step; samples are joined by their own `join`."""
+        ...
+
+    def counts(self, batch: Batch, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Over what of a batch losses are means."""
         ...
 
-    def __call__(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
+    def __call__(self, batch: Batch, step: MicroStep) -> dict[str, Tensor]:
         """The losses, ``loss`` being the one to learn from, divided so that those of all batches add up."""
         ...
 
@@ -73,13 +83,24 @@ def each_clip(
     return torch.cat([draw(clip, random) for clip, random in zip(clips, randoms, strict=True)])
 
 
-class TokenizerStage(nn.Module):
+class ClipStage(nn.Module):
+    """A stage that learns from tracks of clips, looked at as a model does."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self.view = view
+
+    def data(self, worlds: str, seed: int, clips: int, last: int, sample: ClipConfig) -> TrainingClips:
+        return TrainingClips(load_bank(worlds, seed, self.view.pixels), seed, clips, last, sample, self.view)
+
+
+class TokenizerStage(ClipStage):
     """Stage 1: the tokenizer learns to reconstruct whole masks, BCE + Dice + commitment (C2F-Seg, Eqs. 1 and 2)."""
 
     name = "tokenizer"
 
     def __init__(self, model: AmodalModel | C2F, _config: LossConfig) -> None:
-        super().__init__()
+        super().__init__(model.view)
         self.tokenizer = model.tokenizer
         self.tokenizer.requires_grad_(True)
 
@@ -106,7 +127,7 @@ class TokenizerStage(nn.Module):
         }
 
 
-class AmodalStage(nn.Module):
+class AmodalStage(ClipStage):
     """Stage 2: transformer and head learn together on the frozen tokenizer; the head sees the model's own coarse masks.
 
     Masking (C2F-Seg, section 3.3, takes 50 to 100 % uniformly): all codes are masked in most samples, since that is
@@ -117,7 +138,7 @@ class AmodalStage(nn.Module):
     ALL_MASKED = 0.85
 
     def __init__(self, model: AmodalModel, config: LossConfig) -> None:
-        super().__init__()
+        super().__init__(model.view)
         self.model, self.config = model, config
         model.tokenizer.requires_grad_(False)
 
@@ -157,13 +178,13 @@ class AmodalStage(nn.Module):
         return each_clip(draw, batch.counted, generators(seeds)).to(batch.counted.device)
 
 
-class HeadStage(nn.Module):
+class HeadStage(ClipStage):
     """A head learns by itself: on a model that stays as it is, or without one, from what is visible in each frame."""
 
     name = "amodal"
 
     def __init__(self, model: AmodalModel | FramewiseModel, config: LossConfig) -> None:
-        super().__init__()
+        super().__init__(model.view)
         self.model, self.config = model, config
         model.requires_grad_(False)
         model.head.requires_grad_(True)
@@ -187,3 +208,29 @@ class HeadStage(nn.Module):
         weights = Weights.of(batch, None, self.config)
         parts = refined_loss(self.model.head, logits, batch, weights, step.divide, self.config)
         return parts | {"loss": torch.stack(list(parts.values())).sum()}
+
+
+class SegmenterStage(nn.Module):
+    """A segmenter learns layers of frames, each with the true ones in front (Cumulative Occlusion, Algorithm 1)."""
+
+    name = "segmenter"
+
+    def __init__(self, model: Segmenter, _config: LossConfig) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.model.denoise,)
+
+    def data(self, worlds: str, seed: int, _clips: int, last: int, sample: ClipConfig) -> LayerClips:
+        bank = load_bank(worlds, seed, pixels=True)
+        return LayerClips(bank, seed, last, sample, self.model.size, self.model.config.omitted)
+
+    def counts(self, batch: LayerBatch, _seeds: Sequence[int]) -> dict[str, Tensor]:
+        return {"layers": torch.ones_like(batch.number).sum()}
+
+    def forward(self, batch: LayerBatch, step: MicroStep) -> dict[str, Tensor]:
+        noise = Noise.of(*step.seeds)
+        losses = self.model.learn(batch.image, batch.cumulative, batch.number, batch.mask, noise)
+        return {"loss": losses.sum() / step.divide["layers"]}

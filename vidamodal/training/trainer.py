@@ -31,9 +31,11 @@ from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_bank
+from vidamodal.data.clips import ClipConfig, TrainingBatch, load_bank
+from vidamodal.data.layers import LayerBatch, Limits, measure
 from vidamodal.data.layouts import find_dataset
-from vidamodal.heads.base import load_head_class
+from vidamodal.heads.base import load_head_class, load_segmenter_class
+from vidamodal.heads.cumulative import Segmenter
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
@@ -46,6 +48,7 @@ from vidamodal.models.folder import (
     load_model,
     load_weights,
     save_model,
+    save_segmenter,
 )
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.transformer import Block
@@ -54,11 +57,12 @@ from vidamodal.training.c2f import C2FStage, VqGanStage
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.sharding import Average, full, shard
-from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, TokenizerStage
+from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, SegmenterStage, TokenizerStage
 from vidamodal.training.validate import validate
 from vidamodal.types import InputError
 
 Record = TypeVar("Record")
+SETTINGS = "segmenter.settings"
 CHANGEABLE = {"processes", "shard", "workers"}
 """What may be another when a run goes on."""
 
@@ -82,6 +86,14 @@ class StageConfig:
     average: float = 0.999
     """Decay of the exponential moving average of the weights, which is what is kept."""
     sample: ClipConfig = field(default_factory=ClipConfig)
+
+
+@dataclass(frozen=True)
+class SegmenterTraining:
+    """Which head's segmenter learns, and its settings."""
+
+    head: str = "cumulative"
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,8 @@ class TrainConfig:
     """C2F-Seg in place of ``model`` and ``head``."""
     framewise: FramewiseConfig | None = None
     """A head that stands alone, in place of ``model``; ``head`` holds its settings."""
+    segmenter: SegmenterTraining | None = None
+    """A segmenter of bare frames, in place of ``model`` and ``head``; ``amodal`` says for how long it learns."""
     loss: LossConfig = field(default_factory=LossConfig)
     tokenizer: StageConfig = field(default_factory=StageConfig)
     amodal: StageConfig = field(default_factory=StageConfig)
@@ -143,15 +157,14 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         )
     torch.manual_seed(config.seed)
     try:
-        average = _new_model(config)
+        limits = _limits(config)
+        average = _new_model(config, limits)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"the config does not describe a model: {error}") from error
-    if config.init is None or config.only_head:
-        (average.backbone if isinstance(average, C2F) else average.head).load_pretrained()
-    else:
-        _go_on_from(average, config.init)
+    if not isinstance(average, Segmenter):  # which begins from nothing
+        _begin(config, average)
     _check_model(config, average)
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
@@ -165,12 +178,23 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     folder = output / "model"
     if accelerator.is_main_process:
         training = {"config": json.loads(resolved), "config_hash": hashlib.sha256(resolved.encode()).hexdigest()}
-        if config.only_head and isinstance(average, AmodalModel):
+        if isinstance(average, Segmenter):
+            training["limits"] = dataclasses.asdict(limits) if limits is not None else {}
+            save_segmenter(folder, average, training, segmenter_card(config, average))
+        elif config.only_head and isinstance(average, AmodalModel):
             add_head(folder, find_model(str(config.init)), average, training)
         else:
             save_model(folder, average, training, model_card(config, average))
     accelerator.end_training()
     return folder
+
+
+def _begin(config: TrainConfig, model: Model) -> None:
+    """Weights to begin with, if the config names any."""
+    if config.init is None or config.only_head:
+        (model.backbone if isinstance(model, C2F) else model.head).load_pretrained()
+    else:
+        _go_on_from(model, config.init)
 
 
 def _go_on_from(model: Model, init: str) -> None:
@@ -186,7 +210,9 @@ def _go_on_from(model: Model, init: str) -> None:
     load_weights(model, {name: model.state_dict()[name] for name in fresh} | state, init)
 
 
-def _new_model(config: TrainConfig) -> Model:
+def _new_model(config: TrainConfig, limits: Limits | None) -> Learner:
+    if config.segmenter is not None and limits is not None:
+        return _new_segmenter(config.segmenter, limits)
     if config.c2f is not None:
         return C2F(config.c2f)
     name = config.model.head if config.framewise is None else config.framewise.head
@@ -204,8 +230,29 @@ def _new_model(config: TrainConfig) -> Model:
     return model
 
 
-def _stages(config: TrainConfig, model: Model) -> list[tuple[type[Stage], StageConfig]]:
+def _limits(config: TrainConfig) -> Limits | None:
+    """How deep and how small the objects of the training data are, for a segmenter."""
+    if config.segmenter is None:
+        return None
+    settings: Any = build(load_segmenter_class(config.segmenter.head)[1], config.segmenter.settings, SETTINGS)
+    bank = load_bank(config.worlds, config.seed, pixels=False)
+    return measure(bank, config.seed, config.amodal.sample, settings.size)
+
+
+def _new_segmenter(segmenter: SegmenterTraining, limits: Limits) -> Segmenter:
+    """With N_max and Area_min from the training data, where its settings leave them open."""
+    kind, settings_kind = load_segmenter_class(segmenter.head)
+    settings: Any = build(settings_kind, segmenter.settings, SETTINGS)
+    most, least = settings.most_layers or limits.most_layers, settings.least_area or limits.least_area
+    model = kind(dataclasses.replace(settings, most_layers=most, least_area=least))
+    assert isinstance(model, Segmenter)
+    return model
+
+
+def _stages(config: TrainConfig, model: Learner) -> list[tuple[type[Stage], StageConfig]]:
     """What learns, one after the other, and for how long."""
+    if isinstance(model, Segmenter):
+        return [(SegmenterStage, config.amodal)]
     if isinstance(model, FramewiseModel) or config.only_head:
         return [(HeadStage, config.amodal)]
     if isinstance(model, AmodalModel):
@@ -218,6 +265,13 @@ def _check(config: TrainConfig) -> None:
     """Refuse what cannot work before the run's folder is made, which would refuse the corrected config."""
     if config.c2f is not None and (config.model != ModelConfig() or config.head or config.framewise is not None):
         raise InputError("c2f stands in place of model, head and framewise: leave those out")
+    if config.segmenter is not None:
+        others = (config.c2f, config.framewise, config.init, config.validation)
+        if config.model != ModelConfig() or config.head or config.only_head or any(o is not None for o in others):
+            raise InputError(
+                "segmenter stands in place of model, head, c2f and framewise, begins from nothing and is not "
+                "validated: leave those, init and validation out"
+            )
     if config.framewise is not None and config.model != ModelConfig():
         raise InputError("framewise stands in place of model: leave that out")
     if config.only_head and (config.init is None or config.model != ModelConfig(head=config.model.head)):
@@ -238,8 +292,10 @@ def _check(config: TrainConfig) -> None:
     load_bank(config.worlds, config.seed, pixels=False)
 
 
-def _check_model(config: TrainConfig, model: Model) -> None:
+def _check_model(config: TrainConfig, model: Learner) -> None:
     """Refuse what this model cannot do, hours before it would show."""
+    if isinstance(model, Segmenter):
+        return
     check_settings(model.config, config.name)
     if config.shard and isinstance(model, C2F) and isinstance(model.tokenizer, VqGan) and config.tokenizer.steps:
         raise InputError("shard: the VQ-GAN's two players cannot be split; train the tokenizer without it")
@@ -270,7 +326,9 @@ def _claim(output: Path, resolved: str) -> None:
     write_text(path, resolved)
 
 
-Stage = TokenizerStage | AmodalStage | HeadStage | C2FStage
+Stage = TokenizerStage | AmodalStage | HeadStage | C2FStage | SegmenterStage
+Batch = TrainingBatch | LayerBatch
+Learner = Model | Segmenter
 
 
 class _StageRun:
@@ -282,8 +340,8 @@ class _StageRun:
         config: TrainConfig,
         settings: StageConfig,
         stage: Stage,
-        model: Model,
-        average: Model,
+        model: Learner,
+        average: Learner,
         quiet: bool,
     ) -> None:
         self.accelerator, self.config, self.settings = accelerator, config, settings
@@ -321,7 +379,7 @@ class _StageRun:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             losses = self._losses(trained, batches)
-            seen += sum(batch.counted.numel() for _, batch in batches) * self.accelerator.num_processes
+            seen += sum(batch.size for _, batch in batches) * self.accelerator.num_processes
             # The next batches are fetched while a GPU still works on these.
             wait = time.monotonic()
             batches = next(steps, [])
@@ -351,7 +409,7 @@ class _StageRun:
                     done, self.model, self.average, optimizer, {"seed": self.config.seed},
                     write=self.accelerator.is_main_process,
                 )  # fmt: skip
-            if validates and self.config.validation is not None:
+            if validates and self.config.validation is not None and not isinstance(self.average, Segmenter):
                 scores = validate(self.average, Path(self.config.validation), self.accelerator)
                 self._log(board, done, {f"validation_{k}": v for k, v in scores.items()})
         bar.close()
@@ -372,9 +430,9 @@ class _StageRun:
             _groups(stage, self.settings.decay), lr=self.settings.rate, betas=self.settings.betas
         )
 
-    def _losses(self, trained: nn.Module, batches: list[tuple[tuple[int, ...], TrainingBatch]]) -> dict[str, Tensor]:
+    def _losses(self, trained: nn.Module, batches: list[tuple[tuple[int, ...], Batch]]) -> dict[str, Tensor]:
         """This process's part of a step's losses; their gradients are left in the weights."""
-        divide = divisors([self.stage.counts(batch, seeds) for seeds, batch in batches])
+        divide = divisors([self.stage.counts(batch, seeds) for seeds, batch in batches])  # type: ignore[arg-type]
         total: dict[str, Tensor] = {}
         for number, (seeds, batch) in enumerate(batches, start=1):
             last = number == len(batches)
@@ -400,26 +458,25 @@ class _StageRun:
         mean = self.accelerator.reduce(torch.stack([value.float() for value in values]), "mean")
         return [float(value) for value in mean]
 
-    def _steps(self, first: int) -> Iterator[list[tuple[tuple[int, ...], TrainingBatch]]]:
+    def _steps(self, first: int) -> Iterator[list[tuple[tuple[int, ...], Batch]]]:
         """This process's batches of every step from ``first`` on, each with the seeds of its clips, on the device."""
         batches = _in_one_line(self._batches(first))
         for _ in range(first, self.settings.steps):
             step = [next(batches) for _ in range(self.settings.accumulate)]
             yield [(seeds, _move(batch, self.accelerator.device)) for seeds, batch in step]
 
-    def _batches(self, first: int) -> Iterator[tuple[tuple[int, ...], TrainingBatch]]:
+    def _batches(self, first: int) -> Iterator[tuple[tuple[int, ...], Batch]]:
         """This process's share of every step's clips from ``first`` on; clip numbers do not depend on their number."""
         clips, rank, ranks = self.settings.clips, self.accelerator.process_index, self.accelerator.num_processes
-        view = self.model.view
-        bank = load_bank(self.config.worlds, self.seed, view.pixels)
-        data = TrainingClips(bank, self.seed, clips, clips * self.settings.steps, self.settings.sample, view)
-        mine = [k for k in range(clips * first, clips * self.settings.steps) if k % ranks == rank]
+        last = clips * self.settings.steps
+        data = self.stage.data(self.config.worlds, self.seed, clips, last, self.settings.sample)
+        mine = [k for k in range(clips * first, last) if k % ranks == rank]
         size = clips // ranks // self.settings.accumulate
         loader = DataLoader(
-            Subset(data, mine),
+            Subset[Any](data, mine),
             batch_size=size,
             num_workers=self.config.workers,
-            collate_fn=TrainingBatch.join,
+            collate_fn=_join,
             worker_init_fn=_one_thread,
             prefetch_factor=4 if self.config.workers else None,
             multiprocessing_context="fork" if self.config.workers else None,
@@ -468,6 +525,11 @@ def _move(record: Record, device: torch.device) -> Record:
     return dataclasses.replace(record, **changes)  # type: ignore[type-var]
 
 
+def _join(parts: list[Any]) -> Any:
+    """Samples of one kind as one batch."""
+    return type(parts[0]).join(parts)
+
+
 def _one_thread(_worker: int) -> None:
     torch.set_num_threads(1)
 
@@ -501,6 +563,18 @@ def model_card(config: TrainConfig, model: Model) -> str:
         f"Trained with `configs/{config.name}.yaml` "
         f"on {config.worlds}, seed {config.seed}, {config.amodal.steps} steps of "
         f"{config.amodal.clips * config.amodal.sample.tracks * config.amodal.sample.frames} object-frames. "
+        "The whole config is in config.json; what it reaches is in the README of the repository.\n"
+    )
+
+
+def segmenter_card(config: TrainConfig, model: Segmenter) -> str:
+    """The same for a segmenter."""
+    count, settings, sample = sum(p.numel() for p in model.parameters()), model.config, config.amodal.sample
+    return (
+        f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; finds the objects of bare frames, brought to "
+        f"{model.size} x {model.size} cells, layer by layer: at most {settings.most_layers} layers, objects from "
+        f"{settings.least_area} cells up. Trained with `configs/{config.name}.yaml` on {config.worlds}, seed "
+        f"{config.seed}, {config.amodal.steps} steps of {config.amodal.clips * sample.frames} layers. "
         "The whole config is in config.json; what it reaches is in the README of the repository.\n"
     )
 

@@ -1,0 +1,181 @@
+"""Frames with their true layers, from data sets that have pictures: what a segmenter of layers learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vidamodal.data.clips import Bank, ClipConfig, MixedBank
+from vidamodal.data.recorded import RecordedBank
+from vidamodal.geometry import Cropper, Window
+from vidamodal.metrics.layers import layers_of
+from vidamodal.types import FrameOrder, InputError
+from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
+
+LEAST_VISIBLE = 10
+"""Objects that show fewer cells of the canvas are left out (Cumulative Occlusion, section 5.1)."""
+MEASURED_CLIPS, MEASURED_FRAMES = 1000, 3
+"""At most so many clips, and frames of each, tell how deep and how small objects are."""
+
+
+@dataclass(frozen=True)
+class LayerBatch:
+    """Layers of b frames on a canvas of s x s cells: each a picture, what lies in front, and the layer's mask."""
+
+    image: Float[Tensor, "b 3 s s"]
+    """Colours in [0, 1]."""
+    cumulative: Float[Tensor, "b s s"]
+    """1 where a layer in front has an object, even where that is hidden (Eq. 3)."""
+    number: Int[Tensor, " b"]
+    """1 in front; one more than the deepest is blank."""
+    mask: Float[Tensor, "b s s"]
+    """All objects of the layer, whole."""
+
+    @property
+    def size(self) -> int:
+        """How many layers."""
+        return len(self.number)
+
+    @staticmethod
+    def join(parts: Sequence[LayerBatch]) -> LayerBatch:
+        """All layers of several samples."""
+        return LayerBatch(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(LayerBatch)))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What Algorithm 2 takes from the training data."""
+
+    most_layers: int
+    """N_max."""
+    least_area: int
+    """Area_min: cells of the smallest whole object."""
+    rings: int
+    """Frames whose occlusions had to be freed of a ring."""
+
+
+def occlusions(visible: Bool[np.ndarray, "n h w"], amodal: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n n"]:
+    """How many pixels of object j object i is seen to hide (Z(j, i) of Eq. 1), where it hides enough to count (16 at a
+    height of 256) and more than j hides of it; else 0."""
+    shown, whole = (rearrange(masks, "n h w -> n (h w)").astype(np.float32) for masks in (visible, amodal))
+    hides = shown @ whole.T
+    np.fill_diagonal(hides, 0)
+    enough = max(1.0, ORDER_PIXELS * (visible.shape[1] / ORDER_SCALE) ** 2)
+    return np.where((hides >= enough) & (hides > hides.T), hides, 0)
+
+
+def without_rings(hides: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Occlusions that Eq. 2 can order: of objects that hide each other in a ring, the one that hides the fewest pixels
+    of the next hides nothing of it, until no ring is left."""
+    hides = hides.copy()
+    while True:
+        _, ring = connected_components(hides > 0, directed=True, connection="strong")
+        within = (hides > 0) & (ring[:, None] == ring)
+        if not within.any():
+            return hides
+        hides[np.unravel_index(np.where(within, hides, np.inf).argmin(), hides.shape)] = 0
+
+
+def frame_layers(
+    visible: Bool[np.ndarray, "n h w"], amodal: Bool[np.ndarray, "n h w"]
+) -> tuple[Int[np.ndarray, " n"], bool]:
+    """The layer of each object by Eqs. 1 and 2, and whether a ring was opened for it."""
+    hides = occlusions(visible, amodal)
+    ordered = without_rings(hides)
+    pairs: FrameOrder = tuple((int(front), int(back)) for front, back in np.argwhere(ordered))
+    return layers_of(range(len(visible)), pairs), bool((ordered != hides).any())
+
+
+class LayerClips(Dataset[LayerBatch]):
+    """Endless samples of a bank: a random layer of each of some frames of a clip. Sample k depends on (seed, k) alone.
+
+    Of a clip, ``config.world.frames`` neighbouring frames are read and ``config.frames`` of them taken; of a frame
+    every layer is as likely, and the blank one behind the deepest (Algorithm 1).
+    """
+
+    def __init__(self, bank: Bank, seed: int, last: int, config: ClipConfig, size: int, omitted: float = 0.0) -> None:
+        """``last``: the number of samples; ``omitted``: the share of cumulative masks that lack a layer (Eq. 12)."""
+        if config.frames > config.world.frames:
+            raise InputError(f"sample.frames is {config.frames}, of {config.world.frames} in sample.world.frames")
+        self.bank, self.seed, self.last, self.config, self.cells, self.omitted = bank, seed, last, config, size, omitted
+
+    def __len__(self) -> int:
+        return self.last
+
+    def __getitem__(self, index: int) -> LayerBatch:
+        rng = np.random.default_rng([self.seed, 1, index])
+        clip = self.bank.sample(rng, self.config.world)
+        if clip.image is None:
+            raise InputError("worlds: a segmenter learns from pictures, and these are masks alone: give a data set")
+        mirror = rng.random() < self.config.augment.mirror
+        frames = np.sort(rng.permutation(self.config.world.frames)[: self.config.frames])
+        cropper = Cropper.at(Window.around(*clip.visible.shape[2:]), self.cells, *clip.visible.shape[2:])
+        image = np.stack([cropper.cut_image(clip.image[t]) for t in frames])
+        drawn = [self._layer(clip.visible[:, t], clip.amodal[:, t], cropper, rng) for t in frames]
+        numbers, cumulative, masks = zip(*drawn, strict=True)
+        maps = [torch.from_numpy(np.stack(each)).float() for each in (image, cumulative, masks)]
+        image_out, front, mask = (each.flip(-1) if mirror else each for each in maps)
+        return LayerBatch(image_out, front, torch.tensor(numbers), mask)
+
+    def _layer(
+        self,
+        visible: Bool[np.ndarray, "n h w"],
+        amodal: Bool[np.ndarray, "n h w"],
+        cropper: Cropper,
+        rng: np.random.Generator,
+    ) -> tuple[int, Bool[np.ndarray, "s s"], Bool[np.ndarray, "s s"]]:
+        """The number of a random layer, the cumulative mask in front of it and its own mask."""
+        seen = _large_enough(visible, self.cells)
+        amodal = amodal[seen]
+        layers, _ = frame_layers(visible[seen], amodal)
+        deepest = int(layers.max(initial=0))
+        number = int(rng.integers(1, deepest + 2))
+        front = amodal[layers < number].any(axis=0)
+        if rng.random() < self.omitted and deepest > 1:
+            front = front & ~amodal[layers == rng.integers(2, deepest + 1)].any(axis=0)  # Eq. 12
+        return number, cropper.cut(front) >= 0.5, cropper.cut(amodal[layers == number].any(axis=0)) >= 0.5
+
+
+def measure(bank: Bank, seed: int, config: ClipConfig, size: int) -> Limits:
+    """N_max and Area_min of a bank: over all its clips (of a large one, evenly spread ones), some frames of each."""
+    rng = np.random.default_rng([seed, 2])
+    deepest, smallest, rings = 0, size * size, 0
+    recorded = list(_recorded(bank))
+    clips = [(each, clip) for each in recorded for clip in each.clips]
+    for each, clip in clips[:: -(-len(clips) // MEASURED_CLIPS)]:
+        masks = each.of(clip, rng, config.world)
+        cropper = Cropper.at(Window.around(*masks.visible.shape[2:]), size, *masks.visible.shape[2:])
+        for t in np.unique(np.linspace(0, config.world.frames - 1, MEASURED_FRAMES).round().astype(int)):
+            seen = _large_enough(masks.visible[:, t], size)
+            layers, ring = frame_layers(masks.visible[seen, t], masks.amodal[seen, t])
+            areas = [np.count_nonzero(cropper.cut(mask) >= 0.5) for mask in masks.amodal[seen, t]]
+            deepest, smallest = max(deepest, int(layers.max(initial=0))), int(min([smallest, *areas]))
+            rings += ring
+    if not deepest:
+        raise InputError("worlds: no object shows enough to learn from on a segmenter's canvas")
+    return Limits(deepest, max(1, smallest), rings)
+
+
+def _large_enough(visible: Bool[np.ndarray, "n h w"], size: int) -> Bool[np.ndarray, " n"]:
+    """Which objects show enough cells of a canvas."""
+    cell = (max(visible.shape[1:]) / size) ** 2
+    return np.count_nonzero(visible, axis=(1, 2)) >= LEAST_VISIBLE * cell
+
+
+def _recorded(bank: Bank) -> Iterator[RecordedBank]:
+    """The data sets that a bank is made of; InputError for worlds, which have no pictures."""
+    if isinstance(bank, MixedBank):
+        for each in bank.banks:
+            yield from _recorded(each)
+    elif isinstance(bank, RecordedBank):
+        yield RecordedBank(bank.clips, pixels=False)
+    else:
+        raise InputError("worlds: a segmenter learns from pictures, and worlds are masks alone: give a data set")
