@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 from jaxtyping import install_import_hook
 
@@ -9,8 +12,9 @@ CHECKED = ["data", "geometry", "heads", "models", "training.losses", "training.s
 
 with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.beartype"):
     from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingClips
+    from vidamodal.data.layers import LayerClips
     from vidamodal.geometry import View, WindowConfig
-    from vidamodal.heads import conddiff
+    from vidamodal.heads import conddiff, cumulative
     from vidamodal.heads._pyramid import PyramidConfig
     from vidamodal.heads.conv import Config
     from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
@@ -18,8 +22,8 @@ with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.be
     from vidamodal.models.tokenizer import TokenizerConfig
     from vidamodal.models.transformer import TransformerConfig
     from vidamodal.training.losses import LossConfig
-    from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, TokenizerStage
-    from vidamodal.worlds.sample import WorldConfig
+    from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, SegmenterStage, TokenizerStage
+    from vidamodal.worlds.sample import ClipMasks, WorldConfig
     from vidamodal.worlds.toy import toy_bank
 
 codec = TokenizerConfig(crop=16, width=16, dim=8, codes=16)
@@ -42,6 +46,37 @@ for alone in (True, False):
     head_stage = HeadStage(both, LossConfig())
     head_stage.train()(data[0], MicroStep.alone(head_stage, data[0]))["loss"].backward()
     both.eval().sample(data[0].crops, 3, generator)
+
+denoiser = cumulative.DenoiserConfig(widths=(8, 8), attention=1, steps=2)
+for alone in (True, False):
+    drawing = cumulative.Config(denoiser, image=False, samples=2)
+    config = ModelConfig(codec, transformer, head="cumulative")
+    both = FramewiseModel(FramewiseConfig("cumulative", crop=16), drawing) if alone else AmodalModel(config, drawing)
+    head_stage = HeadStage(both, LossConfig())
+    head_stage.train()(data[0], MicroStep.alone(head_stage, data[0]))["loss"].backward()
+    both.eval().sample(data[0].crops, 3, generator)
+
+
+class Pictures:
+    """Worlds with black pictures."""
+
+    bank = toy_bank(0)
+
+    def __len__(self) -> int:
+        return len(self.bank)
+
+    def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
+        clip = self.bank.sample(rng, config)
+        return replace(clip, image=np.zeros((*clip.visible.shape[1:], 3), dtype=np.uint8))
+
+
+layers = LayerClips(Pictures(), 0, 2, replace(clips, frames=2), 16, 0.5)
+for predicts in ("noise", "mask"):
+    settings = cumulative.SegmenterConfig(denoiser, 16, predicts, most_layers=2, least_area=1)
+    segmenter = cumulative.Segmenter(settings)
+    segmenter_stage = SegmenterStage(segmenter, LossConfig())
+    segmenter_stage(layers[0], MicroStep.alone(segmenter_stage, layers[0]))["loss"].backward()
+    segmenter.eval().segment(layers[0].image, [0, 1])
 
 try:  # the check itself must be at work
     AmodalOutput(torch.zeros(1, 2, 4, 4, 16), torch.zeros(1, 2, 16, 16), torch.zeros(1, 3, 16, 16))

@@ -143,8 +143,8 @@ def _predict(options: argparse.Namespace) -> int:
     )
     run = json.loads((Path(options.out) / "run.json").read_text())
     spent = sum(run["seconds"].values()) - run["seconds"]["start"]
-    if run["canvas"] is not None and run["canvas"] != max(result.video.height, result.video.width):
-        size, canvas = f"{result.video.height} x {result.video.width}", run["canvas"]
+    canvas, size = run.get("canvas"), f"{result.video.height} x {result.video.width}"
+    if canvas is not None and size != f"{canvas} x {canvas}":
         print(f"frames of {size} pixels are read on a canvas of {canvas} x {canvas} cells, masks are brought back")
     print(
         f"{options.out}: {len(result.tracks)} tracks over {result.video.frames} frames, "

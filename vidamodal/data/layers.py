@@ -120,10 +120,10 @@ class LayerClips(Dataset[LayerBatch]):
         cropper = Cropper.at(Window.around(*clip.visible.shape[2:]), self.cells, *clip.visible.shape[2:])
         image = np.stack([cropper.cut_image(clip.image[t]) for t in frames])
         drawn = [self._layer(clip.visible[:, t], clip.amodal[:, t], cropper, rng) for t in frames]
-        numbers, cumulative, masks = zip(*drawn, strict=True)
-        maps = [torch.from_numpy(np.stack(each)).float() for each in (image, cumulative, masks)]
-        image_out, front, mask = (each.flip(-1) if mirror else each for each in maps)
-        return LayerBatch(image_out, front, torch.tensor(numbers), mask)
+        parts = image, np.stack([d[1] for d in drawn]), np.stack([d[2] for d in drawn])
+        maps = [torch.from_numpy(part).float() for part in parts]
+        picture, front, mask = (each.flip(-1) if mirror else each for each in maps)
+        return LayerBatch(picture, front, torch.tensor([number for number, *_ in drawn]), mask)
 
     def _layer(
         self,
@@ -138,10 +138,11 @@ class LayerClips(Dataset[LayerBatch]):
         layers, _ = frame_layers(visible[seen], amodal)
         deepest = int(layers.max(initial=0))
         number = int(rng.integers(1, deepest + 2))
-        front = amodal[layers < number].any(axis=0)
+        front = np.asarray(amodal[layers < number].any(axis=0))
         if rng.random() < self.omitted and deepest > 1:
             front = front & ~amodal[layers == rng.integers(2, deepest + 1)].any(axis=0)  # Eq. 12
-        return number, cropper.cut(front) >= 0.5, cropper.cut(amodal[layers == number].any(axis=0)) >= 0.5
+        mask = np.asarray(amodal[layers == number].any(axis=0))
+        return number, cropper.cut(front) >= 0.5, cropper.cut(mask) >= 0.5
 
 
 def measure(bank: Bank, seed: int, config: ClipConfig, size: int) -> Limits:
@@ -156,8 +157,8 @@ def measure(bank: Bank, seed: int, config: ClipConfig, size: int) -> Limits:
         for t in np.unique(np.linspace(0, config.world.frames - 1, MEASURED_FRAMES).round().astype(int)):
             seen = _large_enough(masks.visible[:, t], size)
             layers, ring = frame_layers(masks.visible[seen, t], masks.amodal[seen, t])
-            areas = [np.count_nonzero(cropper.cut(mask) >= 0.5) for mask in masks.amodal[seen, t]]
-            deepest, smallest = max(deepest, int(layers.max(initial=0))), int(min([smallest, *areas]))
+            areas = [int(np.count_nonzero(cropper.cut(mask) >= 0.5)) for mask in masks.amodal[seen, t]]
+            deepest, smallest = max(deepest, int(layers.max(initial=0))), min([smallest, *areas])
             rings += ring
     if not deepest:
         raise InputError("worlds: no object shows enough to learn from on a segmenter's canvas")

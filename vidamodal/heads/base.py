@@ -110,6 +110,8 @@ class FramewiseHead(nn.Module, ABC):
     """Whether what it gives depends on its noise: then hypotheses are drawn from it."""
     pixels = False
     """Whether it reads the window's colours."""
+    order = False
+    """Whether it reads who lies in front of whom."""
 
     @abstractmethod
     def __init__(self, config: Any, crop: int, channels: int) -> None:

@@ -336,6 +336,7 @@ class Head(FramewiseHead):
     """Draws the layer of one object in its window, behind what others show."""
 
     draws = True
+    order = True
 
     def __init__(self, config: Config, crop: int, channels: int) -> None:
         super().__init__(config, crop, channels)

@@ -73,18 +73,19 @@ def predict(
     if out is not None:
         _check_out(Path(out), [p for p in (video, masks) if isinstance(p, str | os.PathLike)])
     predictor: Predictor | VisibleFinder
+    loaded: LoadedModel | LoadedSegmenter
     if masks is None:
         segmenter = _segmenter(model, head)
         if hypotheses != 1 or order is not None:
             raise InputError("hypotheses and an order are of objects whose masks are given: give --masks, too")
-        predictor, loaded, name = VisibleFinder(segmenter.model, device, seed), segmenter, segmenter.head
+        predictor, loaded = VisibleFinder(segmenter.model, device, seed), segmenter
         reader = open_video(video)
         ready = time.perf_counter()
         result = predictor.find(reader.info, reader.frames, quiet)
         source = f"segmenter {segmenter.name}"
     else:
         completer = _completer(model, head)
-        predictor, loaded, name = Predictor(completer.model, device, seed, hypotheses), completer, completer.head
+        predictor, loaded = Predictor(completer.model, device, seed, hypotheses), completer
         reader = open_video(video)
         clip = _visible_tracks(reader, masks)
         if exhaustive is not None:
@@ -99,7 +100,7 @@ def predict(
             "model": loaded.name,
             "weights": loaded.weights_hash,
             "config": loaded.config_hash,
-            "head": name,
+            "head": loaded.head,
             "seed": seed,
             "precision": str(predictor.precision).removeprefix("torch."),
             "versions": {name: version(name) for name in ("vidamodal", "torch", "numpy")},
@@ -113,7 +114,7 @@ def predict(
                 **result.provenance,
                 "video": reader.info.path,
                 "masks": source,
-                "canvas": predictor.segmenter.size if isinstance(predictor, VisibleFinder) else None,
+                **({"canvas": predictor.segmenter.size} if isinstance(predictor, VisibleFinder) else {}),
                 "exhaustive": result.exhaustive,
                 "order": "own" if order is None else Path(order).name,
                 "hypotheses": hypotheses,

@@ -215,5 +215,4 @@ def _order(tracks: Sequence[Track], t: int, found: Sequence[int]) -> FrameOrder:
 
 
 def _iou(one: Mask, other: Mask) -> float:
-    both = np.count_nonzero(one & other)
-    return both / max(np.count_nonzero(one) + np.count_nonzero(other) - both, 1)
+    return float(np.count_nonzero(one & other) / max(int(np.count_nonzero(one | other)), 1))

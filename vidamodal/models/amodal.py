@@ -67,7 +67,8 @@ class AmodalModel(nn.Module):
     def view(self) -> View:
         """How it looks at clips."""
         reads = self.config.transformer
-        return View(self.config.windows, self.config.tokenizer.crop, reads.image or self.head.pixels, reads.order)
+        order = reads.order or self.head.order
+        return View(self.config.windows, self.config.tokenizer.crop, reads.image or self.head.pixels, order)
 
     @property
     def draws(self) -> bool:

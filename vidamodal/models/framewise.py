@@ -43,7 +43,7 @@ class FramewiseModel(nn.Module):
     @property
     def view(self) -> View:
         """How it looks at clips."""
-        return View(self.config.windows, self.config.crop, self.head.pixels)
+        return View(self.config.windows, self.config.crop, self.head.pixels, self.head.order)
 
     @property
     def draws(self) -> bool:

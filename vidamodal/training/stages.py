@@ -27,7 +27,7 @@ from vidamodal.models.c2f import C2F
 from vidamodal.models.framewise import FramewiseModel
 from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, refined_loss
 
-Batch = TypeVar("Batch", contravariant=True)
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
