@@ -423,11 +423,11 @@ def model_of(folder: Path, **changes: object) -> Path:
 def test_predict_without_masks_writes_tracks_from_end_to_end(
     tmp_path: Path, clip: ToyClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = model_of(tmp_path / "m", predicts="mask", samples=1, steps=2)
+    model = model_of(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
     command = ["predict", str(clip.video), "--head", "cumulative", "--model", str(model), "--out"]
-    for out in ("one", "two"):
+    for out, formats in (("one", "tracks,overlay"), ("two", "tracks")):
         with pytest.raises(SystemExit) as left:
-            main([*command, str(tmp_path / out)])
+            main([*command, str(tmp_path / out), "--formats", formats])
         assert left.value.code == 0
     assert "are read on a canvas of 16 x 16 cells" in capsys.readouterr().out
     assert (tmp_path / "one/tracks.json").read_bytes() == (tmp_path / "two/tracks.json").read_bytes()

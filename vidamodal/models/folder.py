@@ -1,5 +1,7 @@
 """Model folders: model.safetensors + config.json + heads/<name>.safetensors, loaded strictly or not at all.
 
+A segmenter of bare frames is a folder without heads, of a family of its own.
+
 The only module under models/ that touches files.
 """
 
