@@ -6,12 +6,14 @@ import json
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vidamodal
+from vidamodal.cli import main
 from vidamodal.demo import demo, sample_clip
 from vidamodal.media.tracks import read_tracks
-from vidamodal.media.video import open_video
+from vidamodal.media.video import open_video, write_image
 
 ASSETS = Path(str(resources.files("vidamodal") / "assets"))
 
@@ -58,3 +60,25 @@ def test_the_python_of_the_readme_gives_masks(tmp_path: Path) -> None:
     for track in clip.tracks:
         assert track.amodal is not None and track.amodal[0] is not None
         assert track.amodal[0].decode().shape == (256, 256)
+
+
+def test_the_bundled_drawn_head_completes_an_image(tmp_path: Path) -> None:
+    video, truth = sample_clip()
+    tracks = read_tracks(truth)
+    picture = next(iter(open_video(video).frames()))
+    write_image(tmp_path / "image.png", picture)
+    seen = [mask for track in tracks.tracks if (mask := track.visible[0]) is not None]
+    np.savez(tmp_path / "masks.npz", masks=np.stack([mask.decode()[None] for mask in seen]))
+    command = ["predict", str(tmp_path / "image.png"), "--masks", str(tmp_path / "masks.npz"), "--head", "conddiff"]
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--exhaustive", "--formats", "tracks", "--out", str(tmp_path / "out")])
+    assert left.value.code == 0
+    found = read_tracks(tmp_path / "out" / "tracks.json")
+    assert found.provenance["head"] == "conddiff" and found.video.frames == 1
+    hidden = 0
+    for track in found.tracks:
+        visible, amodal = track.visible[0], (track.amodal or (None,))[0]
+        if visible is not None and amodal is not None:
+            assert not (visible.decode() & ~amodal.decode()).any()
+            hidden += amodal.area() - visible.area()
+    assert hidden > 0
