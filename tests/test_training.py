@@ -34,6 +34,7 @@ from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, Train
 from vidamodal.data.crops import boxes_and_areas
 from vidamodal.data.layouts import find_dataset
 from vidamodal.geometry import View, WindowConfig, track_windows
+from vidamodal.heads import coarse
 from vidamodal.heads.base import TrackCrops
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.folder import load_model
@@ -41,7 +42,7 @@ from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
 from vidamodal.training import trainer
 from vidamodal.training.checkpoint import Checkpoints
-from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, mask_loss
+from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, mask_loss, refined_loss
 from vidamodal.training.sharding import Average
 from vidamodal.training.stages import AmodalStage
 from vidamodal.training.trainer import StageConfig, TrainConfig, train
@@ -234,7 +235,10 @@ def parts(batch: TrainingBatch, logits: Tensor, masked: Tensor | None = None) ->
     masked = torch.ones(len(target), 4, 4, dtype=torch.bool) if masked is None else masked
     weights = Weights.of(batch, masked, LossConfig())
     divide = divisors([weights.counts()])
-    return amodal_loss(AmodalOutput(scores, logits, logits), target, batch, weights, divide, LossConfig())
+    output, head = AmodalOutput(scores, logits, logits), coarse.Head(coarse.Config(), 16, 16)
+    found = amodal_loss(output, target, batch, weights, divide, LossConfig())
+    found |= refined_loss(head, logits, batch, weights, divide, LossConfig())
+    return found | {"loss": torch.stack(list(found.values())).sum()}
 
 
 def test_mask_loss_of_the_truth_is_nothing_and_of_the_visible_part_is_much() -> None:
