@@ -236,7 +236,7 @@ def found(run: Trained, row: Row, name: str, data: Mapping[str, Any], measure: s
     return value
 
 
-def cell(values: Sequence[float | None], measure: str) -> str:
+def cell(values: Sequence[float | None], measure: str = "") -> str:
     """Mean and half the spread, in per cent; milliseconds as they are."""
     there = [value * (1 if measure == "ms" else 100) for value in values if value is not None]
     if not there:

@@ -136,9 +136,9 @@ def test_the_second_pass_reads_the_order_that_the_first_one_found(monkeypatch: p
     seen: list[float] = []
     forward = reader.forward
 
-    def spy(crops, *rest):  # type: ignore[no-untyped-def]
+    def spy(crops, *rest, **named):  # type: ignore[no-untyped-def]
         seen.append(float(crops.order.abs().max()))
-        return forward(crops, *rest)
+        return forward(crops, *rest, **named)
 
     monkeypatch.setattr(reader, "forward", spy)
     own = Predictor(reader, "cpu").predict(clip)

@@ -355,9 +355,9 @@ def test_pixels_and_tensors_do_not_grow_with_the_video(model: AmodalModel, monke
     lengths: list[int] = []
     forward: Callable[..., object] = model.forward
 
-    def spy(crops: predictor_module.FrameCrops, *rest: object) -> object:
+    def spy(crops: predictor_module.FrameCrops, *rest: object, **named: object) -> object:
         lengths.append(crops.visible.shape[1])
-        return forward(crops, *rest)
+        return forward(crops, *rest, **named)
 
     monkeypatch.setattr(model, "forward", spy)
 
