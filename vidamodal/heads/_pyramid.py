@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidamodal.types import InputError
+from vidamodal.pretrained import read_pretrained, take_weights, transformers
 
 COLOURS = 3
 
@@ -95,23 +94,10 @@ class Pyramid(nn.Module):
 
         Safetensors only; a folder, or a name on the Hub, which may be offline.
         """
-        name = self.config.pretrained
-        if name is None:
-            return
-        if name.startswith((".", "/")) and not Path(name).is_dir():
-            raise InputError(f"head.pyramid.pretrained: there is no folder {name}")
-        try:
-            given = _library().PvtV2Backbone.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"head.pyramid.pretrained: {name!r} is neither a folder nor a model on the Hub with a PVTv2 in "
-                f"safetensors that can be had now: {str(error).strip().splitlines()[0]}"
-            ) from error
-        mine, theirs = self.backbone.state_dict(), _with_time(given).state_dict()
-        for key in sorted(mine.keys() | theirs.keys()):
-            if key not in mine or key not in theirs or mine[key].shape != theirs[key].shape:
-                raise InputError(f"head.pyramid.pretrained: {name!r} does not fit the pyramid's config at {key}")
-        self.backbone.load_state_dict(theirs)
+        name, where = self.config.pretrained, "head.pyramid.pretrained"
+        if name is not None:
+            given = read_pretrained(_library().PvtV2Backbone, name, where)
+            take_weights(self.backbone, _with_time(given), name, where)
 
 
 def sinusoids(log_snr: Float[Tensor, " n"], width: int) -> Float[Tensor, "n width"]:
@@ -170,10 +156,4 @@ def _settings(config: PyramidConfig) -> Any:
 
 
 def _library() -> Any:
-    try:
-        import transformers  # an extra, and slow to import
-    except ImportError as error:
-        raise InputError(
-            "this head's PVTv2 needs the package transformers: pip install 'vidamodal[diffusion]'"
-        ) from error
-    return transformers
+    return transformers("this head's PVTv2", "diffusion")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidamodal.types import InputError
+from vidamodal.pretrained import read_pretrained, take_weights, transformers
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's RGB."""
@@ -65,25 +64,10 @@ class Backbone(nn.Module):
 
         Safetensors only; a folder, or a name on the Hub, which may be offline.
         """
-        name = self.config.pretrained
-        if name is None:
-            return
-        if name.startswith((".", "/")) and not Path(name).is_dir():
-            raise InputError(f"backbone.pretrained: there is no folder {name}")
-        try:
-            given = _library().ResNetBackbone.from_pretrained(
-                name, out_features=_STAGES, use_safetensors=True, dtype=torch.float32
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"backbone.pretrained: {name!r} is neither a folder nor a model on the Hub with a ResNet in "
-                f"safetensors that can be had now: {str(error).strip().splitlines()[0]}"
-            ) from error
-        mine, theirs = self.resnet.state_dict(), given.state_dict()
-        for key in sorted(mine.keys() | theirs.keys()):
-            if key not in mine or key not in theirs or mine[key].shape != theirs[key].shape:
-                raise InputError(f"backbone.pretrained: {name!r} does not fit the backbone's config at {key}")
-        self.resnet.load_state_dict(theirs)
+        name, where = self.config.pretrained, "backbone.pretrained"
+        if name is not None:
+            given = read_pretrained(_library().ResNetBackbone, name, where, out_features=_STAGES)
+            take_weights(self.resnet, given, name, where)
 
 
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
@@ -106,8 +90,4 @@ def _keep_resolution(stage: nn.Module) -> None:
 
 
 def _library() -> Any:
-    try:
-        import transformers  # an extra, and slow to import
-    except ImportError as error:
-        raise InputError("C2F-Seg's ResNet needs the package transformers: pip install 'vidamodal[c2f]'") from error
-    return transformers
+    return transformers("C2F-Seg's ResNet", "c2f")
