@@ -150,6 +150,8 @@ class FrameInstance:
     label: str | None
     score: float
     """Expected IoU of the amodal mask under the segmenter's own probabilities."""
+    appearance: Float[np.ndarray, " d"] | None = None
+    """What it looks like, of length 1: the same object has nearly the same in other frames. None: not told."""
 
 
 class FrameSegmenter(nn.Module, ABC):
