@@ -43,14 +43,19 @@ NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Sizes of the UNet, and how it is sampled from. Published: widths 128, 256, 384, 512 and 2 or 3 blocks."""
+    """Sizes of the UNet, and how it is sampled from.
 
-    widths: tuple[int, ...] = (16, 32, 48, 64)
+    Published: no patches, widths 128, 256, 384 and 512 with 2 or 3 blocks, and two levels that attend.
+    """
+
+    widths: tuple[int, ...] = (32, 48, 64)
     """Of each level, every one at half the side of the one before; divisible by 8."""
+    patch: int = 2
+    """Cells a side that become channels before the first level, which works at so many times fewer cells a side."""
     blocks: int = 1
     """Residual blocks a level."""
-    attention: int = 2
-    """How many of the deepest levels attend: at 64 cells and four levels, two are the maps of 16 and 8 cells."""
+    attention: int = 1
+    """How many of the deepest levels attend. On a CPU the map of 16 x 16 cells would take as long as all else."""
     sampler: str = "ddim"
     """ddim | ddpm (Eq. 9, which the paper runs in all 1000 steps)."""
     steps: int = 20
@@ -111,22 +116,22 @@ class Denoiser(nn.Module):
             raise ValueError(f"denoiser.widths must be divisible by 8, not {config.widths}")
         if not 0 <= config.attention <= levels:
             raise ValueError(f"denoiser.attention must lie between 0 and {levels}, the number of levels")
-        if size % 2 ** (levels - 1):
-            raise ValueError(f"{levels} levels do not divide a canvas of {size} cells: take a multiple of {2**levels}")
+        if config.patch < 1 or size % (config.patch * 2 ** (levels - 1)):
+            raise ValueError(f"{levels} levels and patches of {config.patch} do not divide a canvas of {size} cells")
         if not 1 <= config.steps <= TIMES or config.blocks < 1:
             raise ValueError(f"denoiser.steps must lie between 1 and {TIMES}, and denoiser.blocks from 1 up")
         library, plain = _library(), levels - config.attention
         self.config, self.clean = config, clean
         self.unet = library.UNet2DModel(
-            sample_size=size,
-            in_channels=planes + 1,
-            out_channels=1,
+            sample_size=size // config.patch,
+            in_channels=(planes + 1) * config.patch**2,
+            out_channels=config.patch**2,
             layers_per_block=config.blocks,
             block_out_channels=config.widths,
             down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * config.attention,
             up_block_types=("AttnUpBlock2D",) * config.attention + ("UpBlock2D",) * plain,
             norm_num_groups=8,
-            attention_head_dim=8,
+            attention_head_dim=config.widths[-1] // 4,  # four heads, as published
             resnet_time_scale_shift="scale_shift",
         )
         # DDIM with eta = 1 is DDPM, and takes the noise that it is given.
@@ -147,8 +152,10 @@ class Denoiser(nn.Module):
         base: Float[Tensor, "n s s"] | float = 0.0,
     ) -> Float[Tensor, "n s s"]:
         """X of Eq. 7 to logits of the clean mask, added to ``base``, or to the noise."""
-        out: Tensor = self.unet(torch.cat([planes, noisy[:, None]], dim=1), time).sample
-        return out[:, 0].float() + base
+        p = self.config.patch
+        given = torch.cat([planes, noisy[:, None]], dim=1)
+        out: Tensor = self.unet(rearrange(given, "n c (s p) (r q) -> n (c p q) s r", p=p, q=p), time).sample
+        return rearrange(out, "n (p q) s r -> n (s p) (r q)", p=p, q=p).float() + base
 
     def spoil(
         self, mask: Float[Tensor, "n s s"], noise: Float[Tensor, "n s s"], time: Int[Tensor, " n"]
