@@ -547,7 +547,7 @@ def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(predic
         ({"segmenter": SegmenterTraining(head="conv")}, "segments no bare frames"),
         ({"segmenter": SegmenterTraining(settings={"sise": 3})}, "unknown key 'sise'"),
         ({"segmenter": SegmenterTraining(settings={"predicts": "all"})}, "choose noise or mask"),
-        ({"segmenter": SegmenterTraining(settings={"size": 20})}, "4 levels do not divide a canvas of 20 cells"),
+        ({"segmenter": SegmenterTraining(settings={"size": 20})}, "do not divide a canvas of 20 cells"),
         ({"segmenter": SegmenterTraining(settings={"denoiser": {"steps": 0}})}, "between 1 and 1000"),
         ({"segmenter": SegmenterTraining(settings={"denoiser": {"widths": [9]}})}, "divisible by 8"),
         ({"model": ModelConfig(chunk=8)}, "stands in place of model"),
