@@ -23,18 +23,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
 from tqdm import tqdm
 
+from vidamodal.data.layers import layered_frames
 from vidamodal.data.layouts import find_dataset
-from vidamodal.inference.predictor import Predictor
+from vidamodal.data.recorded import RecordedBank
+from vidamodal.heads.cumulative import Segmenter
+from vidamodal.inference.predictor import Predictor, pick_precision
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import count_video
+from vidamodal.metrics.layer_masks import LayeredFrame, layer_scores
 from vidamodal.metrics.primary import MEASURES, mean_scores, score_video
 from vidamodal.metrics.protocols import cumulative_iou
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.c2f import C2F
-from vidamodal.models.folder import Model, load_model
+from vidamodal.models.folder import Model, is_segmenter, load_model, load_segmenter
 from vidamodal.models.framewise import FramewiseModel
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +114,7 @@ def base_of(row: Row, table: Mapping[str, Any], config: Mapping[str, Any]) -> st
 def train(row: Row, base: str, seed: int, options: argparse.Namespace) -> Trained:
     """Train in a process of its own, unless that was done or the row names a finished model."""
     if row.model is not None:
-        loaded = load_model(row.model, row.head)
+        loaded = load_segmenter(row.model) if is_segmenter(row.model) else load_model(row.model, row.head)
         folder = options.runs / digest(loaded.weights_hash, loaded.config_hash, row.head or "")
         return Trained(row.model, float("nan"), row.head, folder)
     changes = row.set
@@ -147,6 +153,35 @@ def score(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str
     path = scores_path(trained, use, name, data)
     if path.is_file():
         return
+    rule = score_layers if is_segmenter(trained.model) else score_tracks
+    write_text(path, json.dumps(rule(trained, use, data)))
+
+
+def score_layers(trained: Trained, use: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, float | None]:
+    """Of a segmenter, on some frames of each clip; ``ms`` of a frame. ``denoiser.NAME`` is a setting of its UNet."""
+    model = load_segmenter(trained.model).model
+    settings = {key: value for key, value in use.items() if not key.startswith("denoiser.")}
+    denoiser = {key.removeprefix("denoiser."): value for key, value in use.items() if key not in settings}
+    other = Segmenter(replace(model.config, denoiser=replace(model.config.denoiser, **denoiser), **settings))
+    other.load_state_dict(model.state_dict())
+    found, truth, spent = [], [], 0.0
+    bank = RecordedBank.load(Path(data["path"]), pixels=True)
+    for number, (images, true) in enumerate(layered_frames(bank, data["clips"], data["frames"], other.size)):
+        before = time.process_time()
+        with torch.autocast("cpu", pick_precision(torch.device("cpu"))):
+            drawn = other.eval().layers(torch.from_numpy(images).float(), [number] * len(images))
+        spent += time.process_time() - before
+        truth += true
+        for layers in drawn:
+            objects = layers.instances()
+            masks = np.array([each.amodal for each in objects]).reshape(-1, other.size, other.size)
+            layer, sure = (np.array([getattr(each, key) for each in objects]) for key in ("layer", "score"))
+            found.append(LayeredFrame(layers.masks(), masks, layer, sure))
+    return layer_scores(found, truth) | {"ms": 1000 * spent / len(truth)}
+
+
+def score_tracks(trained: Trained, use: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, float | None]:
+    """Of a model that completes given masks."""
     model, constrain, told = changed(load_model(trained.model, trained.head).model, use)
     predictor = Predictor(model, "cpu", constrain=constrain)
     videos, spent = [], 0.0
@@ -158,10 +193,11 @@ def score(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str
         videos.append(count_video(key, found, truth, shapes=False))
     mean = mean_scores([score_video(video) for video in videos])
     cumulative = cumulative_iou.score(videos)
-    write_text(path, json.dumps({measure: getattr(mean, measure) for measure in MEASURES} | {
-        "cumulative_full": cumulative["full"], "cumulative_inv": cumulative["occ"],
+    return {measure: getattr(mean, measure) for measure in MEASURES} | {
+        "cumulative_full": cumulative["full"],
+        "cumulative_inv": cumulative["occ"],
         "ms": 1000 * spent / predictor.timings.object_frames,
-    }))  # fmt: skip
+    }
 
 
 def scores_path(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str, Any]) -> Path:
@@ -223,9 +259,13 @@ def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[s
 
 def size(base: str, options: argparse.Namespace) -> str:
     """How long rows are trained that start from a config."""
-    stage = yaml.safe_load((ROOT / base).read_text())["amodal"]
+    config = yaml.safe_load((ROOT / base).read_text())
+    stage = config["amodal"]
     steps = options.steps or stage["steps"]
-    frames = steps * stage["clips"] * stage["sample"]["tracks"] * stage["sample"]["frames"]
+    sample = stage["sample"]
+    if "segmenter" in config:
+        return f"{steps * stage['clips'] * sample['frames']:,} layers ({steps} steps)"
+    frames = steps * stage["clips"] * sample["tracks"] * sample["frames"]
     return f"{frames:,} object-frames ({steps} steps)"
 
 

@@ -16,9 +16,11 @@ from torch.utils.data import Dataset
 from vidamodal.data.clips import Bank, ClipConfig, MixedBank
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, Window
+from vidamodal.metrics.layer_masks import LayeredFrame
 from vidamodal.metrics.layers import layers_of
 from vidamodal.types import FrameOrder, InputError
 from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
+from vidamodal.worlds.sample import WorldConfig
 
 LEAST_VISIBLE = 10
 """Objects that show fewer cells of the canvas are left out (Cumulative Occlusion, section 5.1)."""
@@ -143,6 +145,35 @@ class LayerClips(Dataset[LayerBatch]):
             front = front & ~amodal[layers == rng.integers(2, deepest + 1)].any(axis=0)  # Eq. 12
         mask = np.asarray(amodal[layers == number].any(axis=0))
         return number, cropper.cut(front) >= 0.5, cropper.cut(mask) >= 0.5
+
+
+def layered_frames(
+    bank: RecordedBank, clips: int, frames: int, size: int
+) -> Iterator[tuple[Float[np.ndarray, "t 3 s s"], list[LayeredFrame]]]:
+    """Of each of the first clips some evenly spaced frames and their true layers, on a canvas, to score with."""
+    for clip in bank.clips[:clips]:
+        length = clip.tracks().video.frames
+        whole = bank.of(clip, np.random.default_rng(0), WorldConfig(frames=length))
+        assert whole.image is not None
+        cropper = Cropper.at(Window.around(*whole.visible.shape[2:]), size, *whole.visible.shape[2:])
+        times = np.unique(np.linspace(0, length - 1, frames).round().astype(int))
+        yield (
+            np.stack([cropper.cut_image(whole.image[t]) for t in times]),
+            [_layered(whole.visible[:, t], whole.amodal[:, t], cropper, size) for t in times],
+        )
+
+
+def _layered(
+    visible: Bool[np.ndarray, "n h w"], amodal: Bool[np.ndarray, "n h w"], cropper: Cropper, size: int
+) -> LayeredFrame:
+    seen = _large_enough(visible, size)
+    amodal = amodal[seen]
+    layer, _ = frame_layers(visible[seen], amodal)
+    whole = [amodal[layer == k].any(axis=0) for k in range(1, int(layer.max(initial=0)) + 1)]
+    layers, objects = (
+        np.array([cropper.cut(mask) >= 0.5 for mask in masks]).reshape(-1, size, size) for masks in (whole, amodal)
+    )
+    return LayeredFrame(layers, objects, layer, np.ones(len(layer)))
 
 
 def measure(bank: Bank, seed: int, config: ClipConfig, size: int) -> Limits:

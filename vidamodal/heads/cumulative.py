@@ -310,6 +310,14 @@ class Layers:
         self.cumulative = self.cumulative | mask
         self.ended = len(self.found) == self.config.most_layers
 
+    def masks(self) -> Bool[np.ndarray, "m s s"]:
+        """All that each layer has."""
+        deepest = self.found[-1].number if self.found else 0
+        masks = np.zeros((deepest, *self.cumulative.shape), dtype=bool)
+        for layer in self.found:
+            masks[layer.number - 1] |= layer.mask
+        return masks
+
     def instances(self) -> list[FrameInstance]:
         """The connected parts of each layer that are large enough, and of which something shows."""
         out = []

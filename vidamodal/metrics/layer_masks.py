@@ -1,0 +1,82 @@
+"""Layers that were found in frames against the true ones, as in the tables of Cumulative Occlusion (2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from vidamodal.metrics.counts import mean
+from vidamodal.metrics.detection import Matches, average_precision
+
+DEEPEST = 5
+"""The paper's tables end here."""
+
+
+@dataclass(frozen=True)
+class LayeredFrame:
+    """The n objects of a frame in m layers, true ones or found ones."""
+
+    layers: Bool[np.ndarray, "m s s"]
+    """All that each layer has, the one in front first."""
+    objects: Bool[np.ndarray, "n s s"]
+    """Whole ones."""
+    layer: Int[np.ndarray, " n"]
+    """Of each object: 1 in front."""
+    score: Float[np.ndarray, " n"]
+    """How sure it is that each object is there."""
+
+
+def layer_scores(found: Sequence[LayeredFrame], truth: Sequence[LayeredFrame]) -> dict[str, float | None]:
+    """``iou_k`` and ``ap_k`` of layer k up to the fifth: means over the frames that truly have such a layer.
+
+    ``objects``: AP of the objects, in whatever layer; ``objects_in_layer``: where each must be in its true layer (the
+    paper's Table 5, in COCO's terms, which the paper does not define). ``depth``: share of frames with as many layers
+    as in truth. None for means over nothing.
+    """
+    pairs = list(zip(found, truth, strict=True))
+    scores: dict[str, float | None] = {}
+    for k in range(DEEPEST):
+        masks = [
+            (f.layers[k] if k < len(f.layers) else np.zeros_like(t.layers[k]), t.layers[k])
+            for f, t in pairs
+            if k < len(t.layers)
+        ]
+        scores[f"iou_{k + 1}"] = mean(_iou(ours, true) for ours, true in masks)
+        scores[f"ap_{k + 1}"] = mean(pixel_precision(ours, true) for ours, true in masks)
+    matches = [_matches(f, t) for f, t in pairs]
+    placed = [replace(m, iou=m.iou * (m.predicted_layer[:, None] == m.true_layer)) for m in matches]
+    scores["objects"], scores["objects_in_layer"] = average_precision(matches)["ap"], average_precision(placed)["ap"]
+    scores["depth"] = mean(float(len(f.layers) == len(t.layers)) for f, t in pairs)
+    return scores
+
+
+def pixel_precision(found: Bool[np.ndarray, "s s"], truth: Bool[np.ndarray, "s s"]) -> float:
+    """Average precision over pixels of a mask that says yes or no: precision x recall, and for the rest of the recall
+    the share of the image that the truth takes, which is what answering yes everywhere has.
+
+    The paper does not say what its AP is. Its figures agree with this: they exceed IoU by next to nothing where masks
+    are good, and stay at some per cent where IoU is 0.
+    """
+    both, share = int(np.count_nonzero(found & truth)), float(truth.mean())
+    recall = both / max(int(np.count_nonzero(truth)), 1)
+    return both / max(int(np.count_nonzero(found)), 1) * recall + (1 - recall) * share
+
+
+def _iou(one: Bool[np.ndarray, "s s"], other: Bool[np.ndarray, "s s"]) -> float:
+    return int(np.count_nonzero(one & other)) / max(int(np.count_nonzero(one | other)), 1)
+
+
+def _matches(found: LayeredFrame, truth: LayeredFrame) -> Matches:
+    overlap = np.array([[_iou(ours, true) for true in truth.objects] for ours in found.objects])
+    return Matches(
+        tuple(range(len(found.objects))),
+        tuple(range(len(truth.objects))),
+        overlap.reshape(len(found.objects), len(truth.objects)),
+        found.score,
+        np.zeros(len(truth.objects), dtype=bool),
+        found.layer,
+        truth.layer,
+    )
