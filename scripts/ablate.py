@@ -31,6 +31,7 @@ from tqdm import tqdm
 from vidamodal.data.layers import layered_frames
 from vidamodal.data.layouts import find_dataset
 from vidamodal.data.recorded import RecordedBank
+from vidamodal.heads.base import FrameSegmenter
 from vidamodal.heads.cumulative import Segmenter
 from vidamodal.inference.predictor import Predictor, pick_precision
 from vidamodal.media.files import write_text
@@ -158,18 +159,14 @@ def score(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str
 
 
 def score_layers(trained: Trained, use: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, float | None]:
-    """Of a segmenter, on some frames of each clip; ``ms`` of a frame. ``denoiser.NAME`` is a setting of its UNet."""
-    model = load_segmenter(trained.model).model
-    settings = {key: value for key, value in use.items() if not key.startswith("denoiser.")}
-    denoiser = {key.removeprefix("denoiser."): value for key, value in use.items() if key not in settings}
-    other = Segmenter(replace(model.config, denoiser=replace(model.config.denoiser, **denoiser), **settings))
-    other.load_state_dict(model.state_dict())
+    """Of a segmenter, on some frames of each clip; ``ms`` of a frame."""
+    other = changed_segmenter(load_segmenter(trained.model).model, use).eval()
     found, truth, spent = [], [], 0.0
     bank = RecordedBank.load(Path(data["path"]), pixels=True)
     for number, (images, true) in enumerate(layered_frames(bank, data["clips"], data["frames"], other.size)):
         before = time.process_time()
         with torch.autocast("cpu", pick_precision(torch.device("cpu"))):
-            drawn = other.eval().layers(torch.from_numpy(images).float(), [number] * len(images))
+            drawn = other.layers(torch.from_numpy(images).float(), [number] * len(images))
         spent += time.process_time() - before
         truth += true
         for layers in drawn:
@@ -226,6 +223,15 @@ def changed(model: Model, use: Mapping[str, Any]) -> tuple[Model, bool, bool]:
     wanted = other.state_dict()  # what is switched off is left out
     other.load_state_dict({name: value for name, value in model.state_dict().items() if name in wanted})
     return other, constrain, told
+
+
+def changed_segmenter(model: FrameSegmenter, use: Mapping[str, Any]) -> Segmenter:
+    """A segmenter of layers with other settings; ``denoiser.NAME`` is one of its UNet."""
+    settings = {key: value for key, value in use.items() if not key.startswith("denoiser.")}
+    denoiser = {key.removeprefix("denoiser."): value for key, value in use.items() if key not in settings}
+    other = Segmenter(replace(model.config, denoiser=replace(model.config.denoiser, **denoiser), **settings))
+    other.load_state_dict(model.state_dict())
+    return other
 
 
 def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[str]:

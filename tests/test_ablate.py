@@ -20,6 +20,7 @@ import ablate
 from vidamodal.geometry import WindowConfig
 from vidamodal.heads import conddiff
 from vidamodal.heads._pyramid import PyramidConfig
+from vidamodal.heads.cumulative import DenoiserConfig, Segmenter, SegmenterConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig, C2FTransformerConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
@@ -70,10 +71,14 @@ def test_every_row_names_options_and_settings_that_there_are(row: ablate.Row, ba
 
     start = yaml.safe_load((ablate.ROOT / base).read_text())
     known = asdict(TrainConfig()) | {
-        "c2f": asdict(C2FConfig()), "head": asdict(conddiff.Config()), "framewise": asdict(FramewiseConfig())
+        "c2f": asdict(C2FConfig()), "head": asdict(conddiff.Config()), "framewise": asdict(FramewiseConfig()),
+        "segmenter": {"settings": asdict(SegmenterConfig())},
     }  # fmt: skip
     for key, value in row.set.items():
         assert type(field(known, key)) in (type(value), type(None)) or isinstance(value, (int, float, type(None))), key
+    if "segmenter" in start:
+        ablate.changed_segmenter(Segmenter(SegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8)), row.use)
+        return
     ablate.changed(c2f() if "c2f" in start else diffusing() if "head" in start or row.head else ours(), row.use)
 
 
@@ -120,6 +125,12 @@ def test_settings_of_a_head_are_changed_and_no_others() -> None:
     assert isinstance(other, FramewiseModel) and other.config == model.config
     assert (other.head_config.steps, other.head_config.noise) == (3, "frame")
     assert other.head_config == replace(model.head_config, steps=3, noise="frame")
+
+
+def test_settings_of_a_segmenter_and_its_unet_are_changed_and_no_others() -> None:
+    model = Segmenter(SegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8))
+    other = ablate.changed_segmenter(model, {"samples": 7, "denoiser.sampler": "ddpm"})
+    assert other.config == replace(model.config, samples=7, denoiser=replace(model.config.denoiser, sampler="ddpm"))
 
 
 def test_a_row_of_a_finished_model_trains_nothing(tmp_path: Path) -> None:
