@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
 from vidamodal.data.layouts import Clip, find_dataset
-from vidamodal.types import InputError, Rle
+from vidamodal.types import ClipTracks, InputError, Rle
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
+
+KEPT = 256
+"""Clips whose run lengths stay in memory, some 0.2 MB each."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class RecordedBank:
 
     def of(self, clip: Clip, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
         """A sample of one of the clips."""
-        truth = clip.tracks()
+        truth = _truth(clip)
         frames, video = config.frames, truth.video
         if video.frames < frames:
             raise InputError(
@@ -74,6 +78,12 @@ class RecordedBank:
         if len(taken) < frames:
             raise InputError(f"the clip {clip.key} has masks for more frames than pictures")
         return np.stack(taken)
+
+
+@lru_cache(maxsize=KEPT)
+def _truth(clip: Clip) -> ClipTracks:
+    """A clip's masks. They are read again and again, and checking run lengths takes longer than decoding them."""
+    return clip.tracks()
 
 
 def _decode(rows: Sequence[Sequence[Rle | None]], empty: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "n t h w"]:
