@@ -35,10 +35,11 @@ from vidamodal.heads.cumulative import (
     in_front,
     representative,
 )
+from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.inference.order import frame_layers as predicted_layers
 from vidamodal.inference.order import with_order
 from vidamodal.inference.predictor import Predictor
-from vidamodal.inference.visible import Association, Tracker, VisibleFinder
+from vidamodal.inference.tracker import Association, Tracker
 from vidamodal.media.tracks import read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import ModelConfig
@@ -338,6 +339,10 @@ def test_layers_of_a_frame_are_those_of_eq_2() -> None:
 # Tracks
 
 
+def follow(tracker: Tracker, t: int, masks: list[np.ndarray]) -> list[int | None]:
+    return tracker.follow(t, [FrameInstance(mask, mask, 1, None, 0.5) for mask in masks])
+
+
 def test_an_object_is_the_same_one_again_after_a_short_hiding_and_another_one_after_a_long() -> None:
     tracker = Tracker(Association(patience=4))
     other = square(40, 40, 10, 64)
@@ -345,18 +350,18 @@ def test_an_object_is_the_same_one_again_after_a_short_hiding_and_another_one_af
     def at(t: int) -> np.ndarray:
         return square(5, 2 + 3 * t, 12, 64)
 
-    ids = [tracker.follow(t, [other, at(t)] if t not in (4, 5, 6) else [other]) for t in range(10)]
+    ids = [follow(tracker, t, [other, at(t)] if t not in (4, 5, 6) else [other]) for t in range(10)]
     assert {k[0] for k in ids} == {1} and {k[1] for k in ids if len(k) == 2} == {2}  # it moved on 12 px unseen
     for t in range(10, 16):
-        assert tracker.follow(t, [other]) == [1]
-    assert tracker.follow(16, [other, at(12)]) == [1, 3]
+        assert follow(tracker, t, [other]) == [1]
+    assert follow(tracker, 16, [other, at(12)]) == [1, 3]
 
 
 def test_each_frame_s_ids_are_one_to_one_and_go_where_the_overlap_is_greatest() -> None:
     tracker = Tracker()
-    assert tracker.follow(0, [square(0, 0, 10, 64), square(0, 8, 10, 64)]) == [1, 2]
-    assert tracker.follow(1, [square(0, 7, 10, 64), square(0, 1, 10, 64)]) == [2, 1]
-    assert tracker.follow(2, [square(0, 4, 10, 64), square(0, 5, 10, 64), square(40, 40, 9, 64)]) == [1, 2, 3]
+    assert follow(tracker, 0, [square(0, 0, 10, 64), square(0, 8, 10, 64)]) == [1, 2]
+    assert follow(tracker, 1, [square(0, 7, 10, 64), square(0, 1, 10, 64)]) == [2, 1]
+    assert follow(tracker, 2, [square(0, 4, 10, 64), square(0, 5, 10, 64), square(40, 40, 9, 64)]) == [1, 2, 3]
 
 
 def find(monkeypatch: pytest.MonkeyPatch, masks: Callable[[int], list[np.ndarray]], frames: int) -> object:

@@ -67,14 +67,41 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="video and visible masks in, or a bare video, amodal tracks out")
     predict.add_argument("video", help="a video file, a folder of frames, or an image")
-    predict.add_argument(
+    visible = predict.add_mutually_exclusive_group()
+    visible.add_argument(
         "--masks",
-        help="visible masks: a tracks.json, a folder of PNGs (DAVIS or SA-V), or an "
-        ".npz; without, a segmenter (--model, or the bundled one of --head) finds the objects",
+        help="visible masks: a tracks.json, a folder of PNGs (DAVIS or SA-V), or an .npz; with --sam, SAM 2 follows them "
+        "into the frames where they are not known, such as all after a masked first one. Without any of --masks, "
+        "--detect, --points and --boxes, the bundled segmenter detects, or the one that --head or --model names is used "
+        "alone: its own amodal masks are the result",
+    )
+    visible.add_argument(
+        "--detect",
+        nargs="?",
+        const=True,
+        metavar="SEGMENTER",
+        help="find the objects with a segmenter of bare frames: a model folder, a bundled name, or owner/name on the Hub "
+        "(default: the bundled one)",
+    )
+    visible.add_argument(
+        "--points",
+        metavar="FILE",
+        help='JSON, pixels: {"objects": [{"id": 1, "frame": 0, "points": [[x, y], ...], "labels": [1, 0, ...]}, ...]}, '
+        "label 1 on the object and 0 beside it; SAM 2 follows each object from there on",
+    )
+    visible.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help='likewise: {"objects": [{"id": 1, "frame": 0, "box": [x0, y0, x1, y1]}, ...]}',
+    )
+    predict.add_argument(
+        "--sam",
+        metavar="MODEL",
+        help="SAM 2 video model: a folder, or a name on the Hub (default: facebook/sam2.1-hiera-tiny)",
     )
     predict.add_argument("--out", required=True, help="folder to write to; an earlier result there is replaced")
     predict.add_argument("--model", default="tiny", help="a model folder, a bundled name, or owner/name on the Hub")
-    predict.add_argument("--head", help="head of the model (default: the model's own)")
+    predict.add_argument("--head", help="head of the model (default: its own), or a segmenter that is used alone")
     predict.add_argument("--device", default="auto", help="auto | cpu | cuda (default: auto)")
     predict.add_argument("--order", help="a tracks.json that tells who lies in front, for a model that reads it")
     predict.add_argument("--seed", type=int, default=0, help="seed of drawn hypotheses (default: 0)")
@@ -131,6 +158,10 @@ def _predict(options: argparse.Namespace) -> int:
         options.video,
         options.masks,
         options.out,
+        detect=options.detect,
+        points=options.points,
+        boxes=options.boxes,
+        sam=options.sam,
         model=options.model,
         head=options.head,
         device=options.device,

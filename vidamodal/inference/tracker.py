@@ -1,0 +1,299 @@
+"""From instances of single frames to tracks: who is who, also after having been hidden.
+
+What stays of a frame is run lengths and, of each living track, the masks it was last seen with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import center_of_mass, shift
+from scipy.optimize import linear_sum_assignment
+from tqdm import tqdm
+
+from vidamodal.geometry import Window, paste
+from vidamodal.heads.base import FrameInstance
+from vidamodal.inference.order import overlapping
+from vidamodal.inference.predictor import Timings
+from vidamodal.types import ClipTracks, FrameOrder, Rle, Track, VideoInfo
+
+Mask = Bool[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True)
+class Association:
+    """When instances of different frames are one object.
+
+    In each frame, instances and tracks are paired so that the sum of their scores is the greatest. First those that
+    overlap: the score is a weighted sum of the IoU of the amodal masks, the IoU of the visible masks, and the cosine
+    of the appearances where both tell one; a track's masks are moved on as it moved before. Then, among those left
+    over, a track is found again by place or by appearance: in place of the overlap counts how near the centres of the
+    amodal masks are. What remains begins new tracks.
+    """
+
+    amodal: float = 1.0
+    """Weight of the amodal masks."""
+    visible: float = 0.5
+    """Weight of the visible masks."""
+    appearance: float = 0.5
+    """Weight of the appearance."""
+    overlap: float = 0.3
+    """Least IoU, of the amodal or of the visible masks, of a pair that overlaps; and least ratio of the areas of a pair
+    that is near."""
+    reach: float = 1.0
+    """How far, in square roots of its area, from its expected place a track is found again."""
+    alike: float = 0.9
+    """Least cosine of appearances by which a track is found again wherever it is."""
+    birth: float = 0.3
+    """Least score of an instance that begins a track. Those below only carry one on."""
+    patience: int = 8
+    """Frames that a track which is not seen waits to be found again; those in which it is hidden do not count."""
+    covered: float = 0.5
+    """Share of a track's expected amodal mask under the visible masks of others from which it is hidden."""
+    hidden: int = 48
+    """Frames after which a track that is not seen ends, hidden or not."""
+    inertia: float = 0.5
+    """Share of its last movement, and of its appearance, that a track keeps in the mean with the new one."""
+    least: int = 2
+    """Tracks seen in fewer frames are left out, unless the video is shorter."""
+
+
+@dataclass
+class _Living:
+    """A track that may go on: when and how it was last seen, how it moved (rows and columns a frame), and for how many
+    frames it has been missed where it should show."""
+
+    id: int
+    frame: int
+    amodal: Bool[np.ndarray, "s s"]
+    visible: Bool[np.ndarray, "s s"]
+    looks: Float[np.ndarray, " d"] | None
+    speed: Float[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2))
+    missed: int = 0
+
+    def expected(self, frame: int) -> tuple[Bool[np.ndarray, "s s"], Bool[np.ndarray, "s s"]]:
+        """Its amodal and visible mask in a later frame."""
+        step = np.rint(self.speed * (frame - self.frame))
+        if not step.any():
+            return self.amodal, self.visible
+        return moved(self.amodal, step), moved(self.visible, step)
+
+    def place(self, frame: int) -> Float[np.ndarray, " 2"]:
+        """Where the centre of its amodal mask is expected."""
+        return np.asarray(center_of_mass(self.amodal)) + self.speed * (frame - self.frame)
+
+    def see(self, frame: int, instance: FrameInstance, inertia: float) -> None:
+        """It is this instance."""
+        step = np.subtract(center_of_mass(instance.amodal), center_of_mass(self.amodal)) / (frame - self.frame)
+        self.speed = inertia * self.speed + (1 - inertia) * step
+        if instance.appearance is not None:
+            old = instance.appearance if self.looks is None else self.looks
+            mixed = inertia * old + (1 - inertia) * instance.appearance
+            self.looks = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
+        self.frame, self.amodal, self.visible, self.missed = frame, instance.amodal, instance.visible, 0
+
+
+@dataclass
+class Tracker:
+    """Gives the instances of one frame after the other the ids of their tracks.
+
+    The order in which a frame's instances come decides nothing but the numbers of new tracks.
+    """
+
+    rules: Association = field(default_factory=Association)
+    _living: list[_Living] = field(default_factory=list)
+    _next: int = 1
+
+    def follow(self, frame: int, instances: Sequence[FrameInstance]) -> list[int | None]:
+        """The ids of a frame's instances; None for one that is of no track and too weak to begin one. Frame numbers
+        rise by one from call to call."""
+        rules = self.rules
+        self._living = sorted(
+            (k for k in self._living if k.missed < rules.patience and frame - k.frame <= rules.hidden), key=_track_key
+        )
+        places = sorted((k for k, one in enumerate(instances) if one.amodal.any()), key=lambda k: _key(instances[k]))
+        expected = [track.expected(frame) for track in self._living]
+        found: dict[int, _Living] = {}
+        for rate in (self._overlap, self._nearness):
+            free = [k for k in places if k not in found]
+            taken = {id(track) for track in found.values()}
+            waiting = [j for j, track in enumerate(self._living) if id(track) not in taken]
+            scores = np.array([[rate(frame, instances[k], j, expected[j]) for j in waiting] for k in free])
+            scores = scores.reshape(len(free), len(waiting))
+            for k, j in zip(*linear_sum_assignment(-scores), strict=True):
+                if scores[k, j] > 0:
+                    found[free[k]] = self._living[waiting[j]]
+        self._miss(frame, instances, found, expected)
+        ids: list[int | None] = []
+        for k, instance in enumerate(instances):
+            if k in found:
+                found[k].see(frame, instance, rules.inertia)
+                ids.append(found[k].id)
+            elif k in places and instance.score >= rules.birth:
+                self._living.append(_Living(self._next, frame, instance.amodal, instance.visible, instance.appearance))
+                ids.append(self._next)
+                self._next += 1
+            else:
+                ids.append(None)
+        return ids
+
+    def _overlap(self, _frame: int, instance: FrameInstance, j: int, expected: tuple[Mask, Mask]) -> float:
+        """The score of a pair that overlaps, else 0."""
+        amodal, visible = _iou(instance.amodal, expected[0]), _iou(instance.visible, expected[1])
+        if max(amodal, visible) < self.rules.overlap:
+            return 0.0
+        masks = self.rules.amodal * amodal + self.rules.visible * visible
+        return masks + self.rules.appearance * (_cosine(instance, self._living[j]) or 0.0)
+
+    def _nearness(self, frame: int, instance: FrameInstance, j: int, _expected: tuple[Mask, Mask]) -> float:
+        """The score of a pair that is near or looks alike, else 0."""
+        rules, track = self.rules, self._living[j]
+        one, other = int(instance.amodal.sum()), int(track.amodal.sum())
+        distance = float(np.linalg.norm(center_of_mass(instance.amodal) - track.place(frame)))
+        near = max(0.0, 1 - distance / (rules.reach * max(one, other) ** 0.5)) if rules.reach else 0.0
+        cosine, ratio = _cosine(instance, track), min(one, other) / max(one, other)
+        if ratio < rules.overlap or not near:
+            near = 0.0
+            if cosine is None or cosine < rules.alike:
+                return 0.0
+        return rules.amodal * near * ratio + rules.appearance * (cosine or 0.0)
+
+    def _miss(
+        self,
+        frame: int,
+        instances: Sequence[FrameInstance],
+        found: dict[int, _Living],
+        expected: Sequence[tuple[Mask, Mask]],
+    ) -> None:
+        """Count the frame for the tracks that should show and do not."""
+        seen = {id(track) for track in found.values()}
+        shown = np.any([one.visible for one in instances], axis=0) if instances else None
+        for track, (amodal, _) in zip(self._living, expected, strict=True):
+            if id(track) in seen:
+                continue
+            under = 0 if shown is None else np.count_nonzero(amodal & shown)
+            track.missed += int(under < max(self.rules.covered * np.count_nonzero(amodal), 1))
+
+
+def join_instances(
+    video: VideoInfo,
+    frames: Iterable[Sequence[FrameInstance]],
+    rules: Association,
+    timings: Timings,
+    quiet: bool = True,
+) -> ClipTracks:
+    """Tracks with visible and amodal masks and the order of every frame, from the instances of each frame of a video on
+    a canvas as `on_canvas` lays it, those in front first.
+
+    A track's label is the one that its instances have by most of their scores. Where a track is not seen between two
+    sightings, its visible mask is not known, and its amodal mask moves from the one to the other, behind everything.
+    """
+    tracker, seen = Tracker(rules), {}  # type: ignore[var-annotated]
+    ranks: list[list[int]] = []
+    for t, instances in enumerate(tqdm(frames, total=video.frames, desc="segment", unit="frame", disable=quiet)):
+        began = time.perf_counter()
+        ids = tracker.follow(t, instances)
+        followed = [(key, one) for key, one in zip(ids, instances, strict=True) if key is not None]
+        enlarged = _enlarged([one for _, one in followed], video.height, video.width)
+        for (key, _), sighting in zip(followed, enlarged, strict=True):
+            if sighting is not None:
+                seen.setdefault(key, {})[t] = sighting
+        ranks.append([key for key, _ in followed])
+        timings.add("join", began)
+    least = min(rules.least, video.frames)
+    tracks = [_track(key, at, video) for key, at in seen.items() if len(at) >= least]
+    timings.object_frames += sum(m is not None for track in tracks for m in track.amodal or ())
+    order = tuple(_order(tracks, t, found) for t, found in enumerate(ranks))
+    return ClipTracks(video, tuple(tracks), exhaustive=False, order=order)
+
+
+def moved(mask: Bool[np.ndarray, "h w"], step: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "h w"]:
+    """A mask moved by whole rows and columns."""
+    return np.asarray(shift(mask.astype(np.uint8), step, order=0, prefilter=False) > 0)
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    """An instance at the size of the video."""
+
+    visible: Rle
+    amodal: Rle
+    score: float
+    label: str | None
+
+
+def _enlarged(instances: Sequence[FrameInstance], height: int, width: int) -> list[_Sighting | None]:
+    """Instances at the size of the video; None where nothing is visible. Of a pixel that two show, the one in front
+    has it; what is visible is part of the whole."""
+    taken, out = np.zeros((height, width), dtype=bool), []
+    for instance in instances:
+        visible = _on_video(instance.visible, height, width) & ~taken
+        taken |= visible
+        amodal = _on_video(instance.amodal, height, width) | visible
+        sighting = _Sighting(Rle.encode(visible), Rle.encode(amodal), instance.score, instance.label)
+        out.append(sighting if visible.any() else None)
+    return out
+
+
+def _on_video(mask: Bool[np.ndarray, "s s"], height: int, width: int) -> Mask:
+    rows, columns, values = paste(2.0 * mask - 1, Window.around(height, width), height, width)
+    out = np.zeros((height, width), dtype=bool)
+    out[rows, columns] = values > 0
+    return out
+
+
+def _track(key: int, at: dict[int, _Sighting], video: VideoInfo) -> Track:
+    """One object, with the gaps between its sightings filled."""
+    visible: list[Rle | None] = [None] * video.frames
+    amodal: list[Rle | None] = [None] * video.frames
+    confidence: list[float | None] = [None] * video.frames
+    votes: dict[str, float] = {}
+    for t, sighting in at.items():
+        visible[t], amodal[t], confidence[t] = sighting.visible, sighting.amodal, sighting.score
+        if sighting.label is not None:
+            votes[sighting.label] = votes.get(sighting.label, 0.0) + sighting.score
+    times = sorted(at)
+    for before, after in zip(times, times[1:], strict=False):
+        if after - before == 1:
+            continue
+        mask, end = at[before].amodal.decode(), at[after].amodal.decode()
+        way = np.subtract(center_of_mass(end), center_of_mass(mask))
+        for t in range(before + 1, after):
+            there = moved(mask, np.rint(way * (t - before) / (after - before)))
+            amodal[t], confidence[t] = Rle.encode(there), min(at[before].score, at[after].score)
+    label = min(votes, key=lambda name: (-votes[name], name)) if votes else None
+    return Track(key, tuple(visible), tuple(amodal), tuple(confidence), label=label)
+
+
+def _order(tracks: Sequence[Track], t: int, found: Sequence[int]) -> FrameOrder:
+    """Pairs (front, back) that overlap, by the layers they were found in; what was not found lies behind."""
+    rank = {key: place for place, key in enumerate(found)}
+    amodal = {k.id: mask.decode() for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
+    pairs = ((pair.one, pair.other) for pair in overlapping(amodal))
+    return tuple((a, b) if rank.get(a, len(rank)) <= rank.get(b, len(rank)) else (b, a) for a, b in pairs)
+
+
+def _iou(one: Mask, other: Mask) -> float:
+    return float(np.count_nonzero(one & other) / max(int(np.count_nonzero(one | other)), 1))
+
+
+def _cosine(instance: FrameInstance, track: _Living) -> float | None:
+    """Of the appearances; None where one is not told."""
+    if instance.appearance is None or track.looks is None:
+        return None
+    return float(instance.appearance @ track.looks)
+
+
+def _key(instance: FrameInstance) -> tuple[float, bytes, bytes]:
+    """Sorts a frame's instances by what they are: the assignment takes the first of equal pairs."""
+    return -instance.score, np.packbits(instance.amodal).tobytes(), np.packbits(instance.visible).tobytes()
+
+
+def _track_key(track: _Living) -> tuple[int, bytes, bytes, tuple[float, ...]]:
+    """Sorts tracks by what they are, not by their ids."""
+    masks = (np.packbits(mask).tobytes() for mask in (track.amodal, track.visible))
+    return (track.frame, *masks, tuple(track.speed.tolist()))  # type: ignore[return-value]
