@@ -70,18 +70,18 @@ def _parser() -> argparse.ArgumentParser:
     visible = predict.add_mutually_exclusive_group()
     visible.add_argument(
         "--masks",
-        help="visible masks: a tracks.json, a folder of PNGs (DAVIS or SA-V), or an .npz; with --sam, SAM 2 follows them "
-        "into the frames where they are not known, such as all after a masked first one. Without any of --masks, "
-        "--detect, --points and --boxes, the bundled segmenter detects, or the one that --head or --model names is used "
-        "alone: its own amodal masks are the result",
+        help="visible masks: a tracks.json, a folder of PNGs (DAVIS or SA-V), or an .npz; with --sam, SAM 2 follows "
+        "them into the frames where they are not known, such as all after a masked first one. Without any of --masks, "
+        "--detect, --points and --boxes, the bundled segmenter detects, or the one that --head or --model names is "
+        "used alone: its own amodal masks are the result",
     )
     visible.add_argument(
         "--detect",
         nargs="?",
         const=True,
         metavar="SEGMENTER",
-        help="find the objects with a segmenter of bare frames: a model folder, a bundled name, or owner/name on the Hub "
-        "(default: the bundled one)",
+        help="find the objects with a segmenter of bare frames: a model folder, a bundled name, or owner/name on the "
+        "Hub (default: the bundled one)",
     )
     visible.add_argument(
         "--points",

@@ -8,19 +8,22 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from vidamodal.heads.base import load_segmenter_class
-from vidamodal.inference.predictor import Predictor
-from vidamodal.inference.visible import VisibleFinder
+from vidamodal.inference.finders.base import Finder
+from vidamodal.inference.finders.sam2 import DEFAULT_SAM, LoadedSam, Sam2Finder, load_sam
+from vidamodal.inference.finders.segmenter import VisibleFinder
+from vidamodal.inference.predictor import Predictor, pick_device, pick_precision
 from vidamodal.media.files import write_text
 from vidamodal.media.masks import read_masks, write_mask_folder
+from vidamodal.media.prompts import Prompt, read_prompts
 from vidamodal.media.tracks import read_tracks, write_tracks
 from vidamodal.media.video import VideoReader, open_video, write_mask_video, write_video
 from vidamodal.models.folder import (
@@ -46,6 +49,10 @@ def predict(
     masks: str | os.PathLike[str] | ClipTracks | None = None,
     out: str | os.PathLike[str] | None = None,
     *,
+    detect: bool | str | LoadedSegmenter | None = None,
+    points: str | os.PathLike[str] | None = None,
+    boxes: str | os.PathLike[str] | None = None,
+    sam: str | LoadedSam | None = None,
     model: str | LoadedModel | LoadedSegmenter = DEFAULT,
     head: str | None = None,
     device: str = "auto",
@@ -56,12 +63,19 @@ def predict(
     order: str | os.PathLike[str] | None = None,
     quiet: bool = True,
 ) -> ClipTracks:
-    """Amodal tracks of the objects whose visible masks are given, or of those that a segmenter finds.
+    """Amodal tracks of a video's objects, whose visible masks are given or found.
 
-    ``video``: a video file, a folder of frames or an image. ``masks``: whatever `read_masks` reads, or tracks; None
-    leaves it to a segmenter to find the objects: the one that ``model`` names, or the bundled one of ``head``.
+    ``video``: a video file, a folder of frames or an image. Of what tells the visible masks at most one is given:
+    ``masks``: whatever `read_masks` reads, or tracks.
+    ``detect``: a segmenter that finds the objects in each frame, by folder or name; True: ``DEFAULT_SEGMENTER``.
+    ``points``, ``boxes``: a JSON file that shows each object in one frame (`read_prompts`), for SAM 2 to follow.
+    With none of them ``DEFAULT_SEGMENTER`` detects, unless ``model`` is a segmenter or ``head`` names one: then its
+    own amodal masks are the result.
+    ``sam``: the SAM 2 video model, by folder or Hub id (default: ``DEFAULT_SAM``); beside ``masks`` it follows them
+    into the frames in which they are not known.
     ``out``: a folder for the files that ``formats`` names (of tracks, png, overlay, masks); None writes nothing.
-    ``exhaustive``: whether every object that may hide another is listed; None takes the masks' word for it.
+    ``exhaustive``: whether every object that may hide another is listed; None takes the masks' word for it, and found
+    masks are not.
     ``order``: a tracks.json that tells who lies in front of whom, for a model that reads it; the masks' own file is not
     asked unless it is named here.
     InputError for anything wrong with the input; nothing is written then.
@@ -70,69 +84,88 @@ def predict(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise InputError(f"unknown format {(unknown or [''])[0]!r}: choose of {', '.join(FORMATS)}")
+    sources = {"masks": masks, "detect": detect, "points": points, "boxes": boxes}
+    told = [name for name, source in sources.items() if source is not None and source is not False]
+    if len(told) > 1:
+        raise InputError(f"the visible masks come from {' and '.join(told)}: give one of them")
+    if sam is not None and told not in (["masks"], ["points"], ["boxes"]):
+        raise InputError("SAM 2 follows what it is shown: give --points, --boxes or --masks beside --sam")
     if out is not None:
-        _check_out(Path(out), [p for p in (video, masks) if isinstance(p, str | os.PathLike)])
-    predictor: Predictor | VisibleFinder
-    loaded: LoadedModel | LoadedSegmenter
-    if masks is None:
-        segmenter = _segmenter(model, head)
-        if hypotheses != 1 or order is not None:
-            raise InputError("hypotheses and an order are of objects whose masks are given: give --masks, too")
-        predictor, loaded = VisibleFinder(segmenter.model, device, seed), segmenter
-        reader = open_video(video)
-        ready = time.perf_counter()
-        result = predictor.find(reader.info, reader.frames, quiet)
-        source = f"segmenter {segmenter.name}"
-    else:
-        completer = _completer(model, head)
-        predictor, loaded = Predictor(completer.model, device, seed, hypotheses), completer
-        reader = open_video(video)
-        clip = _visible_tracks(reader, masks)
-        if exhaustive is not None:
-            clip = replace(clip, exhaustive=exhaustive)
-        ready = time.perf_counter()
-        result = predictor.predict(clip, quiet, reader.frames, _known_order(order))
-        source = _source(masks)
+        _check_out(Path(out), [p for p in (video, masks, points, boxes) if isinstance(p, str | os.PathLike)])
+    alone = None if told else _named_segmenter(model, head)
+    if (alone and hypotheses != 1) or (told in ([], ["detect"]) and order is not None):
+        raise InputError("hypotheses and an order are of objects whose masks are given: give --masks, too")
+    loaded = alone or _completer(model, head)
+    predictor = Predictor(loaded.model, device, seed, hypotheses) if isinstance(loaded, LoadedModel) else None
+    reader = open_video(video)
+    source = _source(reader, masks, alone or detect, points, boxes, sam, device, seed)
+    ready = time.perf_counter()
+    clip = source.tracks(reader, quiet)
+    if exhaustive is not None:
+        clip = replace(clip, exhaustive=exhaustive)
+    result = clip if predictor is None else predictor.predict(clip, quiet, reader.frames, _known_order(order))
+    used = pick_device(device)
     result = replace(
         result,
-        exhaustive=result.exhaustive if exhaustive is None else exhaustive,
         provenance={
             "model": loaded.name,
             "weights": loaded.weights_hash,
             "config": loaded.config_hash,
             "head": loaded.head,
             "seed": seed,
-            "precision": str(predictor.precision).removeprefix("torch."),
+            "precision": str(pick_precision(used)).removeprefix("torch."),
             "versions": {name: version(name) for name in ("vidamodal", "torch", "numpy")},
+            **({"finder": source.hashes} if source.finder and predictor else {}),
         },
     )
     if out is not None:
         done = time.perf_counter()
         with _aside(Path(out)) as aside:
             _write(aside, result, reader, formats)
+            found = source.finder.timings.seconds if source.finder else {}
+            if predictor is not None:
+                found = {f"find {name}": value for name, value in found.items()} | predictor.timings.seconds
             run = {
                 **result.provenance,
                 "video": reader.info.path,
-                "masks": source,
-                **({"canvas": predictor.segmenter.size} if isinstance(predictor, VisibleFinder) else {}),
+                "masks": source.name,
+                **({"canvas": source.finder.size} if source.finder else {}),
                 "exhaustive": result.exhaustive,
                 "order": "own" if order is None else Path(order).name,
                 "hypotheses": hypotheses,
                 "formats": list(formats),
-                "device": str(predictor.device),
+                "device": str(used),
                 "threads": torch.get_num_threads(),
                 "python": platform.python_version(),
                 "masks_hash": hashlib.sha256(repr([t.visible for t in result.tracks]).encode()).hexdigest(),
-                "object_frames": predictor.timings.object_frames,
+                "object_frames": sum(m is not None for track in result.tracks for m in track.amodal or ()),
                 "seconds": {
                     "start": round(ready - began, 4),
-                    **{name: round(value, 4) for name, value in predictor.timings.seconds.items()},
+                    **{name: round(value, 4) for name, value in found.items()},
                     "write": round(time.perf_counter() - done, 4),
                 },
             }
             write_text(aside / "run.json", json.dumps(run, indent=2, sort_keys=True) + "\n")
             _publish(aside, Path(out))
     return result
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where visible masks come from: what run.json calls it, and the masks that are given or what finds them, with the
+    hashes of its weights and config."""
+
+    name: str
+    given: ClipTracks | None = None
+    finder: Finder | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+    def tracks(self, reader: VideoReader, quiet: bool) -> ClipTracks:
+        """The tracks with the visible masks of a video."""
+        if self.finder is not None:
+            return self.finder.find(reader.info, reader.frames, quiet)
+        assert self.given is not None
+        return self.given
 
 
 def _check_out(out: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
@@ -154,21 +187,57 @@ def _completer(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> 
     return model if isinstance(model, LoadedModel) else load_model(model, head)
 
 
-def _segmenter(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> LoadedSegmenter:
-    """What finds objects where no masks are given; InputError, which says what is missing, if there is nothing."""
+def _named_segmenter(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> LoadedSegmenter | None:
+    """The segmenter that ``model`` is or ``head`` names, whose amodal masks are the result; None if they name none.
+
+    InputError, which says what is missing, if there is then no other segmenter, or none of this head.
+    """
     if isinstance(model, LoadedSegmenter):
         return model
     if head is not None:
         load_segmenter_class(head)
-    wanted = head or DEFAULT_SEGMENTER
     if isinstance(model, str) and model != DEFAULT and is_segmenter(model):
         return load_segmenter(model, head)
-    if model == DEFAULT and wanted in bundled_models():
-        return load_segmenter(wanted, head)
+    if (head or DEFAULT_SEGMENTER) in bundled_models() and (head is None or model == DEFAULT):
+        return None if head is None else load_segmenter(head, head)
     raise InputError(
-        "no --masks: give the visible masks of the objects (a tracks.json, a folder of PNGs, or an .npz), or a "
-        f"segmenter of bare frames with --model: {'none is bundled' if model == DEFAULT else 'this model is none'}"
+        "no --masks: give the visible masks of the objects (a tracks.json, a folder of PNGs, or an .npz), --points or "
+        "--boxes for SAM 2 to follow, or a segmenter of bare frames with --detect or --model: "
+        f"{'none is bundled' if model == DEFAULT else 'this model is none'}"
     )
+
+
+def _source(
+    reader: VideoReader,
+    masks: str | os.PathLike[str] | ClipTracks | None,
+    detect: bool | str | LoadedSegmenter | None,
+    points: str | os.PathLike[str] | None,
+    boxes: str | os.PathLike[str] | None,
+    sam: str | LoadedSam | None,
+    device: str,
+    seed: int,
+) -> _Source:
+    """What gives the visible masks: of masks, points and boxes, one at most is there; without, a segmenter does."""
+    if masks is None and points is None and boxes is None:
+        chosen = detect if isinstance(detect, str | LoadedSegmenter) else DEFAULT_SEGMENTER
+        found = load_segmenter(chosen) if isinstance(chosen, str) else chosen
+        hashes = {"weights": found.weights_hash, "config": found.config_hash}
+        return _Source(f"segmenter {found.name}", finder=VisibleFinder(found.model, device, seed), hashes=hashes)
+    given: ClipTracks | None = None
+    prompts: tuple[Prompt, ...] = ()
+    kind, name = "masks", ""
+    if masks is not None:
+        given, name = _visible_tracks(reader, masks), _name(masks)
+        if sam is None:
+            return _Source(name, given)
+    elif points is not None:
+        kind, name, prompts = "points", Path(points).name, read_prompts(points, "points", reader.info)
+    elif boxes is not None:
+        kind, name, prompts = "boxes", Path(boxes).name, read_prompts(boxes, "boxes", reader.info)
+    follower = sam if isinstance(sam, LoadedSam) else load_sam(sam or DEFAULT_SAM)
+    finder = Sam2Finder(follower.model, prompts, given, device)
+    hashes = {"weights": follower.weights_hash, "config": follower.config_hash}
+    return _Source(f"sam2 {follower.name}, {kind} {name}", finder=finder, hashes=hashes)
 
 
 def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTracks) -> ClipTracks:
@@ -192,7 +261,7 @@ def _known_order(path: str | os.PathLike[str] | None) -> tuple[FrameOrder, ...] 
     return told
 
 
-def _source(masks: str | os.PathLike[str] | ClipTracks) -> str:
+def _name(masks: str | os.PathLike[str] | ClipTracks) -> str:
     return "tracks in memory" if isinstance(masks, ClipTracks) else Path(str(masks)).name
 
 
