@@ -56,7 +56,7 @@ class Association:
     """Share of a track's expected amodal mask under the visible masks of others from which it is hidden."""
     hidden: int = 48
     """Frames after which a track that is not seen ends, hidden or not."""
-    inertia: float = 0.5
+    inertia: float = 0.2
     """Share of its last movement, and of its appearance, that a track keeps in the mean with the new one."""
     least: int = 2
     """Tracks seen in fewer frames are left out, unless the video is shorter."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,14 +49,19 @@ class LoadedSam:
 
 def load_sam(name: str = DEFAULT_SAM) -> LoadedSam:
     """Load a SAM 2 video model by folder or by its name on the Hub. InputError if it cannot be had, or does not fit."""
-    kind = transformers("SAM 2", "sam").Sam2VideoModel
+    library = transformers("SAM 2", "sam")
+    kind = library.Sam2VideoModel
     try:
-        model, loading = read_pretrained(kind, name, "--sam", output_loading_info=True)
+        with _silence(library):
+            model, loading = read_pretrained(kind, name, "--sam", output_loading_info=True)
+            told = kind.config_class.get_config_dict(name)[0].get("model_type")
     except InputError as error:
         raise InputError(
             f"{error}; where there is a network, `hf download {DEFAULT_SAM} --local-dir DIR` gets one: then give "
             "--sam DIR"
         ) from error
+    if told != kind.config_class.model_type:
+        raise InputError(f"--sam: {name!r} is not a SAM 2 video model")
     wrong = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
     if wrong:
         raise InputError(f"--sam: the weights of {name!r} are not those of a SAM 2 video model: {wrong[0]} is missing")
@@ -66,6 +72,21 @@ def load_sam(name: str = DEFAULT_SAM) -> LoadedSam:
         weights.update(key.encode())
         weights.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return LoadedSam(model.eval(), name.rstrip("/").rpartition("/")[2], config, weights.hexdigest())
+
+
+@contextmanager
+def _silence(library: Any) -> Iterator[None]:
+    """Keep the package's table of weights that do not fit, and its bar, off stderr: one line says what is wrong."""
+    logging = library.utils.logging
+    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()
 
 
 class Sam2Finder:
