@@ -149,6 +149,13 @@ def test_of_a_pixel_that_two_show_the_one_in_front_has_it_and_what_shows_is_part
     assert other.amodal == (Rle.encode(disc(34, 30, 3) | (back & ~front)),)
 
 
+def test_the_order_of_a_pair_holds_where_one_of_them_is_missed() -> None:
+    pair = found(disc(30, 30), disc(36, 30))
+    clip = join([pair, pair, pair[1:], pair[:1], pair])
+    assert clip.order == (((1, 2),),) * 5
+    assert join([pair[::-1], pair[1:], pair[::-1]]).order == (((1, 2),),) * 3  # by the order that they came in
+
+
 @st.composite
 def scenes(draw: st.DrawFn) -> list[list[FrameInstance]]:
     """Discs at random that may be equal, and that may look alike."""

@@ -6,7 +6,7 @@ What stays of a frame is run lengths and, of each living track, the masks it was
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -190,7 +190,7 @@ def join_instances(
     a canvas as `on_canvas` lays it, those in front first.
 
     A track's label is the one that its instances have by most of their scores. Where a track is not seen between two
-    sightings, its visible mask is not known, and its amodal mask moves from the one to the other, behind everything.
+    sightings, its visible mask is not known, and its amodal mask moves from the one to the other.
     """
     tracker, seen = Tracker(rules), {}  # type: ignore[var-annotated]
     ranks: list[list[int]] = []
@@ -207,8 +207,7 @@ def join_instances(
     least = min(rules.least, video.frames)
     tracks = [_track(key, at, video) for key, at in seen.items() if len(at) >= least]
     timings.object_frames += sum(m is not None for track in tracks for m in track.amodal or ())
-    order = tuple(_order(tracks, t, found) for t, found in enumerate(ranks))
-    return ClipTracks(video, tuple(tracks), exhaustive=False, order=order)
+    return ClipTracks(video, tuple(tracks), exhaustive=False, order=tuple(_orders(tracks, ranks)))
 
 
 def moved(mask: Bool[np.ndarray, "h w"], step: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "h w"]:
@@ -269,12 +268,21 @@ def _track(key: int, at: dict[int, _Sighting], video: VideoInfo) -> Track:
     return Track(key, tuple(visible), tuple(amodal), tuple(confidence), label=label)
 
 
-def _order(tracks: Sequence[Track], t: int, found: Sequence[int]) -> FrameOrder:
-    """Pairs (front, back) that overlap, by the layers they were found in; what was not found lies behind."""
-    rank = {key: place for place, key in enumerate(found)}
-    amodal = {k.id: mask.decode() for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
-    pairs = ((pair.one, pair.other) for pair in overlapping(amodal))
-    return tuple((a, b) if rank.get(a, len(rank)) <= rank.get(b, len(rank)) else (b, a) for a, b in pairs)
+def _orders(tracks: Sequence[Track], ranks: Sequence[Sequence[int]]) -> Iterator[FrameOrder]:
+    """Of each frame, pairs (front, back) that overlap, by the layers they were found in. Where one of them was not
+    found, the pair's last order holds, or else that one lies behind."""
+    last: dict[tuple[int, int], bool] = {}
+    for t, found in enumerate(ranks):
+        rank = {key: place for place, key in enumerate(found)}
+        amodal = {k.id: mask.decode() for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
+        pairs = []
+        for pair in overlapping(amodal):
+            a, b = pair.one, pair.other
+            first = rank.get(a, len(rank)) <= rank.get(b, len(rank))
+            if a in rank and b in rank:
+                last[a, b] = first
+            pairs.append((a, b) if last.get((a, b), first) else (b, a))
+        yield tuple(pairs)
 
 
 def _iou(one: Mask, other: Mask) -> float:

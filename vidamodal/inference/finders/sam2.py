@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import huggingface_hub.utils
 import numpy as np
 import torch
 from einops import rearrange
@@ -76,15 +77,17 @@ def load_sam(name: str = DEFAULT_SAM) -> LoadedSam:
 
 @contextmanager
 def _silence(library: Any) -> Iterator[None]:
-    """Keep the package's table of weights that do not fit, and its bar, off stderr: one line says what is wrong."""
-    logging = library.utils.logging
-    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    """Keep the package's warnings, its table of weights that do not fit and its bar off stderr: one line says it."""
+    logging, hub = library.utils.logging, huggingface_hub.utils.logging
+    before, hub_before, bar = logging.get_verbosity(), hub.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    hub.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        hub.set_verbosity(hub_before)
         if bar:
             logging.enable_progress_bar()
 
