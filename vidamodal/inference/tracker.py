@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.ndimage import center_of_mass, shift
 from scipy.optimize import linear_sum_assignment
@@ -72,8 +73,15 @@ class _Living:
     amodal: Bool[np.ndarray, "s s"]
     visible: Bool[np.ndarray, "s s"]
     looks: Float[np.ndarray, " d"] | None
+    centre: Float[np.ndarray, " 2"]
     speed: Float[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2))
     missed: int = 0
+
+    @staticmethod
+    def born(number: int, frame: int, instance: FrameInstance) -> _Living:
+        """A new one."""
+        centre = np.array(center_of_mass(instance.amodal))
+        return _Living(number, frame, instance.amodal, instance.visible, instance.appearance, centre)
 
     def expected(self, frame: int) -> tuple[Bool[np.ndarray, "s s"], Bool[np.ndarray, "s s"]]:
         """Its amodal and visible mask in a later frame."""
@@ -84,17 +92,18 @@ class _Living:
 
     def place(self, frame: int) -> Float[np.ndarray, " 2"]:
         """Where the centre of its amodal mask is expected."""
-        return np.asarray(center_of_mass(self.amodal)) + self.speed * (frame - self.frame)
+        return self.centre + self.speed * (frame - self.frame)
 
     def see(self, frame: int, instance: FrameInstance, inertia: float) -> None:
         """It is this instance."""
-        step = np.subtract(center_of_mass(instance.amodal), center_of_mass(self.amodal)) / (frame - self.frame)
-        self.speed = inertia * self.speed + (1 - inertia) * step
+        centre = np.array(center_of_mass(instance.amodal))
+        self.speed = inertia * self.speed + (1 - inertia) * (centre - self.centre) / (frame - self.frame)
         if instance.appearance is not None:
             old = instance.appearance if self.looks is None else self.looks
             mixed = inertia * old + (1 - inertia) * instance.appearance
             self.looks = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
-        self.frame, self.amodal, self.visible, self.missed = frame, instance.amodal, instance.visible, 0
+        self.frame, self.amodal, self.visible, self.centre = frame, instance.amodal, instance.visible, centre
+        self.missed = 0
 
 
 @dataclass
@@ -117,16 +126,16 @@ class Tracker:
         )
         places = sorted((k for k, one in enumerate(instances) if one.amodal.any()), key=lambda k: _key(instances[k]))
         expected = [track.expected(frame) for track in self._living]
+        seen = [instances[k] for k in places]
+        cosine = self._cosines(seen)
         found: dict[int, _Living] = {}
-        for rate in (self._overlap, self._nearness):
-            free = [k for k in places if k not in found]
+        for scores in (self._overlap(seen, expected, cosine), self._nearness(frame, seen, cosine)):
             taken = {id(track) for track in found.values()}
+            free = [row for row, k in enumerate(places) if k not in found]
             waiting = [j for j, track in enumerate(self._living) if id(track) not in taken]
-            scores = np.array([[rate(frame, instances[k], j, expected[j]) for j in waiting] for k in free])
-            scores = scores.reshape(len(free), len(waiting))
-            for k, j in zip(*linear_sum_assignment(-scores), strict=True):
-                if scores[k, j] > 0:
-                    found[free[k]] = self._living[waiting[j]]
+            for row, j in zip(*linear_sum_assignment(-scores[np.ix_(free, waiting)]), strict=True):
+                if scores[free[row], waiting[j]] > 0:
+                    found[places[free[row]]] = self._living[waiting[j]]
         self._miss(frame, instances, found, expected)
         ids: list[int | None] = []
         for k, instance in enumerate(instances):
@@ -134,33 +143,47 @@ class Tracker:
                 found[k].see(frame, instance, rules.inertia)
                 ids.append(found[k].id)
             elif k in places and instance.score >= rules.birth:
-                self._living.append(_Living(self._next, frame, instance.amodal, instance.visible, instance.appearance))
+                self._living.append(_Living.born(self._next, frame, instance))
                 ids.append(self._next)
                 self._next += 1
             else:
                 ids.append(None)
         return ids
 
-    def _overlap(self, _frame: int, instance: FrameInstance, j: int, expected: tuple[Mask, Mask]) -> float:
-        """The score of a pair that overlaps, else 0."""
-        amodal, visible = _iou(instance.amodal, expected[0]), _iou(instance.visible, expected[1])
-        if max(amodal, visible) < self.rules.overlap:
-            return 0.0
-        masks = self.rules.amodal * amodal + self.rules.visible * visible
-        return masks + self.rules.appearance * (_cosine(instance, self._living[j]) or 0.0)
+    def _overlap(
+        self, seen: Sequence[FrameInstance], expected: Sequence[tuple[Mask, Mask]], cosine: Float[np.ndarray, "n m"]
+    ) -> Float[np.ndarray, "n m"]:
+        """The scores of pairs that overlap, 0 of others."""
+        amodal = _ious([one.amodal for one in seen], [masks[0] for masks in expected])
+        visible = _ious([one.visible for one in seen], [masks[1] for masks in expected])
+        scores = self.rules.amodal * amodal + self.rules.visible * visible
+        scores += self.rules.appearance * np.nan_to_num(cosine)
+        return np.where(np.maximum(amodal, visible) >= self.rules.overlap, scores, 0.0)
 
-    def _nearness(self, frame: int, instance: FrameInstance, j: int, _expected: tuple[Mask, Mask]) -> float:
-        """The score of a pair that is near or looks alike, else 0."""
-        rules, track = self.rules, self._living[j]
-        one, other = int(instance.amodal.sum()), int(track.amodal.sum())
-        distance = float(np.linalg.norm(center_of_mass(instance.amodal) - track.place(frame)))
-        near = max(0.0, 1 - distance / (rules.reach * max(one, other) ** 0.5)) if rules.reach else 0.0
-        cosine, ratio = _cosine(instance, track), min(one, other) / max(one, other)
-        if ratio < rules.overlap or not near:
-            near = 0.0
-            if cosine is None or cosine < rules.alike:
-                return 0.0
-        return rules.amodal * near * ratio + rules.appearance * (cosine or 0.0)
+    def _nearness(
+        self, frame: int, seen: Sequence[FrameInstance], cosine: Float[np.ndarray, "n m"]
+    ) -> Float[np.ndarray, "n m"]:
+        """The scores of pairs that are near or look alike, 0 of others."""
+        rules, shape = self.rules, cosine.shape
+        here = np.array([center_of_mass(one.amodal) for one in seen]).reshape(-1, 1, 2)
+        there = np.array([track.place(frame) for track in self._living]).reshape(1, -1, 2)
+        area = np.array([np.count_nonzero(one.amodal) for one in seen], dtype=float)[:, None]
+        other = np.array([np.count_nonzero(track.amodal) for track in self._living], dtype=float)[None]
+        largest, ratio = np.maximum(area, other), np.minimum(area, other) / np.maximum(area, other)
+        distance = np.linalg.norm(here - there, axis=2) / np.sqrt(largest)
+        near = np.maximum(0, 1 - distance / rules.reach) if rules.reach else np.zeros(shape)
+        near = np.where(ratio >= rules.overlap, near, 0.0)
+        scores = rules.amodal * near * ratio + rules.appearance * np.nan_to_num(cosine)
+        return np.where((near > 0) | (np.nan_to_num(cosine, nan=-1.0) >= rules.alike), scores, 0.0)
+
+    def _cosines(self, seen: Sequence[FrameInstance]) -> Float[np.ndarray, "n m"]:
+        """Of the appearances; NaN where one is not told."""
+        out = np.full((len(seen), len(self._living)), np.nan)
+        for k, one in enumerate(seen):
+            for j, track in enumerate(self._living):
+                if one.appearance is not None and track.looks is not None:
+                    out[k, j] = one.appearance @ track.looks
+        return out
 
     def _miss(
         self,
@@ -285,15 +308,13 @@ def _orders(tracks: Sequence[Track], ranks: Sequence[Sequence[int]]) -> Iterator
         yield tuple(pairs)
 
 
-def _iou(one: Mask, other: Mask) -> float:
-    return float(np.count_nonzero(one & other) / max(int(np.count_nonzero(one | other)), 1))
-
-
-def _cosine(instance: FrameInstance, track: _Living) -> float | None:
-    """Of the appearances; None where one is not told."""
-    if instance.appearance is None or track.looks is None:
-        return None
-    return float(instance.appearance @ track.looks)
+def _ious(ones: Sequence[Mask], others: Sequence[Mask]) -> Float[np.ndarray, "n m"]:
+    """IoU of every pair, 0 where both are empty."""
+    if not ones or not others:
+        return np.zeros((len(ones), len(others)))
+    one, other = (rearrange(np.stack(m), "n h w -> n (h w)").astype(np.float32) for m in (ones, others))
+    shared = one @ other.T
+    return shared / np.maximum(one.sum(axis=1)[:, None] + other.sum(axis=1)[None] - shared, 1)
 
 
 def _key(instance: FrameInstance) -> tuple[float, bytes, bytes]:
