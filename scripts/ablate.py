@@ -23,20 +23,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
+from jaxtyping import Float
 from tqdm import tqdm
 
 from vidamodal.data.layers import layered_frames
 from vidamodal.data.layouts import find_dataset
 from vidamodal.data.recorded import RecordedBank
+from vidamodal.heads import cumulative
 from vidamodal.heads.base import FrameSegmenter
-from vidamodal.heads.cumulative import Segmenter
 from vidamodal.inference.predictor import Predictor, pick_precision
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import count_video
-from vidamodal.metrics.layer_masks import LayeredFrame, layer_scores
+from vidamodal.metrics.layer_masks import LayeredFrame, layer_scores, layered
 from vidamodal.metrics.primary import MEASURES, mean_scores, score_video
 from vidamodal.metrics.protocols import cumulative_iou
 from vidamodal.models.amodal import AmodalModel
@@ -154,27 +154,31 @@ def score(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str
     path = scores_path(trained, use, name, data)
     if path.is_file():
         return
-    rule = score_layers if is_segmenter(trained.model) else score_tracks
+    rule = score_frames if is_segmenter(trained.model) else score_tracks
     write_text(path, json.dumps(rule(trained, use, data)))
 
 
-def score_layers(trained: Trained, use: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, float | None]:
+def score_frames(trained: Trained, use: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, float | None]:
     """Of a segmenter, on some frames of each clip; ``ms`` of a frame."""
-    other = changed_segmenter(load_segmenter(trained.model).model, use).eval()
+    model = changed_segmenter(load_segmenter(trained.model).model, use).eval()
     found, truth, spent = [], [], 0.0
     bank = RecordedBank.load(Path(data["path"]), pixels=True)
-    for number, (images, true) in enumerate(layered_frames(bank, data["clips"], data["frames"], other.size)):
+    for number, (images, true) in enumerate(layered_frames(bank, data["clips"], data["frames"], model.size)):
         before = time.process_time()
         with torch.autocast("cpu", pick_precision(torch.device("cpu"))):
-            drawn = other.layers(torch.from_numpy(images).float(), [number] * len(images))
+            found += layers_found(model, torch.from_numpy(images).float(), number)
         spent += time.process_time() - before
         truth += true
-        for layers in drawn:
-            objects = layers.instances()
-            masks = np.array([each.amodal for each in objects]).reshape(-1, other.size, other.size)
-            layer, sure = (np.array([getattr(each, key) for each in objects]) for key in ("layer", "score"))
-            found.append(LayeredFrame(layers.masks(), masks, layer, sure))
     return layer_scores(found, truth) | {"ms": 1000 * spent / len(truth)}
+
+
+def layers_found(model: FrameSegmenter, images: Float[torch.Tensor, "t 3 s s"], seed: int) -> list[LayeredFrame]:
+    """What a segmenter finds. Where it finds layers first, theirs are not made of the objects that come from them."""
+    seeds = [seed] * len(images)
+    if isinstance(model, cumulative.Segmenter):
+        drawn = model.layers(images, seeds)
+        return [layered(layers.instances(), model.size, layers.masks()) for layers in drawn]
+    return [layered(objects, model.size) for objects in model.segment(images, seeds)]
 
 
 def score_tracks(trained: Trained, use: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, float | None]:
@@ -189,10 +193,10 @@ def score_tracks(trained: Trained, use: Mapping[str, Any], data: Mapping[str, An
         spent += time.process_time() - before
         videos.append(count_video(key, found, truth, shapes=False))
     mean = mean_scores([score_video(video) for video in videos])
-    cumulative = cumulative_iou.score(videos)
+    over_all = cumulative_iou.score(videos)
     return {measure: getattr(mean, measure) for measure in MEASURES} | {
-        "cumulative_full": cumulative["full"],
-        "cumulative_inv": cumulative["occ"],
+        "cumulative_full": over_all["full"],
+        "cumulative_inv": over_all["occ"],
         "ms": 1000 * spent / predictor.timings.object_frames,
     }
 
@@ -225,12 +229,20 @@ def changed(model: Model, use: Mapping[str, Any]) -> tuple[Model, bool, bool]:
     return other, constrain, told
 
 
-def changed_segmenter(model: FrameSegmenter, use: Mapping[str, Any]) -> Segmenter:
-    """A segmenter of layers with other settings; ``denoiser.NAME`` is one of its UNet."""
-    settings = {key: value for key, value in use.items() if not key.startswith("denoiser.")}
-    denoiser = {key.removeprefix("denoiser."): value for key, value in use.items() if key not in settings}
-    other = Segmenter(replace(model.config, denoiser=replace(model.config.denoiser, **denoiser), **settings))
-    other.load_state_dict(model.state_dict())
+def changed_segmenter(model: FrameSegmenter, use: Mapping[str, Any]) -> FrameSegmenter:
+    """A segmenter with other settings; ``part.NAME`` is one of a part's."""
+    config = model.config
+    for key, value in use.items():
+        *parts, name = key.split(".")
+        holders = [config]
+        for part in parts:
+            holders.append(getattr(holders[-1], part))
+        for holder, field_name in zip(reversed(holders), [name, *reversed(parts)], strict=True):
+            value = replace(holder, **{field_name: value})
+        config = value
+    other = type(model)(config)
+    wanted = other.state_dict()
+    other.load_state_dict({name: tensor for name, tensor in model.state_dict().items() if name in wanted})
     return other
 
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from vidamodal.data.layers import layered_frames
 from vidamodal.data.recorded import RecordedBank
+from vidamodal.heads import cumulative
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import mean
 from vidamodal.models.folder import load_segmenter
@@ -42,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     try:
-        loaded = load_segmenter(options.model)
+        loaded = load_segmenter(options.model, "cumulative")
         bank = RecordedBank.load(options.truth, pixels=True)
     except InputError as error:
         raise SystemExit(f"samplers.py: {error}") from None
@@ -56,6 +57,7 @@ def main() -> None:
         use["together"] = len(images)
         model = changed_segmenter(loaded.model, use).eval()
         before = time.process_time()
+        assert isinstance(model, cumulative.Segmenter)
         drawn = model.layers(images, [seed + k for k in range(0, 2 * len(images), 2)])
         return [layers.masks() for layers in drawn], (time.process_time() - before) / len(images)
 

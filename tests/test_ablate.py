@@ -130,6 +130,7 @@ def test_settings_of_a_head_are_changed_and_no_others() -> None:
 def test_settings_of_a_segmenter_and_its_unet_are_changed_and_no_others() -> None:
     model = Segmenter(SegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8))
     other = ablate.changed_segmenter(model, {"samples": 7, "denoiser.sampler": "ddpm"})
+    assert isinstance(other, Segmenter)
     assert other.config == replace(model.config, samples=7, denoiser=replace(model.config.denoiser, sampler="ddpm"))
 
 

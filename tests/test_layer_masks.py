@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 
 from vidamodal.data.layers import LEAST_VISIBLE, layered_frames
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.metrics.layer_masks import LayeredFrame, layer_scores, pixel_precision
+from vidamodal.heads.base import FrameInstance
+from vidamodal.metrics.layer_masks import LayeredFrame, layer_scores, layered, pixel_precision
 
 MASKS = arrays(np.bool_, (2, 6, 6))
 
@@ -24,32 +25,45 @@ def frame() -> LayeredFrame:
     objects = np.zeros((3, 8, 8), dtype=bool)
     objects[0, :3, :3], objects[1, 5:, 5:], objects[2, 2:6, 2:6] = True, True, True
     layers = np.stack([objects[0] | objects[1], objects[2]])
-    return LayeredFrame(layers, objects, np.array([1, 1, 2]), np.ones(3))
+    return LayeredFrame(layers, objects, objects, np.array([1, 1, 2]), np.ones(3))
 
 
 def test_a_perfect_finder_has_all_of_every_layer_there_is() -> None:
     scores = layer_scores([frame()], [frame()])
-    assert all(scores[name] == 1 for name in ("iou_1", "ap_1", "iou_2", "ap_2", "objects", "objects_in_layer", "depth"))
+    assert all(
+        scores[name] == 1
+        for name in ("iou_1", "ap_1", "iou_2", "ap_2", "amodal_ap", "visible_ar", "in_layer_ap", "depth")
+    )
     assert scores["iou_3"] is None and scores["ap_5"] is None
 
 
 def test_a_finder_of_nothing_has_no_overlap_and_the_precision_of_chance() -> None:
-    nothing = LayeredFrame(np.zeros((0, 8, 8), bool), np.zeros((0, 8, 8), bool), np.zeros(0, int), np.zeros(0))
+    nothing = layered([], 8)
     scores = layer_scores([nothing], [frame()])
-    assert scores["iou_1"] == scores["iou_2"] == scores["objects"] == scores["depth"] == 0
+    assert scores["iou_1"] == scores["iou_2"] == scores["amodal_ap"] == scores["depth"] == 0
     assert scores["ap_1"] == pytest.approx(18 / 64) and scores["ap_2"] == pytest.approx(16 / 64)
 
 
 def test_an_object_in_the_wrong_layer_is_found_but_not_in_its_layer() -> None:
     true = frame()
     scores = layer_scores([replace(true, layer=np.array([1, 2, 2]))], [true])
-    assert scores["objects"] == 1
-    assert scores["objects_in_layer"] == pytest.approx(2 / 3, abs=0.01)
+    assert scores["amodal_ap"] == 1
+    assert scores["in_layer_ap"] == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_what_a_segmenter_finds_is_in_the_layers_that_it_says() -> None:
+    true = frame()
+    found = [
+        FrameInstance(mask, mask, int(layer), None, 0.5) for mask, layer in zip(true.objects, true.layer, strict=True)
+    ]
+    again = layered(found, 8)
+    assert np.array_equal(again.layers, true.layers) and np.array_equal(again.objects, true.objects)
+    assert np.array_equal(layered(found, 8, true.layers[:1]).layers, true.layers[:1])
 
 
 def test_means_are_over_the_frames_that_have_the_layer() -> None:
     true = frame()
-    flat = LayeredFrame(true.layers[:1], true.objects[:2], true.layer[:2], np.ones(2))
+    flat = LayeredFrame(true.layers[:1], true.objects[:2], true.visible[:2], true.layer[:2], np.ones(2))
     wrong = replace(flat, layers=np.zeros((1, 8, 8), bool))
     scores = layer_scores([true, wrong], [true, flat])
     assert scores["iou_1"] == 0.5 and scores["iou_2"] == 1

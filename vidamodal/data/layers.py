@@ -170,10 +170,11 @@ def _layered(
     amodal = amodal[seen]
     layer, _ = frame_layers(visible[seen], amodal)
     whole = [amodal[layer == k].any(axis=0) for k in range(1, int(layer.max(initial=0)) + 1)]
-    layers, objects = (
-        np.array([cropper.cut(mask) >= 0.5 for mask in masks]).reshape(-1, size, size) for masks in (whole, amodal)
+    layers, objects, shown = (
+        np.array([cropper.cut(mask) >= 0.5 for mask in masks], dtype=bool).reshape(-1, size, size)
+        for masks in (whole, amodal, visible[seen])
     )
-    return LayeredFrame(layers, objects, layer, np.ones(len(layer)))
+    return LayeredFrame(layers, objects, shown, layer, np.ones(len(layer)))
 
 
 def measure(bank: Bank, seed: int, config: ClipConfig, size: int) -> Limits:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from vidamodal.heads.base import FrameInstance
 from vidamodal.metrics.counts import mean
 from vidamodal.metrics.detection import Matches, average_precision
 
@@ -22,19 +23,34 @@ class LayeredFrame:
     layers: Bool[np.ndarray, "m s s"]
     """All that each layer has, the one in front first."""
     objects: Bool[np.ndarray, "n s s"]
-    """Whole ones."""
+    """Whole ones ..."""
+    visible: Bool[np.ndarray, "n s s"]
+    """... and what shows of them."""
     layer: Int[np.ndarray, " n"]
     """Of each object: 1 in front."""
     score: Float[np.ndarray, " n"]
     """How sure it is that each object is there."""
 
 
+def layered(found: Sequence[FrameInstance], size: int, layers: Bool[np.ndarray, "m s s"] | None = None) -> LayeredFrame:
+    """What a segmenter found on a canvas of so many cells a side; by default its layers are made of its objects."""
+    objects, visible = (
+        np.array([getattr(each, key) for each in found], dtype=bool).reshape(-1, size, size)
+        for key in ("amodal", "visible")
+    )
+    layer, score = np.array([each.layer for each in found], dtype=int), np.array([each.score for each in found])
+    if layers is None:
+        numbers = range(1, int(layer.max(initial=0)) + 1)
+        layers = np.array([objects[layer == k].any(axis=0) for k in numbers], dtype=bool).reshape(-1, size, size)
+    return LayeredFrame(layers, objects, visible, layer, score)
+
+
 def layer_scores(found: Sequence[LayeredFrame], truth: Sequence[LayeredFrame]) -> dict[str, float | None]:
     """``iou_k`` and ``ap_k`` of layer k up to the fifth: means over the frames that truly have such a layer.
 
-    ``objects``: AP of the objects, in whatever layer; ``objects_in_layer``: where each must be in its true layer (the
-    paper's Table 5, in COCO's terms, which the paper does not define). ``depth``: share of frames with as many layers
-    as in truth. None for means over nothing.
+    ``amodal_ap``, ``_ap50``, ``_ap75`` and ``_ar`` by COCO's rule over objects in one class, likewise ``visible_``;
+    ``in_layer_ap``: where each whole object must be in its true layer (the paper's Table 5 in COCO's terms, as it
+    defines none). ``depth``: share of frames with as many layers as in truth. None for means over nothing.
     """
     pairs = list(zip(found, truth, strict=True))
     scores: dict[str, float | None] = {}
@@ -46,9 +62,11 @@ def layer_scores(found: Sequence[LayeredFrame], truth: Sequence[LayeredFrame]) -
         ]
         scores[f"iou_{k + 1}"] = mean(_iou(ours, true) for ours, true in masks)
         scores[f"ap_{k + 1}"] = mean(pixel_precision(ours, true) for ours, true in masks)
-    matches = [_matches(f, t) for f, t in pairs]
-    placed = [replace(m, iou=m.iou * (m.predicted_layer[:, None] == m.true_layer)) for m in matches]
-    scores["objects"], scores["objects_in_layer"] = average_precision(matches)["ap"], average_precision(placed)["ap"]
+    whole, seen = ([_matches(f, t, kind) for f, t in pairs] for kind in ("objects", "visible"))
+    placed = [replace(m, iou=m.iou * (m.predicted_layer[:, None] == m.true_layer)) for m in whole]
+    scores["in_layer_ap"] = average_precision(placed)["ap"]
+    for kind, matches in (("amodal", whole), ("visible", seen)):
+        scores |= {f"{kind}_{name}": value for name, value in average_precision(matches).items()}
     scores["depth"] = mean(float(len(f.layers) == len(t.layers)) for f, t in pairs)
     return scores
 
@@ -69,8 +87,8 @@ def _iou(one: Bool[np.ndarray, "s s"], other: Bool[np.ndarray, "s s"]) -> float:
     return int(np.count_nonzero(one & other)) / max(int(np.count_nonzero(one | other)), 1)
 
 
-def _matches(found: LayeredFrame, truth: LayeredFrame) -> Matches:
-    overlap = np.array([[_iou(ours, true) for true in truth.objects] for ours in found.objects])
+def _matches(found: LayeredFrame, truth: LayeredFrame, kind: str) -> Matches:
+    overlap = np.array([[_iou(ours, true) for true in getattr(truth, kind)] for ours in getattr(found, kind)])
     return Matches(
         tuple(range(len(found.objects))),
         tuple(range(len(truth.objects))),
