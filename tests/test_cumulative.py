@@ -22,7 +22,7 @@ from torch import Tensor
 import vidamodal
 from vidamodal.cli import main
 from vidamodal.data.clips import AugmentConfig, ClipConfig
-from vidamodal.data.layers import LayerBatch, LayerClips, frame_layers, measure, without_rings
+from vidamodal.data.layers import LayerBatch, LayerClips, measure
 from vidamodal.heads.base import BOX_NUMBERS, FrameInstance, HeadInputs, Noise, TrackCrops, load_segmenter_class
 from vidamodal.heads.cumulative import (
     Config,
@@ -40,6 +40,7 @@ from vidamodal.inference.order import frame_layers as predicted_layers
 from vidamodal.inference.order import with_order
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.tracker import Association, Tracker
+from vidamodal.layers import frame_layers, without_rings
 from vidamodal.media.tracks import read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import ModelConfig

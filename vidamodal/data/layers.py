@@ -7,19 +7,16 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidamodal.data.clips import Bank, ClipConfig, MixedBank
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, Window
+from vidamodal.layers import frame_layers
 from vidamodal.metrics.layer_masks import LayeredFrame
-from vidamodal.metrics.layers import layers_of
-from vidamodal.types import FrameOrder, InputError
-from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
+from vidamodal.types import InputError
 from vidamodal.worlds.sample import WorldConfig
 
 LEAST_VISIBLE = 10
@@ -62,38 +59,6 @@ class Limits:
     """Area_min: cells of the smallest whole object."""
     rings: int
     """Frames whose occlusions had to be freed of a ring."""
-
-
-def occlusions(visible: Bool[np.ndarray, "n h w"], amodal: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n n"]:
-    """How many pixels of object j object i is seen to hide (Z(j, i) of Eq. 1), where it hides enough to count (16 at a
-    height of 256) and more than j hides of it; else 0."""
-    shown, whole = (rearrange(masks, "n h w -> n (h w)").astype(np.float32) for masks in (visible, amodal))
-    hides = shown @ whole.T
-    np.fill_diagonal(hides, 0)
-    enough = max(1.0, ORDER_PIXELS * (visible.shape[1] / ORDER_SCALE) ** 2)
-    return np.where((hides >= enough) & (hides > hides.T), hides, 0)
-
-
-def without_rings(hides: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    """Occlusions that Eq. 2 can order: of objects that hide each other in a ring, the one that hides the fewest pixels
-    of the next hides nothing of it, until no ring is left."""
-    hides = hides.copy()
-    while True:
-        _, ring = connected_components(hides > 0, directed=True, connection="strong")
-        within = (hides > 0) & (ring[:, None] == ring)
-        if not within.any():
-            return hides
-        hides[np.unravel_index(np.where(within, hides, np.inf).argmin(), hides.shape)] = 0
-
-
-def frame_layers(
-    visible: Bool[np.ndarray, "n h w"], amodal: Bool[np.ndarray, "n h w"]
-) -> tuple[Int[np.ndarray, " n"], bool]:
-    """The layer of each object by Eqs. 1 and 2, and whether a ring was opened for it."""
-    hides = occlusions(visible, amodal)
-    ordered = without_rings(hides)
-    pairs: FrameOrder = tuple((int(front), int(back)) for front, back in np.argwhere(ordered))
-    return layers_of(range(len(visible)), pairs), bool((ordered != hides).any())
 
 
 class LayerClips(Dataset[LayerBatch]):

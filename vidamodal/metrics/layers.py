@@ -1,36 +1,16 @@
-"""Occlusion layers: 1 in front, then one more than the deepest object that hides it."""
+"""Occlusion layers, and the order of a frame whose truth gives none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Int
 
+from vidamodal.layers import layers_of as layers_of
 from vidamodal.metrics.rle import overlaps
 from vidamodal.types import FrameOrder, Rle
 
 _LEAST_SHARED, _REFERENCE_HEIGHT = 16, 256
-
-
-def layers_of(ids: Sequence[int], order: FrameOrder) -> Int[np.ndarray, " n"]:
-    """The layer of each object, by eq. 2 of Cumulative Occlusion (2024): 1, or 1 + the deepest layer in front of it.
-
-    The recursion has no end for objects that hide each other in a ring: they, and what lies behind them, share the
-    layer after the deepest one that is known.
-    """
-    fronts: dict[int, set[int]] = {number: set() for number in ids}
-    for front, back in order:
-        if front in fronts and back in fronts:
-            fronts[back].add(front)
-    layers: dict[int, int] = {}
-    depth = 0
-    while len(layers) < len(fronts):
-        depth += 1
-        waiting = [number for number in ids if number not in layers]
-        free = [number for number in waiting if fronts[number] <= layers.keys()] or waiting
-        layers.update(dict.fromkeys(free, depth))
-    return np.array([layers[number] for number in ids], dtype=np.int64)
 
 
 def seen_order(amodal: Mapping[int, Rle], visible: Mapping[int, Rle]) -> FrameOrder:
