@@ -146,8 +146,7 @@ def measure(bank: Bank, seed: int, config: ClipConfig, size: int) -> Limits:
     """N_max and Area_min of a bank: over all its clips (of a large one, evenly spread ones), some frames of each."""
     rng = np.random.default_rng([seed, 2])
     deepest, smallest, rings = 0, size * size, 0
-    recorded = list(_recorded(bank))
-    clips = [(each, clip) for each in recorded for clip in each.clips]
+    clips = [(each, clip) for each in recorded(bank) for clip in each.clips]
     for each, clip in clips[:: -(-len(clips) // MEASURED_CLIPS)]:
         masks = each.of(clip, rng, config.world)
         cropper = Cropper.at(Window.around(*masks.visible.shape[2:]), size, *masks.visible.shape[2:])
@@ -168,11 +167,11 @@ def _large_enough(visible: Bool[np.ndarray, "n h w"], size: int) -> Bool[np.ndar
     return np.count_nonzero(visible, axis=(1, 2)) >= LEAST_VISIBLE * cell
 
 
-def _recorded(bank: Bank) -> Iterator[RecordedBank]:
+def recorded(bank: Bank) -> Iterator[RecordedBank]:
     """The data sets that a bank is made of; InputError for worlds, which have no pictures."""
     if isinstance(bank, MixedBank):
         for each in bank.banks:
-            yield from _recorded(each)
+            yield from recorded(each)
     elif isinstance(bank, RecordedBank):
         yield RecordedBank(bank.clips, pixels=False)
     else:

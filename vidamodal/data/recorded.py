@@ -62,7 +62,8 @@ class RecordedBank:
             visible[k] &= ~visible[k + 1 :].any(axis=0)
         # An object that is seen and not learnt from is no background.
         all_taken = len(tracks) == sum(t.ever_visible for t in truth.tracks)
-        masks = ClipMasks(visible, amodal, told, None, truth.exhaustive and all_taken)
+        labels = tuple(track.label for track in tracks)
+        masks = ClipMasks(visible, amodal, told, None, truth.exhaustive and all_taken, labels)
         return replace(masks, image=self._image(clip, start, frames)) if self.pixels else masks
 
     def _image(self, clip: Clip, start: int, frames: int) -> np.ndarray:

@@ -172,6 +172,9 @@ class FrameSegmenter(nn.Module, ABC):
     def size(self) -> int:
         """Cells a side of the canvas."""
 
+    def load_pretrained(self) -> None:  # noqa: B027  (few segmenters have any)
+        """Put weights in that its config names; InputError if they cannot be had."""
+
     @abstractmethod
     def segment(self, frames: Float[Tensor, "t 3 s s"], seeds: Sequence[int]) -> list[list[FrameInstance]]:
         """The instances of each frame, those in front first; colours in [0, 1].

@@ -32,10 +32,10 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from vidamodal.data.clips import ClipConfig, TrainingBatch, load_bank
-from vidamodal.data.layers import LayerBatch, Limits, measure
+from vidamodal.data.layers import LayerBatch
 from vidamodal.data.layouts import find_dataset
-from vidamodal.heads.base import load_head_class, load_segmenter_class
-from vidamodal.heads.cumulative import Segmenter
+from vidamodal.heads.aisdiff import FrameTruth
+from vidamodal.heads.base import FrameSegmenter, load_head_class, load_segmenter_class
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
@@ -53,9 +53,11 @@ from vidamodal.models.folder import (
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.transformer import Block
 from vidamodal.models.vqgan import VqGan
+from vidamodal.training.aisdiff import DetectionStage, PaintingStage
 from vidamodal.training.c2f import C2FStage, VqGanStage
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig, divisors
+from vidamodal.training.segmenters import head_of, recipe
 from vidamodal.training.sharding import Average, full, shard
 from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, SegmenterStage, TokenizerStage
 from vidamodal.training.validate import validate
@@ -136,7 +138,8 @@ class TrainConfig:
     framewise: FramewiseConfig | None = None
     """A head that stands alone, in place of ``model``; ``head`` holds its settings."""
     segmenter: SegmenterTraining | None = None
-    """A segmenter of bare frames, in place of ``model`` and ``head``; ``amodal`` says for how long it learns."""
+    """A segmenter of bare frames, in place of ``model`` and ``head``; ``amodal`` says for how long it learns, and
+    ``tokenizer`` for how long AISDiff's DiffSP does before."""
     loss: LossConfig = field(default_factory=LossConfig)
     tokenizer: StageConfig = field(default_factory=StageConfig)
     amodal: StageConfig = field(default_factory=StageConfig)
@@ -157,13 +160,14 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         )
     torch.manual_seed(config.seed)
     try:
-        limits = _limits(config)
-        average = _new_model(config, limits)
+        average, found = _new_learner(config)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"the config does not describe a model: {error}") from error
-    if not isinstance(average, Segmenter):  # which begins from nothing
+    if isinstance(average, FrameSegmenter):
+        average.load_pretrained()
+    else:
         _begin(config, average)
     _check_model(config, average)
     output = Path(config.output)
@@ -178,9 +182,8 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     folder = output / "model"
     if accelerator.is_main_process:
         training = {"config": json.loads(resolved), "config_hash": hashlib.sha256(resolved.encode()).hexdigest()}
-        if isinstance(average, Segmenter):
-            training["limits"] = dataclasses.asdict(limits) if limits is not None else {}
-            save_segmenter(folder, average, training, segmenter_card(config, average))
+        if isinstance(average, FrameSegmenter):
+            save_segmenter(folder, average, training | found, segmenter_card(config, average))
         elif config.only_head and isinstance(average, AmodalModel):
             add_head(folder, find_model(str(config.init)), average, training)
         else:
@@ -210,9 +213,18 @@ def _go_on_from(model: Model, init: str) -> None:
     load_weights(model, {name: model.state_dict()[name] for name in fresh} | state, init)
 
 
-def _new_model(config: TrainConfig, limits: Limits | None) -> Learner:
-    if config.segmenter is not None and limits is not None:
-        return _new_segmenter(config.segmenter, limits)
+def _new_learner(config: TrainConfig) -> tuple[Learner, dict[str, Any]]:
+    """With random weights, and what it has found of its data."""
+    if config.segmenter is None:
+        return _new_model(config), {}
+    kind, settings_kind = load_segmenter_class(config.segmenter.head)
+    settings: Any = build(settings_kind, config.segmenter.settings, SETTINGS)
+    bank = load_bank(config.worlds, config.seed, pixels=False)
+    settings, found = recipe(config.segmenter.head).settle(settings, bank, config.seed, config.amodal.sample)
+    return kind(settings), found
+
+
+def _new_model(config: TrainConfig) -> Model:
     if config.c2f is not None:
         return C2F(config.c2f)
     name = config.model.head if config.framewise is None else config.framewise.head
@@ -230,29 +242,10 @@ def _new_model(config: TrainConfig, limits: Limits | None) -> Learner:
     return model
 
 
-def _limits(config: TrainConfig) -> Limits | None:
-    """How deep and how small the objects of the training data are, for a segmenter."""
-    if config.segmenter is None:
-        return None
-    settings: Any = build(load_segmenter_class(config.segmenter.head)[1], config.segmenter.settings, SETTINGS)
-    bank = load_bank(config.worlds, config.seed, pixels=False)
-    return measure(bank, config.seed, config.amodal.sample, settings.size)
-
-
-def _new_segmenter(segmenter: SegmenterTraining, limits: Limits) -> Segmenter:
-    """With N_max and Area_min from the training data, where its settings leave them open."""
-    kind, settings_kind = load_segmenter_class(segmenter.head)
-    settings: Any = build(settings_kind, segmenter.settings, SETTINGS)
-    most, least = settings.most_layers or limits.most_layers, settings.least_area or limits.least_area
-    model = kind(dataclasses.replace(settings, most_layers=most, least_area=least))
-    assert isinstance(model, Segmenter)
-    return model
-
-
 def _stages(config: TrainConfig, model: Learner) -> list[tuple[type[Stage], StageConfig]]:
     """What learns, one after the other, and for how long."""
-    if isinstance(model, Segmenter):
-        return [(SegmenterStage, config.amodal)]
+    if isinstance(model, FrameSegmenter):
+        return [(kind, getattr(config, name)) for kind, name in recipe(head_of(model)).stages(model)]
     if isinstance(model, FramewiseModel) or config.only_head:
         return [(HeadStage, config.amodal)]
     if isinstance(model, AmodalModel):
@@ -294,7 +287,7 @@ def _check(config: TrainConfig) -> None:
 
 def _check_model(config: TrainConfig, model: Learner) -> None:
     """Refuse what this model cannot do, hours before it would show."""
-    if isinstance(model, Segmenter):
+    if isinstance(model, FrameSegmenter):
         return
     check_settings(model.config, config.name)
     if config.shard and isinstance(model, C2F) and isinstance(model.tokenizer, VqGan) and config.tokenizer.steps:
@@ -326,9 +319,9 @@ def _claim(output: Path, resolved: str) -> None:
     write_text(path, resolved)
 
 
-Stage = TokenizerStage | AmodalStage | HeadStage | C2FStage | SegmenterStage
-Batch = TrainingBatch | LayerBatch
-Learner = Model | Segmenter
+Stage = TokenizerStage | AmodalStage | HeadStage | C2FStage | SegmenterStage | PaintingStage | DetectionStage
+Batch = TrainingBatch | LayerBatch | FrameTruth
+Learner = Model | FrameSegmenter
 
 
 class _StageRun:
@@ -409,7 +402,7 @@ class _StageRun:
                     done, self.model, self.average, optimizer, {"seed": self.config.seed},
                     write=self.accelerator.is_main_process,
                 )  # fmt: skip
-            if validates and self.config.validation is not None and not isinstance(self.average, Segmenter):
+            if validates and self.config.validation is not None and not isinstance(self.average, FrameSegmenter):
                 scores = validate(self.average, Path(self.config.validation), self.accelerator)
                 self._log(board, done, {f"validation_{k}": v for k, v in scores.items()})
         bar.close()
@@ -567,14 +560,14 @@ def model_card(config: TrainConfig, model: Model) -> str:
     )
 
 
-def segmenter_card(config: TrainConfig, model: Segmenter) -> str:
+def segmenter_card(config: TrainConfig, model: FrameSegmenter) -> str:
     """The same for a segmenter."""
-    count, settings, sample = sum(p.numel() for p in model.parameters()), model.config, config.amodal.sample
+    count, sample = sum(p.numel() for p in model.parameters()), config.amodal.sample
     return (
         f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; finds the objects of bare frames, brought to "
-        f"{model.size} x {model.size} cells, layer by layer: at most {settings.most_layers} layers, objects from "
-        f"{settings.least_area} cells up. Trained with `configs/{config.name}.yaml` on {config.worlds}, seed "
-        f"{config.seed}, {config.amodal.steps} steps of {config.amodal.clips * sample.frames} layers. "
+        f"{model.size} x {model.size} cells, {recipe(head_of(model)).finds(model)}. "
+        f"Trained with `configs/{config.name}.yaml` on {config.worlds}, seed "
+        f"{config.seed}, {config.amodal.steps} steps of {config.amodal.clips * sample.frames} frames. "
         "The whole config is in config.json; what it reaches is in the README of the repository.\n"
     )
 

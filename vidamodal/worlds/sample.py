@@ -52,6 +52,8 @@ class ClipMasks:
     told: Bool[np.ndarray, "n t"] | None = None
     image: UInt8[np.ndarray, "t h w 3"] | None = None
     exhaustive: bool = True
+    labels: tuple[str | None, ...] | None = None
+    """Of the objects, where they are told."""
 
 
 @dataclass(frozen=True)
