@@ -76,8 +76,11 @@ def frame_truth(
         boxes[place] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         numbers[place] = labels[k]
         masks[:, place] = visible[k], amodal[k], visible[hides[:, k]].any(axis=0)
-    told = [torch.from_numpy(each)[None] for each in (image.astype(np.float32), boxes, numbers, *masks)]
-    return FrameTruth(*told, torch.arange(MOST)[None] < len(kept))
+    picture, corners, labels_of, visible_of, amodal_of, occluding = (
+        torch.from_numpy(each)[None] for each in (image.astype(np.float32), boxes, numbers, *masks)
+    )
+    valid = torch.arange(MOST)[None] < len(kept)
+    return FrameTruth(picture, corners, labels_of, visible_of, amodal_of, occluding, valid)
 
 
 def vocabulary(bank: Bank) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class PriorConfig:
     """tau."""
     grid: int = 16
     """Cells a side of the maps."""
-    together: int = 16
+    together: int = 8
     """Objects that are painted at once, always as many, so that what else there is changes nothing."""
     category: bool = True
     """Whether the category is told (Table 6)."""
@@ -79,9 +79,9 @@ class Maps:
         """(A_S)^tau . A_C of the tokens that ``told`` weighs, from 0 to 1."""
         if not self.own:
             raise ValueError(f"no layer attends on {self.grid} x {self.grid} cells or fewer: raise prior.grid")
-        found = sum(_resized((total * told[:, None]).sum(dim=-1, keepdim=True), side, self.grid)
+        found: Any = sum(_resized((total * told[:, None]).sum(dim=-1, keepdim=True), side, self.grid)
                     for side, (total, _) in self.cross.items())  # fmt: skip
-        spread = sum(count * _square(total, side, self.grid) for side, (total, count) in self.own.items())
+        spread: Any = sum(count * _square(total, side, self.grid) for side, (total, count) in self.own.items())
         spread = spread / spread.sum(dim=-1, keepdim=True)
         for _ in range(power):
             found = spread @ found
@@ -189,27 +189,27 @@ class DiffSP(nn.Module):
             part = [each[begin : begin + count] for each in given]
             short = count - len(part[0])
             filled = [torch.cat([each, each[-1:].expand(short, *each.shape[1:])]) for each in part]
-            parts.append(self._paint(*filled, steps or self.config.steps)[: count - short])
+            parts.append(self._paint(steps or self.config.steps, *filled)[: count - short])
         return torch.cat(parts)
 
     def _paint(
         self,
+        steps: int,
         seen: Float[Tensor, "n 3 r r"],
         paint: Float[Tensor, "n 1 r r"],
         label: Int[Tensor, " n"],
         x: Float[Tensor, "n c z z"],
-        steps: int,
     ) -> Float[Tensor, "n g g"]:
         """Sampling, of which only the attention is kept."""
         model = self.own if self.given is None else self.given.on(seen.device)
         assert model is not None
         maps = Maps(self.config.grid)
-        with listening(model.told, maps), torch.autocast(seen.device.type, enabled=False):
+        with listening(model.told, maps):
             tokens, told = model.text(label, self.labels)
             given = model.given(seen, paint)
             model.schedule.set_timesteps(steps)
             for time in model.schedule.timesteps:
-                out = model.unet(torch.cat([x, given], dim=1), time.to(x.device), tokens).sample
+                out = model.unet(torch.cat([x, given], dim=1), time.to(x.device), tokens).sample.float()
                 x = model.schedule.step(out, int(time), x).prev_sample
         return maps.prior(told, self.config.power)
 

@@ -424,13 +424,13 @@ class Segmenter(FrameSegmenter):
         visible = ((owner == numbers[:, None, None]) & (best > 0)).cpu().numpy()
         amodal = (paste_masks(whole, regions.boxes, self.size) > 0.5).cpu().numpy() | visible
         about = torch.cat([reduce(regions.features, "n c h w -> n c", "mean"), regions.about], dim=1).float()
-        about = normalize(about, dim=1).cpu().numpy()
+        appearance = normalize(about, dim=1).cpu().numpy()
         shown = np.count_nonzero(visible, axis=(1, 2)) >= self.config.least_area
         (kept,) = np.nonzero(shown & (scores >= self.config.least_score).cpu().numpy())
         layers, _ = frame_layers(visible[kept], amodal[kept])
         names = [self.config.labels[k] if k >= 0 else None for k in label.tolist()]
         out = [
-            FrameInstance(visible[k], amodal[k], int(layer), names[k], float(scores[k]), about[k])
+            FrameInstance(visible[k], amodal[k], int(layer), names[k], float(scores[k]), appearance[k])
             for k, layer in zip(kept, layers, strict=True)
         ]
         return sorted(out, key=lambda each: (each.layer, -each.score))
