@@ -342,21 +342,26 @@ def read_inpainting(name: str) -> StableInpainting:
     from transformers import CLIPTextModel, CLIPTokenizer
 
     where = "prior.diffsp"
-    unet = read_pretrained(library.UNet2DConditionModel, name, where, subfolder="unet")
+    try:
+        unet = read_pretrained(library.UNet2DConditionModel, name, where, subfolder="unet")
+        vae = read_pretrained(library.AutoencoderKL, name, where, subfolder="vae")
+        encoder = read_pretrained(CLIPTextModel, name, where, subfolder="text_encoder")
+        tokenizer = CLIPTokenizer.from_pretrained(name, subfolder="tokenizer")
+        schedule = library.DDIMScheduler.from_pretrained(name, subfolder="scheduler")
+    except (OSError, ValueError, RuntimeError) as error:
+        told = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{told if isinstance(error, InputError) else f'{where}: {name!r} is not complete: {told}'}; "
+            f"where there is a network, `hf download {EXAMPLE} --local-dir FOLDER` gets such a model: name FOLDER"
+        ) from error
     if unet.config.in_channels != 9:
         raise InputError(
             f"{where}: {name!r} does not inpaint: its UNet has {unet.config.in_channels} channels, and takes 9 to do so"
         )
-    vae = read_pretrained(library.AutoencoderKL, name, where, subfolder="vae")
-    encoder = read_pretrained(CLIPTextModel, name, where, subfolder="text_encoder")
-    try:
-        tokenizer = CLIPTokenizer.from_pretrained(name, subfolder="tokenizer")
-        schedule = library.DDIMScheduler.from_pretrained(name, subfolder="scheduler")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{where}: {name!r} has no tokenizer or no scheduler: {str(error).strip().splitlines()[0]}"
-        ) from error
     return StableInpainting(tokenizer, encoder, vae, unet, schedule)
+
+
+EXAMPLE = "stable-diffusion-v1-5/stable-diffusion-inpainting"
 
 
 def diffusers(who: str) -> Any:

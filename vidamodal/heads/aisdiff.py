@@ -275,6 +275,16 @@ class Segmenter(FrameSegmenter):
             if outside is not None:
                 outside.on(torch.device("cpu"))
 
+    def use_diffsp(self, name: str) -> None:
+        """Draw priors from the Stable-Diffusion inpainting model of this folder or name on the Hub from now on.
+
+        InputError if it cannot be had, or if this segmenter has no use for one.
+        """
+        if self.prior is None:
+            raise InputError("this segmenter has no shape prior that could be drawn from another model")
+        self.prior.take(name)
+        self.load_pretrained()
+
     @torch.no_grad()
     def segment(self, frames: Float[Tensor, "t 3 s s"], seeds: Sequence[int]) -> list[list[FrameInstance]]:
         return [self._instances(frame[None], seed) for frame, seed in zip(frames, seeds, strict=True)]
