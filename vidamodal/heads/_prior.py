@@ -8,6 +8,10 @@ Where the paper is silent: maps are brought to one resolution (linearly; rows of
 are finer give no self-attention; tau is 4, as in Dataset Diffusion (2023), which the paper follows; the prior of an
 object goes from 0 at its least to 1 at its greatest cell; sampling is DDIM's, without guidance; pixels that are not the
 object's are grey, and what may be painted is the occluding mask, or, without that, all but what is visible.
+
+Beyond the paper: a small model of our own, which learns to paint the objects that the rest learns from. That alone
+gives it no reason to attend to all of an object: a loss draws the map of the category's token to the object's mask, as
+in Break-A-Scene (2023).
 """
 
 from __future__ import annotations
@@ -50,6 +54,8 @@ class PriorConfig:
     """T (Table 5)."""
     power: int = 4
     """tau."""
+    bind: float = 0.3
+    """Weight of the loss that draws A_C to the whole object while a model of our own learns; 0: none."""
     grid: int = 16
     """Cells a side of the maps."""
     together: int = 8
@@ -75,19 +81,26 @@ class Maps:
             total, count = kind.get(side, (0.0, 0))
             kind[side] = (total + weights, count + 1)
 
+    def crossed(self, told: Float[Tensor, "n k"]) -> Float[Tensor, "n g 1"]:
+        """A_C: the cross-attention of the tokens that ``told`` weighs."""
+        parts = [
+            _resized((total * told[:, None]).sum(dim=-1, keepdim=True), side, self.grid)
+            for side, (total, _) in self.cross.items()
+        ]
+        return torch.stack(parts).sum(dim=0) / sum(count for _, count in self.cross.values())
+
     def prior(self, told: Float[Tensor, "n k"], power: int) -> Float[Tensor, "n g g"]:
-        """(A_S)^tau . A_C of the tokens that ``told`` weighs, from 0 to 1."""
+        """(A_S)^tau . A_C, from 0 to 1. In double precision: what A_S has spread differs little between cells."""
         if not self.own:
             raise ValueError(f"no layer attends on {self.grid} x {self.grid} cells or fewer: raise prior.grid")
-        found: Any = sum(_resized((total * told[:, None]).sum(dim=-1, keepdim=True), side, self.grid)
-                    for side, (total, _) in self.cross.items())  # fmt: skip
-        spread: Any = sum(count * _square(total, side, self.grid) for side, (total, count) in self.own.items())
-        spread = spread / spread.sum(dim=-1, keepdim=True)
+        found = self.crossed(told).double()
+        parts = [count * _square(total.double(), side, self.grid) for side, (total, count) in self.own.items()]
+        spread = torch.stack(parts).sum(dim=0) / sum(count for _, count in self.own.values())
         for _ in range(power):
             found = spread @ found
         found = found - found.amin(dim=1, keepdim=True)
         found = found / found.amax(dim=1, keepdim=True).clamp_min(1e-12)
-        return rearrange(found, "n (h w) 1 -> n h w", h=self.grid)
+        return rearrange(found.float(), "n (h w) 1 -> n h w", h=self.grid)
 
 
 class Capture:
@@ -223,17 +236,28 @@ class DiffSP(nn.Module):
         label: Int[Tensor, " n"],
         noise: Noise,
     ) -> Float[Tensor, " n"]:
-        """The loss of painting each object whole, on grey: its mean squared error over the cells that are ``known``."""
+        """The loss of painting each object whole, on grey, over the cells that are ``known``, plus that of attention.
+
+        Cells that are not known have the mean colour of what is visible under the noise.
+        """
         assert self.own is not None
         label = torch.where(noise.uniform(image) < NAMELESS, -1, label) if self.config.category else label * 0 - 1
         seen, paint = self._condition(image, visible, occluding)
-        clean = (2 * image - 1) * whole[:, None]
+        usual = (image * visible[:, None]).sum(dim=(2, 3), keepdim=True) / visible.sum(dim=(1, 2)).clamp_min(1)[
+            :, None, None, None
+        ]
+        clean = (2 * torch.where(known[:, None] > 0.5, image, usual) - 1) * whole[:, None]
         time = (noise.uniform(image) * TIMES).long().clamp_max(TIMES - 1)
         spoilt = self.own.schedule.add_noise(clean, self.noise(noise, image), time)
-        tokens, _ = self.own.text(label, self.labels)
-        out = self.own.unet(torch.cat([spoilt, self.own.given(seen, paint)], dim=1), time, tokens).sample
+        tokens, told = self.own.text(label, self.labels)
+        maps = Maps(self.config.grid)
+        with listening(self.own.told, maps):
+            out = self.own.unet(torch.cat([spoilt, self.own.given(seen, paint)], dim=1), time, tokens).sample
         wrong = (out.float() - clean).square().mean(dim=1) * known
-        return wrong.sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp_min(1)
+        painting = wrong.sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp_min(1)
+        shape = rearrange(whole, "n h w -> n (h w) 1")
+        off = (maps.crossed(told) - _resized(shape, self.config.cells, self.config.grid)).square().mean(dim=(1, 2))
+        return painting + self.config.bind * off
 
     def _condition(
         self, image: Float[Tensor, "n 3 r r"], visible: Float[Tensor, "n r r"], occluding: Float[Tensor, "n r r"]

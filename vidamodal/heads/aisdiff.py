@@ -481,9 +481,7 @@ class Head(FramewiseHead):
         self.config, self.pixels, self.joined = config, config.image, channels > 0
         self.draws = config.shape_prior
         planes = 3 * config.image + 2 + self.joined
-        self.enter = nn.Sequential(
-            convolution(planes, config.width // 2, 2), convolution(config.width // 2, config.width, 2)
-        )
+        self.enter = nn.Sequential(convolution(planes, config.width, 2), convolution(config.width, config.width, 2))
         self.bring = nn.Conv2d(channels, config.width, 1) if channels else None
         self.amodal = AmodalPredictor(config.width, 4)
         self.prior = DiffSP(config.prior, ()).requires_grad_(False) if config.shape_prior else None
