@@ -8,19 +8,24 @@ import numpy as np
 import torch
 from jaxtyping import install_import_hook
 
-CHECKED = ["data", "geometry", "heads", "models", "training.losses", "training.stages", "worlds"]
+CHECKED = ["data", "geometry", "heads", "models", "training.losses", "training.stages"]
+CHECKED += ["layers", "training.aisdiff", "worlds"]
 
 with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.beartype"):
     from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingClips
+    from vidamodal.data.instances import InstanceFrames
     from vidamodal.data.layers import LayerClips
     from vidamodal.geometry import View, WindowConfig
-    from vidamodal.heads import conddiff, cumulative
+    from vidamodal.heads import aisdiff, conddiff, cumulative
+    from vidamodal.heads._detector import DetectorConfig
+    from vidamodal.heads._prior import PriorConfig
     from vidamodal.heads._pyramid import PyramidConfig
     from vidamodal.heads.conv import Config
     from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
     from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
     from vidamodal.models.tokenizer import TokenizerConfig
     from vidamodal.models.transformer import TransformerConfig
+    from vidamodal.training.aisdiff import DetectionStage, PaintingStage
     from vidamodal.training.losses import LossConfig
     from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, SegmenterStage, TokenizerStage
     from vidamodal.worlds.sample import ClipMasks, WorldConfig
@@ -77,6 +82,22 @@ for predicts in ("noise", "mask"):
     segmenter_stage = SegmenterStage(segmenter, LossConfig())
     segmenter_stage(layers[0], MicroStep.alone(segmenter_stage, layers[0]))["loss"].backward()
     segmenter.eval().segment(layers[0].image, [0, 1])
+
+prior = PriorConfig(cells=8, widths=(8, 8), text=8, steps=2, grid=4, together=3)
+detector = DetectorConfig(stem=8, widths=(8, 8, 8, 8), width=8, tower=1, most=4, least=0.0)
+instances = InstanceFrames(Pictures(), 0, 2, replace(clips, frames=2), 32, ("box",))
+network = aisdiff.Segmenter(aisdiff.SegmenterConfig(32, ("box",), detector, prior, bins=4, least_score=0.0))
+for kind in (PaintingStage, DetectionStage):
+    instance_stage = kind(network, LossConfig())
+    instance_stage(instances[0], MicroStep.alone(instance_stage, instances[0]))["loss"].backward()
+network.eval().segment(instances[0].image, [0, 1])
+for alone in (True, False):
+    beside = aisdiff.Config(8, image=False, shape_prior=False)
+    config = ModelConfig(codec, transformer, head="aisdiff")
+    both = FramewiseModel(FramewiseConfig("aisdiff", crop=16), beside) if alone else AmodalModel(config, beside)
+    head_stage = HeadStage(both, LossConfig())
+    head_stage.train()(data[0], MicroStep.alone(head_stage, data[0]))["loss"].backward()
+    both.eval().sample(data[0].crops, 3, generator)
 
 try:  # the check itself must be at work
     AmodalOutput(torch.zeros(1, 2, 4, 4, 16), torch.zeros(1, 2, 16, 16), torch.zeros(1, 3, 16, 16))

@@ -451,7 +451,7 @@ def test_predict_without_masks_writes_tracks_from_end_to_end(
     [
         ([], "none is bundled"),
         (["--head", "cumulative"], "none is bundled"),
-        (["--head", "conv"], "segments no bare frames: choose one of cumulative"),
+        (["--head", "conv"], "segments no bare frames: choose one of aisdiff, cumulative"),
         (["--model", "MASKS"], "this model is none"),
         (["--model", "BARE", "--hypotheses", "2"], "whose masks are given"),
         (["--model", "BARE", "--masks", "TRUTH"], "leave out the masks"),

@@ -11,7 +11,7 @@ object's are grey, and what may be painted is the occluding mask, or, without th
 
 Beyond the paper: a small model of our own, which learns to paint the objects that the rest learns from. That alone
 gives it no reason to attend to all of an object: a loss draws the map of the category's token to the object's mask, as
-in Break-A-Scene (2023).
+in Break-A-Scene (2023), before and after A_S has spread it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class PriorConfig:
     power: int = 4
     """tau."""
     bind: float = 0.3
-    """Weight of the loss that draws A_C to the whole object while a model of our own learns; 0: none."""
+    """Weight of the loss that draws A_C, alone and spread, to the whole object while our own model learns; 0: none."""
     grid: int = 16
     """Cells a side of the maps."""
     together: int = 8
@@ -89,15 +89,19 @@ class Maps:
         ]
         return torch.stack(parts).sum(dim=0) / sum(count for _, count in self.cross.values())
 
-    def prior(self, told: Float[Tensor, "n k"], power: int) -> Float[Tensor, "n g g"]:
-        """(A_S)^tau . A_C, from 0 to 1. In double precision: what A_S has spread differs little between cells."""
+    def spread(self, found: Float[Tensor, "n g 1"], power: int) -> Float[Tensor, "n g 1"]:
+        """(A_S)^tau . ``found``."""
         if not self.own:
             raise ValueError(f"no layer attends on {self.grid} x {self.grid} cells or fewer: raise prior.grid")
-        found = self.crossed(told).double()
-        parts = [count * _square(total.double(), side, self.grid) for side, (total, count) in self.own.items()]
-        spread = torch.stack(parts).sum(dim=0) / sum(count for _, count in self.own.values())
+        parts = [count * _square(total.to(found), side, self.grid) for side, (total, count) in self.own.items()]
+        mean = torch.stack(parts).sum(dim=0) / sum(count for _, count in self.own.values())
         for _ in range(power):
-            found = spread @ found
+            found = mean @ found
+        return found
+
+    def prior(self, told: Float[Tensor, "n k"], power: int) -> Float[Tensor, "n g g"]:
+        """(A_S)^tau . A_C, from 0 to 1. In double precision: what A_S has spread differs little between cells."""
+        found = self.spread(self.crossed(told).double(), power)
         found = found - found.amin(dim=1, keepdim=True)
         found = found / found.amax(dim=1, keepdim=True).clamp_min(1e-12)
         return rearrange(found.float(), "n (h w) 1 -> n h w", h=self.grid)
@@ -255,8 +259,10 @@ class DiffSP(nn.Module):
             out = self.own.unet(torch.cat([spoilt, self.own.given(seen, paint)], dim=1), time, tokens).sample
         wrong = (out.float() - clean).square().mean(dim=1) * known
         painting = wrong.sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp_min(1)
-        shape = rearrange(whole, "n h w -> n (h w) 1")
-        off = (maps.crossed(told) - _resized(shape, self.config.cells, self.config.grid)).square().mean(dim=(1, 2))
+        shape = _resized(rearrange(whole, "n h w -> n (h w) 1"), self.config.cells, self.config.grid)
+        crossed = maps.crossed(told)
+        pair = torch.cat([crossed, maps.spread(crossed, self.config.power)], dim=2)
+        off = (pair - shape).square().mean(dim=1).sum(dim=1)
         return painting + self.config.bind * off
 
     def _condition(

@@ -17,7 +17,7 @@ def roi_align(
     boxes: Float[Tensor, "n 4"],
     image: Int[Tensor, " n"],
     bins: int,
-    stride: float = 1.0,
+    stride: int = 1,
     sampling: int = 2,
 ) -> Float[Tensor, "n c bins bins"]:
     """The features of each box in so many bins a side: the mean over ``sampling`` x ``sampling`` points of a bin.
