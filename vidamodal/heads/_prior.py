@@ -261,8 +261,9 @@ class DiffSP(nn.Module):
         painting = wrong.sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp_min(1)
         shape = _resized(rearrange(whole, "n h w -> n (h w) 1"), self.config.cells, self.config.grid)
         crossed = maps.crossed(told)
-        pair = torch.cat([crossed, maps.spread(crossed, self.config.power)], dim=2)
-        off = (pair - shape).square().mean(dim=1).sum(dim=1)
+        # Once as well: else A_S may come to swap inside and outside, which an even tau puts right again.
+        drawn = [crossed, maps.spread(crossed, 1), maps.spread(crossed, self.config.power)]
+        off = (torch.cat(drawn, dim=2) - shape).square().mean(dim=1).sum(dim=1)
         return painting + self.config.bind * off
 
     def _condition(

@@ -32,12 +32,12 @@ def roi_align(
     ys = top[:, None] + at * (bottom - top)[:, None] - 0.5
     rows, columns = _between(ys, features.shape[2]), _between(xs, features.shape[3])
     cells = rearrange(features, "b c h w -> b h w c")
-    sampled = []
+    sampled = features.new_zeros(())
     for y, weight_y in rows:
         for x, weight_x in columns:
             weight = weight_y[:, :, None] * weight_x[:, None, :]
-            sampled.append(weight[..., None] * cells[image[:, None, None], y[:, :, None], x[:, None, :]])
-    return reduce(torch.stack(sampled).sum(dim=0), "n (p sy) (q sx) c -> n c p q", "mean", sy=sampling, sx=sampling)
+            sampled = sampled + weight[..., None] * cells[image[:, None, None], y[:, :, None], x[:, None, :]]
+    return reduce(sampled, "n (p sy) (q sx) c -> n c p q", "mean", sy=sampling, sx=sampling)
 
 
 def _between(at: Float[Tensor, "n p"], size: int) -> list[tuple[Int[Tensor, "n p"], Float[Tensor, "n p"]]]:
