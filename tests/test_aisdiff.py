@@ -485,7 +485,7 @@ def test_masks_become_instances_on_the_canvas() -> None:
     whole, features = torch.full((3, 8, 8), 0.95), torch.rand(3, 8, 4, 4)
     found = Proposals(boxes, torch.tensor([0.9, 0.8, 0.02]), torch.full((3,), -1))
     with torch.no_grad():
-        regions = network.look(pictures(1), network.detector(pictures(1)), boxes, torch.zeros(3).long())
+        regions = network.look(network.detector(pictures(1)), boxes, torch.zeros(3).long())
     regions, network = replace(regions, features=features), Segmenter(replace(network.config, least_score=0.1))
     out = network._assembled(found, regions, seen, whole, torch.tensor([0, 1, 1]))
     assert [(each.layer, each.label) for each in out] == [(1, "box"), (2, "mug")]

@@ -155,7 +155,7 @@ class Detector(nn.Module):
         if self.detr is not None:
             return self._by_detr(images)
         assert self.fcos is not None
-        logits, sides, centred = self.fcos(maps[1:])
+        logits, sides, centred = (each.float() for each in self.fcos(maps[1:]))
         scores, best = logits.sigmoid().max(dim=-1)
         scores = (scores * centred.sigmoid()).sqrt()  # FCOS takes the product, whose order is the same
         boxes = self._boxes(sides).clamp(0, images.shape[-1])

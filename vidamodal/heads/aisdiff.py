@@ -89,6 +89,8 @@ class Config:
     """track | frame: the prior is that of the frame in which most of the object is seen, or each frame has its own."""
     diffsp: str | None = None
     """The folder of a trained AISDiff segmenter whose DiffSP this head begins with, and keeps as it is."""
+    learning_steps: int = 2
+    """Steps of DiffSP while the head learns."""
 
 
 class GraphConvolution(nn.Module):
@@ -290,13 +292,9 @@ class Segmenter(FrameSegmenter):
         return [self._instances(frame[None], seed) for frame, seed in zip(frames, seeds, strict=True)]
 
     def look(
-        self,
-        images: Float[Tensor, "b 3 s s"],
-        maps: list[Float[Tensor, "b c _ _"]],
-        boxes: Float[Tensor, "n 4"],
-        image: Int[Tensor, " n"],
+        self, maps: list[Float[Tensor, "b c _ _"]], boxes: Float[Tensor, "n 4"], image: Int[Tensor, " n"]
     ) -> Regions:
-        """Occlusion-aware visible segmentation of regions."""
+        """Occlusion-aware visible segmentation of regions, from the pictures' pyramid."""
         boxes = enlarged(boxes, self.config.margin)
         features = roi_align(maps[0], boxes, image, self.config.bins, self.detector.stride)
         behind, occluding = self.occluding(features)
@@ -337,7 +335,7 @@ class Segmenter(FrameSegmenter):
             focal, centre, sides = self.detector.losses(maps, targets, truth.labels)
             parts |= {"places": focal + centre, "sides": sides}
         drawn = Drawn.of(truth, regions, JITTER, noise)
-        found = self.look(truth.image, maps, drawn.boxes, drawn.image)
+        found = self.look(maps, drawn.boxes, drawn.image)
         visible, amodal, occluding = drawn.within(found.boxes, 2 * self.config.bins).unbind(dim=1)
         told = drawn.weight * (drawn.labels >= 0)
         if self.config.labels:
@@ -400,7 +398,7 @@ class Segmenter(FrameSegmenter):
         (found,) = self.detector.propose(image, maps)
         if not len(found.scores):
             return []
-        regions = self.look(image, maps, found.boxes, torch.zeros_like(found.labels))
+        regions = self.look(maps, found.boxes, torch.zeros_like(found.labels))
         seen, label = regions.visible.float().sigmoid(), self._label(regions)
         whole = seen
         if self.amodal is not None:
@@ -497,6 +495,13 @@ class Head(FramewiseHead):
         return self
 
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
+        return self._complete(inputs, None)
+
+    def learn(self, inputs: HeadInputs, _truth: Float[Tensor, "b t s s"]) -> Float[Tensor, "b t s s"]:
+        """With a prior drawn in fewer steps."""
+        return self._complete(inputs, self.config.learning_steps)
+
+    def _complete(self, inputs: HeadInputs, steps: int | None) -> Float[Tensor, "b t s s"]:
         b, crops, coarse = len(inputs.coarse), inputs.crops, inputs.coarse.float()
         planes = [torch.stack([crops.visible, in_front(crops)], dim=2)]
         if self.config.image:
@@ -508,12 +513,12 @@ class Head(FramewiseHead):
         if self.bring is not None:
             features = self.bring(rearrange(inputs.features, "b t c g k -> (b t) c g k"))
             x = x + interpolate(features, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        prior = None if self.prior is None else rearrange(self.shape_prior(inputs), "b t g k -> (b t) g k")
+        prior = None if self.prior is None else rearrange(self.shape_prior(inputs, steps), "b t g k -> (b t) g k")
         delta = nn.functional.pixel_shuffle(self.amodal(x, prior).float(), 2)
         delta = rearrange(delta, "(b t) 1 s r -> b t s r", b=b)
         return coarse + delta if self.joined else delta
 
-    def shape_prior(self, inputs: HeadInputs) -> Float[Tensor, "b t g g"]:
+    def shape_prior(self, inputs: HeadInputs, steps: int | None = None) -> Float[Tensor, "b t g g"]:
         """M_sp of each object-frame, painted in every frame or only in that which shows most of the object."""
         assert self.prior is not None
         crops, (b, t) = inputs.crops, inputs.coarse.shape[:2]
@@ -530,7 +535,7 @@ class Head(FramewiseHead):
         )  # fmt: skip
         noise = repeat(self.prior.noise(inputs.noise, inputs.coarse), "b c z w -> (b t) c z w", t=frames)
         nameless = torch.full((b * frames,), -1, device=given.device)
-        prior = self.prior(given[:, :3], given[:, 3], given[:, 4], nameless, noise)
+        prior = self.prior(given[:, :3], given[:, 3], given[:, 4], nameless, noise, steps)
         return rearrange(prior, "(b t) g k -> b t g k", b=b).expand(-1, t, -1, -1)
 
     def load_pretrained(self) -> None:

@@ -48,7 +48,8 @@ class PaintingStage(InstanceStage):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        return (cast(nn.Module, self.model.prior),)
+        assert self.model.prior is not None and self.model.prior.own is not None
+        return (cast(nn.Module, self.model.prior.own.unet),)
 
     def counts(self, batch: FrameTruth, _seeds: Sequence[int]) -> dict[str, Tensor]:
         return {"regions": self._regions(batch)}
