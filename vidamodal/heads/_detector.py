@@ -57,8 +57,8 @@ class DetectorConfig:
     """Places of a picture that are looked at before suppression ..."""
     most: int = 32
     """... and regions that may remain."""
-    least: float = 0.05
-    """Their least score."""
+    least: float = 0.2
+    """Their least score, which is the root of FCOS's product of class and centre-ness."""
     overlap: float = 0.6
     """IoU of boxes from which the worse one is suppressed, whatever its class: an object is found once."""
     detr: str | None = None
