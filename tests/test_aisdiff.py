@@ -27,6 +27,7 @@ from transformers import (
     ResNetBackbone,
     ResNetConfig,
 )
+from vidamodal.inference.visible import VisibleFinder
 
 import vidamodal
 from vidamodal.data.clips import ClipConfig
@@ -45,7 +46,6 @@ from vidamodal.heads.base import (
     load_head_class,
     load_segmenter_class,
 )
-from vidamodal.inference.visible import VisibleFinder
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter

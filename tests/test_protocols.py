@@ -30,12 +30,13 @@ from test_metrics import (
 )
 
 from vidamodal.cli import main
+from vidamodal.layers import layers_of
 from vidamodal.media.tracks import write_tracks
 from vidamodal.metrics import tables
 from vidamodal.metrics.counts import VideoCounts, count_video
 from vidamodal.metrics.detection import Matches, average_precision
 from vidamodal.metrics.evaluate import score_counts
-from vidamodal.metrics.layers import layers_of, seen_order
+from vidamodal.metrics.layers import seen_order
 from vidamodal.metrics.primary import differences, score_video
 from vidamodal.metrics.probes import PROBES
 from vidamodal.metrics.protocols import load_protocols, score_protocols

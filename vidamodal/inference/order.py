@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from vidamodal.data.evidence import gather
-from vidamodal.metrics.layers import layers_of
+from vidamodal.layers import layers_of
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
 from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
 

@@ -1,4 +1,4 @@
-"""Occlusion layers, and the order of a frame whose truth gives none."""
+"""The order of a frame whose truth gives none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vidamodal.layers import layers_of as layers_of
 from vidamodal.metrics.rle import overlaps
 from vidamodal.types import FrameOrder, Rle
 
