@@ -27,7 +27,6 @@ from transformers import (
     ResNetBackbone,
     ResNetConfig,
 )
-from vidamodal.inference.visible import VisibleFinder
 
 import vidamodal
 from vidamodal.data.clips import ClipConfig
@@ -46,6 +45,7 @@ from vidamodal.heads.base import (
     load_head_class,
     load_segmenter_class,
 )
+from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
