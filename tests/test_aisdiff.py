@@ -753,3 +753,13 @@ def test_the_head_learns_beside_the_bundled_model(tmp_path: Path, trained: Path,
     )  # fmt: skip
     found = vidamodal.predict(clip.video, clip.tracks, model=str(folder), head="aisdiff")
     assert all(track.amodal is not None for track in found.tracks)
+
+
+def test_predict_takes_the_prior_of_another_model_by_name(
+    tmp_path: Path, trained: Path, stable: Path, clip: ToyClip
+) -> None:
+    out = tmp_path / "out"
+    vidamodal.predict(clip.video, None, out, detect=str(trained), diffsp=str(stable), formats=["tracks"])
+    assert json.loads((out / "run.json").read_text())["masks"] == f"segmenter {trained.name}, diffsp {stable.name}"
+    with pytest.raises(InputError, match="leave it out"):
+        vidamodal.predict(clip.video, clip.truth, diffsp=str(stable))

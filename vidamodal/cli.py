@@ -99,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="SAM 2 video model: a folder, or a name on the Hub (default: facebook/sam2.1-hiera-tiny)",
     )
+    predict.add_argument(
+        "--diffsp",
+        metavar="MODEL",
+        help="Stable-Diffusion inpainting model, a folder or a name on the Hub, for the shape prior of a segmenter of "
+        "the head aisdiff (default: its own)",
+    )
     predict.add_argument("--out", required=True, help="folder to write to; an earlier result there is replaced")
     predict.add_argument("--model", default="tiny", help="a model folder, a bundled name, or owner/name on the Hub")
     predict.add_argument("--head", help="head of the model (default: its own), or a segmenter that is used alone")
@@ -162,6 +168,7 @@ def _predict(options: argparse.Namespace) -> int:
         points=options.points,
         boxes=options.boxes,
         sam=options.sam,
+        diffsp=options.diffsp,
         model=options.model,
         head=options.head,
         device=options.device,

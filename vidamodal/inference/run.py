@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from vidamodal.heads.aisdiff import Segmenter
 from vidamodal.heads.base import load_segmenter_class
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, LoadedSam, Sam2Finder, load_sam
@@ -53,6 +54,7 @@ def predict(
     points: str | os.PathLike[str] | None = None,
     boxes: str | os.PathLike[str] | None = None,
     sam: str | LoadedSam | None = None,
+    diffsp: str | None = None,
     model: str | LoadedModel | LoadedSegmenter = DEFAULT,
     head: str | None = None,
     device: str = "auto",
@@ -73,6 +75,7 @@ def predict(
     own amodal masks are the result.
     ``sam``: the SAM 2 video model, by folder or Hub id (default: ``DEFAULT_SAM``); beside ``masks`` it follows them
     into the frames in which they are not known.
+    ``diffsp``: a Stable-Diffusion inpainting model, by folder or Hub id, for a segmenter whose shape prior it then gives.
     ``out``: a folder for the files that ``formats`` names (of tracks, png, overlay, masks); None writes nothing.
     ``exhaustive``: whether every object that may hide another is listed; None takes the masks' word for it, and found
     masks are not.
@@ -90,6 +93,8 @@ def predict(
         raise InputError(f"the visible masks come from {' and '.join(told)}: give one of them")
     if sam is not None and told not in (["masks"], ["points"], ["boxes"]):
         raise InputError("SAM 2 follows what it is shown: give --points, --boxes or --masks beside --sam")
+    if diffsp is not None and told not in ([], ["detect"]):
+        raise InputError("--diffsp is of a segmenter of bare frames, and the masks come from elsewhere: leave it out")
     if out is not None:
         _check_out(Path(out), [p for p in (video, masks, points, boxes) if isinstance(p, str | os.PathLike)])
     alone = None if told else _named_segmenter(model, head)
@@ -98,7 +103,7 @@ def predict(
     loaded = alone or _completer(model, head)
     predictor = Predictor(loaded.model, device, seed, hypotheses) if isinstance(loaded, LoadedModel) else None
     reader = open_video(video)
-    source = _source(reader, masks, alone or detect, points, boxes, sam, device, seed)
+    source = _source(reader, masks, alone or detect, points, boxes, sam, diffsp, device, seed)
     ready = time.perf_counter()
     clip = source.tracks(reader, quiet)
     if exhaustive is not None:
@@ -214,6 +219,7 @@ def _source(
     points: str | os.PathLike[str] | None,
     boxes: str | os.PathLike[str] | None,
     sam: str | LoadedSam | None,
+    diffsp: str | None,
     device: str,
     seed: int,
 ) -> _Source:
@@ -222,7 +228,11 @@ def _source(
         chosen = detect if isinstance(detect, str | LoadedSegmenter) else DEFAULT_SEGMENTER
         found = load_segmenter(chosen) if isinstance(chosen, str) else chosen
         hashes = {"weights": found.weights_hash, "config": found.config_hash}
-        return _Source(f"segmenter {found.name}", finder=VisibleFinder(found.model, device, seed), hashes=hashes)
+        name = f"segmenter {found.name}"
+        if diffsp is not None:
+            _take_diffsp(found, diffsp)
+            name += f", diffsp {Path(diffsp).name}"
+        return _Source(name, finder=VisibleFinder(found.model, device, seed), hashes=hashes)
     given: ClipTracks | None = None
     prompts: tuple[Prompt, ...] = ()
     kind, name = "masks", ""
@@ -238,6 +248,13 @@ def _source(
     finder = Sam2Finder(follower.model, prompts, given, device)
     hashes = {"weights": follower.weights_hash, "config": follower.config_hash}
     return _Source(f"sam2 {follower.name}, {kind} {name}", finder=finder, hashes=hashes)
+
+
+def _take_diffsp(segmenter: LoadedSegmenter, diffsp: str) -> None:
+    """InputError if the segmenter has no use for it, or if it cannot be had."""
+    if not isinstance(segmenter.model, Segmenter):
+        raise InputError(f"--diffsp: the segmenter {segmenter.name} draws no shape prior; give one of the head aisdiff")
+    segmenter.model.use_diffsp(diffsp)
 
 
 def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTracks) -> ClipTracks:
