@@ -75,7 +75,7 @@ def predict(
     own amodal masks are the result.
     ``sam``: the SAM 2 video model, by folder or Hub id (default: ``DEFAULT_SAM``); beside ``masks`` it follows them
     into the frames in which they are not known.
-    ``diffsp``: a Stable-Diffusion inpainting model, by folder or Hub id, for a segmenter whose shape prior it then gives.
+    ``diffsp``: a Stable-Diffusion inpainting model, by folder or Hub id, that gives the shape prior of a segmenter.
     ``out``: a folder for the files that ``formats`` names (of tracks, png, overlay, masks); None writes nothing.
     ``exhaustive``: whether every object that may hide another is listed; None takes the masks' word for it, and found
     masks are not.
