@@ -12,7 +12,7 @@ import argparse
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -39,6 +39,18 @@ from vidamodal.models.folder import load_model, load_segmenter
 from vidamodal.types import ClipTracks, InputError, Rle
 
 Method = Callable[[Clip, ClipTracks], ClipTracks]
+"""A clip and its truth, or what another way found in it, to tracks."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A row of the table."""
+
+    run: Method
+    after: str | None = None
+    """The way before it in the table that finds what it completes; None: it starts from the truth's clip."""
+
+
 HEADS = ("", "track AP", "AP50", "AR", "found", "IoU of found", "kept", "switched", "IDSW", "order", "s/frame")
 
 
@@ -90,28 +102,27 @@ def page(truths: Mapping[str, str], segmenters: Mapping[str, str], model: str, c
     return "\n\n".join(sections) + "\n"
 
 
-def methods(segmenters: Mapping[str, str], model: str, device: str) -> dict[str, Method]:
+def methods(segmenters: Mapping[str, str], model: str, device: str) -> dict[str, Way]:
     """All ways, by name."""
     loaded = load_model(model)
     predictor = Predictor(loaded.model, device)
 
-    def found(finder: Finder, complete: bool) -> Method:
-        def run(clip: Clip, truth: ClipTracks) -> ClipTracks:
-            tracks = finder.find(truth.video, clip.frames)
-            return predictor.predict(tracks, pictures=clip.frames) if complete else tracks
+    def found(finder: Finder) -> Way:
+        return Way(lambda clip, truth: finder.find(truth.video, clip.frames))
 
-        return run
+    def completed(clip: Clip, tracks: ClipTracks) -> ClipTracks:
+        return predictor.predict(tracks, pictures=clip.frames)
 
     def given(clip: Clip, truth: ClipTracks) -> ClipTracks:
         bare = tuple(replace(track, amodal=None, amodal_full=None) for track in truth.tracks)
         return predictor.predict(replace(truth, tracks=bare, exhaustive=False), pictures=clip.frames)
 
-    ways: dict[str, Method] = {}
+    ways: dict[str, Way] = {}
     for name, folder in segmenters.items():
         finder = VisibleFinder(load_segmenter(folder).model, device)
-        ways |= {f"{name} alone": found(finder, False), f"{name} + {loaded.name}": found(finder, True)}
-    ways |= {f"true visible masks + {loaded.name}": given, "true instances, joined": joined}
-    return ways | {f"regions of {kind}": found(RegionFinder(kind), False) for kind in ("motion", "colour")}
+        ways |= {f"{name} alone": found(finder), f"{name} + {loaded.name}": Way(completed, f"{name} alone")}
+    ways |= {f"true visible masks + {loaded.name}": Way(given), "true instances, joined": Way(joined)}
+    return ways | {f"regions of {kind}": found(RegionFinder(kind)) for kind in ("motion", "colour")}
 
 
 def joined(_clip: Clip, truth: ClipTracks) -> ClipTracks:
@@ -135,7 +146,7 @@ def true_instances(truth: ClipTracks) -> Iterator[list[FrameInstance]]:
         ]
 
 
-def score(clips: Sequence[Clip], ways: Mapping[str, Method], name: str) -> dict[str, tuple[list[FoundCounts], float]]:
+def score(clips: Sequence[Clip], ways: Mapping[str, Way], name: str) -> dict[str, tuple[list[FoundCounts], float]]:
     """Every way over every clip, and its seconds of CPU a frame. One clip is held at a time."""
     counts: dict[str, list[FoundCounts]] = {way: [] for way in ways}
     seconds, frames = dict.fromkeys(ways, 0.0), 0
@@ -143,11 +154,14 @@ def score(clips: Sequence[Clip], ways: Mapping[str, Method], name: str) -> dict[
         for clip in clips:
             truth = clip.tracks()
             frames += truth.video.frames
-            for way, method in ways.items():
+            results: dict[str, ClipTracks] = {}
+            spent: dict[str, float] = {}
+            for name_of_way, way in ways.items():
                 began = time.process_time()
-                result = method(clip, truth)
-                seconds[way] += time.process_time() - began
-                counts[way].append(count_found(result, truth))
+                results[name_of_way] = way.run(clip, truth if way.after is None else results[way.after])
+                spent[name_of_way] = time.process_time() - began + (spent[way.after] if way.after else 0.0)
+                seconds[name_of_way] += spent[name_of_way]
+                counts[name_of_way].append(count_found(results[name_of_way], truth))
                 bar.update()
     return {way: (videos, seconds[way] / max(frames, 1)) for way, videos in counts.items()}
 
