@@ -18,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import ablate
 
 from vidamodal.geometry import WindowConfig
-from vidamodal.heads import conddiff
+from vidamodal.heads import aisdiff, conddiff
 from vidamodal.heads._pyramid import PyramidConfig
+from vidamodal.heads.base import FrameSegmenter
 from vidamodal.heads.cumulative import DenoiserConfig, Segmenter, SegmenterConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig, C2FTransformerConfig
@@ -57,6 +58,14 @@ def diffusing() -> FramewiseModel:
     return FramewiseModel(FramewiseConfig(crop=32), conddiff.Config(pyramid=pyramid, width=8))
 
 
+def small_segmenter(start: dict[str, Any]) -> FrameSegmenter:
+    """Of the head that a config trains, if it trains one."""
+    if start.get("segmenter", {}).get("head") == "aisdiff":
+        sizes = aisdiff.DetectorConfig(stem=8, widths=(8, 8, 8, 8), width=8)
+        return aisdiff.Segmenter(aisdiff.SegmenterConfig(32, ("a", "b"), sizes, aisdiff.PriorConfig(widths=(8, 8))))
+    return Segmenter(SegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8))
+
+
 def field(data: Any, key: str) -> Any:
     for part in key.split("."):
         data = data[part]
@@ -72,12 +81,12 @@ def test_every_row_names_options_and_settings_that_there_are(row: ablate.Row, ba
     start = yaml.safe_load((ablate.ROOT / base).read_text())
     known = asdict(TrainConfig()) | {
         "c2f": asdict(C2FConfig()), "head": asdict(conddiff.Config()), "framewise": asdict(FramewiseConfig()),
-        "segmenter": {"settings": asdict(SegmenterConfig())},
+        "segmenter": {"settings": asdict(small_segmenter(start).config)},
     }  # fmt: skip
     for key, value in row.set.items():
         assert type(field(known, key)) in (type(value), type(None)) or isinstance(value, (int, float, type(None))), key
     if "segmenter" in start:
-        ablate.changed_segmenter(Segmenter(SegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8)), row.use)
+        ablate.changed_segmenter(small_segmenter(start), row.use)
         return
     ablate.changed(c2f() if "c2f" in start else diffusing() if "head" in start or row.head else ours(), row.use)
 
