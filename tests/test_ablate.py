@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -22,6 +23,7 @@ from vidamodal.heads import aisdiff, conddiff
 from vidamodal.heads._pyramid import PyramidConfig
 from vidamodal.heads.base import FrameSegmenter
 from vidamodal.heads.cumulative import DenoiserConfig, Segmenter, SegmenterConfig
+from vidamodal.metrics.layer_masks import LayeredFrame
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig, C2FTransformerConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
@@ -86,7 +88,7 @@ def test_every_row_names_options_and_settings_that_there_are(row: ablate.Row, ba
     for key, value in row.set.items():
         assert type(field(known, key)) in (type(value), type(None)) or isinstance(value, (int, float, type(None))), key
     if "segmenter" in start:
-        ablate.changed_segmenter(small_segmenter(start), row.use)
+        ablate.changed_segmenter(small_segmenter(start), {k: v for k, v in row.use.items() if k != "told"})
         return
     ablate.changed(c2f() if "c2f" in start else diffusing() if "head" in start or row.head else ours(), row.use)
 
@@ -141,6 +143,22 @@ def test_settings_of_a_segmenter_and_its_unet_are_changed_and_no_others() -> Non
     other = ablate.changed_segmenter(model, {"samples": 7, "denoiser.sampler": "ddpm"})
     assert isinstance(other, Segmenter)
     assert other.config == replace(model.config, samples=7, denoiser=replace(model.config.denoiser, sampler="ddpm"))
+
+
+def test_layers_are_drawn_behind_the_true_ones_where_these_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+
+    def draw(_self: Segmenter, _image: torch.Tensor, front: torch.Tensor, number: int, _seeds: object) -> torch.Tensor:
+        seen.append(front[0])
+        return torch.full((1, 1, 8, 8), 1.0 if number == 2 else -1.0)
+
+    monkeypatch.setattr(Segmenter, "draw", draw)
+    masks = np.zeros((3, 8, 8), dtype=bool)
+    masks[0, 0], masks[1, 1], masks[2, 2] = True, True, True
+    truth = LayeredFrame(masks, masks, masks, np.array([1, 2, 3]), np.ones(3))
+    (found,) = ablate.layers_told(small_segmenter({}), torch.rand(1, 3, 8, 8), 0, [truth])
+    assert [float(front.sum()) for front in seen] == [0, 8, 16]
+    assert [int(layer.sum()) for layer in found.layers] == [0, 64, 0]
 
 
 def test_a_row_of_a_finished_model_trains_nothing(tmp_path: Path) -> None:

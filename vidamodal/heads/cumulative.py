@@ -221,7 +221,7 @@ class Segmenter(FrameSegmenter):
                 group = waiting[begin : begin + self.config.together]
                 filled = group + group[-1:] * (self.config.together - len(group))
                 cumulative = torch.from_numpy(np.stack([stacks[k].cumulative for k in filled])).to(frames)
-                drawn = self._draw(frames[filled], cumulative, number, [seeds[k] for k in filled])
+                drawn = self.draw(frames[filled], cumulative, number, [seeds[k] for k in filled])
                 for k, samples in zip(group, drawn.cpu().numpy(), strict=False):
                     stacks[k].add(samples)
         return stacks
@@ -253,14 +253,15 @@ class Segmenter(FrameSegmenter):
             told = share.to(cumulative)[:, None, None].expand_as(cumulative)
         return 2 * torch.cat([image, told[:, None]], dim=1) - 1
 
-    def _draw(
+    @torch.no_grad()
+    def draw(
         self,
         frames: Float[Tensor, "b 3 s s"],
         cumulative: Float[Tensor, "b s s"],
         number: int,
         seeds: Sequence[int],
     ) -> Float[Tensor, "b k s s"]:
-        """K samples of the next layer of each frame (Eq. 11)."""
+        """K samples, between -1 and 1, of the next layer of each frame, behind what ``cumulative`` has (Eq. 11)."""
         count = self.config.samples
         planes = self._planes(frames, cumulative, torch.full((len(frames),), number))
         noise = Noise.of(*(_key(seed, number, k) for seed in seeds for k in range(count)))
