@@ -449,10 +449,8 @@ def test_predict_without_masks_writes_tracks_from_end_to_end(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "none is bundled"),
-        (["--head", "cumulative"], "none is bundled"),
         (["--head", "conv"], "segments no bare frames: choose one of aisdiff, cumulative"),
-        (["--model", "MASKS"], "this model is none"),
+        (["--head", "cumulative", "--model", "MASKS"], "it is no segmenter of the head 'cumulative'"),
         (["--model", "BARE", "--hypotheses", "2"], "whose masks are given"),
         (["--model", "BARE", "--masks", "TRUTH"], "leave out the masks"),
         (["--model", "BARE", "--head", "conddiff"], "segments no bare frames"),
@@ -464,10 +462,8 @@ def test_what_is_missing_without_masks_is_told_in_one_line(
     model_folder: Path,
     options: list[str],
     words: str,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("vidamodal.inference.run.bundled_models", lambda: ["tiny"])
     places = {"MASKS": str(model_folder), "BARE": str(model_of(tmp_path / "m")), "TRUTH": str(clip.truth)}
     with pytest.raises(SystemExit) as left:
         main(["predict", str(clip.video), "--out", str(tmp_path / "out"), *(places.get(o, o) for o in options)])

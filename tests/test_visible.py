@@ -467,9 +467,9 @@ def test_the_bundled_segmenter_detects_where_nothing_is_said(
 ) -> None:
     folder = model_of(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
     load = run_module.load_segmenter
-    monkeypatch.setattr(run_module, "bundled_models", lambda: ["cumulative", "tiny"])
+    bundled = ("aisdiff", "cumulative")
     monkeypatch.setattr(
-        run_module, "load_segmenter", lambda name, *more: load(str(folder) if name == "cumulative" else name, *more)
+        run_module, "load_segmenter", lambda name, *more: load(str(folder) if name in bundled else name, *more)
     )
     bare_result = vidamodal.predict(clip.video, model=str(model_folder))
     assert bare_result == vidamodal.predict(clip.video, detect=str(folder), model=str(model_folder))

@@ -31,7 +31,6 @@ from vidamodal.models.folder import (
     DEFAULT,
     LoadedModel,
     LoadedSegmenter,
-    bundled_models,
     is_segmenter,
     load_model,
     load_segmenter,
@@ -41,7 +40,7 @@ from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle
 
 FORMATS = ("tracks", "png", "overlay", "masks")
 DEFAULT_FORMATS = ("tracks", "png", "overlay")
-DEFAULT_SEGMENTER = "cumulative"
+DEFAULT_SEGMENTER = "aisdiff"
 _OUTPUTS = ("amodal", "masks", "overlay.mp4", "run.json", "tracks.json")  # tracks.json last: it says that all is there
 
 
@@ -195,7 +194,7 @@ def _completer(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> 
 def _named_segmenter(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> LoadedSegmenter | None:
     """The segmenter that ``model`` is or ``head`` names, whose amodal masks are the result; None if they name none.
 
-    InputError, which says what is missing, if there is then no other segmenter, or none of this head.
+    InputError, which says what is missing, if there is none of this head.
     """
     if isinstance(model, LoadedSegmenter):
         return model
@@ -203,12 +202,13 @@ def _named_segmenter(model: str | LoadedModel | LoadedSegmenter, head: str | Non
         load_segmenter_class(head)
     if isinstance(model, str) and model != DEFAULT and is_segmenter(model):
         return load_segmenter(model, head)
-    if (head or DEFAULT_SEGMENTER) in bundled_models() and (head is None or model == DEFAULT):
-        return None if head is None else load_segmenter(head, head)
+    if head is None:
+        return None
+    if model == DEFAULT:
+        return load_segmenter(head, head)
     raise InputError(
         "no --masks: give the visible masks of the objects (a tracks.json, a folder of PNGs, or an .npz), --points or "
-        "--boxes for SAM 2 to follow, or a segmenter of bare frames with --detect or --model: "
-        f"{'none is bundled' if model == DEFAULT else 'this model is none'}"
+        f"--boxes for SAM 2 to follow, or leave out --model: it is no segmenter of the head {head!r}"
     )
 
 
