@@ -57,9 +57,9 @@ class DetectorConfig:
     """Places of a picture that are looked at before suppression ..."""
     most: int = 32
     """... and regions that may remain."""
-    least: float = 0.2
+    least: float = 0.35
     """Their least score, which is the root of FCOS's product of class and centre-ness."""
-    overlap: float = 0.6
+    overlap: float = 0.4
     """IoU of boxes from which the worse one is suppressed, whatever its class: an object is found once."""
     detr: str | None = None
     """A folder or a name on the Hub with a model of the DETR family, used as it is. Labels go by their names."""

@@ -49,7 +49,7 @@ class Association:
     """How far, in square roots of its area, from its expected place a track is found again."""
     alike: float = 0.9
     """Least cosine of appearances by which a track is found again wherever it is."""
-    birth: float = 0.3
+    birth: float = 0.35
     """Least score of an instance that begins a track. Those below only carry one on."""
     patience: int = 8
     """Frames that a track which is not seen waits to be found again; those in which it is hidden do not count."""
