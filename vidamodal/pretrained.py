@@ -21,6 +21,15 @@ def transformers(who: str, extra: str) -> Any:
     return library
 
 
+def diffusers(who: str) -> Any:
+    """The package; InputError, which says who needs it, where it is not installed."""
+    try:
+        import diffusers as library  # an extra, and slow to import
+    except ImportError as error:
+        raise InputError(f"{who} needs the package diffusers: pip install 'vidamodal[diffusion]'") from error
+    return library
+
+
 def read_pretrained(kind: Any, name: str, where: str, **more: Any) -> Any:
     """A backbone of class ``kind`` with the weights of a folder or a name on the Hub, which may be offline.
 

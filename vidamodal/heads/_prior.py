@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from vidamodal.heads.base import Noise
-from vidamodal.pretrained import Outside, read_pretrained
+from vidamodal.pretrained import Outside, diffusers, read_pretrained
 from vidamodal.types import InputError
 
 TIMES = 1000
@@ -393,15 +393,6 @@ def read_inpainting(name: str) -> StableInpainting:
 
 
 EXAMPLE = "stable-diffusion-v1-5/stable-diffusion-inpainting"
-
-
-def diffusers(who: str) -> Any:
-    """The package; InputError, which says who needs it, where it is not installed."""
-    try:
-        import diffusers as library  # an extra, and slow to import
-    except ImportError as error:
-        raise InputError(f"{who} needs the package diffusers: pip install 'vidamodal[diffusion]'") from error
-    return library
 
 
 def _square(weights: Float[Tensor, "n q q"], side: int, grid: int) -> Float[Tensor, "n g g"]:

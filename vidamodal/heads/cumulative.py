@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from vidamodal.heads.base import FrameInstance, FrameSegmenter, FramewiseHead, HeadInputs, Noise, TrackCrops
+from vidamodal.pretrained import diffusers
 from vidamodal.types import InputError
 
 TIMES = 1000
@@ -120,7 +120,7 @@ class Denoiser(nn.Module):
             raise ValueError(f"{levels} levels and patches of {config.patch} do not divide a canvas of {size} cells")
         if not 1 <= config.steps <= TIMES or config.blocks < 1:
             raise ValueError(f"denoiser.steps must lie between 1 and {TIMES}, and denoiser.blocks from 1 up")
-        library, plain = _library(), levels - config.attention
+        library, plain = diffusers("this head's UNet"), levels - config.attention
         self.config, self.clean = config, clean
         self.unet = library.UNet2DModel(
             sample_size=size // config.patch,
@@ -434,11 +434,3 @@ def _key(*numbers: int) -> int:
 def _one_of(name: str, value: str, *allowed: str) -> None:
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}: choose {' or '.join(allowed)}")
-
-
-def _library() -> Any:
-    try:
-        import diffusers  # an extra, and slow to import
-    except ImportError as error:
-        raise InputError("this head's UNet needs the package diffusers: pip install 'vidamodal[diffusion]'") from error
-    return diffusers
