@@ -306,7 +306,8 @@ def size(base: str, options: argparse.Namespace) -> str:
     steps = options.steps or stage["steps"]
     sample = stage["sample"]
     if "segmenter" in config:
-        return f"{steps * stage['clips'] * sample['frames']:,} layers ({steps} steps)"
+        unit = "layers" if config["segmenter"]["head"] == "cumulative" else "frames"
+        return f"{steps * stage['clips'] * sample['frames']:,} {unit} ({steps} steps)"
     frames = steps * stage["clips"] * sample["tracks"] * sample["frames"]
     return f"{frames:,} object-frames ({steps} steps)"
 
