@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float
 from torch.utils.data import Dataset
 
 from vidamodal.data.clips import Bank, ClipConfig
+from vidamodal.data.frames import FrameSource
 from vidamodal.data.layers import LEAST_VISIBLE, MEASURED_CLIPS, recorded
-from vidamodal.geometry import Cropper, Window
+from vidamodal.geometry import Cropper
 from vidamodal.heads.aisdiff import FrameTruth
 from vidamodal.layers import occlusions
-from vidamodal.types import InputError
 
 MOST = 32
 """Instances of a picture; of more, those that show the most are kept."""
@@ -29,29 +29,21 @@ class InstanceFrames(Dataset[FrameTruth]):
         self, bank: Bank, seed: int, last: int, config: ClipConfig, size: int, labels: tuple[str, ...]
     ) -> None:
         """``last``: the number of samples; ``labels``: the vocabulary."""
-        if config.frames > config.world.frames:
-            raise InputError(f"sample.frames is {config.frames}, of {config.world.frames} in sample.world.frames")
-        self.bank, self.seed, self.last, self.config, self.cells = bank, seed, last, config, size
+        self.source, self.last = FrameSource(bank, seed, config, size), last
         self.numbers = {label: number for number, label in enumerate(labels)}
 
     def __len__(self) -> int:
         return self.last
 
     def __getitem__(self, index: int) -> FrameTruth:
-        rng = np.random.default_rng([self.seed, 1, index])
-        clip = self.bank.sample(rng, self.config.world)
-        if clip.image is None:
-            raise InputError("worlds: a segmenter learns from pictures, and these are masks alone: give a data set")
-        mirror = rng.random() < self.config.augment.mirror
-        frames = np.sort(rng.permutation(self.config.world.frames)[: self.config.frames])
-        cropper = Cropper.at(Window.around(*clip.visible.shape[2:]), self.cells, *clip.visible.shape[2:])
+        found = self.source.draw(index)
+        clip = found.clip
         names = clip.labels or (None,) * len(clip.visible)
         labels = np.array([-1 if name is None else self.numbers.get(name, -1) for name in names])
         parts = []
-        for t in frames:
-            image = cropper.cut_image(clip.image[t])
-            visible, amodal = (_cut(masks[:, t], cropper) for masks in (clip.visible, clip.amodal))
-            if mirror:
+        for t, image in zip(found.times, found.images, strict=True):
+            visible, amodal = (_cut(masks[:, t], found.cropper) for masks in (clip.visible, clip.amodal))
+            if found.mirror:
                 image, visible, amodal = (each[..., ::-1].copy() for each in (image, visible, amodal))
             parts.append(frame_truth(image, visible, amodal | visible, labels))
         return FrameTruth.join(parts)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidamodal.data.clips import Bank, ClipConfig, MixedBank
+from vidamodal.data.frames import FrameSource
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, Window
 from vidamodal.layers import frame_layers
@@ -70,26 +71,19 @@ class LayerClips(Dataset[LayerBatch]):
 
     def __init__(self, bank: Bank, seed: int, last: int, config: ClipConfig, size: int, omitted: float = 0.0) -> None:
         """``last``: the number of samples; ``omitted``: the share of cumulative masks that lack a layer (Eq. 12)."""
-        if config.frames > config.world.frames:
-            raise InputError(f"sample.frames is {config.frames}, of {config.world.frames} in sample.world.frames")
-        self.bank, self.seed, self.last, self.config, self.cells, self.omitted = bank, seed, last, config, size, omitted
+        self.source = FrameSource(bank, seed, config, size)
+        self.last, self.omitted = last, omitted
 
     def __len__(self) -> int:
         return self.last
 
     def __getitem__(self, index: int) -> LayerBatch:
-        rng = np.random.default_rng([self.seed, 1, index])
-        clip = self.bank.sample(rng, self.config.world)
-        if clip.image is None:
-            raise InputError("worlds: a segmenter learns from pictures, and these are masks alone: give a data set")
-        mirror = rng.random() < self.config.augment.mirror
-        frames = np.sort(rng.permutation(self.config.world.frames)[: self.config.frames])
-        cropper = Cropper.at(Window.around(*clip.visible.shape[2:]), self.cells, *clip.visible.shape[2:])
-        image = np.stack([cropper.cut_image(clip.image[t]) for t in frames])
-        drawn = [self._layer(clip.visible[:, t], clip.amodal[:, t], cropper, rng) for t in frames]
-        parts = image, np.stack([d[1] for d in drawn]), np.stack([d[2] for d in drawn])
+        found = self.source.draw(index)
+        clip, cropper, rng = found.clip, found.cropper, found.rng
+        drawn = [self._layer(clip.visible[:, t], clip.amodal[:, t], cropper, rng) for t in found.times]
+        parts = found.images, np.stack([d[1] for d in drawn]), np.stack([d[2] for d in drawn])
         maps = [torch.from_numpy(part).float() for part in parts]
-        picture, front, mask = (each.flip(-1) if mirror else each for each in maps)
+        picture, front, mask = (each.flip(-1) if found.mirror else each for each in maps)
         return LayerBatch(picture, front, torch.tensor([number for number, *_ in drawn]), mask)
 
     def _layer(
@@ -100,7 +94,7 @@ class LayerClips(Dataset[LayerBatch]):
         rng: np.random.Generator,
     ) -> tuple[int, Bool[np.ndarray, "s s"], Bool[np.ndarray, "s s"]]:
         """The number of a random layer, the cumulative mask in front of it and its own mask."""
-        seen = _large_enough(visible, self.cells)
+        seen = _large_enough(visible, self.source.size)
         amodal = amodal[seen]
         layers, _ = frame_layers(visible[seen], amodal)
         deepest = int(layers.max(initial=0))
