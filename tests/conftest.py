@@ -10,6 +10,7 @@ import pytest
 import torch
 from einops import rearrange
 
+from vidamodal.heads.base import BOX_NUMBERS, HeadInputs, Noise, TrackCrops
 from vidamodal.heads.conv import Config as HeadConfig
 from vidamodal.media.tracks import write_tracks
 from vidamodal.media.video import write_video
@@ -90,3 +91,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> ToyClip:
     write_video(folder / "clip.mp4", frames, 12.0)
     write_tracks(folder / "tracks.json", tracks)
     return ToyClip(folder / "clip.mp4", folder / "tracks.json", tracks)
+
+
+def head_inputs(crop: int, channels: int = 0) -> HeadInputs:
+    """Random windows of so many cells a side, with pixels and an order, and features on 4 x 4 tokens."""
+    generator, tracks, frames = torch.Generator().manual_seed(0), 2, 3
+
+    def maps(*shape: int) -> torch.Tensor:
+        return torch.rand(tracks, frames, *shape, generator=generator)
+
+    crops = TrackCrops(
+        (maps(crop, crop) > 0.7).float(), *(maps(crop, crop) for _ in range(4)), 2 * maps(crop, crop) - 1,
+        maps(3, crop, crop), torch.ones(tracks, frames), torch.zeros(tracks, frames, BOX_NUMBERS),
+        torch.zeros(tracks, frames), torch.ones(tracks, frames).bool(),
+    )  # fmt: skip
+    return HeadInputs(crops, 4 * maps(crop, crop) - 2, maps(channels, 4, 4), Noise.of(*range(tracks)))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import ToyClip
+from conftest import ToyClip, head_inputs
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from hypothesis import given, settings
@@ -37,7 +37,6 @@ from vidamodal.heads._prior import DiffSP, Maps, PriorConfig, listening, read_in
 from vidamodal.heads._roi import box_overlaps, enlarged, generalised_iou, paste_masks, roi_align, suppress
 from vidamodal.heads.aisdiff import Config, FrameTruth, Head, Segmenter, SegmenterConfig
 from vidamodal.heads.base import (
-    BOX_NUMBERS,
     FrameInstance,
     HeadInputs,
     Noise,
@@ -669,18 +668,8 @@ def head(channels: int = 0, **changes: object) -> Head:
     return Head(replace(Config(width=8, prior=PRIOR), **changes), CROP, channels).eval()  # type: ignore[arg-type]
 
 
-def inputs(tracks: int = 2, frames: int = 3, channels: int = 0) -> HeadInputs:
-    generator = torch.Generator().manual_seed(0)
-
-    def maps(*shape: int) -> Tensor:
-        return torch.rand(tracks, frames, *shape, generator=generator)
-
-    given_crops = TrackCrops(
-        (maps(CROP, CROP) > 0.7).float(), *(maps(CROP, CROP) for _ in range(4)), 2 * maps(CROP, CROP) - 1,
-        maps(3, CROP, CROP), torch.ones(tracks, frames), torch.zeros(tracks, frames, BOX_NUMBERS),
-        torch.zeros(tracks, frames), torch.ones(tracks, frames).bool(),
-    )  # fmt: skip
-    return HeadInputs(given_crops, 4 * maps(CROP, CROP) - 2, maps(channels, 4, 4), Noise.of(*range(tracks)))
+def inputs(channels: int = 0) -> HeadInputs:
+    return head_inputs(CROP, channels)
 
 
 def test_beside_a_transformer_the_head_begins_as_a_copy_of_the_coarse_mask() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import ToyClip
+from conftest import ToyClip, head_inputs
 from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +23,7 @@ import vidamodal
 from vidamodal.cli import main
 from vidamodal.data.clips import AugmentConfig, ClipConfig
 from vidamodal.data.layers import LayerBatch, LayerClips, measure
-from vidamodal.heads.base import BOX_NUMBERS, FrameInstance, HeadInputs, Noise, TrackCrops, load_segmenter_class
+from vidamodal.heads.base import FrameInstance, HeadInputs, Noise, TrackCrops, load_segmenter_class
 from vidamodal.heads.cumulative import (
     Config,
     Denoiser,
@@ -580,18 +580,8 @@ def head(channels: int = 0, **changes: object) -> Head:
     return Head(replace(Config(TINY), **changes), CROP, channels).eval()  # type: ignore[arg-type]
 
 
-def inputs(tracks: int = 2, frames: int = 3, channels: int = 0) -> HeadInputs:
-    generator = torch.Generator().manual_seed(0)
-
-    def maps(*shape: int) -> Tensor:
-        return torch.rand(tracks, frames, *shape, generator=generator)
-
-    crops = TrackCrops(
-        (maps(CROP, CROP) > 0.7).float(), *(maps(CROP, CROP) for _ in range(4)), 2 * maps(CROP, CROP) - 1,
-        maps(3, CROP, CROP), torch.ones(tracks, frames), torch.zeros(tracks, frames, BOX_NUMBERS),
-        torch.zeros(tracks, frames), torch.ones(tracks, frames).bool(),
-    )  # fmt: skip
-    return HeadInputs(crops, 4 * maps(CROP, CROP) - 2, maps(channels, 4, 4), Noise.of(*range(tracks)))
+def inputs(channels: int = 0) -> HeadInputs:
+    return head_inputs(CROP, channels)
 
 
 def test_what_lies_behind_an_object_is_not_in_its_cumulative_mask() -> None:
