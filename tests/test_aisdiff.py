@@ -30,6 +30,7 @@ from transformers import (
 
 import vidamodal
 from vidamodal.data.clips import ClipConfig
+from vidamodal.data.frames import FrameSource
 from vidamodal.data.instances import MOST, InstanceFrames, frame_truth, vocabulary
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.heads._detector import DetectorConfig, Proposals
@@ -580,6 +581,36 @@ def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(kind: 
     assert not torch.isclose(together, stage(whole, MicroStep((3, 5), divide, True))["loss"])
 
 
+def test_the_detector_may_learn_alone_from_where_another_run_ended(trained: Path, tmp_path: Path, data: Path) -> None:
+    before = load_segmenter(str(trained)).model
+    base = short(tmp_path / "run", data)
+    settings = {"learning_regions": 0, "detector": {"least": 0.25}}
+    config = replace(
+        base, init=str(trained), tokenizer=replace(base.tokenizer, steps=0),
+        segmenter=SegmenterTraining("aisdiff", settings),
+    )  # fmt: skip
+    after = load_segmenter(str(run(config))).model
+    assert isinstance(before, Segmenter) and isinstance(after, Segmenter)
+    told = replace(before.config.detector, least=0.25)
+    assert after.config == replace(before.config, learning_regions=0, detector=told)
+    old, new = before.state_dict(), after.state_dict()
+    changed = {name.partition(".")[0] for name in old if not torch.equal(old[name], new[name])}
+    assert changed == {"detector"}
+    assert "Goes on from" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+def test_a_segmenter_cannot_go_on_from_another_kind_or_size(trained: Path, tmp_path: Path, data: Path) -> None:
+    wider, other = {"detector": {"width": 16}}, SegmenterTraining("cumulative", {})
+    for init, segmenter, words in (
+        (str(trained), SegmenterTraining("aisdiff", wider), "has shape"),
+        (str(trained), other, "of the head 'aisdiff', not of 'cumulative'"),
+        ("tiny", other, "is not a segmenter"),
+    ):
+        with pytest.raises(InputError, match=words):
+            run(replace(short(tmp_path / "run", data), init=init, segmenter=segmenter))
+    assert not (tmp_path / "run").exists()
+
+
 def test_each_stage_moves_what_it_is_for() -> None:
     network, truth = segmenter(), truth_of(2)
     for kind, moves in ((PaintingStage, {"prior"}), (DetectionStage, {"detector", "occluding", "visible", "category",
@@ -619,6 +650,54 @@ def test_samples_depend_on_seed_and_number_alone_and_are_mirrored_whole(data: Pa
         torch.testing.assert_close(getattr(plain, name).flip(-1), getattr(turned, name))
     assert torch.equal(64 - plain.boxes[plain.valid][:, [2, 0]], turned.boxes[turned.valid][:, [0, 2]])
     assert ((plain.visible & ~plain.amodal).sum(), (plain.occluding & plain.visible).sum()) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_zoomed_sample_shows_another_part_of_the_same_frames(data: Path, seed: int) -> None:
+    bank = RecordedBank.load(data, True)
+
+    def sample(**augment: float) -> FrameTruth:
+        config = replace(SAMPLE, augment=replace(SAMPLE.augment, mirror=0.0, **augment))
+        return InstanceFrames(bank, seed, 4, config, 64, ())[0]
+
+    plain, zoomed, recoloured = sample(), sample(zoom=1.6), sample(colour=0.4)
+    again = sample(zoom=1.6)
+    assert all(torch.equal(getattr(zoomed, f.name), getattr(again, f.name)) for f in fields(FrameTruth))
+    # Masks lie where their pixels went: an object has the colour that it has in the plain sample.
+    for k in range(2):
+        was = _mean_colours(plain, k)
+        for n, colour in enumerate(_mean_colours(zoomed, k)):
+            assert (was - colour).abs().amax(dim=1).min() < 0.1
+            box, shown = zoomed.boxes[k, n], zoomed.amodal[k, n].nonzero()
+            assert torch.equal(shown.amin(dim=0), box[[1, 0]]) and torch.equal(shown.amax(dim=0) + 1, box[[3, 2]])
+    scale = zoomed.amodal.sum() / plain.amodal.sum()
+    assert 0.2 < scale < 1.6**2 + 0.1 and not torch.equal(plain.image, zoomed.image)
+    assert torch.equal(plain.amodal, recoloured.amodal) and not torch.equal(plain.image, recoloured.image)
+    assert recoloured.image.min() >= 0 and recoloured.image.max() <= 1
+
+
+def _mean_colours(truth: FrameTruth, k: int) -> torch.Tensor:
+    """Of what shows of picture k's instances."""
+    visible = truth.visible[k, truth.valid[k]].float()
+    return torch.einsum("nhw,chw->nc", visible, truth.image[k]) / visible.sum(dim=(1, 2))[:, None]
+
+
+def test_a_window_that_is_larger_than_the_frame_shows_black_round_it(data: Path) -> None:
+    bank = RecordedBank.load(data, True)
+    augment = replace(SAMPLE.augment, mirror=0.0, zoom=3.0, colour=0.5)
+    source = FrameSource(bank, 0, replace(SAMPLE, augment=augment), 64)
+    larger = [found for found in map(source.draw, range(12)) if found.cropper.inside.min() == 0]
+    assert larger
+    for found in larger:
+        beside = found.cropper.inside <= 0.5
+        assert not found.images[:, :, beside].any() and found.images[:, :, ~beside].any()
+
+
+@pytest.mark.parametrize("augment", [{"zoom": 0.9}, {"colour": -0.1}])
+def test_augmentations_that_cannot_be_are_refused(data: Path, augment: dict[str, float]) -> None:
+    config = replace(SAMPLE, augment=replace(SAMPLE.augment, **augment))
+    with pytest.raises(InputError, match="augment.zoom must be at least 1"):
+        InstanceFrames(RecordedBank.load(data, True), 0, 4, config, 64, ())
 
 
 @pytest.mark.parametrize(
@@ -719,8 +798,8 @@ def test_the_head_takes_the_diffsp_of_a_trained_segmenter(trained: Path) -> None
     network.requires_grad_(True)
     assert not any(p.requires_grad for p in network.prior.parameters())
     for changes, words in (
-        ({"diffsp": None}, "name the folder of a trained AISDiff segmenter"),
-        ({"diffsp": "/nowhere"}, "cannot be read as safetensors"),
+        ({"diffsp": None}, "name a trained AISDiff segmenter"),
+        ({"diffsp": "/nowhere"}, "no model '/nowhere'"),
         ({"diffsp": str(trained), "prior": replace(PRIOR, text=16)}, "no DiffSP of the sizes"),
     ):
         with pytest.raises(InputError, match=words) as raised:

@@ -553,7 +553,8 @@ def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(predic
         ({"segmenter": SegmenterTraining(settings={"denoiser": {"steps": 0}})}, "between 1 and 1000"),
         ({"segmenter": SegmenterTraining(settings={"denoiser": {"widths": [9]}})}, "divisible by 8"),
         ({"model": ModelConfig(chunk=8)}, "stands in place of model"),
-        ({"init": "tiny"}, "begins from nothing"),
+        ({"validation": "data/validation"}, "is not validated"),
+        ({"init": "tiny"}, "is not a segmenter"),
         ({"worlds": "toy"}, "worlds are masks alone"),
     ],
 )

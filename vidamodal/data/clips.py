@@ -59,6 +59,10 @@ class AugmentConfig:
     """Clips run backwards."""
     mirror: float = 0.5
     """Clips seen in a mirror."""
+    zoom: float = 1.0
+    """Frames for segmenters are shown up to so many times larger or smaller, on another part of the canvas."""
+    colour: float = 0.0
+    """Standard deviation of the log gain of their light, of each of its channels and of its contrast."""
 
     def draw(self, rng: np.random.Generator, partial: bool) -> Degradation:
         """How far the masks of one clip are spoilt."""

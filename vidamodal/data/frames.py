@@ -42,6 +42,8 @@ class FrameSource:
     """Cells a side of the canvas."""
 
     def __post_init__(self) -> None:
+        if self.config.augment.zoom < 1 or self.config.augment.colour < 0:
+            raise InputError("sample.augment.zoom must be at least 1, and sample.augment.colour at least 0")
         if self.config.frames > self.config.world.frames:
             raise InputError(
                 f"sample.frames is {self.config.frames}, of {self.config.world.frames} in sample.world.frames"
@@ -55,6 +57,29 @@ class FrameSource:
             raise InputError("worlds: a segmenter learns from pictures, and these are masks alone: give a data set")
         mirror = bool(rng.random() < self.config.augment.mirror)
         times = np.sort(rng.permutation(self.config.world.frames)[: self.config.frames])
-        cropper = Cropper.at(Window.around(*clip.visible.shape[2:]), self.size, *clip.visible.shape[2:])
-        images = np.stack([cropper.cut_image(clip.image[t]) for t in times])
+        height, width = clip.visible.shape[2:]
+        cropper = Cropper.at(self._window(height, width, rng), self.size, height, width)
+        images = self._recoloured(np.stack([cropper.cut_image(clip.image[t]) for t in times]), cropper, rng)
         return DrawnFrames(clip, times.tolist(), images, cropper, mirror, rng)
+
+    def _window(self, height: int, width: int, rng: np.random.Generator) -> Window:
+        """What the canvas shows: of the frame and what is round it, the larger one holds the smaller one."""
+        window, zoom = Window.around(height, width), self.config.augment.zoom
+        if zoom == 1:
+            return window
+        side = window.side[0]
+        shown = float(side * np.exp(rng.uniform(-np.log(zoom), np.log(zoom))))
+        x, y = (middle + rng.uniform(-1, 1) * abs(side - shown) / 2 for middle in window.center)
+        return Window((float(x), float(y)), (shown, shown))
+
+    def _recoloured(
+        self, images: Float[np.ndarray, "t 3 s s"], cropper: Cropper, rng: np.random.Generator
+    ) -> Float[np.ndarray, "t 3 s s"]:
+        """All frames in the same other light; what lies beside the picture stays black."""
+        if not self.config.augment.colour:
+            return images
+        light, contrast, *channels = np.exp(self.config.augment.colour * rng.standard_normal(5))
+        gain = (light * np.array(channels))[:, None, None]
+        middle = images.mean(axis=(1, 2, 3), keepdims=True)
+        out = gain * (middle + contrast * (images - middle)) * (cropper.inside > 0.5)
+        return np.asarray(np.clip(out, 0, 1), dtype=np.float32)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -68,7 +67,7 @@ class SegmenterConfig:
     least_area: int = 4
     """Of an instance, so many cells must show."""
     learning_regions: int = 8
-    """Of each picture, so many regions are learnt from."""
+    """Of each picture, so many regions are learnt from; with 0 the detector learns alone, in a sixth of the time."""
     learning_steps: int = 2
     """Steps of DiffSP while the rest learns ..."""
     true_masks: float = 0.5
@@ -88,7 +87,7 @@ class Config:
     per: str = "track"
     """track | frame: the prior is that of the frame in which most of the object is seen, or each frame has its own."""
     diffsp: str | None = None
-    """The folder of a trained AISDiff segmenter whose DiffSP this head begins with, and keeps as it is."""
+    """A trained AISDiff segmenter, by folder or name, whose DiffSP this head begins with, and keeps as it is."""
     learning_steps: int = 2
     """Steps of DiffSP while the head learns."""
 
@@ -247,10 +246,9 @@ class Segmenter(FrameSegmenter):
         for name, allowed in (("amodal", ("predicted", "visible")), ("noise", ("clip", "frame"))):
             if getattr(config, name) not in allowed:
                 raise ValueError(f"segmenter.{name} is {getattr(config, name)!r}: choose {' or '.join(allowed)}")
-        least = (config.bins, config.least_area, config.learning_regions, config.learning_steps, config.margin)
-        if min(least) < 1:
+        if min(config.bins, config.least_area, config.learning_steps, config.margin) < 1 or config.learning_regions < 0:
             raise ValueError(
-                "segmenter.bins, least_area, learning_regions, learning_steps and margin must be at least 1"
+                "segmenter.bins, least_area, learning_steps and margin must be at least 1, learning_regions at least 0"
             )
         self.config: SegmenterConfig = config
         width = config.detector.width
@@ -327,13 +325,15 @@ class Segmenter(FrameSegmenter):
     def learn(self, truth: FrameTruth, regions: int, noise: Noise) -> dict[str, Tensor]:
         """The parts of Eq. 1, each a sum: ``places`` and ``sides`` of the detector (see `Detector.losses`), and over
         so many regions of each picture, at true boxes that are moved a little, ``class``, ``visible``, ``occluding``
-        and ``amodal``."""
+        and ``amodal``; no regions, none of these."""
         maps = self.detector(truth.image)
         parts: dict[str, Tensor] = {}
         if self.detector.fcos is not None:
             targets = self.detector.targets(truth.boxes, truth.valid)
             focal, centre, sides = self.detector.losses(maps, targets, truth.labels)
             parts |= {"places": focal + centre, "sides": sides}
+        if not regions:
+            return parts
         drawn = Drawn.of(truth, regions, JITTER, noise)
         found = self.look(maps, drawn.boxes, drawn.image)
         visible, amodal, occluding = drawn.within(found.boxes, 2 * self.config.bins).unbind(dim=1)
@@ -545,10 +545,12 @@ class Head(FramewiseHead):
             return
         if self.config.diffsp is None:
             raise InputError(
-                "head.diffsp: name the folder of a trained AISDiff segmenter (configs/aisdiff.yaml trains one), or "
-                "set head.prior.diffsp to a Stable-Diffusion inpainting model, or head.shape_prior to false"
+                "head.diffsp: name a trained AISDiff segmenter (aisdiff is bundled, configs/aisdiff.yaml trains one), "
+                "or set head.prior.diffsp to a Stable-Diffusion inpainting model, or head.shape_prior to false"
             )
-        path = Path(self.config.diffsp) / "model.safetensors"
+        from vidamodal.models.folder import find_model  # which imports the heads
+
+        path = find_model(self.config.diffsp) / "model.safetensors"
         try:
             found = {k.removeprefix(OWN): v for k, v in load_file(path).items() if k.startswith(OWN)}
         except (OSError, SafetensorError) as error:

@@ -28,6 +28,7 @@ from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
@@ -335,7 +336,7 @@ def _brings_parameters(packet: Packet) -> bool:
 
 def _decode(file: _File, table: _Table, start: int, stop: int) -> Iterator[Frame]:
     """Frames ``start`` to ``stop``, each checked. The frame after the last is asked for: there must be none."""
-    number = start
+    number, colours = start, VideoReformatter()  # one for all: making one takes longer than a small frame does
     try:
         for number, frame in _numbered(file, table, start):
             if number == table.frames:
@@ -349,7 +350,7 @@ def _decode(file: _File, table: _Table, start: int, stop: int) -> Iterator[Frame
                     f"{file.name}: frame {number} has {frame.height} x {frame.width} pixels, the first "
                     f"{table.coded[0]} x {table.coded[1]}; bring the video to one size"
                 )
-            yield _upright(frame.to_ndarray(format="rgb24"), table.matrix)
+            yield _upright(colours.reformat(frame, format="rgb24", threads=1).to_ndarray(), table.matrix)
             number += 1
             if number == stop < table.frames:
                 return

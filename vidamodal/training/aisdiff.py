@@ -60,20 +60,22 @@ class PaintingStage(InstanceStage):
 
 
 class DetectionStage(InstanceStage):
-    """Stage 2: detector, branches and amodal predictor learn together; DiffSP stays as it is."""
+    """Stage 2: detector, branches and amodal predictor learn together, or the detector alone where no regions are
+    learnt from; DiffSP stays as it is."""
 
     name = "segmenter"
 
     def __init__(self, model: Segmenter, _config: LossConfig) -> None:
         super().__init__(model)
-        model.requires_grad_(True)
+        (model if model.config.learning_regions else model.detector).requires_grad_(True)
         if model.prior is not None:
             model.prior.requires_grad_(False)
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         model = self.model
-        return tuple(m for m in (model.detector, model.occluding, model.visible, model.amodal) if m is not None)
+        branches = (model.occluding, model.visible, model.amodal) if model.config.learning_regions else ()
+        return tuple(m for m in (model.detector, *branches) if m is not None)
 
     def counts(self, batch: FrameTruth, _seeds: Sequence[int]) -> dict[str, Tensor]:
         targets = self.model.detector.targets(batch.boxes, batch.valid)

@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ from vidamodal.models.folder import (
     check_settings,
     find_model,
     load_model,
+    load_segmenter,
     load_weights,
     save_model,
     save_segmenter,
@@ -117,7 +118,8 @@ class TrainConfig:
     device: str = "auto"
     """auto | cpu"""
     init: str | None = None
-    """A model folder or name to begin with, in place of random weights."""
+    """A model folder or name to begin with, in place of random weights. A segmenter's brings its settings as well, over
+    which those given here are put."""
     worlds: str = "data/worlds-train"
     """Folders of worlds and data sets in any layout that is read, separated by commas, or "toy"."""
     validation: str | None = None
@@ -165,10 +167,7 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
         raise
     except ValueError as error:
         raise InputError(f"the config does not describe a model: {error}") from error
-    if isinstance(average, FrameSegmenter):
-        average.load_pretrained()
-    else:
-        _begin(config, average)
+    _begin(config, average)
     _check_model(config, average)
     output = Path(config.output)
     resolved = json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True)
@@ -192,9 +191,12 @@ def train(config: TrainConfig, quiet: bool = False) -> Path:
     return folder
 
 
-def _begin(config: TrainConfig, model: Model) -> None:
+def _begin(config: TrainConfig, model: Learner) -> None:
     """Weights to begin with, if the config names any."""
-    if config.init is None or config.only_head:
+    if isinstance(model, FrameSegmenter):
+        if config.init is None:
+            model.load_pretrained()
+    elif config.init is None or config.only_head:
         (model.backbone if isinstance(model, C2F) else model.head).load_pretrained()
     else:
         _go_on_from(model, config.init)
@@ -218,10 +220,23 @@ def _new_learner(config: TrainConfig) -> tuple[Learner, dict[str, Any]]:
     if config.segmenter is None:
         return _new_model(config), {}
     kind, settings_kind = load_segmenter_class(config.segmenter.head)
-    settings: Any = build(settings_kind, config.segmenter.settings, SETTINGS)
+    given, before = config.segmenter.settings, None
+    if config.init is not None:
+        before = load_segmenter(config.init, config.segmenter.head).model
+        given = _over(dataclasses.asdict(before.config), given)
+    settings: Any = build(settings_kind, given, SETTINGS)
     bank = load_bank(config.worlds, config.seed, pixels=False)
     settings, found = recipe(config.segmenter.head).settle(settings, bank, config.seed, config.amodal.sample)
-    return kind(settings), found
+    segmenter = kind(settings)
+    if before is not None:
+        load_weights(segmenter, before.state_dict(), str(config.init))
+    return segmenter, found
+
+
+def _over(settings: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others put over them."""
+    nested = {k: _over(settings[k], v) for k, v in others.items() if isinstance(v, Mapping) and k in settings}
+    return {**settings, **others, **nested}
 
 
 def _new_model(config: TrainConfig) -> Model:
@@ -259,11 +274,11 @@ def _check(config: TrainConfig) -> None:
     if config.c2f is not None and (config.model != ModelConfig() or config.head or config.framewise is not None):
         raise InputError("c2f stands in place of model, head and framewise: leave those out")
     if config.segmenter is not None:
-        others = (config.c2f, config.framewise, config.init, config.validation)
+        others = (config.c2f, config.framewise, config.validation)
         if config.model != ModelConfig() or config.head or config.only_head or any(o is not None for o in others):
             raise InputError(
-                "segmenter stands in place of model, head, c2f and framewise, begins from nothing and is not "
-                "validated: leave those, init and validation out"
+                "segmenter stands in place of model, head, c2f and framewise, and is not validated: leave those and "
+                "validation out"
             )
     if config.framewise is not None and config.model != ModelConfig():
         raise InputError("framewise stands in place of model: leave that out")
@@ -566,6 +581,7 @@ def segmenter_card(config: TrainConfig, model: FrameSegmenter) -> str:
     return (
         f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; finds the objects of bare frames, brought to "
         f"{model.size} x {model.size} cells, {recipe(head_of(model)).finds(model)}. "
+        f"{f'Goes on from {config.init}. ' if config.init else ''}"
         f"Trained with `configs/{config.name}.yaml` on {config.worlds}, seed "
         f"{config.seed}, {config.amodal.steps} steps of {config.amodal.clips * sample.frames} frames. "
         "The whole config is in config.json; what it reaches is in the README of the repository.\n"
