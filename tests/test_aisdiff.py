@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from transformers import (
     CLIPTextConfig,
@@ -31,7 +32,7 @@ from transformers import (
 import vidamodal
 from vidamodal.data.clips import ClipConfig
 from vidamodal.data.frames import FrameSource
-from vidamodal.data.instances import MOST, InstanceFrames, frame_truth, vocabulary
+from vidamodal.data.instances import MOST, InstanceFrames, Picture, frame_truth, pasted, vocabulary
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.heads._detector import DetectorConfig, Proposals
 from vidamodal.heads._prior import DiffSP, Maps, PriorConfig, listening, read_inpainting
@@ -200,7 +201,7 @@ def truth_of(count: int = 2) -> FrameTruth:
     back[10:26, 10:26] = True
     visible, amodal = np.stack([front, back & ~front]), np.stack([front, back])
     return FrameTruth.join(
-        [frame_truth(image.numpy(), visible, amodal, np.array([1, -1])) for image in pictures(count)]
+        [frame_truth(Picture(image.numpy(), visible, amodal, np.array([1, -1]))) for image in pictures(count)]
     )
 
 
@@ -693,10 +694,31 @@ def test_a_window_that_is_larger_than_the_frame_shows_black_round_it(data: Path)
         assert not found.images[:, :, beside].any() and found.images[:, :, ~beside].any()
 
 
-@pytest.mark.parametrize("augment", [{"zoom": 0.9}, {"colour": -0.1}])
+@given(masks=arrays(bool, (4, 16, 16)), count=st.integers(0, 3), seed=st.integers(0, 99))
+def test_pasted_objects_lie_in_front_with_their_own_colours(masks: np.ndarray, count: int, seed: int) -> None:
+    visible = np.stack([masks[0], masks[1] & ~masks[0]])
+    own = Picture(np.full((3, 16, 16), 0.25), visible, masks[:2], np.array([0, 1]))
+    block = np.zeros((2, 16, 16), dtype=bool)
+    block[0, 2:9, 3:9], block[1, 10:, :] = True, True  # the second one is hidden in part: it is not taken
+    donor = Picture(np.full((3, 16, 16), 0.75), np.stack([block[0], block[1] & masks[3]]), block, np.array([5, 6]))
+    out = pasted(own, donor, count, np.random.default_rng(seed))
+    new = len(out.visible) - 2
+    assert new == (count if visible.any() else 0) and out.labels.tolist()[:2] == [0, 1]
+    if not (block[1] & masks[3]).sum() >= 0.95 * block[1].sum():
+        assert set(out.labels.tolist()[2:]) <= {5}
+    assert (out.visible.sum(axis=0) <= 1).all() and not (out.visible & ~out.amodal).any()
+    assert np.array_equal(out.amodal[:2], own.amodal)
+    front = out.visible[2:].any(axis=0)
+    assert np.array_equal(out.visible[:2], visible & ~front)
+    assert (out.image[:, front] == 0.75).all() and (out.image[:, ~front] == 0.25).all()
+    if new:
+        assert np.array_equal(out.visible[-1], out.amodal[-1])  # the last one is in front of all
+
+
+@pytest.mark.parametrize("augment", [{"zoom": 0.9}, {"colour": -0.1}, {"paste": -1}])
 def test_augmentations_that_cannot_be_are_refused(data: Path, augment: dict[str, float]) -> None:
     config = replace(SAMPLE, augment=replace(SAMPLE.augment, **augment))
-    with pytest.raises(InputError, match="augment.zoom must be at least 1"):
+    with pytest.raises(InputError, match="zoom must be at least 1"):
         InstanceFrames(RecordedBank.load(data, True), 0, 4, config, 64, ())
 
 

@@ -63,6 +63,8 @@ class AugmentConfig:
     """Frames for segmenters are shown up to so many times larger or smaller, on another part of the canvas."""
     colour: float = 0.0
     """Standard deviation of the log gain of their light, of each of its channels and of its contrast."""
+    paste: int = 0
+    """Up to so many objects of another clip are put in front of those of a frame for segmenters of instances."""
 
     def draw(self, rng: np.random.Generator, partial: bool) -> Degradation:
         """How far the masks of one clip are spoilt."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -42,8 +42,8 @@ class FrameSource:
     """Cells a side of the canvas."""
 
     def __post_init__(self) -> None:
-        if self.config.augment.zoom < 1 or self.config.augment.colour < 0:
-            raise InputError("sample.augment.zoom must be at least 1, and sample.augment.colour at least 0")
+        if self.config.augment.zoom < 1 or min(self.config.augment.colour, self.config.augment.paste) < 0:
+            raise InputError("sample.augment: zoom must be at least 1, colour and paste at least 0")
         if self.config.frames > self.config.world.frames:
             raise InputError(
                 f"sample.frames is {self.config.frames}, of {self.config.world.frames} in sample.world.frames"
@@ -51,12 +51,15 @@ class FrameSource:
 
     def draw(self, index: int) -> DrawnFrames:
         """Sample ``index``, which depends on it and the seed alone. InputError for worlds, which have no pictures."""
-        rng = np.random.default_rng([self.seed, 1, index])
-        clip = self.bank.sample(rng, self.config.world)
+        return self.take(np.random.default_rng([self.seed, 1, index]), self.config.world.frames, self.config.frames)
+
+    def take(self, rng: np.random.Generator, neighbours: int, frames: int) -> DrawnFrames:
+        """Some of so many neighbouring frames of a random clip."""
+        clip = self.bank.sample(rng, replace(self.config.world, frames=neighbours))
         if clip.image is None:
             raise InputError("worlds: a segmenter learns from pictures, and these are masks alone: give a data set")
         mirror = bool(rng.random() < self.config.augment.mirror)
-        times = np.sort(rng.permutation(self.config.world.frames)[: self.config.frames])
+        times = np.sort(rng.permutation(neighbours)[:frames])
         height, width = clip.visible.shape[2:]
         cropper = Cropper.at(self._window(height, width, rng), self.size, height, width)
         images = self._recoloured(np.stack([cropper.cut_image(clip.image[t]) for t in times]), cropper, rng)
