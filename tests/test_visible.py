@@ -117,6 +117,19 @@ def test_an_object_is_known_by_its_looks_wherever_it_appears() -> None:
     assert follow([*crossing, swapped], appearance=0.0)[-1] == [1, 2]
 
 
+def test_the_longer_an_object_was_not_seen_the_farther_it_may_have_gone() -> None:
+    still, away = [found(disc(20, 20))] * 3, [found(disc(29, 20))]
+    assert follow([*still, *away])[-1] == [2]
+    assert follow([*still, *[[]] * 7, *away])[-1] == [1]
+
+
+def test_looks_that_all_objects_share_say_nothing() -> None:
+    alike = [[1.0, 0.02], [1.0, 0.0]]
+    frames = [found(disc(30, 30), disc(40, 30), looks=alike)] * 2
+    moved_on = found(disc(31, 30), disc(41, 30), looks=alike[::-1])
+    assert follow([*frames, moved_on])[-1] == [1, 2]
+
+
 def test_visible_masks_count_where_the_whole_ones_are_guessed_badly() -> None:
     shown = disc(20, 32)
     frames = [[FrameInstance(shown, shown, 1, None, 0.9)], [FrameInstance(shown, box(14, 64), 1, None, 0.9)]]
