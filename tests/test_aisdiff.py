@@ -175,8 +175,8 @@ BOXES = st.lists(st.tuples(*(st.integers(0, 20) for _ in range(2)), *(st.integer
 def test_suppression_keeps_the_best_of_boxes_that_overlap(given_boxes: list[tuple[int, ...]], random: object) -> None:
     boxes = torch.tensor([(x, y, x + w, y + h) for x, y, w, h in given_boxes], dtype=torch.float32)
     scores = torch.tensor([random.random() for _ in given_boxes])  # type: ignore[attr-defined]
-    kept = suppress(boxes, scores, 0.5).tolist()
     overlap = box_overlaps(boxes, boxes)
+    kept = suppress(overlap, scores, 0.5).tolist()
     assert kept == sorted(kept, key=lambda k: -float(scores[k]))
     for k in range(len(boxes)):
         worse_than = [j for j in kept if j != k and overlap[j, k] > 0.5 and scores[j] >= scores[k]]
@@ -493,6 +493,12 @@ def test_masks_become_instances_on_the_canvas() -> None:
     front, back = out
     assert front.visible.sum() == 256 and back.amodal.sum() == 256 and back.visible.sum() == 128
     assert front.score == pytest.approx(0.9 * 0.95, abs=1e-6)
+    # Of two that show the same cells the better one stays, however their boxes lie.
+    twice = replace(found, scores=torch.tensor([0.8, 0.9, 0.7]))
+    again = replace(regions, boxes=boxes + torch.tensor([[0.0], [0.0], [0.0]]))
+    again.boxes[0] = again.boxes[1] + torch.tensor([2.0, 0.0, 2.0, 0.0])
+    (one, far) = network._assembled(twice, again, torch.full((3, 8, 8), 0.95), whole, torch.tensor([0, 1, 1]))
+    assert (one.label, one.visible.sum(), far.visible.sum()) == ("mug", 256, 16)
 
 
 # Training

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, softplus
 
-from vidamodal.heads._roi import generalised_iou, suppress
+from vidamodal.heads._roi import box_overlaps, generalised_iou, suppress
 from vidamodal.pretrained import Outside, read_pretrained, take_weights, transformers
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -220,7 +220,9 @@ class Detector(nn.Module):
     def _chosen(self, boxes: Float[Tensor, "l 4"], scores: Float[Tensor, " l"], labels: Int[Tensor, " l"]) -> Proposals:
         order = torch.argsort(scores, descending=True, stable=True)[: self.config.candidates]
         order = order[scores[order] >= self.config.least]
-        kept = order[suppress(boxes[order], scores[order], self.config.overlap)[: self.config.most]]
+        kept = order[
+            suppress(box_overlaps(boxes[order], boxes[order]), scores[order], self.config.overlap)[: self.config.most]
+        ]
         return Proposals(boxes[kept], scores[kept], labels[kept])
 
     def _by_detr(self, images: Float[Tensor, "b 3 s s"]) -> list[Proposals]:

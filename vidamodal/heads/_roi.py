@@ -81,6 +81,13 @@ def box_overlaps(one: Float[Tensor, "n 4"], other: Float[Tensor, "m 4"]) -> Floa
     return shared / (_area(one)[:, None] + _area(other) - shared).clamp_min(1e-6)
 
 
+def mask_overlaps(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n n"]:
+    """The IoU of every mask with every other one; 0 where both are empty."""
+    flat = rearrange(masks, "n h w -> n (h w)").float()
+    shared, area = flat @ flat.T, flat.sum(dim=1)
+    return shared / (area[:, None] + area - shared).clamp_min(1)
+
+
 def generalised_iou(one: Float[Tensor, "n 4"], other: Float[Tensor, "n 4"]) -> Float[Tensor, " n"]:
     """GIoU of pairs of boxes: their IoU, less the share that neither has of the smallest box round both."""
     low, high = torch.maximum(one[:, :2], other[:, :2]), torch.minimum(one[:, 2:], other[:, 2:])
@@ -90,12 +97,12 @@ def generalised_iou(one: Float[Tensor, "n 4"], other: Float[Tensor, "n 4"]) -> F
     return shared / union - (around - union) / around.clamp_min(1e-6)
 
 
-def suppress(boxes: Float[Tensor, "n 4"], scores: Float[Tensor, " n"], overlap: float) -> Int[Tensor, " k"]:
-    """Non-maximum suppression: the boxes that remain, best first, after each has removed the worse ones that overlap it
-    by more IoU than that. Of equal scores the first one counts as better."""
+def suppress(overlaps: Float[Tensor, "n n"], scores: Float[Tensor, " n"], most: float) -> Int[Tensor, " k"]:
+    """Non-maximum suppression: those that remain, best first, after each has removed the worse ones that overlap it by
+    more than that. Of equal scores the first one counts as better."""
     order = torch.argsort(scores, descending=True, stable=True)
-    clash = box_overlaps(boxes[order], boxes[order]) > overlap
-    kept = torch.ones(len(order), dtype=torch.bool, device=boxes.device)
+    clash = overlaps[order][:, order] > most
+    kept = torch.ones(len(order), dtype=torch.bool, device=scores.device)
     for k in range(len(order)):
         if kept[k]:
             kept[k + 1 :] &= ~clash[k, k + 1 :]

@@ -28,7 +28,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from vidamodal.heads._detector import Detector, DetectorConfig, Proposals
 from vidamodal.heads._prior import DiffSP, PriorConfig
-from vidamodal.heads._roi import enlarged, paste_masks, roi_align
+from vidamodal.heads._roi import enlarged, mask_overlaps, paste_masks, roi_align, suppress
 from vidamodal.heads.base import FrameInstance, FrameSegmenter, FramewiseHead, HeadInputs, Noise, TrackCrops
 from vidamodal.heads.cumulative import in_front
 from vidamodal.layers import frame_layers
@@ -66,6 +66,9 @@ class SegmenterConfig:
     """Instances below it are left out."""
     least_area: int = 4
     """Of an instance, so many cells must show."""
+    same: float = 0.5
+    """IoU of visible masks from which the worse instance is left out: boxes of different objects overlap in heaps, what
+    shows of them does not."""
     learning_regions: int = 8
     """Of each picture, so many regions are learnt from; with 0 the detector learns alone, in a sixth of the time."""
     learning_steps: int = 2
@@ -426,6 +429,8 @@ class Segmenter(FrameSegmenter):
         """The instances of a frame on its canvas, those in front first."""
         scores = found.scores.float() * _expected_iou(whole)
         probability = paste_masks(seen, regions.boxes, self.size)
+        single = suppress(mask_overlaps(probability > 0.5), scores, self.config.same)
+        scores = torch.zeros_like(scores).index_copy(0, single, scores[single])
         claims = torch.where(probability > 0.5, probability * scores[:, None, None], 0)
         best, owner = claims.max(dim=0)
         numbers = torch.arange(len(scores), device=owner.device)
