@@ -229,7 +229,9 @@ def test_places_stand_for_the_smallest_object_near_whose_centre_they_lie() -> No
 
 def test_the_detector_learns_where_two_squares_are() -> None:
     torch.manual_seed(0)
-    network = Segmenter(replace(SMALL, detector=replace(DETECTOR, least=0.3, width=16, tower=1))).train()
+    network = Segmenter(
+        replace(SMALL, detector=replace(DETECTOR, least=0.3, width=16, tower=1, mirrored=False))
+    ).train()
     truth = truth_of(1)
     image = truth.visible[:, :2].float().repeat_interleave(torch.tensor([1, 2]), dim=1)
     truth = replace(truth, image=image)
@@ -244,6 +246,19 @@ def test_the_detector_learns_where_two_squares_are() -> None:
     (found,) = network.detector.propose(image, network.detector(image))
     best = box_overlaps(truth.boxes[0, :2], found.boxes)
     assert len(found.scores) <= 4 and (best.amax(dim=1) > 0.8).all()
+
+
+def test_a_mirrored_picture_has_the_same_regions_mirrored() -> None:
+    network, images = segmenter(detector=replace(DETECTOR, least=0.0, overlap=0.5)), pictures(1)
+    turned = images.flip(-1)
+    (found,), (other,) = (network.detector.propose(each, network.detector(each)) for each in (images, turned))
+    assert len(found.scores) > 3
+    torch.testing.assert_close(found.scores, other.scores)
+    back = SIZE - other.boxes[:, [2, 1, 0, 3]]
+    back[:, [1, 3]] = other.boxes[:, [1, 3]]
+    torch.testing.assert_close(found.boxes, back, atol=1e-3, rtol=1e-4)
+    plain = segmenter(detector=replace(DETECTOR, least=0.0, overlap=0.5, mirrored=False)).detector
+    assert not torch.allclose(plain.propose(images, plain(images))[0].scores[:3], found.scores[:3])
 
 
 def test_a_detr_by_folder_gives_the_regions(tmp_path: Path) -> None:

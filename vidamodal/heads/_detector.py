@@ -9,6 +9,7 @@ and the category comes from the region's own features, which learns sooner where
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,8 @@ class DetectorConfig:
     """Places of a picture that are looked at before suppression ..."""
     most: int = 32
     """... and regions that may remain."""
+    mirrored: bool = True
+    """FCOS looks at a picture's mirror image as well, and the mean of both counts."""
     least: float = 0.35
     """Their least score, which is the root of FCOS's product of class and centre-ness."""
     overlap: float = 0.4
@@ -96,6 +99,7 @@ class Detector(nn.Module):
     points: Tensor
     strides: Tensor
     reach: Tensor
+    mirror: Tensor
 
     def __init__(self, config: DetectorConfig, size: int, labels: tuple[str, ...]) -> None:
         super().__init__()
@@ -127,6 +131,9 @@ class Detector(nn.Module):
         self.register_buffer("reach", ends.repeat_interleave(counts, dim=0), persistent=False)
         strides = torch.tensor([2.0, 4.0, 8.0]) * first
         self.register_buffer("strides", strides.repeat_interleave(counts), persistent=False)
+        numbers = torch.arange(sum(cells)).split(cells)
+        turned = [level.view(math.isqrt(len(level)), -1).flip(1).flatten() for level in numbers]
+        self.register_buffer("mirror", torch.cat(turned), persistent=False)
         self.fcos = None
         self.detr: Outside | None = None
         if config.detr is None:
@@ -155,12 +162,16 @@ class Detector(nn.Module):
         if self.detr is not None:
             return self._by_detr(images)
         assert self.fcos is not None
-        logits, sides, centred = (each.float() for each in self.fcos(maps[1:]))
+        told: Sequence[Tensor] = self.fcos(maps[1:])
+        if self.config.mirrored:
+            turned = self._mirrored(*self.fcos(self(images.flip(-1))[1:]))
+            told = [(one + other) / 2 for one, other in zip(told, turned, strict=True)]
+        logits, sides, centred = (each.float() for each in told)
         scores, best = logits.sigmoid().max(dim=-1)
         scores = (scores * centred.sigmoid()).sqrt()  # FCOS takes the product, whose order is the same
         boxes = self._boxes(sides).clamp(0, images.shape[-1])
-        told = best if self.config.classes == "labels" and self.labels else torch.full_like(best, -1)
-        return [self._chosen(*each) for each in zip(boxes, scores, told, strict=True)]
+        label = best if self.config.classes == "labels" and self.labels else torch.full_like(best, -1)
+        return [self._chosen(*each) for each in zip(boxes, scores, label, strict=True)]
 
     def targets(self, boxes: Float[Tensor, "b m 4"], valid: Bool[Tensor, "b m"]) -> Targets:
         """From the true boxes; those that are not valid only fill up."""
@@ -216,6 +227,12 @@ class Detector(nn.Module):
         """From the distances to the sides, in cells of a place's level."""
         sides = sides * self.strides[:, None]
         return torch.cat([self.points - sides[..., :2], self.points + sides[..., 2:]], dim=-1)
+
+    def _mirrored(
+        self, logits: Float[Tensor, "b l k"], sides: Float[Tensor, "b l 4"], centred: Float[Tensor, "b l"]
+    ) -> tuple[Float[Tensor, "b l k"], Float[Tensor, "b l 4"], Float[Tensor, "b l"]]:
+        """What FCOS says of a mirror image, as of the picture itself."""
+        return logits[:, self.mirror], sides[:, self.mirror][..., [2, 1, 0, 3]], centred[:, self.mirror]
 
     def _chosen(self, boxes: Float[Tensor, "l 4"], scores: Float[Tensor, " l"], labels: Int[Tensor, " l"]) -> Proposals:
         order = torch.argsort(scores, descending=True, stable=True)[: self.config.candidates]
