@@ -89,8 +89,9 @@ def test_every_row_names_options_and_settings_that_there_are(row: ablate.Row, ba
     from vidamodal.training.trainer import TrainConfig
 
     start = yaml.safe_load((ablate.ROOT / base).read_text())
+    head = asdict(with_head(start).head_config)
     known = asdict(TrainConfig()) | {
-        "c2f": asdict(C2FConfig()), "framewise": asdict(FramewiseConfig()), "head": asdict(with_head(start).head_config),
+        "c2f": asdict(C2FConfig()), "framewise": asdict(FramewiseConfig()), "head": head,
         "segmenter": {"settings": asdict(small_segmenter(start).config)},
     }  # fmt: skip
     for key, value in row.set.items():
