@@ -60,7 +60,7 @@ class DetectorConfig:
     """... and regions that may remain."""
     mirrored: bool = True
     """FCOS looks at a picture's mirror image as well, and the mean of both counts."""
-    least: float = 0.35
+    least: float = 0.3
     """Their least score, which is the root of FCOS's product of class and centre-ness."""
     overlap: float = 0.4
     """IoU of boxes from which the worse one is suppressed, whatever its class: an object is found once."""

@@ -43,7 +43,7 @@ class Association:
     """Weight of the amodal masks."""
     visible: float = 0.5
     """Weight of the visible masks."""
-    appearance: float = 1.0
+    appearance: float = 0.5
     """Weight of the appearance."""
     overlap: float = 0.3
     """Least IoU, of the amodal or of the visible masks, of a pair that overlaps; and least ratio of the areas of a pair
