@@ -372,6 +372,13 @@ def test_boundary_f_of_nothing() -> None:
     assert boundary_reach(480, 854) == 8
 
 
+def test_any_number_of_masks_may_be_compared() -> None:
+    many = [np.arange(400).reshape(20, 20) < k for k in range(1, 301)]
+    iou, shared, rows, columns = overlaps([Rle.encode(mask) for mask in many], [Rle.encode(many[9])])
+    assert rows.tolist() == list(range(1, 301)) and columns.tolist() == [10]
+    assert shared[:, 0].tolist() == [min(k, 10) for k in range(1, 301)] and iou[9, 0] == 1
+
+
 @given(seeds)
 @settings(deadline=None, max_examples=25)
 def test_areas_and_iou_of_run_lengths_are_those_of_pixels_and_of_pycocotools(seed: int) -> None:

@@ -20,6 +20,16 @@ def pack(mask: Rle) -> Packed:
     return {"size": [mask.height, mask.width], "counts": mask.counts.encode("ascii")}
 
 
+def areas(masks: Sequence[Packed]) -> Float[np.ndarray, " n"]:
+    """Pixels of each mask."""
+    parts = [coco.area(list(masks[k : k + AT_ONCE])) for k in range(0, len(masks), AT_ONCE)]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+AT_ONCE = 255
+"""With NumPy 2, pycocotools cannot tell the areas of more masks together."""
+
+
 def shared_area(*masks: Packed) -> int:
     """Pixels in the intersection of the masks."""
     return int(coco.area(coco.merge(list(masks), intersect=True)))
@@ -30,7 +40,7 @@ def overlaps(
 ) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"], Float[np.ndarray, " m"], Float[np.ndarray, " n"]]:
     """IoU and shared pixels of all pairs of masks of two lists, none of them empty, and the areas of both lists."""
     packed = [[pack(mask) for mask in masks] for masks in (some, others)]
-    rows, columns = (coco.area(masks).astype(float) if masks else np.zeros(0) for masks in packed)
+    rows, columns = (areas(masks) for masks in packed)
     iou = np.array(coco.iou(*packed, [0] * len(others))) if some and others else np.zeros((len(some), len(others)))
     # From iou = shared / (both areas - shared); rounding takes away what the division left.
     shared = np.rint(iou * (rows[:, None] + columns) / (1 + iou))
