@@ -60,9 +60,9 @@ class DetectorConfig:
     """... and regions that may remain."""
     mirrored: bool = True
     """FCOS looks at a picture's mirror image as well, and the mean of both counts."""
-    least: float = 0.3
+    least: float = 0.35
     """Their least score, which is the root of FCOS's product of class and centre-ness."""
-    overlap: float = 0.4
+    overlap: float = 0.5
     """IoU of boxes from which the worse one is suppressed, whatever its class: an object is found once."""
     detr: str | None = None
     """A folder or a name on the Hub with a model of the DETR family, used as it is. Labels go by their names."""

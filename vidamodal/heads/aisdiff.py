@@ -62,7 +62,7 @@ class SegmenterConfig:
     """predicted | visible: copied from the visible branch. A control."""
     noise: str = "clip"
     """clip | frame: whether the frames of a clip share their noise."""
-    least_score: float = 0.25
+    least_score: float = 0.35
     """Instances below it are left out: weak ones lead tracks astray."""
     least_area: int = 4
     """Of an instance, so many cells must show."""
