@@ -510,7 +510,7 @@ def test_masks_become_instances_on_the_canvas() -> None:
     assert front.score == pytest.approx(0.9 * 0.95, abs=1e-6)
     # Of two that show the same cells the better one stays, however their boxes lie.
     twice = replace(found, scores=torch.tensor([0.8, 0.9, 0.7]))
-    again = replace(regions, boxes=boxes + torch.tensor([[0.0], [0.0], [0.0]]))
+    again = replace(regions, boxes=boxes.clone())
     again.boxes[0] = again.boxes[1] + torch.tensor([2.0, 0.0, 2.0, 0.0])
     (one, far) = network._assembled(twice, again, torch.full((3, 8, 8), 0.95), whole, torch.tensor([0, 1, 1]))
     assert (one.label, one.visible.sum(), far.visible.sum()) == ("mug", 256, 16)

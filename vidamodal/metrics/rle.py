@@ -13,6 +13,8 @@ from vidamodal.types import Rle
 
 Packed = dict[str, Any]
 """An RLE as pycocotools takes it."""
+AT_ONCE = 255
+"""With NumPy 2, pycocotools cannot tell the areas of more masks together."""
 
 
 def pack(mask: Rle) -> Packed:
@@ -24,10 +26,6 @@ def areas(masks: Sequence[Packed]) -> Float[np.ndarray, " n"]:
     """Pixels of each mask."""
     parts = [coco.area(list(masks[k : k + AT_ONCE])) for k in range(0, len(masks), AT_ONCE)]
     return np.concatenate([np.zeros(0), *parts])
-
-
-AT_ONCE = 255
-"""With NumPy 2, pycocotools cannot tell the areas of more masks together."""
 
 
 def shared_area(*masks: Packed) -> int:
