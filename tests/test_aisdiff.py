@@ -621,6 +621,21 @@ def test_the_detector_may_learn_alone_from_where_another_run_ended(trained: Path
     assert "Goes on from" in (tmp_path / "run" / "model" / "README.md").read_text()
 
 
+def test_a_backbone_that_grew_says_at_first_what_it_said_before() -> None:
+    small, large = (
+        segmenter(detector=replace(DETECTOR, depths=depths)) for depths in ((1, 1, 1, 1), (2, 3, 2, 1))
+    )
+    state = small.state_dict()
+    fresh = large.pass_through(set(large.state_dict()) - set(state))
+    assert large.load_state_dict(state, strict=False).missing_keys == [k for k in large.state_dict() if k in fresh]
+    images = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    for before, after in zip(small.detector(images), large.detector(images), strict=True):
+        torch.testing.assert_close(before, after)
+    sum(each.mean() for each in large.detector(images)).backward()
+    stuck = {k for k, p in large.named_parameters() if k in fresh and (p.grad is None or not p.grad.any())}
+    assert not {k for k in stuck if k.endswith("1.normalization.weight")}  # by these the others begin to learn
+
+
 def test_a_segmenter_cannot_go_on_from_another_kind_or_size(trained: Path, tmp_path: Path, data: Path) -> None:
     wider, other = {"detector": {"width": 16}}, SegmenterTraining("cumulative", {})
     for init, segmenter, words in (

@@ -223,6 +223,24 @@ class Detector(nn.Module):
             given = read_pretrained(_library().ResNetBackbone, name, where, out_features=_STAGES)
             take_weights(self.backbone, given, name, where)
 
+    def pass_through(self, new: set[str]) -> set[str]:
+        """Make blocks of the backbone add nothing at first, of those whose weights are all in `new`.
+
+        A residual block whose last normalisation gives 0 passes on what it gets, which is positive already: a backbone
+        that grows this way says at first what it said before. Returns the names of their weights.
+        """
+        passing: set[str] = set()
+        for name, block in self.backbone.named_modules():
+            if not hasattr(block, "shortcut") or not isinstance(block.shortcut, nn.Identity):
+                continue
+            weights = {f"backbone.{name}.{weight}" for weight in block.state_dict()}
+            if weights <= new:
+                last = block.layer[-1].normalization
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+                passing |= weights
+        return passing
+
     def _boxes(self, sides: Float[Tensor, "b l 4"]) -> Float[Tensor, "b l 4"]:
         """From the distances to the sides, in cells of a place's level."""
         sides = sides * self.strides[:, None]

@@ -278,6 +278,12 @@ class Segmenter(FrameSegmenter):
             if outside is not None:
                 outside.on(torch.device("cpu"))
 
+    def pass_through(self, new: set[str]) -> set[str]:
+        """The detector's backbone can grow."""
+        of = "detector."
+        within = {name.removeprefix(of) for name in new if name.startswith(of)}
+        return {of + name for name in self.detector.pass_through(within)}
+
     def use_diffsp(self, name: str) -> None:
         """Draw priors from the Stable-Diffusion inpainting model of this folder or name on the Hub from now on.
 

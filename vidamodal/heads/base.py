@@ -175,6 +175,13 @@ class FrameSegmenter(nn.Module, ABC):
     def load_pretrained(self) -> None:  # noqa: B027  (few segmenters have any)
         """Put weights in that its config names; InputError if they cannot be had."""
 
+    def pass_through(self, _new: set[str]) -> set[str]:
+        """Make blocks that an earlier model lacks add nothing at first, of those whose weights are all in `new`.
+
+        Returns the names of their weights; a segmenter that cannot grow has none.
+        """
+        return set()
+
     @abstractmethod
     def segment(self, frames: Float[Tensor, "t 3 s s"], seeds: Sequence[int]) -> list[list[FrameInstance]]:
         """The instances of each frame, those in front first; colours in [0, 1].

@@ -229,7 +229,9 @@ def _new_learner(config: TrainConfig) -> tuple[Learner, dict[str, Any]]:
     settings, found = recipe(config.segmenter.head).settle(settings, bank, config.seed, config.amodal.sample)
     segmenter = kind(settings)
     if before is not None:
-        load_weights(segmenter, before.state_dict(), str(config.init))
+        state, mine = before.state_dict(), segmenter.state_dict()
+        fresh = segmenter.pass_through(set(mine) - set(state))
+        load_weights(segmenter, {name: segmenter.state_dict()[name] for name in fresh} | state, str(config.init))
     return segmenter, found
 
 
