@@ -622,9 +622,7 @@ def test_the_detector_may_learn_alone_from_where_another_run_ended(trained: Path
 
 
 def test_a_backbone_that_grew_says_at_first_what_it_said_before() -> None:
-    small, large = (
-        segmenter(detector=replace(DETECTOR, depths=depths)) for depths in ((1, 1, 1, 1), (2, 3, 2, 1))
-    )
+    small, large = (segmenter(detector=replace(DETECTOR, depths=depths)) for depths in ((1, 1, 1, 1), (2, 3, 2, 1)))
     state = small.state_dict()
     fresh = large.pass_through(set(large.state_dict()) - set(state))
     assert large.load_state_dict(state, strict=False).missing_keys == [k for k in large.state_dict() if k in fresh]

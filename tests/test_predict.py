@@ -211,6 +211,36 @@ def test_hypotheses_are_listed_the_best_is_taken_and_the_seed_decides(model: Amo
     assert len({h.amodal for track in (first, other) for h in track.tracks[0].hypotheses[1:]}) > 2
 
 
+def test_a_found_track_is_trusted_no_more_than_whoever_found_it(model: AmodalModel) -> None:
+    clip = behind_a_bar(6)
+    disc_track, bar_track = clip.tracks
+    known = tuple(None if t == 3 else 0.1 + 0.1 * t for t in range(6))
+    amodal = tuple(None if value is None else mask for value, mask in zip(known, disc_track.visible, strict=True))
+    found = replace(clip, tracks=(replace(disc_track, amodal=amodal, confidence=known), bar_track))
+    plain, told = (Predictor(model).predict(each) for each in (clip, found))
+    assert plain.tracks[1] == told.tracks[1]
+    before, after = plain.tracks[0].confidence, told.tracks[0].confidence
+    assert before is not None and after is not None
+    mean = np.mean([value for value in known if value is not None])
+    factors = [mean if value is None else value for value in known]
+    np.testing.assert_allclose(after, np.multiply(np.array(before, dtype=float), factors))
+    several = Predictor(model, hypotheses=2).predict(found).tracks[0]
+    best = max(hypothesis.score for hypothesis in several.hypotheses)
+    assert best == pytest.approx(np.mean(np.array(several.confidence, dtype=float)))
+
+
+def test_given_masks_are_taken_at_their_word_whatever_an_earlier_prediction_thought_of_them(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    clip = behind_a_bar(4)
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for t in range(4):
+        iio.imwrite(frames / f"{t:05d}.png", np.zeros((H, W, 3), dtype=np.uint8))
+    once = predict(frames, clip, model=str(model_folder))
+    assert predict(frames, once, model=str(model_folder)).tracks == once.tracks
+
+
 def test_hypotheses_in_an_exhaustive_scene_lie_under_others(model: AmodalModel) -> None:
     clip = behind_a_bar(5, exhaustive=True)
     check(clip, Predictor(model, hypotheses=3).predict(clip))

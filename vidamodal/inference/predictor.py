@@ -137,7 +137,8 @@ class Predictor:
 
         ``pictures`` are needed by a model that reads pixels (InputError without). ``order``: who is known to lie in
         front of whom in each frame, for a model that reads it; without, the second of two passes reads what the first
-        found.
+        found. A track that has confidences of its own was found, not given: they count as factors, since whoever found
+        it may be wrong, and what is visible of it is all that the model knows.
         """
         found: dict[int, dict[int, Completed]] = {track.id: {} for track in clip.tracks}
         orders: list[FrameOrder] = []
@@ -386,9 +387,10 @@ class Predictor:
         track = replace(track, amodal_full=None)
         if not found:
             return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
+        trust = _trust(track, frames)
         hypotheses = [
             Hypothesis(
-                float(np.mean([c.confidence[h] for c in found.values()])),
+                float(np.mean([c.confidence[h] * trust[t] for t, c in found.items()])),
                 tuple(found[t].masks[h] if t in found else None for t in range(frames)),
             )
             for h in range(self.hypotheses)
@@ -397,9 +399,16 @@ class Predictor:
         return replace(
             track,
             amodal=hypotheses[best].amodal,
-            confidence=tuple(found[t].confidence[best] if t in found else None for t in range(frames)),
+            confidence=tuple(found[t].confidence[best] * trust[t] if t in found else None for t in range(frames)),
             hypotheses=tuple(hypotheses) if self.hypotheses > 1 else (),
         )
+
+
+def _trust(track: Track, frames: int) -> list[float]:
+    """How far a track is to be trusted in each frame: by its own confidence, or their mean where it has none."""
+    told = [value for value in track.confidence or () if value is not None]
+    mean = float(np.mean(told)) if told else 1.0
+    return [mean if value is None else value for value in track.confidence or (None,) * frames]
 
 
 @dataclass(frozen=True)

@@ -168,8 +168,8 @@ class _Source:
         """The tracks with the visible masks of a video."""
         if self.finder is not None:
             return self.finder.find(reader.info, reader.frames, quiet)
-        assert self.given is not None
-        return self.given
+        assert self.given is not None  # and taken at their word, also where they come from an earlier prediction
+        return replace(self.given, tracks=tuple(replace(track, confidence=None) for track in self.given.tracks))
 
 
 def _check_out(out: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
