@@ -603,17 +603,19 @@ def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(kind: 
     assert not torch.isclose(together, stage(whole, MicroStep((3, 5), divide, True))["loss"])
 
 
-def test_the_detector_may_learn_alone_from_where_another_run_ended(trained: Path, tmp_path: Path, data: Path) -> None:
+def test_a_deeper_detector_may_learn_alone_from_where_another_run_ended(
+    trained: Path, tmp_path: Path, data: Path
+) -> None:
     before = load_segmenter(str(trained)).model
     base = short(tmp_path / "run", data)
-    settings = {"learning_regions": 0, "detector": {"least": 0.25}}
+    settings = {"learning_regions": 0, "detector": {"least": 0.25, "depths": [1, 2, 1, 1]}}
     config = replace(
         base, init=str(trained), tokenizer=replace(base.tokenizer, steps=0),
         segmenter=SegmenterTraining("aisdiff", settings),
     )  # fmt: skip
     after = load_segmenter(str(run(config))).model
     assert isinstance(before, Segmenter) and isinstance(after, Segmenter)
-    told = replace(before.config.detector, least=0.25)
+    told = replace(before.config.detector, least=0.25, depths=(1, 2, 1, 1))
     assert after.config == replace(before.config, learning_regions=0, detector=told)
     old, new = before.state_dict(), after.state_dict()
     changed = {name.partition(".")[0] for name in old if not torch.equal(old[name], new[name])}

@@ -118,8 +118,8 @@ class TrainConfig:
     device: str = "auto"
     """auto | cpu"""
     init: str | None = None
-    """A model folder or name to begin with, in place of random weights. A segmenter's brings its settings as well, over
-    which those given here are put."""
+    """A model folder or name to begin with, in place of random weights; it may have fewer blocks. A segmenter's brings
+    its settings as well, over which those given here are put."""
     worlds: str = "data/worlds-train"
     """Folders of worlds and data sets in any layout that is read, separated by commas, or "toy"."""
     validation: str | None = None
