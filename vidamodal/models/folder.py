@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -298,9 +298,13 @@ def _head_files(folder: Path, head: str) -> list[tuple[Path, str]]:
     return [(folder / "model.safetensors", ""), (folder / "heads" / f"{head}.safetensors", "head.")]
 
 
-def load_weights(model: Model | FrameSegmenter, state: Mapping[str, torch.Tensor], folder: str) -> None:
-    """Put weights that come from ``folder`` into a model; InputError unless every name and shape fits."""
+def load_weights(
+    model: Model | FrameSegmenter, state: Mapping[str, torch.Tensor], folder: str, fresh: Set[str] = frozenset()
+) -> None:
+    """Put weights that come from ``folder`` into a model; InputError unless every name and shape fits. Those that are
+    ``fresh`` stay as they are in the model."""
     wanted = model.state_dict()
+    state = {name: wanted[name] for name in fresh} | dict(state)
     for name in sorted(wanted.keys() | state.keys()):
         if name not in state:
             raise InputError(f"{folder}: the weights lack {name}, which config.json asks for")
@@ -311,4 +315,4 @@ def load_weights(model: Model | FrameSegmenter, state: Mapping[str, torch.Tensor
                 f"{folder}: {name} has shape {tuple(state[name].shape)}, but config.json asks for "
                 f"{tuple(wanted[name].shape)}"
             )
-    model.load_state_dict(dict(state), strict=True)
+    model.load_state_dict(state, strict=True)

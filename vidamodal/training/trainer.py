@@ -212,7 +212,7 @@ def _go_on_from(model: Model, init: str) -> None:
         if isinstance(block, Block) and within:
             block.pass_through()
             fresh |= within
-    load_weights(model, {name: model.state_dict()[name] for name in fresh} | state, init)
+    load_weights(model, state, init, fresh)
 
 
 def _new_learner(config: TrainConfig) -> tuple[Learner, dict[str, Any]]:
@@ -229,9 +229,9 @@ def _new_learner(config: TrainConfig) -> tuple[Learner, dict[str, Any]]:
     settings, found = recipe(config.segmenter.head).settle(settings, bank, config.seed, config.amodal.sample)
     segmenter = kind(settings)
     if before is not None:
-        state, mine = before.state_dict(), segmenter.state_dict()
-        fresh = segmenter.pass_through(set(mine) - set(state))
-        load_weights(segmenter, {name: segmenter.state_dict()[name] for name in fresh} | state, str(config.init))
+        state = before.state_dict()
+        fresh = segmenter.pass_through(set(segmenter.state_dict()) - set(state))
+        load_weights(segmenter, state, str(config.init), fresh)
     return segmenter, found
 
 
