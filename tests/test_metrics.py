@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from pathlib import Path
@@ -395,21 +394,6 @@ def test_counts_make_up_the_image(seed: int) -> None:
         assert set(track.pixels()[track.known]) <= {int(track.pixels().max())}
         assert not track.cells[~track.known].any() and not track.change[~track.known].any()
         assert not track.change[1:][~track.known[:-1]].any()
-
-
-def test_a_clip_of_fifteen_objects_is_scored_fast() -> None:
-    y, x = np.mgrid[:256, :256]
-    rng = np.random.default_rng(0)
-    objects = []
-    for cy, cx in rng.integers(40, 216, size=(15, 2)):
-        amodal = [(y - cy) ** 2 + (x - cx - t) ** 2 < 1600 for t in range(24)]
-        visible = [mask & (x < cx + 10 + t) for t, mask in enumerate(amodal)]
-        predicted = [mask & (y < cy + 20) | seen for mask, seen in zip(amodal, visible, strict=True)]
-        objects.append((predicted, amodal, visible))
-    prediction, truth = pair(objects)
-    start = time.process_time()
-    score_video(count_video("clip", prediction, truth))
-    assert time.process_time() - start < 1
 
 
 # evaluate
