@@ -13,7 +13,7 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 test-slow: $(VENV)/.dev $(VENV)/.datagen $(VENV)/.ray
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or blender"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or blender or needs"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,13 @@ CONFIG = ModelConfig(
     overlap=4,
 )
 """Chunks are shorter than the clip."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave a test out where a module that it needs is not installed."""
+    for mark in item.iter_markers("needs"):
+        if missing := [name for name in mark.args if find_spec(name) is None]:
+            pytest.skip(f"needs {', '.join(missing)}, which `make test-slow` installs")
 
 
 @dataclass(frozen=True)

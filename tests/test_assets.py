@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import importlib.util
 import io
 import json
 import os
@@ -31,8 +30,7 @@ from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
 from vidamodal.worlds.spec import CameraSpec, LightSpec, Material, Mesh, ObjectSpec, Pose, SceneSpec, place
 
 ROOT = Path(__file__).parents[1]
-MODULES = {name: importlib.util.find_spec(name) is not None for name in ("pybullet", "kubric", "trimesh", "bpy")}
-needs_datagen = pytest.mark.skipif(not all(MODULES.values()), reason="needs the datagen extra")
+needs_datagen = pytest.mark.needs("pybullet", "kubric", "trimesh", "bpy")
 
 CUBE = convex(np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * (0.3, 0.2, 0.1) + (5.0, 6.0, 7.0))
 """A box far from the origin, 0.3 m long."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -22,10 +21,7 @@ from vidamodal.worlds.spec import CameraSpec, SceneSpec
 from vidamodal.worlds.toy import toy_bank
 from vidamodal.worlds.truth import object_depths, scene_depth
 
-needs_datagen = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("pybullet", "kubric", "bpy")),
-    reason="needs the datagen extra",
-)
+needs_datagen = pytest.mark.needs("pybullet", "kubric", "bpy")
 RUN = Run(5, 7, "test", "movid_a", 64, 3, 1, False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -31,12 +30,9 @@ from vidamodal.types import InputError
 from vidamodal.worlds.spec import SceneSpec, place
 
 ROOT = Path(__file__).parents[1]
-MODULES = {name: importlib.util.find_spec(name) is not None for name in ("pybullet_data", "pybullet", "kubric", "bpy")}
-needs_things = pytest.mark.skipif(not MODULES["pybullet_data"], reason="needs the datagen extra (pybullet)")
-needs_physics = pytest.mark.skipif(
-    not (MODULES["pybullet"] and MODULES["kubric"]), reason="needs the datagen extra (pybullet, kubric)"
-)
-needs_blender = pytest.mark.skipif(not all(MODULES.values()), reason="needs the datagen extra (bpy, kubric, pybullet)")
+needs_things = pytest.mark.needs("pybullet_data")
+needs_physics = pytest.mark.needs("pybullet", "kubric")
+needs_blender = pytest.mark.needs("pybullet", "kubric", "bpy")
 
 ALL_IDS = [name for split in SPLITS for family in asset_ids(split).values() for name in family]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import resource
@@ -27,11 +26,7 @@ ROOT = Path(__file__).parents[1]
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
 
-def missing(*modules: str) -> bool:
-    return any(importlib.util.find_spec(name) is None for name in modules)
-
-
-pytestmark = pytest.mark.skipif(missing("pybullet", "kubric", "bpy"), reason="needs the datagen extra")
+pytestmark = pytest.mark.needs("pybullet", "kubric", "bpy")
 SCENES = ("--scenes", 3, "--seed", 2**31, "--split", "test", "--size", 32, "--frames", 2, "--quiet")
 WORLDS = ("--scenes", 4, "--seed", 0, "--masks-only", "--quiet")
 
@@ -201,7 +196,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_the_run_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(missing("ray"), reason="needs the extra [ray]")
+@pytest.mark.needs("ray")
 def test_a_cluster_of_two_machines_makes_the_same_files(
     bench: Bench, tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

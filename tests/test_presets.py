@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -23,13 +22,8 @@ from vidamodal.worlds.spec import Mesh, SceneSpec, deform, place_object
 
 ROOT = Path(__file__).parents[1]
 
-needs_things = pytest.mark.skipif(
-    importlib.util.find_spec("pybullet_data") is None, reason="needs the datagen extra (pybullet)"
-)
-needs_physics = pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ("pybullet", "kubric")),
-    reason="needs the datagen extra (pybullet, kubric)",
-)
+needs_things = pytest.mark.needs("pybullet_data")
+needs_physics = pytest.mark.needs("pybullet", "kubric")
 
 
 def settled(preset: str, seed: int, frames: int = 24, split: str = "train") -> SceneSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import subprocess
 import sys
@@ -18,10 +17,7 @@ from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
 from vidamodal.worlds.spec import CameraSpec, LightSpec, Material, Mesh, ObjectSpec, Pose, SceneSpec, place
 from vidamodal.worlds.truth import scene_depth
 
-pytestmark = [
-    pytest.mark.blender,
-    pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="needs the datagen extra (bpy, kubric)"),
-]
+pytestmark = [pytest.mark.blender, pytest.mark.needs("bpy")]
 
 Arrays = Mapping[str, np.ndarray]
 RED, GREEN, BLUE, GREY = (0.7, 0.05, 0.05), (0.05, 0.6, 0.05), (0.05, 0.1, 0.7), (0.4, 0.4, 0.4)
