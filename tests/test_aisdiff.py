@@ -437,6 +437,7 @@ def test_another_diffsp_may_be_given_to_a_segmenter(stable: Path) -> None:
     before = network.segment(images, [0])
     network.use_diffsp(str(stable))
     assert network.prior is not None and network.prior.own is None
+    assert network.prior.config.steps == 10 != PRIOR.steps  # the paper's, not those of our own model
     assert len(network.segment(images, [0])[0]) and len(before[0])
     with pytest.raises(InputError, match="has no shape prior"):
         segmenter(shape_prior=False).use_diffsp(str(stable))

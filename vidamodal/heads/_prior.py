@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -175,8 +175,10 @@ class DiffSP(nn.Module):
         self.given = None if config.diffsp is None else Outside(read_inpainting, config.diffsp)
 
     def take(self, name: str) -> None:
-        """Use the Stable-Diffusion inpainting model of this folder or name on the Hub from now on."""
+        """Use the Stable-Diffusion inpainting model of this folder or name on the Hub from now on, with the paper's T:
+        that of the config was chosen for our own."""
         self.own, self.given = None, Outside(read_inpainting, name)
+        self.config = replace(self.config, steps=PriorConfig.steps)
 
     def cells(self, device: torch.device) -> int:
         """A side of the crops that it takes. Those of Stable Diffusion are read for it."""
