@@ -18,6 +18,7 @@ from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     CLIPTextConfig,
@@ -25,6 +26,7 @@ from transformers import (
     CLIPTokenizer,
     DetrConfig,
     DetrForObjectDetection,
+    DetrModel,
     ResNetBackbone,
     ResNetConfig,
 )
@@ -34,7 +36,7 @@ from vidamodal.data.clips import ClipConfig
 from vidamodal.data.frames import FrameSource
 from vidamodal.data.instances import MOST, InstanceFrames, Picture, frame_truth, pasted, vocabulary
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.heads._detector import DetectorConfig, Proposals
+from vidamodal.heads._detector import DetectorConfig, Proposals, read_detr
 from vidamodal.heads._prior import DiffSP, Maps, PriorConfig, listening, read_inpainting
 from vidamodal.heads._roi import box_overlaps, enlarged, generalised_iou, paste_masks, roi_align, suppress
 from vidamodal.heads.aisdiff import Config, FrameTruth, Head, Segmenter, SegmenterConfig
@@ -47,6 +49,7 @@ from vidamodal.heads.base import (
     load_segmenter_class,
 )
 from vidamodal.inference.finders.segmenter import VisibleFinder
+from vidamodal.media.tracks import read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
@@ -276,15 +279,24 @@ def test_a_detr_by_folder_gives_the_regions(tmp_path: Path) -> None:
     network, images = segmenter(detector=detector), pictures(2)
     network.load_pretrained()
     found = network.detector.propose(images, network.detector(images))
-    assert [len(each.scores) for each in found] == [5, 5] and set(found[0].labels.tolist()) <= {-1, 2}
+    assert [len(each.scores) for each in found] == [5, 5]
     assert all((each.boxes >= 0).all() and (each.boxes <= SIZE).all() for each in found)
     assert not any("detr" in name for name in network.state_dict())
     assert_same(network.segment(images, [0, 0])[1], network.segment(images[1:], [0])[0])
     parts = network.learn(truth_of(), 2, Noise.of(0, 1))
     assert "places" not in parts and "amodal" in parts
-    with pytest.raises(InputError, match="there is no folder /nowhere") as raised:
-        segmenter(detector=replace(detector, detr="/nowhere")).load_pretrained()
-    assert "\n" not in str(raised.value)
+    processor = {"do_normalize": False, "size": {"height": 64, "width": 64}}
+    (tmp_path / "detr/preprocessor_config.json").write_text(json.dumps(processor))
+    read = read_detr(str(tmp_path / "detr"))
+    enlarged = torch.nn.functional.interpolate(images, (64, 64), mode="bilinear", antialias=True)
+    told = read.model(pixel_values=enlarged)  # its colours as they are
+    corners = told.pred_boxes[..., :2] - told.pred_boxes[..., 2:] / 2
+    torch.testing.assert_close(read(images)[0][..., :2], corners, atol=1e-5, rtol=1e-5)
+    DetrModel(config).save_pretrained(tmp_path / "headless")
+    for name, words in (("/nowhere", "there is no folder /nowhere"), (f"{tmp_path}/headless", "is missing")):
+        with pytest.raises(InputError, match=f"{words}.*hf download") as raised:
+            segmenter(detector=replace(detector, detr=name)).load_pretrained()
+        assert "\n" not in str(raised.value)
 
 
 def test_a_backbone_begins_with_pretrained_weights_and_keeps_their_normalisation(tmp_path: Path) -> None:
@@ -349,7 +361,7 @@ def test_maps_of_coarser_layers_are_brought_to_the_grid() -> None:
     maps = Maps(4)
     maps.add(coarse, crossed=False)
     maps.add(coarse[..., :2], crossed=True)
-    maps.add(torch.ones(1, 64, 64) / 64, crossed=False)  # finer than the grid: left out
+    assert not maps.reads(64, crossed=False) and maps.reads(64, crossed=True)  # finer than the grid: left out
     fine = maps.prior(torch.tensor([[1.0, 0.0]]), 1)
     assert fine.shape == (1, 4, 4) and set(maps.own) == {2} and torch.isfinite(fine).all()
 
@@ -444,18 +456,29 @@ def test_another_diffsp_may_be_given_to_a_segmenter(stable: Path) -> None:
 
 
 def test_a_model_that_is_missing_is_named_in_one_line_with_how_to_get_it(
-    tmp_path: Path, stable: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stable: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     shutil.copytree(stable, tmp_path / "plain")
     config = json.loads((tmp_path / "plain/unet/config.json").read_text())
     shutil.rmtree(tmp_path / "plain/scheduler")
-    names = ["/nowhere/stable", "nobody/nothing", str(tmp_path / "plain")]
+    shutil.copytree(stable, tmp_path / "wordless")
+    shutil.rmtree(tmp_path / "wordless/tokenizer")
+    broken = []
+    for part, key in (("unet", "conv_in.weight"), ("vae", "encoder.conv_in.weight"), ("text_encoder", "")):
+        broken.append(str(tmp_path / part))
+        shutil.copytree(stable, broken[-1])
+        (path,) = (Path(broken[-1]) / part).glob("*.safetensors")
+        weights = load_file(path)
+        save_file({k: v for k, v in weights.items() if k != (key or min(weights))}, path, {"format": "pt"})
+    names = ["/nowhere/stable", "nobody/nothing", str(tmp_path / "plain"), str(tmp_path / "wordless"), *broken]
+    capfd.readouterr()
     for name in names:
         with pytest.raises(InputError, match="hf download .* --local-dir FOLDER") as raised:
             segmenter(prior=replace(PRIOR, diffsp=name)).load_pretrained()
         assert name in str(raised.value) and "\n" not in str(raised.value)
-    assert config["in_channels"] == 9
+        assert "is missing" in str(raised.value) or name not in broken
+    assert config["in_channels"] == 9 and not capfd.readouterr().err
 
 
 # Instances
@@ -500,7 +523,7 @@ def test_masks_become_instances_on_the_canvas() -> None:
     seen = torch.full((3, 8, 8), 0.95)
     seen[1, :, :4] = 0.05  # the second is hidden behind the first
     whole, features = torch.full((3, 8, 8), 0.95), torch.rand(3, 8, 4, 4)
-    found = Proposals(boxes, torch.tensor([0.9, 0.8, 0.02]), torch.full((3,), -1))
+    found = Proposals(boxes, torch.tensor([0.9, 0.8, 0.02]))
     with torch.no_grad():
         regions = network.look(network.detector(pictures(1)), boxes, torch.zeros(3).long())
     regions, network = replace(regions, features=features), Segmenter(replace(network.config, least_score=0.1))
@@ -767,6 +790,14 @@ def test_augmentations_that_cannot_be_are_refused(data: Path, augment: dict[str,
         ({"size": 40}, "whole cells of the pyramid"),
         ({"detector": {"proposals": "detr"}}, "detector.detr names the model"),
         ({"prior": {"steps": 0}}, "between 1 and 1000"),
+        ({"prior": {"grid": 2}}, "prior.grid lie between"),
+        ({"prior": {"text": 0}}, "at least 1"),
+        ({"size": -128}, "whole cells of the pyramid"),
+        ({"true_masks": 3.0}, "between 0 and 1"),
+        ({"least_score": math.nan}, "between 0 and 1"),
+        ({"detector": {"block": "foo"}}, "choose basic or bottleneck"),
+        ({"detector": {"least": 2.0}}, "lie between 0 and 1"),
+        ({"detector": {"depths": [0, 1, 1, 1]}}, "at least 1"),
         ({"prior": {"diffsp": "/nowhere"}}, "there is no folder /nowhere"),
     ],
 )
@@ -860,6 +891,7 @@ def test_the_head_takes_the_diffsp_of_a_trained_segmenter(trained: Path) -> None
         ({"diffsp": None}, "name a trained AISDiff segmenter"),
         ({"diffsp": "/nowhere"}, "no model '/nowhere'"),
         ({"diffsp": str(trained), "prior": replace(PRIOR, text=16)}, "no DiffSP of the sizes"),
+        ({"prior": replace(PRIOR, diffsp="/nowhere")}, "there is no folder /nowhere"),
     ):
         with pytest.raises(InputError, match=words) as raised:
             head(**changes).load_pretrained()  # type: ignore[arg-type]
@@ -888,5 +920,11 @@ def test_predict_takes_the_prior_of_another_model_by_name(
     out = tmp_path / "out"
     vidamodal.predict(clip.video, None, out, detect=str(trained), diffsp=str(stable), formats=["tracks"])
     assert json.loads((out / "run.json").read_text())["masks"] == f"segmenter {trained.name}, diffsp {stable.name}"
+    told = read_tracks(out / "tracks.json").provenance["outside"]
+    assert list(told) == [stable.name] and len(told[stable.name]) == 64
+    loaded = load_segmenter(str(trained))
+    before, _, after = (vidamodal.predict(clip.video, model=loaded, diffsp=p) for p in (None, str(stable), None))
+    assert before == after and "outside" not in before.provenance
+    assert isinstance(loaded.model, Segmenter) and loaded.model.paints  # the caller's stays as it was
     with pytest.raises(InputError, match="leave it out"):
         vidamodal.predict(clip.video, clip.truth, diffsp=str(stable))

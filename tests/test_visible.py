@@ -105,6 +105,18 @@ def test_an_object_that_stopped_while_it_was_hidden_is_found_near_where_it_was_e
     assert follow(away)[-1] == [3]
 
 
+def test_an_object_that_turned_back_while_it_was_hidden_is_found_where_it_went_in() -> None:
+    path = [*range(6, 34, 3), 33, 33, *range(30, 8, -3)]
+    ids = follow([found(box(22, 44), disc(x, 32, 6)) for x in path])
+    assert [1] in ids and ids[-1] == [1, 2]
+
+
+@pytest.mark.parametrize("rules", [{"inertia": 1.5}, {"patience": -1}, {"reach": float("nan")}, {"least": 0}], ids=str)
+def test_rules_that_mean_nothing_are_refused(rules: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=f"association: {next(iter(rules))} cannot be"):
+        Association(**rules)  # type: ignore[arg-type]
+
+
 def test_an_object_is_known_by_its_looks_wherever_it_appears() -> None:
     red, blue = [1.0, 0.0], [0.0, 1.0]
     frames = [found(disc(10, 10), looks=[red])] * 3 + [[]] * 3
@@ -255,7 +267,9 @@ def test_prompts_are_read(tmp_path: Path) -> None:
         ("points", [POINT, POINT], r"objects\[1\].id: 1 stands there twice"),
         ("points", [POINT | {"frame": 10}], "frame is 10, but v.mp4 has the frames 0 to 9"),
         ("points", [POINT | {"frame": True}], "frame must be an integer"),
-        ("points", [POINT | {"id": -1}], "id must be at least 0"),
+        ("points", [POINT | {"id": -1}], "id must lie between 0 and"),
+        ("points", [POINT | {"id": 10**30}], "id must lie between 0 and"),
+        ("points", [POINT | {"points": [[10**400, 0], [0, 0]]}], "must lie in the image"),
         ("points", [POINT | {"points": [[65, 0], [0, 0]]}], "must lie in the image of 64 x 48 pixels"),
         ("points", [POINT | {"points": [[0, 49], [0, 0]]}], "must lie in the image"),
         ("points", [POINT | {"points": [[0, 1, 2], [0, 0]]}], "must hold 2 numbers, not 3"),
@@ -279,7 +293,8 @@ def test_prompts_that_do_not_fit_are_refused(tmp_path: Path, kind: str, objects:
 
 def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text("{")
-    for path in (tmp_path / "p.json", tmp_path / "none.json"):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for path in (tmp_path / "p.json", tmp_path / "deep.json", tmp_path / "none.json"):
         with pytest.raises(InputError, match="cannot be read as a JSON file of points"):
             read_prompts(path, "points", INFO)
 
@@ -404,7 +419,7 @@ def test_without_its_weights_one_line_says_how_to_get_them(sam_folder: Path, mon
         load_sam("./nosuch")
     with monkeypatch.context() as patch:
         patch.setattr(transformers.Sam2VideoModel, "from_pretrained", offline)
-        with pytest.raises(InputError, match=f"{DEFAULT_SAM}.* cannot reach the Hub; .*--local-dir DIR") as raised:
+        with pytest.raises(InputError, match=f"{DEFAULT_SAM}.* cannot reach the Hub; .*--local-dir FOLDER") as raised:
             load_sam()
     assert "\n" not in str(raised.value)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.utils
 import torch
 from torch import nn
 
@@ -30,20 +34,68 @@ def diffusers(who: str) -> Any:
     return library
 
 
-def read_pretrained(kind: Any, name: str, where: str, **more: Any) -> Any:
-    """A backbone of class ``kind`` with the weights of a folder or a name on the Hub, which may be offline.
+def read_pretrained(kind: Any, name: str, where: str, example: str, **more: Any) -> Any:
+    """A network of class ``kind`` with the weights of a folder or a name on the Hub, which may be offline.
 
-    Safetensors only. InputError, which names the setting ``where``, if they cannot be had.
+    Safetensors only. InputError, which names the setting ``where`` and how to get ``example``, a name on the Hub, if
+    they cannot be had or are not those of such a network: what is missing would be drawn at random.
     """
     if name.startswith((".", "/")) and not Path(name).is_dir():
-        raise InputError(f"{where}: there is no folder {name}")
+        raise InputError(f"{where}: there is no folder {name}; {how_to_get(example, where)}")
     try:
-        return kind.from_pretrained(name, use_safetensors=True, dtype=torch.float32, **more)
+        with one_line():
+            network, told = kind.from_pretrained(
+                name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **more
+            )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise InputError(
             f"{where}: {name!r} is neither a folder nor a model on the Hub with a {kind.__name__} in safetensors that "
-            f"can be had now: {str(error).strip().splitlines()[0]}"
+            f"can be had now: {str(error).strip().splitlines()[0]}; {how_to_get(example, where)}"
         ) from error
+    lost = [str(key) for key in told["missing_keys"] if not str(key).endswith("num_batches_tracked")]
+    # Of a key whose shape is another one, both shapes are told as well.
+    wrong = sorted([*lost, *(str(key[0] if isinstance(key, tuple) else key) for key in told["mismatched_keys"])])
+    if wrong:
+        raise InputError(
+            f"{where}: the weights of {name!r} are not those of a {kind.__name__}: {wrong[0]} is missing or has "
+            f"another shape; {how_to_get(example, where)}"
+        )
+    return network
+
+
+def how_to_get(example: str, where: str) -> str:
+    """What a line that names a missing model ends with."""
+    return f"where there is a network, `hf download {example} --local-dir FOLDER` gets one: then give {where} FOLDER"
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Keep the packages' warnings, tables of weights that do not fit, tries of the Hub and bars off stderr: what is
+    wrong is said in one line."""
+    hub = huggingface_hub.utils.logging
+    there = [sys.modules[name].utils.logging for name in ("transformers", "diffusers") if name in sys.modules]
+    before, bars = [each.get_verbosity() for each in (hub, *there)], [each.is_progress_bar_enabled() for each in there]
+    for each in (hub, *there):
+        each.set_verbosity_error()
+    for each in there:
+        each.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for each, level in zip((hub, *there), before, strict=True):
+            each.set_verbosity(level)
+        for each, bar in zip(there, bars, strict=True):
+            if bar:
+                each.enable_progress_bar()
+
+
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 of a network's weights."""
+    weights = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        weights.update(key.encode())
+        weights.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return weights.hexdigest()
 
 
 def take_weights(mine: nn.Module, theirs: nn.Module, name: str, where: str) -> None:
@@ -74,3 +126,9 @@ class Outside:
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Outside:
         return self
+
+
+def outside_networks(model: nn.Module) -> dict[str, str]:
+    """What a model uses as it is: the last part of the name, and the fingerprint of the weights."""
+    used = [each for part in model.modules() for each in vars(part).values() if isinstance(each, Outside)]
+    return {Path(each.name).name: fingerprint(each.on(torch.device("cpu"))) for each in used}

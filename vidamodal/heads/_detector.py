@@ -9,7 +9,7 @@ and the category comes from the region's own features, which learns sooner where
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, softplus
 
 from vidamodal.heads._roi import box_overlaps, generalised_iou, suppress
-from vidamodal.pretrained import Outside, read_pretrained, take_weights, transformers
+from vidamodal.pretrained import Outside, one_line, read_pretrained, take_weights, transformers
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's RGB."""
@@ -53,7 +53,7 @@ class DetectorConfig:
     tower: int = 2
     """Convolutions before the classes, and before the boxes."""
     classes: str = "one"
-    """one | labels: what FCOS tells apart."""
+    """one | labels: what FCOS tells apart, to find objects: the category is read from what is found."""
     candidates: int = 200
     """Places of a picture that are looked at before suppression ..."""
     most: int = 32
@@ -65,7 +65,7 @@ class DetectorConfig:
     overlap: float = 0.5
     """IoU of boxes from which the worse one is suppressed, whatever its class: an object is found once."""
     detr: str | None = None
-    """A folder or a name on the Hub with a model of the DETR family, used as it is. Labels go by their names."""
+    """A folder or a name on the Hub with a model of the DETR family, used as it is: its labels are not asked."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,6 @@ class Proposals:
     boxes: Float[Tensor, "n 4"]
     """Left, top, right, bottom in cells of the canvas."""
     scores: Float[Tensor, " n"]
-    labels: Int[Tensor, " n"]
-    """Numbers of the vocabulary; -1 where the provider does not tell."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +109,16 @@ class Detector(nn.Module):
             raise ValueError("the detector's backbone has four stages: four widths and four depths")
         if config.width % 8 or any(width % 8 for width in (config.stem, *config.widths)):
             raise ValueError("the detector's widths must be divisible by 8")
+        if config.block not in ("basic", "bottleneck"):
+            raise ValueError(f"detector.block is {config.block!r}: choose basic or bottleneck")
+        if min(config.stem, *config.widths, config.width, *config.depths, config.candidates, config.most) < 1:
+            raise ValueError("the detector's widths and depths, candidates and most must be at least 1")
+        if config.tower < 0 or not (0 <= config.least <= 1 and 0 <= config.overlap <= 1):
+            raise ValueError("detector.tower must be at least 0, detector.least and overlap lie between 0 and 1")
         first = 4 if config.pooled else 2
-        if size % (8 * first):
+        if size < 1 or size % (8 * first):
             raise ValueError(f"a canvas of {size} cells does not hold whole cells of the pyramid: {8 * first} each")
-        self.config, self.labels, self.stride = config, labels, first
+        self.config, self.stride = config, first
         self.backbone = _backbone(config)
         if config.pretrained is None:
             _normalise_groups(self.backbone)
@@ -167,11 +171,9 @@ class Detector(nn.Module):
             turned = self._mirrored(*self.fcos(self(images.flip(-1))[1:]))
             told = [(one + other) / 2 for one, other in zip(told, turned, strict=True)]
         logits, sides, centred = (each.float() for each in told)
-        scores, best = logits.sigmoid().max(dim=-1)
-        scores = (scores * centred.sigmoid()).sqrt()  # FCOS takes the product, whose order is the same
+        scores = (logits.sigmoid().amax(dim=-1) * centred.sigmoid()).sqrt()  # FCOS's product has the same order
         boxes = self._boxes(sides).clamp(0, images.shape[-1])
-        label = best if self.config.classes == "labels" and self.labels else torch.full_like(best, -1)
-        return [self._chosen(*each) for each in zip(boxes, scores, label, strict=True)]
+        return [self._chosen(*each) for each in zip(boxes, scores, strict=True)]
 
     def targets(self, boxes: Float[Tensor, "b m 4"], valid: Bool[Tensor, "b m"]) -> Targets:
         """From the true boxes; those that are not valid only fill up."""
@@ -220,7 +222,7 @@ class Detector(nn.Module):
         """
         name, where = self.config.pretrained, "detector.pretrained"
         if name is not None:
-            given = read_pretrained(_library().ResNetBackbone, name, where, out_features=_STAGES)
+            given = read_pretrained(_library().ResNetBackbone, name, where, "microsoft/resnet-18", out_features=_STAGES)
             take_weights(self.backbone, given, name, where)
 
     def pass_through(self, new: set[str]) -> set[str]:
@@ -252,29 +254,19 @@ class Detector(nn.Module):
         """What FCOS says of a mirror image, as of the picture itself."""
         return logits[:, self.mirror], sides[:, self.mirror][..., [2, 1, 0, 3]], centred[:, self.mirror]
 
-    def _chosen(self, boxes: Float[Tensor, "l 4"], scores: Float[Tensor, " l"], labels: Int[Tensor, " l"]) -> Proposals:
+    def _chosen(self, boxes: Float[Tensor, "l 4"], scores: Float[Tensor, " l"]) -> Proposals:
         order = torch.argsort(scores, descending=True, stable=True)[: self.config.candidates]
         order = order[scores[order] >= self.config.least]
         kept = order[
             suppress(box_overlaps(boxes[order], boxes[order]), scores[order], self.config.overlap)[: self.config.most]
         ]
-        return Proposals(boxes[kept], scores[kept], labels[kept])
+        return Proposals(boxes[kept], scores[kept])
 
     def _by_detr(self, images: Float[Tensor, "b 3 s s"]) -> list[Proposals]:
         assert self.detr is not None
-        model = self.detr.on(images.device)
-        found = model(pixel_values=(images - self.mean) / self.deviation)
-        logits, names = found.logits.float(), model.config.id2label
-        # Some of the family have a last class that is none, the others say yes or no to each.
-        shares = logits.softmax(dim=-1)[..., :-1] if logits.shape[-1] == len(names) + 1 else logits.sigmoid()
-        middle, extent = found.pred_boxes.float().chunk(2, dim=-1)
-        boxes = (torch.cat([middle - extent / 2, middle + extent / 2], dim=-1) * images.shape[-1]).clamp(
-            0, images.shape[-1]
-        )
-        scores, best = shares.max(dim=-1)
-        ours = [self.labels.index(names[k]) if names.get(k) in self.labels else -1 for k in range(shares.shape[-1])]
-        told = torch.tensor(ours, device=best.device)[best]
-        return [self._chosen(*each) for each in zip(boxes, scores, told, strict=True)]
+        boxes, scores = self.detr.on(images.device)(images)
+        size = images.shape[-1]
+        return [self._chosen(*each) for each in zip((boxes * size).clamp(0, size), scores, strict=True)]
 
 
 class Fcos(nn.Module):
@@ -305,10 +297,48 @@ class Fcos(nn.Module):
         return logits, sides, centred[..., 0]
 
 
-def read_detr(name: str) -> Any:
+class Detr(nn.Module):
+    """A model of the DETR family, with the size and the colours that its image processor gives it."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, model: nn.Module, processor: Mapping[str, Any]) -> None:
+        """``processor``: what stands in preprocessor_config.json; empty: colours as the first DETR has them, and the
+        size that comes."""
+        super().__init__()
+        self.model = model
+        normal = processor.get("do_normalize", True)
+        for name, plain, usual in (("mean", 0.0, MEAN), ("deviation", 1.0, STD)):
+            told = processor.get({"mean": "image_mean", "deviation": "image_std"}[name], usual)
+            values = torch.tensor(told if normal else 3 * [plain], dtype=torch.float32)
+            self.register_buffer(name, values.view(3, 1, 1), persistent=False)
+        size = processor.get("size", {}) if processor.get("do_resize", True) else {}
+        self.size: int | None = size.get("height", size.get("shortest_edge"))
+
+    def forward(self, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b q 4"], Float[Tensor, "b q"]]:
+        """Boxes as parts of the picture's side, and scores, of pictures in [0, 1]."""
+        if self.size is not None and self.size != images.shape[-1]:
+            images = interpolate(images, (self.size, self.size), mode="bilinear", antialias=True).clamp(0, 1)
+        found = self.model(pixel_values=(images - self.mean) / self.deviation)
+        config: Any = self.model.config
+        logits, names = found.logits.float(), config.id2label
+        # Some of the family have a last class that is none, the others say yes or no to each.
+        shares = logits.softmax(dim=-1)[..., :-1] if logits.shape[-1] == len(names) + 1 else logits.sigmoid()
+        middle, extent = found.pred_boxes.float().chunk(2, dim=-1)
+        return torch.cat([middle - extent / 2, middle + extent / 2], dim=-1), shares.amax(dim=-1)
+
+
+def read_detr(name: str) -> Detr:
     """A model of the DETR family, by folder or name on the Hub; InputError if it cannot be had."""
-    kind = transformers("the proposals of a DETR", "diffusion").AutoModelForObjectDetection
-    return read_pretrained(kind, name, "detector.detr")
+    library, where = transformers("the proposals of a DETR", "diffusion"), "detector.detr"
+    model = read_pretrained(library.AutoModelForObjectDetection, name, where, "PekingU/rtdetr_r18vd")
+    try:
+        with one_line():
+            processor, _ = library.ImageProcessingMixin.get_image_processor_dict(name)
+    except (OSError, ValueError):  # there is none
+        processor = {}
+    return Detr(model, processor)
 
 
 def _tower(width: int, depth: int) -> nn.Sequential:

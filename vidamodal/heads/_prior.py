@@ -19,16 +19,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from vidamodal.heads.base import Noise
-from vidamodal.pretrained import Outside, diffusers, read_pretrained
+from vidamodal.pretrained import Outside, diffusers, how_to_get, one_line, read_pretrained
 from vidamodal.types import InputError
 
 TIMES = 1000
@@ -74,12 +75,15 @@ class Maps:
     cross: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
     own: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
 
+    def reads(self, cells: int, crossed: bool) -> bool:
+        """Whether maps of so many cells count: self-attention is never brought to a coarser grid."""
+        return crossed or cells <= self.grid**2
+
     def add(self, weights: Float[Tensor, "n q k"], crossed: bool) -> None:
-        """The attention of one layer at one step, the mean of its heads."""
+        """The attention of one layer at one step, the mean of its heads; of one that is read."""
         side, kind = round(weights.shape[1] ** 0.5), self.cross if crossed else self.own
-        if crossed or side <= self.grid:
-            total, count = kind.get(side, (0.0, 0))
-            kind[side] = (total + weights, count + 1)
+        total, count = kind.get(side, (0.0, 0))
+        kind[side] = (total + weights, count + 1)
 
     def crossed(self, told: Float[Tensor, "n k"]) -> Float[Tensor, "n g 1"]:
         """A_C: the cross-attention of the tokens that ``told`` weighs."""
@@ -132,10 +136,13 @@ class Capture:
             rearrange(part, "n k (h c) -> n h k c", h=attention.heads)
             for part in (attention.to_q(hidden_states), attention.to_k(context), attention.to_v(context))
         )
-        weights = (query.float() @ key.float().transpose(-1, -2) * attention.scale).softmax(dim=-1)
-        if self.maps is not None:
+        if self.maps is not None and self.maps.reads(query.shape[2], self.crossed):
+            weights = (query.float() @ key.float().transpose(-1, -2) * attention.scale).softmax(dim=-1)
             self.maps.add(weights.mean(dim=1), self.crossed)
-        out = rearrange(weights.to(value) @ value, "n h k c -> n k (h c)")
+            seen = weights.to(value) @ value
+        else:  # which does not hold all weights at once
+            seen = scaled_dot_product_attention(query, key, value, scale=attention.scale)
+        out = rearrange(seen, "n h k c -> n k (h c)")
         for layer in attention.to_out:
             out = layer(out)
         return out / attention.rescale_output_factor
@@ -168,8 +175,10 @@ class DiffSP(nn.Module):
 
     def __init__(self, config: PriorConfig, labels: tuple[str, ...]) -> None:
         super().__init__()
-        if not 1 <= config.steps <= TIMES or config.power < 0 or config.together < 1:
-            raise ValueError(f"prior.steps lies between 1 and {TIMES}, prior.power from 0, prior.together from 1 up")
+        if not 1 <= config.steps <= TIMES or config.power < 0 or min(config.together, config.grid) < 1:
+            raise ValueError(
+                f"prior.steps lies between 1 and {TIMES}, prior.power from 0, prior.together and grid from 1 up"
+            )
         self.config, self.labels = config, labels
         self.own = Inpainter(config, len(labels)) if config.diffsp is None else None
         self.given = None if config.diffsp is None else Outside(read_inpainting, config.diffsp)
@@ -177,7 +186,7 @@ class DiffSP(nn.Module):
     def take(self, name: str) -> None:
         """Use the Stable-Diffusion inpainting model of this folder or name on the Hub from now on, with the paper's T:
         that of the config was chosen for our own."""
-        self.own, self.given = None, Outside(read_inpainting, name)
+        self.own, self.given = None, Outside(partial(read_inpainting, where="--diffsp"), name)
         self.config = replace(self.config, steps=PriorConfig.steps)
 
     def cells(self, device: torch.device) -> int:
@@ -289,8 +298,14 @@ class Inpainter(nn.Module):
         levels = len(config.widths)
         if levels < 2 or any(width % 8 for width in config.widths):
             raise ValueError(f"prior.widths must be two or more, divisible by 8, not {config.widths}")
-        if config.cells % 2 ** (levels - 1) or config.grid > config.cells:
-            raise ValueError(f"prior.cells must be a multiple of {2 ** (levels - 1)}, and prior.grid at most as many")
+        coarsest, odd = divmod(config.cells, 2 ** (levels - 1))
+        if odd or not 1 <= coarsest <= config.grid <= config.cells:
+            raise ValueError(
+                f"prior.cells must be a multiple of {2 ** (levels - 1)}, and prior.grid lie between prior.cells and "
+                f"{2 ** (levels - 1)} times fewer"
+            )
+        if config.text < 1 or min(config.widths) < 1 or config.bind < 0:
+            raise ValueError("prior.text and widths must be at least 1, prior.bind at least 0")
         library = diffusers("the shape prior's UNet")
         self.unet = library.UNet2DConditionModel(
             sample_size=config.cells,
@@ -369,23 +384,24 @@ class StableInpainting(nn.Module):
         return torch.cat([interpolate(paint, size=latents.shape[-2:], mode="nearest"), latents], dim=1)
 
 
-def read_inpainting(name: str) -> StableInpainting:
-    """By folder or name on the Hub, in diffusers' layout, safetensors only; InputError if it cannot be had."""
+def read_inpainting(name: str, where: str = "prior.diffsp") -> StableInpainting:
+    """By folder or name on the Hub, in diffusers' layout, safetensors only; InputError, which names the setting
+    ``where``, if it cannot be had."""
     library = diffusers("a Stable-Diffusion inpainting model")
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    where = "prior.diffsp"
+    unet = read_pretrained(library.UNet2DConditionModel, name, where, EXAMPLE, subfolder="unet")
+    vae = read_pretrained(library.AutoencoderKL, name, where, EXAMPLE, subfolder="vae")
+    encoder = read_pretrained(CLIPTextModel, name, where, EXAMPLE, subfolder="text_encoder")
     try:
-        unet = read_pretrained(library.UNet2DConditionModel, name, where, subfolder="unet")
-        vae = read_pretrained(library.AutoencoderKL, name, where, subfolder="vae")
-        encoder = read_pretrained(CLIPTextModel, name, where, subfolder="text_encoder")
-        tokenizer = CLIPTokenizer.from_pretrained(name, subfolder="tokenizer")
-        schedule = library.DDIMScheduler.from_pretrained(name, subfolder="scheduler")
+        with one_line():
+            tokenizer = CLIPTokenizer.from_pretrained(name, subfolder="tokenizer")
+            schedule = library.DDIMScheduler.from_pretrained(name, subfolder="scheduler")
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):  # which the package takes for one
+            raise ValueError("there is no vocabulary in tokenizer")
     except (OSError, ValueError, RuntimeError) as error:
-        told = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{told if isinstance(error, InputError) else f'{where}: {name!r} is not complete: {told}'}; "
-            f"where there is a network, `hf download {EXAMPLE} --local-dir FOLDER` gets such a model: name FOLDER"
+            f"{where}: {name!r} is not complete: {str(error).strip().splitlines()[0]}; {how_to_get(EXAMPLE, where)}"
         ) from error
     if unet.config.in_channels != 9:
         raise InputError(

@@ -96,7 +96,7 @@ class Pyramid(nn.Module):
         """
         name, where = self.config.pretrained, "head.pyramid.pretrained"
         if name is not None:
-            given = read_pretrained(_library().PvtV2Backbone, name, where)
+            given = read_pretrained(_library().PvtV2Backbone, name, where, "OpenGVLab/pvt_v2_b4")
             take_weights(self.backbone, _with_time(given), name, where)
 
 

@@ -253,6 +253,12 @@ class Segmenter(FrameSegmenter):
             raise ValueError(
                 "segmenter.bins, least_area, learning_steps and margin must be at least 1, learning_regions at least 0"
             )
+        shares = {name: getattr(config, name) for name in ("least_score", "same", "true_masks")}
+        for name, share in shares.items():
+            if not 0 <= share <= 1:  # nor NaN
+                raise ValueError(f"segmenter.{name} lies between 0 and 1, not at {share}")
+        if config.learning_regions == 0 and config.detector.proposals != "fcos":
+            raise ValueError("with segmenter.learning_regions: 0 FCOS learns alone, and a DETR stays as it is")
         self.config: SegmenterConfig = config
         width = config.detector.width
         self.detector = Detector(config.detector, config.size, config.labels)
@@ -407,7 +413,7 @@ class Segmenter(FrameSegmenter):
         (found,) = self.detector.propose(image, maps)
         if not len(found.scores):
             return []
-        regions = self.look(maps, found.boxes, torch.zeros_like(found.labels))
+        regions = self.look(maps, found.boxes, torch.zeros(len(found.scores), dtype=torch.long, device=image.device))
         seen, label = regions.visible.float().sigmoid(), self._label(regions)
         whole = seen
         if self.amodal is not None:
@@ -552,8 +558,12 @@ class Head(FramewiseHead):
     def load_pretrained(self) -> None:
         """Put the DiffSP of the segmenter that ``config.diffsp`` names in; InputError if it cannot be had, or if a
         DiffSP of our own is to be used and none is named: it learns with a segmenter."""
-        if self.prior is None or self.prior.own is None:
+        if self.prior is None:
             return
+        if self.prior.given is not None:
+            self.prior.given.on(torch.device("cpu"))
+            return
+        assert self.prior.own is not None
         if self.config.diffsp is None:
             raise InputError(
                 "head.diffsp: name a trained AISDiff segmenter (aisdiff is bundled, configs/aisdiff.yaml trains one), "

@@ -9,9 +9,10 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -35,13 +36,14 @@ from vidamodal.models.folder import (
     load_model,
     load_segmenter,
 )
+from vidamodal.pretrained import outside_networks
 from vidamodal.report.overlay import overlay_frames
 from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle
 
 FORMATS = ("tracks", "png", "overlay", "masks")
 DEFAULT_FORMATS = ("tracks", "png", "overlay")
 DEFAULT_SEGMENTER = "aisdiff"
-_OUTPUTS = ("amodal", "masks", "overlay.mp4", "run.json", "tracks.json")  # tracks.json last: it says that all is there
+_OUTPUTS = {"tracks": "tracks.json", "png": "amodal", "overlay": "overlay.mp4", "masks": "masks"}
 
 
 def predict(
@@ -95,7 +97,7 @@ def predict(
     if diffsp is not None and told not in ([], ["detect"]):
         raise InputError("--diffsp is of a segmenter of bare frames, and the masks come from elsewhere: leave it out")
     if out is not None:
-        _check_out(Path(out), [p for p in (video, masks, points, boxes) if isinstance(p, str | os.PathLike)])
+        _check_out(Path(out), formats, [p for p in (video, masks, points, boxes) if isinstance(p, str | os.PathLike)])
     alone = None if told else _named_segmenter(model, head)
     if (alone and hypotheses != 1) or (told in ([], ["detect"]) and order is not None):
         raise InputError("hypotheses and an order are of objects whose masks are given: give --masks, too")
@@ -109,6 +111,9 @@ def predict(
         clip = replace(clip, exhaustive=exhaustive)
     result = clip if predictor is None else predictor.predict(clip, quiet, reader.frames, _known_order(order))
     used = pick_device(device)
+    outside = {} if predictor is None else outside_networks(predictor.model)
+    if isinstance(source.finder, VisibleFinder):
+        outside |= outside_networks(source.finder.segmenter)
     result = replace(
         result,
         provenance={
@@ -118,8 +123,9 @@ def predict(
             "head": loaded.head,
             "seed": seed,
             "precision": str(pick_precision(used)).removeprefix("torch."),
-            "versions": {name: version(name) for name in ("vidamodal", "torch", "numpy")},
+            "versions": _versions(),
             **({"finder": source.hashes} if source.finder and predictor else {}),
+            **({"outside": outside} if outside else {}),
         },
     )
     if out is not None:
@@ -172,20 +178,27 @@ class _Source:
         return replace(self.given, tracks=tuple(replace(track, confidence=None) for track in self.given.tracks))
 
 
-def _check_out(out: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
-    """InputError if the results cannot go there, or would take the place of what they are made from."""
+def _check_out(out: Path, formats: Sequence[str], inputs: Sequence[str | os.PathLike[str]]) -> None:
+    """InputError if the results cannot go there, or would take the place of what they are made from or of a folder of
+    the user's."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; give a folder to write to")
-    replaced = {(out / name).resolve() for name in _OUTPUTS}
+    replaced = {(out / name).resolve() for name in ("run.json", *_OUTPUTS.values())}
     for path in map(Path, inputs):
         if replaced & {path.resolve(), *path.resolve().parents}:
             raise InputError(f"{path}: the results in {out} would replace this input; give another --out")
+    for name in sorted({_OUTPUTS[kind] for kind in formats} - _made(out)):
+        if (out / name).is_dir():
+            raise InputError(f"{out / name}: is there and of no earlier result; move it, or give another --out")
 
 
 def _completer(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> LoadedModel:
     """What completes given masks."""
     if isinstance(model, LoadedSegmenter):
-        raise InputError("the loaded model is a segmenter, which finds the objects by itself: leave out the masks")
+        raise InputError(
+            "the loaded model is a segmenter, which finds the objects by itself: leave out the masks, "
+            "or give it as detect"
+        )
     if isinstance(model, LoadedModel) and head not in (None, model.head):
         raise InputError(f"the loaded model has the head {model.head!r}; load it with head={head!r}")
     return model if isinstance(model, LoadedModel) else load_model(model, head)
@@ -230,7 +243,7 @@ def _source(
         hashes = {"weights": found.weights_hash, "config": found.config_hash}
         name = f"segmenter {found.name}"
         if diffsp is not None:
-            _take_diffsp(found, diffsp)
+            found = _with_diffsp(found, diffsp)
             name += f", diffsp {Path(diffsp).name}"
         return _Source(name, finder=VisibleFinder(found.model, device, seed), hashes=hashes)
     given: ClipTracks | None = None
@@ -250,11 +263,13 @@ def _source(
     return _Source(f"sam2 {follower.name}, {kind} {name}", finder=finder, hashes=hashes)
 
 
-def _take_diffsp(segmenter: LoadedSegmenter, diffsp: str) -> None:
-    """InputError if the segmenter has no use for it, or if it cannot be had."""
+def _with_diffsp(segmenter: LoadedSegmenter, diffsp: str) -> LoadedSegmenter:
+    """A copy: the segmenter is the caller's. InputError if it has no use for a DiffSP, or if this cannot be had."""
     if not isinstance(segmenter.model, Segmenter):
         raise InputError(f"--diffsp: the segmenter {segmenter.name} draws no shape prior; give one of the head aisdiff")
-    segmenter.model.use_diffsp(diffsp)
+    model = deepcopy(segmenter.model)
+    model.use_diffsp(diffsp)
+    return replace(segmenter, model=model)
 
 
 def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTracks) -> ClipTracks:
@@ -280,6 +295,15 @@ def _known_order(path: str | os.PathLike[str] | None) -> tuple[FrameOrder, ...] 
 
 def _name(masks: str | os.PathLike[str] | ClipTracks) -> str:
     return "tracks in memory" if isinstance(masks, ClipTracks) else Path(str(masks)).name
+
+
+def _versions() -> dict[str, str]:
+    """Of what masks depend on, as far as it is installed."""
+    found = {}
+    for name in ("vidamodal", "torch", "numpy", "diffusers", "transformers"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @contextmanager
@@ -310,16 +334,30 @@ def _write(folder: Path, result: ClipTracks, reader: VideoReader, formats: Seque
         write_video(folder / "overlay.mp4", overlay_frames(reader.frames(), result), result.video.fps)
 
 
+def _made(out: Path) -> set[str]:
+    """What an earlier run left there, by its own account; the rest is the user's."""
+    try:
+        formats = json.loads((out / "run.json").read_bytes())["formats"]
+        return {"run.json", *(_OUTPUTS[name] for name in formats)}
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+
+
 def _publish(aside: Path, out: Path) -> None:
-    """Move everything into place, and remove what an earlier run left there that this one did not make."""
+    """Move everything into place, and remove what an earlier run left there that this one did not make.
+
+    run.json comes first, for it says what is of this run, and tracks.json last: then all is there.
+    """
     if hasattr(os, "sync"):  # once for hundreds of small files, before any of them gets its name; not on Windows
         os.sync()
-    earlier = (out / "run.json").is_file()  # else a folder called masks, say, is the user's
-    for name in _OUTPUTS:
+    names = ("run.json", *sorted(_OUTPUTS.values()))
+    for name in _made(out) - set(os.listdir(aside)):
+        if (out / name).exists():
+            os.replace(out / name, aside / f".old-{name}")  # goes with the temporary folder
+    for name in names:
         new, old = aside / name, out / name
-        if not (earlier or new.exists()):
+        if not new.exists():
             continue
         if old.is_dir() or (old.exists() and not new.is_file()):
-            os.replace(old, aside / f".old-{name}")  # goes with the temporary folder
-        if new.exists():
-            os.replace(new, old)
+            os.replace(old, aside / f".old-{name}")
+        os.replace(new, old)

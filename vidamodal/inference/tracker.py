@@ -20,7 +20,7 @@ from vidamodal.geometry import Window, paste
 from vidamodal.heads.base import FrameInstance
 from vidamodal.inference.order import overlapping
 from vidamodal.inference.predictor import Timings
-from vidamodal.types import ClipTracks, FrameOrder, Rle, Track, VideoInfo
+from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle, Track, VideoInfo
 
 Mask = Bool[np.ndarray, "h w"]
 LEAST = 1e-3
@@ -50,14 +50,15 @@ class Association:
     that is near."""
     reach: float = 0.35
     """How far from its expected place a track is found again, in square roots of its area, one frame after it was seen;
-    grows with the root of the time since."""
+    grows with the root of the time since. One that was hidden is else found as near to where it was last seen."""
     alike: float = 0.98
     """Least cosine of appearances by which a track is found again wherever it is. Features of one frame are all rather
     alike: of the pairs of the bundled segmenter one in five has more than 0.9, and one in a hundred more than 0.98."""
     birth: float = 0.35
-    """Least score of an instance that begins a track. Those below only carry one on."""
-    patience: int = 8
-    """Frames that a track which is not seen waits to be found again; those in which it is hidden do not count."""
+    """Least score of an instance that begins a track. Those below only carry one on; the bundled segmenter leaves them
+    out itself (``least_score``), since they led tracks astray."""
+    patience: int = 7
+    """Frames that a track may be missing from and be found again; those in which it is hidden do not count."""
     covered: float = 0.5
     """Share of a track's expected amodal mask under the visible masks of others from which it is hidden."""
     hidden: int = 48
@@ -66,6 +67,12 @@ class Association:
     """Share of its last movement, and of its appearance, that a track keeps in the mean with the new one."""
     least: int = 2
     """Tracks seen in fewer frames are left out, unless the video is shorter."""
+
+    def __post_init__(self) -> None:
+        """InputError for a number that means nothing."""
+        for name, value in vars(self).items():
+            if not (value >= (1 if name == "least" else 0) and (name != "inertia" or value <= 1)):
+                raise InputError(f"association: {name} cannot be {value}")
 
 
 @dataclass
@@ -127,7 +134,7 @@ class Tracker:
         rise by one from call to call."""
         rules = self.rules
         self._living = sorted(
-            (k for k in self._living if k.missed < rules.patience and frame - k.frame <= rules.hidden), key=_track_key
+            (k for k in self._living if k.missed <= rules.patience and frame - k.frame <= rules.hidden), key=_track_key
         )
         places = sorted((k for k, one in enumerate(instances) if one.amodal.any()), key=lambda k: _key(instances[k]))
         expected = [track.expected(frame) for track in self._living]
@@ -172,12 +179,16 @@ class Tracker:
         rules, shape = self.rules, cosine.shape
         here = np.array([center_of_mass(one.amodal) for one in seen]).reshape(-1, 1, 2)
         there = np.array([track.place(frame) for track in self._living]).reshape(1, -1, 2)
+        last = np.array([track.centre for track in self._living]).reshape(1, -1, 2)
+        hidden = np.array([frame - track.frame - 1 > track.missed for track in self._living], dtype=bool)
         area = np.array([np.count_nonzero(one.amodal) for one in seen], dtype=float)[:, None]
         other = np.array([np.count_nonzero(track.amodal) for track in self._living], dtype=float)[None]
         largest, ratio = np.maximum(area, other), np.minimum(area, other) / np.maximum(area, other)
         since = np.array([frame - track.frame for track in self._living], dtype=float)[None]
-        distance = np.linalg.norm(here - there, axis=2) / np.sqrt(largest * since)
-        near = np.maximum(0, 1 - distance / rules.reach) if rules.reach else np.zeros(shape)
+        apart = [np.linalg.norm(here - place, axis=2) / np.sqrt(largest * since) for place in (there, last)]
+        near, stayed = (np.maximum(0, 1 - d / rules.reach) if rules.reach else np.zeros(shape) for d in apart)
+        # What is hidden may have stopped or turned back behind what hides it.
+        near = np.where((near == 0) & hidden, stayed, near)
         near = np.where(ratio >= rules.overlap, near, 0.0)
         scores = rules.amodal * near * ratio + rules.appearance * _likeness(cosine)
         allowed = (near > 0) | (np.nan_to_num(cosine, nan=-1.0) >= rules.alike)

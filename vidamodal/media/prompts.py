@@ -10,7 +10,6 @@ the object and 0 for one beside it; without labels all are on it. Each object st
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidamodal.media.records import Breach, need, shown, typed
+from vidamodal.media.tracks import MAX_ID
 from vidamodal.types import InputError, VideoInfo
 
 Kind = Literal["points", "boxes"]
@@ -39,8 +39,9 @@ def read_prompts(path: str | os.PathLike[str], kind: Kind, video: VideoInfo) -> 
     """The prompts of a file of points or of boxes. InputError unless all of it fits the form and the video."""
     try:
         document = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a JSON file of {kind}: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        told = error if str(error) else "nested too deeply"
+        raise InputError(f"{path}: cannot be read as a JSON file of {kind}: {told}") from error
     try:
         prompts = _prompts(document, kind, video)
     except Breach as error:
@@ -64,8 +65,8 @@ def _prompts(document: Any, kind: Kind, video: VideoInfo) -> tuple[Prompt, ...]:
 
 def _prompt(entry: Mapping[str, Any], kind: Kind, video: VideoInfo, where: str) -> Prompt:
     number, frame = need(entry, "id", int, where), need(entry, "frame", int, where)
-    if number < 0:
-        raise Breach(f"{where}id must be at least 0, not {number}")
+    if not 0 <= number <= MAX_ID:
+        raise Breach(f"{where}id must lie between 0 and {MAX_ID}, not at {shown(number)}")
     if not 0 <= frame < video.frames:
         raise Breach(f"{where}frame is {frame}, but {video.path} has the frames 0 to {video.frames - 1}")
     if kind == "boxes":
@@ -98,7 +99,7 @@ def _numbers(values: list[Any], count: int, video: VideoInfo, where: str) -> lis
     """x, y, x, y and so on, inside the image."""
     if len(values) != count:
         raise Breach(f"{where} must hold {count} numbers, not {len(values)}")
-    out = [float(typed(value, (int, float), where)) for value in values]
-    if not all(math.isfinite(v) and 0 <= v <= (video.height if k % 2 else video.width) for k, v in enumerate(out)):
+    told = [typed(value, (int, float), where) for value in values]
+    if not all(0 <= v <= (video.height if k % 2 else video.width) for k, v in enumerate(told)):  # which NaN is not
         raise Breach(f"{where} must lie in the image of {video.width} x {video.height} pixels, not {shown(values)}")
-    return out
+    return list(map(float, told))

@@ -129,15 +129,17 @@ def evaluate(
     for key, source in tqdm(truths.items(), desc="evaluate", unit="video", disable=quiet):
         true = _read_truth(source)
         predicted = predictions[key].read() if key in predictions else None
+        own: dict[int, int] = {}
         if match and predicted is not None and _same_shape(predicted, true):
-            predicted, count = _matched(predicted, true, f"{predictions[key]}")
-            found, total = found + count, total + len(predicted.tracks)
+            predicted, renamed = _matched(predicted, true, f"{predictions[key]}")
+            own = {new: old for old, new in renamed.items()}
+            found, total = found + len(own.keys() & {track.id for track in true.tracks}), total + len(own)
         lacking = _lacking(key, predicted, true)
         if lacking and not allow_missing:
             where = predictions.get(key, pred)
             raise InputError(f"{where}: {lacking[0]}; predict it, or let it score 0 with --allow-missing")
         missing += lacking
-        ignored += _extra(key, predicted, true)
+        ignored += _extra(key, predicted, true, own)
         counts.append(count_video(key, predicted if _same_shape(predicted, true) else None, true))
         for name, scores in rivals.items():
             scores.append(score_video(count_video(key, predict_baseline(name, true), true, shapes=False)))
@@ -186,7 +188,7 @@ def _find(path: Path) -> Mapping[str, Source]:
     return find_clips(path)
 
 
-def _matched(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTracks, int]:
+def _matched(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTracks, dict[int, int]]:
     if predicted.tracks and not any(track.ever_visible for track in predicted.tracks):
         raise InputError(f"{name}: no visible masks to match tracks by; give them, or ids of the truth")
     return match_visible(predicted, true)
@@ -217,10 +219,11 @@ def _lacking(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[s
     return [f"no amodal masks for track {t.id} of video {key!r}" for t in scored_tracks(true) if t.id not in given]
 
 
-def _extra(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str]:
-    """The predicted tracks that the truth does not have."""
+def _extra(key: str, predicted: ClipTracks | None, true: ClipTracks, own: Mapping[int, int]) -> list[str]:
+    """The predicted tracks that the truth does not have, by the ids that they came with."""
     known = {track.id for track in true.tracks}
-    return [f"track {t.id} of video {key!r}" for t in predicted.tracks if t.id not in known] if predicted else []
+    others = [track.id for track in predicted.tracks if track.id not in known] if predicted else []
+    return [f"track {own.get(number, number)} of video {key!r}" for number in others]
 
 
 def _is_single(path: Path, clips: Mapping[str, Source]) -> bool:

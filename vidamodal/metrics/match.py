@@ -16,8 +16,8 @@ THRESHOLD = 0.5
 """Visible IoU over the whole clip from which a pair counts as the same object."""
 
 
-def match_visible(prediction: ClipTracks, truth: ClipTracks) -> tuple[ClipTracks, int]:
-    """A prediction with the ids of the true tracks that its visible masks lie on, and the number of tracks matched.
+def match_visible(prediction: ClipTracks, truth: ClipTracks) -> tuple[ClipTracks, dict[int, int]]:
+    """A prediction with the ids of the true tracks that its visible masks lie on, and the new id of each old one.
 
     The IoU of two tracks is the intersection over the union of their visible masks, each summed over the frames in
     which both are known. Tracks are paired one to one so that the sum of IoU is the greatest; pairs of at least
@@ -43,7 +43,7 @@ def match_visible(prediction: ClipTracks, truth: ClipTracks) -> tuple[ClipTracks
     order = prediction.order
     if order is not None:
         order = tuple(tuple((renamed[front], renamed[back]) for front, back in pairs) for pairs in order)
-    return replace(prediction, tracks=tuple(tracks), order=order), sum(number in known for number in ids)
+    return replace(prediction, tracks=tuple(tracks), order=order), renamed
 
 
 def _new_ids(true_ids: Sequence[int], overlap: Float[np.ndarray, "p t"]) -> list[int]:

@@ -155,7 +155,7 @@ def _bundled() -> Path:
 
 def find_model(name: str) -> Path:
     """The folder of a model: a path, else a bundled name, else a repository on the Hub (which may be offline)."""
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name)
     names = bundled_models()
     if name in names:
@@ -191,7 +191,10 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
         elif data.get("family") == "framewise":
             model, weights = _alone(folder, data, head)
         elif data.get("family") == SEGMENTER:
-            raise InputError(f"{folder} is a segmenter, which finds the objects by itself: leave out the masks")
+            raise InputError(
+                f"{folder} is a segmenter, which finds the objects by itself: leave out the masks, or "
+                "whatever else gives them, or name it with --detect to have its masks completed"
+            )
         elif "family" in data:
             raise InputError(f"{config_path}: there is no family of models {data['family']!r}")
         else:
@@ -235,8 +238,11 @@ def _read_config(path: Path) -> tuple[bytes, dict[str, Any]]:
     try:
         raw = path.read_bytes()
         data = json.loads(raw)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a model's config: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} cannot be read as a model's config: {error}; give the folder that a training wrote, or "
+            "a model's name"
+        ) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != 1:
         raise InputError(f"{path} is not the config of a {FORMAT} of version 1")
     return raw, data

@@ -66,7 +66,7 @@ class Backbone(nn.Module):
         """
         name, where = self.config.pretrained, "backbone.pretrained"
         if name is not None:
-            given = read_pretrained(_library().ResNetBackbone, name, where, out_features=_STAGES)
+            given = read_pretrained(_library().ResNetBackbone, name, where, "microsoft/resnet-50", out_features=_STAGES)
             take_weights(self.resnet, given, name, where)
 
 

@@ -11,11 +11,9 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import huggingface_hub.utils
 import numpy as np
 import torch
 from einops import rearrange
@@ -28,7 +26,7 @@ from vidamodal.inference.predictor import Pictures, Timings, pick_device, pick_p
 from vidamodal.media.prompts import Prompt
 from vidamodal.media.video import Frame
 from vidamodal.models.resnet import MEAN, STD
-from vidamodal.pretrained import read_pretrained, transformers
+from vidamodal.pretrained import fingerprint, one_line, read_pretrained, transformers
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 DEFAULT_SAM = "facebook/sam2.1-hiera-tiny"
@@ -52,44 +50,14 @@ def load_sam(name: str = DEFAULT_SAM) -> LoadedSam:
     """Load a SAM 2 video model by folder or by its name on the Hub. InputError if it cannot be had, or does not fit."""
     library = transformers("SAM 2", "sam")
     kind = library.Sam2VideoModel
-    try:
-        with _silence(library):
-            model, loading = read_pretrained(kind, name, "--sam", output_loading_info=True)
-            told = kind.config_class.get_config_dict(name)[0].get("model_type")
-    except InputError as error:
-        raise InputError(
-            f"{error}; where there is a network, `hf download {DEFAULT_SAM} --local-dir DIR` gets one: then give "
-            "--sam DIR"
-        ) from error
+    model = read_pretrained(kind, name, "--sam", DEFAULT_SAM)
+    with one_line():
+        told = kind.config_class.get_config_dict(name)[0].get("model_type")
     if told != kind.config_class.model_type:
         raise InputError(f"--sam: {name!r} is not a SAM 2 video model")
-    wrong = sorted(map(str, (*loading["missing_keys"], *loading["mismatched_keys"])))
-    if wrong:
-        raise InputError(f"--sam: the weights of {name!r} are not those of a SAM 2 video model: {wrong[0]} is missing")
     settings = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
     config = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-    weights = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        weights.update(key.encode())
-        weights.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return LoadedSam(model.eval(), name.rstrip("/").rpartition("/")[2], config, weights.hexdigest())
-
-
-@contextmanager
-def _silence(library: Any) -> Iterator[None]:
-    """Keep the package's warnings, its table of weights that do not fit and its bar off stderr: one line says it."""
-    logging, hub = library.utils.logging, huggingface_hub.utils.logging
-    before, hub_before, bar = logging.get_verbosity(), hub.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    hub.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        hub.set_verbosity(hub_before)
-        if bar:
-            logging.enable_progress_bar()
+    return LoadedSam(model.eval(), name.rstrip("/").rpartition("/")[2], config, fingerprint(model))
 
 
 class Sam2Finder:
