@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -228,6 +229,17 @@ def test_a_failure_on_the_way_leaves_what_was_there(
     monkeypatch.setattr(run_module, "write_video", fail)
     for out in (tmp_path / "old", tmp_path / "new" / "deep"):
         refuse(*predict_command(out, "--partial"), status=status)
+
+
+def test_a_run_that_is_told_to_end_clears_away_what_is_half_done(
+    predict_command: Command, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(run_module, "write_video", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        assert "stopped" in refuse(*predict_command(tmp_path / "out"), status=143)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_an_image_and_a_folder_of_frames_of_odd_size(model_folder: Path, tmp_path: Path) -> None:

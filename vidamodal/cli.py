@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -48,6 +50,8 @@ def _run(arguments: list[str]) -> int:
         print(f"model: {train(arguments[1:])}")
         return 0
     options = _parser().parse_args(arguments)
+    with suppress(ValueError):  # which says that this is not the main thread
+        signal.signal(signal.SIGTERM, lambda *_: _fail("stopped", 143))  # so that what is half done is cleared away
     options.quiet |= not sys.stderr.isatty()  # a bar is for people: what else reads stderr wants one line
     if options.command == "predict":
         return _predict(options)

@@ -88,7 +88,8 @@ class Config:
     shape_prior: bool = True
     prior: PriorConfig = field(default_factory=PriorConfig)
     per: str = "track"
-    """track | frame: the prior is that of the frame in which most of the object is seen, or each frame has its own."""
+    """track | frame: the prior is that of the frame in which most of the object is seen, of those that are completed
+    together (a chunk of its track), or each frame has its own."""
     diffsp: str | None = None
     """A trained AISDiff segmenter, by folder or name, whose DiffSP this head begins with, and keeps as it is."""
     learning_steps: int = 2
@@ -241,7 +242,7 @@ class Segmenter(FrameSegmenter):
     Visible masks do not overlap: a cell goes to the instance with the greatest score times probability. Layers follow
     from the visible and the amodal masks. An instance's score is the detector's, times the expected IoU of its amodal
     mask under the predictor's probabilities; its appearance is the region's feature and that of its visible branch,
-    averaged.
+    averaged. Priors are drawn anew in each frame: who is who is only found out from what this gives.
     """
 
     def __init__(self, config: SegmenterConfig) -> None:
