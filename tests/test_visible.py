@@ -6,7 +6,7 @@ import json
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -485,6 +485,7 @@ def test_what_a_segmenter_detects_is_completed_by_the_model(tmp_path: Path, clip
     assert [t.amodal for t in completed.tracks] != [t.amodal for t in own.tracks]
     assert completed.exhaustive and not own.exhaustive
     run = json.loads((tmp_path / "out/run.json").read_text())
+    assert run["association"] == asdict(Association())
     assert run["masks"] == "segmenter m" and run["model"] == "small" and run["finder"].keys() == {"weights", "config"}
     given_masks = vidamodal.predict(clip.video, own, model=str(model_folder), exhaustive=True)
     assert [t.amodal for t in given_masks.tracks] == [t.amodal for t in completed.tracks]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,7 @@ def read_pretrained(kind: Any, name: str, where: str, example: str, **more: Any)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise InputError(
             f"{where}: {name!r} is neither a folder nor a model on the Hub with a {kind.__name__} in safetensors that "
-            f"can be had now: {str(error).strip().splitlines()[0]}; {how_to_get(example, where)}"
+            f"can be had now: {(str(error).strip() or type(error).__name__).splitlines()[0]}; {how_to_get(example, where)}"
         ) from error
     lost = [str(key) for key in told["missing_keys"] if not str(key).endswith("num_batches_tracked")]
     # Of a key whose shape is another one, both shapes are told as well.
@@ -80,7 +81,9 @@ def one_line() -> Iterator[None]:
     for each in there:
         each.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for each, level in zip((hub, *there), before, strict=True):
             each.set_verbosity(level)

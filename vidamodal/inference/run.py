@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -140,6 +140,7 @@ def predict(
                 "video": reader.info.path,
                 "masks": source.name,
                 **({"canvas": source.finder.size} if source.finder else {}),
+                **({"association": asdict(source.finder.rules)} if isinstance(source.finder, VisibleFinder) else {}),
                 "exhaustive": result.exhaustive,
                 "order": "own" if order is None else Path(order).name,
                 "hypotheses": hypotheses,
