@@ -49,9 +49,10 @@ def read_pretrained(kind: Any, name: str, where: str, example: str, **more: Any)
                 name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **more
             )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{where}: {name!r} is neither a folder nor a model on the Hub with a {kind.__name__} in safetensors that "
-            f"can be had now: {(str(error).strip() or type(error).__name__).splitlines()[0]}; {how_to_get(example, where)}"
+            f"can be had now: {why}; {how_to_get(example, where)}"
         ) from error
     lost = [str(key) for key in told["missing_keys"] if not str(key).endswith("num_batches_tracked")]
     # Of a key whose shape is another one, both shapes are told as well.
