@@ -36,7 +36,7 @@ from vidamodal.data.clips import ClipConfig
 from vidamodal.data.frames import FrameSource
 from vidamodal.data.instances import MOST, InstanceFrames, Picture, frame_truth, pasted, vocabulary
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.heads._detector import DetectorConfig, Proposals, read_detr
+from vidamodal.heads._detector import DetectorConfig, Detr, Proposals, read_detr
 from vidamodal.heads._prior import DiffSP, Maps, PriorConfig, listening, read_inpainting
 from vidamodal.heads._roi import box_overlaps, enlarged, generalised_iou, paste_masks, roi_align, suppress
 from vidamodal.heads.aisdiff import Config, FrameTruth, Head, Segmenter, SegmenterConfig
@@ -53,6 +53,7 @@ from vidamodal.media.tracks import read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
+from vidamodal.pretrained import fingerprint
 from vidamodal.training.aisdiff import DetectionStage, PaintingStage
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stages import MicroStep
@@ -292,9 +293,17 @@ def test_a_detr_by_folder_gives_the_regions(tmp_path: Path) -> None:
     told = read.model(pixel_values=enlarged)  # its colours as they are
     corners = told.pred_boxes[..., :2] - told.pred_boxes[..., 2:] / 2
     torch.testing.assert_close(read(images)[0][..., :2], corners, atol=1e-5, rtol=1e-5)
+    for legal, size in (({"size": 64}, 64), ({"size": None, "image_mean": None}, None), ({"do_resize": False}, None)):
+        assert Detr(read.model, legal).size == size
     DetrModel(config).save_pretrained(tmp_path / "headless")
-    for name, words in (("/nowhere", "there is no folder /nowhere"), (f"{tmp_path}/headless", "is missing")):
-        with pytest.raises(InputError, match=f"{words}.*hf download") as raised:
+    shutil.copytree(tmp_path / "detr", tmp_path / "damaged")
+    (tmp_path / "damaged/preprocessor_config.json").write_text("{")
+    for name, words in (
+        ("/nowhere", "there is no folder /nowhere.*hf download"),
+        (f"{tmp_path}/headless", "is missing.*hf download"),
+        (f"{tmp_path}/damaged", "does not say how pictures are prepared"),
+    ):
+        with pytest.raises(InputError, match=words) as raised:
             segmenter(detector=replace(detector, detr=name)).load_pretrained()
         assert "\n" not in str(raised.value)
 
@@ -450,6 +459,7 @@ def test_another_diffsp_may_be_given_to_a_segmenter(stable: Path) -> None:
     network.use_diffsp(str(stable))
     assert network.prior is not None and network.prior.own is None
     assert network.prior.config.steps == 10 != PRIOR.steps  # the paper's, not those of our own model
+    assert fingerprint(torch.nn.BatchNorm2d(8)) != fingerprint(torch.nn.BatchNorm2d(4))  # which counts its batches
     assert len(network.segment(images, [0])[0]) and len(before[0])
     with pytest.raises(InputError, match="has no shape prior"):
         segmenter(shape_prior=False).use_diffsp(str(stable))
@@ -471,13 +481,32 @@ def test_a_model_that_is_missing_is_named_in_one_line_with_how_to_get_it(
         (path,) = (Path(broken[-1]) / part).glob("*.safetensors")
         weights = load_file(path)
         save_file({k: v for k, v in weights.items() if k != (key or min(weights))}, path, {"format": "pt"})
-    names = ["/nowhere/stable", "nobody/nothing", str(tmp_path / "plain"), str(tmp_path / "wordless"), *broken]
+        shutil.copytree(broken[-1], f"{broken[-1]}-shape")
+        first = min(weights, key=lambda name: (-weights[name].ndim, name))
+        save_file(
+            weights | {first: weights[first][:, :1].clone()},
+            tmp_path / f"{part}-shape" / part / path.name,
+            {"format": "pt"},
+        )
+        shutil.copytree(broken[-1], tmp_path / f"{part}-cut")
+        (tmp_path / f"{part}-cut" / part / path.name).write_bytes(path.read_bytes()[:100])
+    shutil.copytree(stable, tmp_path / "letters")
+    (tmp_path / "letters/tokenizer/tokenizer.json").write_text("{")
+    names = [
+        "/nowhere/stable",
+        "nobody/nothing",
+        str(tmp_path / "plain"),
+        str(tmp_path / "wordless"),
+        str(tmp_path / "letters"),
+        *broken,
+    ]
+    names += [f"{name}-{how}" for name in broken for how in ("shape", "cut")]
     capfd.readouterr()
     for name in names:
         with pytest.raises(InputError, match="hf download .* --local-dir FOLDER") as raised:
             segmenter(prior=replace(PRIOR, diffsp=name)).load_pretrained()
         assert name in str(raised.value) and "\n" not in str(raised.value)
-        assert "is missing" in str(raised.value) or name not in broken
+        assert "is missing" in str(raised.value) or name.removesuffix("-shape") not in broken
     assert config["in_channels"] == 9 and not capfd.readouterr().err
 
 
@@ -921,7 +950,7 @@ def test_predict_takes_the_prior_of_another_model_by_name(
     vidamodal.predict(clip.video, None, out, detect=str(trained), diffsp=str(stable), formats=["tracks"])
     assert json.loads((out / "run.json").read_text())["masks"] == f"segmenter {trained.name}, diffsp {stable.name}"
     told = read_tracks(out / "tracks.json").provenance["outside"]
-    assert list(told) == [stable.name] and len(told[stable.name]) == 64
+    assert [one["name"] for one in told] == [stable.name] and len(told[0]["weights"]) == 64
     loaded = load_segmenter(str(trained))
     before, _, after = (vidamodal.predict(clip.video, model=loaded, diffsp=p) for p in (None, str(stable), None))
     assert before == after and "outside" not in before.provenance

@@ -208,7 +208,9 @@ def test_what_is_not_an_earlier_result_stays(
         {"video": tmp_path / "overlay.mp4"},
     ):  # fmt: skip
         assert "replace" in refuse(*predict_command(tmp_path, **inputs))
-    assert "move it" in refuse(*predict_command(tmp_path, "--formats", "tracks,masks"))
+    for told in ('{"files": []}', '{"files": 3}', '["files"]', "[" * 100_000, "{}"):
+        assert "move it" in refuse(*predict_command(tmp_path, "--formats", "tracks,masks"))
+        (tmp_path / "run.json").write_text(told)
     for _ in range(2):  # the second time over a result of ours
         assert leave(*predict_command(tmp_path, "--formats", "tracks")) == 0
         assert listing(tmp_path / "masks") == mine
@@ -236,10 +238,8 @@ def test_a_run_that_is_told_to_end_clears_away_what_is_half_done(
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(run_module, "write_video", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    try:
-        assert "stopped" in refuse(*predict_command(tmp_path / "out"), status=143)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    assert "stopped" in refuse(*predict_command(tmp_path / "out"), status=143)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_an_image_and_a_folder_of_frames_of_odd_size(model_folder: Path, tmp_path: Path) -> None:

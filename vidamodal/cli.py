@@ -1,6 +1,7 @@
 """The command line: `vidamodal predict | evaluate | convert | train | demo`, each one function of the package.
 
-Exit status 0 on success, 2 with one line on stderr for bad input or arguments, 1 for a failure of disk or program.
+Exit status 0 on success, 2 with one line on stderr for bad input or arguments, 1 for a failure of disk or program, 130
+and 143 where a key or a signal ended it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,19 +52,22 @@ def _run(arguments: list[str]) -> int:
         print(f"model: {train(arguments[1:])}")
         return 0
     options = _parser().parse_args(arguments)
-    with suppress(ValueError):  # which says that this is not the main thread
-        signal.signal(signal.SIGTERM, lambda *_: _fail("stopped", 143))  # so that what is half done is cleared away
     options.quiet |= not sys.stderr.isatty()  # a bar is for people: what else reads stderr wants one line
-    if options.command == "predict":
-        return _predict(options)
-    if options.command == "evaluate":
-        return _evaluate(options)
-    if options.command == "convert":
-        return _convert(options)
-    from vidamodal.demo import demo
+    with _told_to_end():
+        return _COMMANDS[options.command](options)
 
-    demo(options.out, options.quiet)
-    return 0
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Leave with status 143 on SIGTERM, so that what is half done is cleared away."""
+    if threading.current_thread() is not threading.main_thread():  # where no signal comes
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: _fail("stopped", 143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -264,6 +269,16 @@ def _convert(options: argparse.Namespace) -> int:
     if done.left_out:
         print(f"left out, as {options.to} has no place for them here: {', '.join(done.left_out)}", file=sys.stderr)
     return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from vidamodal.demo import demo
+
+    demo(options.out, options.quiet)
+    return 0
+
+
+_COMMANDS = {"predict": _predict, "evaluate": _evaluate, "convert": _convert, "demo": _demo}
 
 
 if __name__ == "__main__":

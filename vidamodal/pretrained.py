@@ -12,6 +12,7 @@ from typing import Any
 
 import huggingface_hub.utils
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from vidamodal.types import InputError
@@ -35,6 +36,15 @@ def diffusers(who: str) -> Any:
     return library
 
 
+UNREADABLE = (OSError, ValueError, RuntimeError, ImportError, TypeError, LookupError, AttributeError, SafetensorError)
+"""What the packages raise where a file is missing or damaged."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, or its kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def read_pretrained(kind: Any, name: str, where: str, example: str, **more: Any) -> Any:
     """A network of class ``kind`` with the weights of a folder or a name on the Hub, which may be offline.
 
@@ -46,13 +56,13 @@ def read_pretrained(kind: Any, name: str, where: str, example: str, **more: Any)
     try:
         with one_line():
             network, told = kind.from_pretrained(
-                name, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **more
-            )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+                name, use_safetensors=True, dtype=torch.float32, output_loading_info=True,
+                ignore_mismatched_sizes=True, **more,
+            )  # fmt: skip
+    except UNREADABLE as error:
         raise InputError(
             f"{where}: {name!r} is neither a folder nor a model on the Hub with a {kind.__name__} in safetensors that "
-            f"can be had now: {why}; {how_to_get(example, where)}"
+            f"can be had now: {first_line(error)}; {how_to_get(example, where)}"
         ) from error
     lost = [str(key) for key in told["missing_keys"] if not str(key).endswith("num_batches_tracked")]
     # Of a key whose shape is another one, both shapes are told as well.
@@ -74,7 +84,7 @@ def how_to_get(example: str, where: str) -> str:
 def one_line() -> Iterator[None]:
     """Keep the packages' warnings, tables of weights that do not fit, tries of the Hub and bars off stderr: what is
     wrong is said in one line."""
-    hub = huggingface_hub.utils.logging
+    hub, hidden = huggingface_hub.utils.logging, huggingface_hub.utils.are_progress_bars_disabled()
     there = [sys.modules[name].utils.logging for name in ("transformers", "diffusers") if name in sys.modules]
     before, bars = [each.get_verbosity() for each in (hub, *there)], [each.is_progress_bar_enabled() for each in there]
     for each in (hub, *there):
@@ -91,6 +101,8 @@ def one_line() -> Iterator[None]:
         for each, bar in zip(there, bars, strict=True):
             if bar:
                 each.enable_progress_bar()
+        if hidden:  # transformers switches the Hub's bars with its own
+            huggingface_hub.utils.disable_progress_bars()
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -98,7 +110,7 @@ def fingerprint(network: nn.Module) -> str:
     weights = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         weights.update(key.encode())
-        weights.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return weights.hexdigest()
 
 
@@ -121,6 +133,14 @@ class Outside:
         """``read`` gives the network of a folder or a name on the Hub."""
         self.name, self._read = name, read
         self._there: Any = None
+        self._weights: str | None = None
+
+    @property
+    def weights(self) -> str | None:
+        """The fingerprint of the network; None until it is first needed."""
+        if self._there is not None and self._weights is None:
+            self._weights = fingerprint(self._there)
+        return self._weights
 
     def on(self, device: torch.device) -> Any:
         """The network on a device; InputError if it cannot be had."""
@@ -132,7 +152,7 @@ class Outside:
         return self
 
 
-def outside_networks(model: nn.Module) -> dict[str, str]:
-    """What a model uses as it is: the last part of the name, and the fingerprint of the weights."""
+def outside_networks(model: nn.Module) -> list[dict[str, str]]:
+    """What a model has used as it is: the last part of the name, and the fingerprint of the weights."""
     used = [each for part in model.modules() for each in vars(part).values() if isinstance(each, Outside)]
-    return {Path(each.name).name: fingerprint(each.on(torch.device("cpu"))) for each in used}
+    return [{"name": Path(each.name).name, "weights": each.weights} for each in used if each.weights is not None]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,16 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, softplus
 
 from vidamodal.heads._roi import box_overlaps, generalised_iou, suppress
-from vidamodal.pretrained import Outside, one_line, read_pretrained, take_weights, transformers
+from vidamodal.pretrained import (
+    UNREADABLE,
+    Outside,
+    first_line,
+    one_line,
+    read_pretrained,
+    take_weights,
+    transformers,
+)
+from vidamodal.types import InputError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's RGB."""
@@ -308,13 +318,15 @@ class Detr(nn.Module):
         size that comes."""
         super().__init__()
         self.model = model
-        normal = processor.get("do_normalize", True)
-        for name, plain, usual in (("mean", 0.0, MEAN), ("deviation", 1.0, STD)):
-            told = processor.get({"mean": "image_mean", "deviation": "image_std"}[name], usual)
-            values = torch.tensor(told if normal else 3 * [plain], dtype=torch.float32)
-            self.register_buffer(name, values.view(3, 1, 1), persistent=False)
-        size = processor.get("size", {}) if processor.get("do_resize", True) else {}
-        self.size: int | None = size.get("height", size.get("shortest_edge"))
+        told = [processor.get(name) or usual for name, usual in (("image_mean", MEAN), ("image_std", STD))]
+        if not processor.get("do_normalize", True):
+            told = [(0.0, 0.0, 0.0), (1.0, 1.0, 1.0)]
+        for name, values in zip(("mean", "deviation"), told, strict=True):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(3, 1, 1), persistent=False)
+        size = processor.get("size") if processor.get("do_resize", True) else None
+        if isinstance(size, dict):
+            size = size.get("height", size.get("shortest_edge"))
+        self.size = None if size is None else int(size)
 
     def forward(self, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b q 4"], Float[Tensor, "b q"]]:
         """Boxes as parts of the picture's side, and scores, of pictures in [0, 1]."""
@@ -333,12 +345,14 @@ def read_detr(name: str) -> Detr:
     """A model of the DETR family, by folder or name on the Hub; InputError if it cannot be had."""
     library, where = transformers("the proposals of a DETR", "diffusion"), "detector.detr"
     model = read_pretrained(library.AutoModelForObjectDetection, name, where, "PekingU/rtdetr_r18vd")
+    if Path(name).is_dir() and not (Path(name) / "preprocessor_config.json").is_file():
+        return Detr(model, {})
     try:
         with one_line():
             processor, _ = library.ImageProcessingMixin.get_image_processor_dict(name)
-    except (OSError, ValueError):  # there is none
-        processor = {}
-    return Detr(model, processor)
+        return Detr(model, processor)
+    except UNREADABLE as error:
+        raise InputError(f"{where}: {name!r} does not say how pictures are prepared: {first_line(error)}") from error
 
 
 def _tower(width: int, depth: int) -> nn.Sequential:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from vidamodal.heads.base import Noise
-from vidamodal.pretrained import Outside, diffusers, how_to_get, one_line, read_pretrained
+from vidamodal.pretrained import Outside, diffusers, first_line, how_to_get, one_line, read_pretrained
 from vidamodal.types import InputError
 
 TIMES = 1000
@@ -399,9 +399,9 @@ def read_inpainting(name: str, where: str = "prior.diffsp") -> StableInpainting:
             schedule = library.DDIMScheduler.from_pretrained(name, subfolder="scheduler")
         if len(tokenizer) <= len(tokenizer.all_special_tokens):  # which the package takes for one
             raise ValueError("there is no vocabulary in tokenizer")
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # such as the tokenizer's own, which are of no narrower kind
         raise InputError(
-            f"{where}: {name!r} is not complete: {str(error).strip().splitlines()[0]}; {how_to_get(EXAMPLE, where)}"
+            f"{where}: {name!r} is not complete: {first_line(error)}; {how_to_get(EXAMPLE, where)}"
         ) from error
     if unet.config.in_channels != 9:
         raise InputError(

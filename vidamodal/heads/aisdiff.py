@@ -299,7 +299,8 @@ class Segmenter(FrameSegmenter):
         if self.prior is None:
             raise InputError("this segmenter has no shape prior that could be drawn from another model")
         self.prior.take(name)
-        self.load_pretrained()
+        assert self.prior.given is not None
+        self.prior.given.on(torch.device("cpu"))
 
     @torch.no_grad()
     def segment(self, frames: Float[Tensor, "t 3 s s"], seeds: Sequence[int]) -> list[list[FrameInstance]]:

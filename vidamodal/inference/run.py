@@ -111,9 +111,9 @@ def predict(
         clip = replace(clip, exhaustive=exhaustive)
     result = clip if predictor is None else predictor.predict(clip, quiet, reader.frames, _known_order(order))
     used = pick_device(device)
-    outside = {} if predictor is None else outside_networks(predictor.model)
+    outside = [] if predictor is None else outside_networks(predictor.model)
     if isinstance(source.finder, VisibleFinder):
-        outside |= outside_networks(source.finder.segmenter)
+        outside += outside_networks(source.finder.segmenter)
     result = replace(
         result,
         provenance={
@@ -145,6 +145,7 @@ def predict(
                 "order": "own" if order is None else Path(order).name,
                 "hypotheses": hypotheses,
                 "formats": list(formats),
+                "files": sorted({"run.json", *os.listdir(aside)}),
                 "device": str(used),
                 "threads": torch.get_num_threads(),
                 "python": platform.python_version(),
@@ -338,9 +339,9 @@ def _write(folder: Path, result: ClipTracks, reader: VideoReader, formats: Seque
 def _made(out: Path) -> set[str]:
     """What an earlier run left there, by its own account; the rest is the user's."""
     try:
-        formats = json.loads((out / "run.json").read_bytes())["formats"]
-        return {"run.json", *(_OUTPUTS[name] for name in formats)}
-    except (OSError, ValueError, LookupError, TypeError):
+        told = json.loads((out / "run.json").read_bytes())["files"]
+        return {name for name in ("run.json", *_OUTPUTS.values()) if name in told}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return set()
 
 
