@@ -461,6 +461,7 @@ def test_another_diffsp_may_be_given_to_a_segmenter(stable: Path) -> None:
     assert network.prior.config.steps == 10 != PRIOR.steps  # the paper's, not those of our own model
     assert fingerprint(torch.nn.BatchNorm2d(8)) != fingerprint(torch.nn.BatchNorm2d(4))  # which counts its batches
     assert len(network.segment(images, [0])[0]) and len(before[0])
+    segmenter(detector=replace(DETECTOR, pretrained="/gone")).use_diffsp(str(stable))  # what has learnt is not undone
     with pytest.raises(InputError, match="has no shape prior"):
         segmenter(shape_prior=False).use_diffsp(str(stable))
 
