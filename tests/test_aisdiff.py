@@ -484,23 +484,14 @@ def test_a_model_that_is_missing_is_named_in_one_line_with_how_to_get_it(
         save_file({k: v for k, v in weights.items() if k != (key or min(weights))}, path, {"format": "pt"})
         shutil.copytree(broken[-1], f"{broken[-1]}-shape")
         first = min(weights, key=lambda name: (-weights[name].ndim, name))
-        save_file(
-            weights | {first: weights[first][:, :1].clone()},
-            tmp_path / f"{part}-shape" / part / path.name,
-            {"format": "pt"},
-        )
+        narrow = weights | {first: weights[first][:, :1].clone()}
+        save_file(narrow, tmp_path / f"{part}-shape" / part / path.name, {"format": "pt"})
         shutil.copytree(broken[-1], tmp_path / f"{part}-cut")
         (tmp_path / f"{part}-cut" / part / path.name).write_bytes(path.read_bytes()[:100])
     shutil.copytree(stable, tmp_path / "letters")
     (tmp_path / "letters/tokenizer/tokenizer.json").write_text("{")
-    names = [
-        "/nowhere/stable",
-        "nobody/nothing",
-        str(tmp_path / "plain"),
-        str(tmp_path / "wordless"),
-        str(tmp_path / "letters"),
-        *broken,
-    ]
+    folders = [str(tmp_path / name) for name in ("plain", "wordless", "letters")]
+    names = ["/nowhere/stable", "nobody/nothing", *folders, *broken]
     names += [f"{name}-{how}" for name in broken for how in ("shape", "cut")]
     capfd.readouterr()
     for name in names:
