@@ -43,7 +43,8 @@ from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle
 FORMATS = ("tracks", "png", "overlay", "masks")
 DEFAULT_FORMATS = ("tracks", "png", "overlay")
 DEFAULT_SEGMENTER = "aisdiff"
-_OUTPUTS = {"tracks": "tracks.json", "png": "amodal", "overlay": "overlay.mp4", "masks": "masks"}
+_OUTPUTS = {"png": "amodal", "masks": "masks", "overlay": "overlay.mp4", "tracks": "tracks.json"}
+"""What each format is called, in the order in which they get their names."""
 
 
 def predict(
@@ -352,11 +353,10 @@ def _publish(aside: Path, out: Path) -> None:
     """
     if hasattr(os, "sync"):  # once for hundreds of small files, before any of them gets its name; not on Windows
         os.sync()
-    names = ("run.json", *sorted(_OUTPUTS.values()))
     for name in _made(out) - set(os.listdir(aside)):
         if (out / name).exists():
             os.replace(out / name, aside / f".old-{name}")  # goes with the temporary folder
-    for name in names:
+    for name in ("run.json", *_OUTPUTS.values()):
         new, old = aside / name, out / name
         if not new.exists():
             continue
