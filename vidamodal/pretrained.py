@@ -64,9 +64,8 @@ def read_pretrained(kind: Any, name: str, where: str, example: str, **more: Any)
             f"{where}: {name!r} is neither a folder nor a model on the Hub with a {kind.__name__} in safetensors that "
             f"can be had now: {first_line(error)}; {how_to_get(example, where)}"
         ) from error
-    lost = [str(key) for key in told["missing_keys"] if not str(key).endswith("num_batches_tracked")]
-    # Of a key whose shape is another one, both shapes are told as well.
-    wrong = sorted([*lost, *(str(key[0] if isinstance(key, tuple) else key) for key in told["mismatched_keys"])])
+    lost = [key for key in told["missing_keys"] if not key.endswith("num_batches_tracked")]
+    wrong = sorted([*lost, *(key for key, *_shapes in told["mismatched_keys"])])
     if wrong:
         raise InputError(
             f"{where}: the weights of {name!r} are not those of a {kind.__name__}: {wrong[0]} is missing or has "

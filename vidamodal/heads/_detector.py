@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, softplus
 
 from vidamodal.heads._roi import box_overlaps, generalised_iou, suppress
+from vidamodal.models.resnet import MEAN, STD
 from vidamodal.pretrained import (
     UNREADABLE,
     Outside,
@@ -32,8 +33,6 @@ from vidamodal.pretrained import (
 )
 from vidamodal.types import InputError
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's RGB."""
 REACH = 8.0
 """A level has the objects whose farthest side lies up to so many of its cells away."""
 NEAR = 1.5

@@ -185,8 +185,10 @@ class DiffSP(nn.Module):
 
     def take(self, name: str) -> None:
         """Use the Stable-Diffusion inpainting model of this folder or name on the Hub from now on, with the paper's T:
-        that of the config was chosen for our own."""
-        self.own, self.given = None, Outside(partial(read_inpainting, where="--diffsp"), name)
+        that of the config was chosen for our own. InputError if it cannot be had."""
+        given = Outside(partial(read_inpainting, where="--diffsp"), name)
+        given.on(torch.device("cpu"))
+        self.own, self.given = None, given
         self.config = replace(self.config, steps=PriorConfig.steps)
 
     def cells(self, device: torch.device) -> int:

@@ -254,10 +254,9 @@ class Segmenter(FrameSegmenter):
             raise ValueError(
                 "segmenter.bins, least_area, learning_steps and margin must be at least 1, learning_regions at least 0"
             )
-        shares = {name: getattr(config, name) for name in ("least_score", "same", "true_masks")}
-        for name, share in shares.items():
-            if not 0 <= share <= 1:  # nor NaN
-                raise ValueError(f"segmenter.{name} lies between 0 and 1, not at {share}")
+        for name in ("least_score", "same", "true_masks"):
+            if not 0 <= getattr(config, name) <= 1:  # nor NaN
+                raise ValueError(f"segmenter.{name} lies between 0 and 1, not at {getattr(config, name)}")
         if config.learning_regions == 0 and config.detector.proposals != "fcos":
             raise ValueError("with segmenter.learning_regions: 0 FCOS learns alone, and a DETR stays as it is")
         self.config: SegmenterConfig = config
@@ -299,8 +298,6 @@ class Segmenter(FrameSegmenter):
         if self.prior is None:
             raise InputError("this segmenter has no shape prior that could be drawn from another model")
         self.prior.take(name)
-        assert self.prior.given is not None
-        self.prior.given.on(torch.device("cpu"))
 
     @torch.no_grad()
     def segment(self, frames: Float[Tensor, "t 3 s s"], seeds: Sequence[int]) -> list[list[FrameInstance]]:

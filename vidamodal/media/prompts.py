@@ -40,8 +40,7 @@ def read_prompts(path: str | os.PathLike[str], kind: Kind, video: VideoInfo) -> 
     try:
         document = json.loads(Path(path).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        told = error if str(error) else "nested too deeply"
-        raise InputError(f"{path}: cannot be read as a JSON file of {kind}: {told}") from error
+        raise InputError(f"{path}: cannot be read as a JSON file of {kind}: {error}") from error
     try:
         prompts = _prompts(document, kind, video)
     except Breach as error:

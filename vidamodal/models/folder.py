@@ -26,6 +26,7 @@ from vidamodal.media.files import whole_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f import C2F, C2FConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
+from vidamodal.pretrained import first_line
 from vidamodal.types import InputError
 
 FORMAT = "vidamodal-model"
@@ -172,7 +173,7 @@ def find_model(name: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise InputError(
             f"model {name!r} is neither a folder nor bundled ({', '.join(names)}), and the Hub did not give it: "
-            f"{str(error).splitlines()[0]}"
+            f"{first_line(error)}"
         ) from error
 
 
