@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from dataset_gen.assets import SPLITS
 from dataset_gen.options import PROGRAM, Parser
-from vidamodal.data.layouts import Clip, find_dataset
-from vidamodal.data.layouts.movid_a import write_movid_a
+from vidamodal.formats import Clip, find_dataset
+from vidamodal.formats.movid_a import write_movid_a
 from vidamodal.types import InputError
 
 

@@ -21,8 +21,8 @@ from safetensors.numpy import save
 
 from dataset_gen.library import OFFLINE, Library
 from dataset_gen.truth import meshes_of, object_frames, truth_versions
+from vidamodal.formats._tracks_json import loads_tracks, write_tracks
 from vidamodal.media.files import whole_file, write_text
-from vidamodal.media.tracks import loads_tracks, write_tracks
 from vidamodal.media.video import write_video
 from vidamodal.types import ClipTracks, InputError
 from vidamodal.worlds.spec import SceneSpec

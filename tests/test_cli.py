@@ -16,19 +16,19 @@ import av
 import numpy as np
 import pytest
 import torch
-from conftest import FRAMES, SIZE, ToyClip
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import vidamodal
 import vidamodal.demo
-import vidamodal.inference.run as run_module
+import vidamodal.inference.api as run_module
+from tests.helpers import FRAMES, SIZE, ToyClip
 from vidamodal.cli import main
-from vidamodal.media.tracks import dumps_tracks, read_tracks
+from vidamodal.formats._tracks_json import dumps_tracks, read_tracks
 from vidamodal.media.video import open_video, write_video
 from vidamodal.types import InputError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)

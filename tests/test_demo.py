@@ -12,7 +12,7 @@ import pytest
 import vidamodal
 from vidamodal.cli import main
 from vidamodal.demo import demo, sample_clip
-from vidamodal.media.tracks import read_tracks
+from vidamodal.formats._tracks_json import read_tracks
 from vidamodal.media.video import open_video, write_image
 
 ASSETS = Path(str(resources.files("vidamodal") / "assets"))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from vidamodal.inference.run import predict as predict
+    from vidamodal.inference.api import predict as predict
     from vidamodal.metrics.evaluate import evaluate as evaluate
     from vidamodal.models.folder import load_model as load_model
 
 _PUBLIC = {
-    "predict": "vidamodal.inference.run",
+    "predict": "vidamodal.inference.api",
     "evaluate": "vidamodal.metrics.evaluate",
     "load_model": "vidamodal.models.folder",
 }

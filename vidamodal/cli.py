@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from vidamodal.inference.run import predict
+    from vidamodal.inference.api import predict
 
     result = predict(
         options.video,
@@ -254,7 +254,7 @@ def _method_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from vidamodal.data.convert import convert
+    from vidamodal.formats._convert import convert
 
     done = convert(
         options.source,

@@ -6,9 +6,9 @@ import json
 from importlib import resources
 from pathlib import Path
 
-from vidamodal.inference.run import predict
+from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.inference.api import predict
 from vidamodal.media.files import write_text
-from vidamodal.media.tracks import read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.metrics.tables import format_table

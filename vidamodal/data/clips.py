@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 
 from vidamodal.data.augment import Degradation, degrade
 from vidamodal.data.crops import FrameMap, box_numbers, boxes_and_areas, cut_frame, stack_crops
-from vidamodal.data.evidence import extends_under, in_front
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, View, Windows, follow_scene, lay_windows
 from vidamodal.heads.base import TrackCrops
+from vidamodal.occlusion.evidence import extends_under, in_front
 from vidamodal.types import InputError
 from vidamodal.worlds.sample import WORLDS, ClipMasks, WorldBank, WorldConfig
 from vidamodal.worlds.toy import toy_bank
@@ -272,7 +272,7 @@ def first_completion(
 
 
 def first_order(clip: ClipMasks, rng: np.random.Generator) -> Float[np.ndarray, "t n n"]:
-    """Who lies in front of whom as a first pass finds it: see `vidamodal.data.evidence.in_front`.
+    """Who lies in front of whom as a first pass finds it: see `vidamodal.occlusion.evidence.in_front`.
 
     From how far the objects truly extend under each other, what a model finds is drawn: some of it missed, with some
     more on either side, the same in all frames.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from vidamodal.data.layouts import Clip, find_dataset
+from vidamodal.formats import Clip, find_dataset
 from vidamodal.types import ClipTracks, InputError, Rle
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
 

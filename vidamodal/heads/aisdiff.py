@@ -1,7 +1,7 @@
 """AISDiff (2024): amodal instances with a shape prior from diffusion, from bare frames or beside masks.
 
 Followed: a detector gives regions (section 3.1); of each, two branches segment what hides it and what is visible of
-it, as in BCNet, and the visible one names its category; DiffSP (`vidamodal.heads._prior`) paints it whole and tells
+it, as in BCNet, and the visible one names its category; DiffSP (`DiffSP`) paints it whole and tells
 where it looked; an attention map that is learnt, times that prior, times the amodal feature gives the amodal mask
 (section 3.2, Fig. 3); all learn together by Eq. 1, whose detection loss is here that of FCOS.
 
@@ -26,12 +26,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, normalize
 
-from vidamodal.heads._detector import Detector, DetectorConfig, Proposals
-from vidamodal.heads._prior import DiffSP, PriorConfig
-from vidamodal.heads._roi import enlarged, mask_overlaps, paste_masks, roi_align, suppress
 from vidamodal.heads.base import FrameInstance, FrameSegmenter, FramewiseHead, HeadInputs, Noise, TrackCrops
 from vidamodal.heads.cumulative import in_front
-from vidamodal.layers import frame_layers
+from vidamodal.occlusion.layers import frame_layers
+from vidamodal.segmenters.aisdiff.detector import Detector, DetectorConfig, Proposals
+from vidamodal.segmenters.aisdiff.diffsp import DiffSP, PriorConfig
+from vidamodal.segmenters.aisdiff.roi import enlarged, mask_overlaps, paste_masks, roi_align, suppress
 from vidamodal.types import InputError
 
 JITTER = 0.06

@@ -28,7 +28,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate, pad
 
-from vidamodal.heads._pyramid import Pyramid, PyramidConfig, sinusoids
+from vidamodal.backbones.pvt import Pyramid, PyramidConfig, sinusoids
 from vidamodal.heads.base import FramewiseHead, HeadInputs, TrackCrops
 from vidamodal.types import InputError
 

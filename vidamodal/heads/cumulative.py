@@ -27,8 +27,8 @@ from scipy.ndimage import label
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
+from vidamodal.backbones.pretrained import diffusers
 from vidamodal.heads.base import FrameInstance, FrameSegmenter, FramewiseHead, HeadInputs, Noise, TrackCrops
-from vidamodal.pretrained import diffusers
 from vidamodal.types import InputError
 
 TIMES = 1000

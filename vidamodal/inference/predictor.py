@@ -21,11 +21,11 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
-from vidamodal.data.evidence import REACH, in_front
 from vidamodal.geometry import Cropper, Window, WindowConfig, Windows, follow_scene, lay_windows, paste
-from vidamodal.inference.order import OrderKeeper, may_hide, told_fronts
 from vidamodal.media.video import Frame
 from vidamodal.models.folder import Model
+from vidamodal.occlusion.evidence import REACH, in_front
+from vidamodal.occlusion.order import OrderKeeper, may_hide, told_fronts
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
 
 REMEMBERED = 8

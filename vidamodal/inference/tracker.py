@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from vidamodal.geometry import Window, paste
 from vidamodal.heads.base import FrameInstance
-from vidamodal.inference.order import overlapping
 from vidamodal.inference.predictor import Timings
+from vidamodal.occlusion.order import overlapping
 from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle, Track, VideoInfo
 
 Mask = Bool[np.ndarray, "h w"]

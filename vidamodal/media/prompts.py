@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidamodal.media.records import Breach, need, shown, typed
-from vidamodal.media.tracks import MAX_ID
+from vidamodal.formats._tracks_json import MAX_ID
+from vidamodal.media.json_records import Breach, need, shown, typed
 from vidamodal.types import InputError, VideoInfo
 
 Kind = Literal["points", "boxes"]

@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pycocotools import mask as coco
 
-from vidamodal.layers import layers_of
 from vidamodal.metrics.detection import Matches
-from vidamodal.metrics.layers import seen_order
-from vidamodal.metrics.rle import Packed, overlaps, pack, shared_area
 from vidamodal.metrics.shapes import boundary_f, boundary_reach, centre, erode
+from vidamodal.occlusion.layers import layers_of
+from vidamodal.occlusion.visible_order import seen_order
+from vidamodal.rle import Packed, overlaps, pack, shared_area
 from vidamodal.types import ClipTracks, Rle, Track
 
 _REFERENCE_HEIGHT, _REFERENCE_AREA = 256, 64

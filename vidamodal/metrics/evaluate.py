@@ -10,10 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vidamodal.data.layouts import Clip, find_dataset, layouts, shards
-from vidamodal.data.layouts import tracks as ours
-from vidamodal.media.shards import NAME, ClipSource, find_clips
-from vidamodal.metrics.baselines import load_baselines, predict_baseline
+from vidamodal.baselines import load_baselines, predict_baseline
+from vidamodal.formats import Clip, find_dataset, layouts, shards
+from vidamodal.formats import tracks as ours
+from vidamodal.formats._clip_files import NAME, ClipSource, find_clips
 from vidamodal.metrics.counts import VideoCounts, count_video, scored_tracks
 from vidamodal.metrics.match import match_visible
 from vidamodal.metrics.primary import MEASURES, Difference, Scores, bootstrap, differences, mean_scores, score_video

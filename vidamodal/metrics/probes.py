@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vidamodal.metrics.baselines import predict_baseline
+from vidamodal.baselines import predict_baseline
 from vidamodal.types import ClipTracks, Rle, Track
 
 

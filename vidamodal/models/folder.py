@@ -21,12 +21,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from vidamodal.backbones.pretrained import first_line
 from vidamodal.heads.base import FrameSegmenter, head_names, load_head_class, load_segmenter_class
 from vidamodal.media.files import whole_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
-from vidamodal.models.c2f import C2F, C2FConfig
+from vidamodal.models.c2f.model import C2F, C2FConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
-from vidamodal.pretrained import first_line
 from vidamodal.types import InputError
 
 FORMAT = "vidamodal-model"

@@ -5,7 +5,7 @@ and 6; a spatial and a temporal layer in each block; features rolled by half a w
 the end. Not followed: tokens are summed, not concatenated; for the ResNet of Eq. 4 stands a convolution over the
 window's pixels, and that only where asked for; windows are shorter than the clip and the roll's wrap is masked (with
 window = clip the published roll changes nothing); real frame numbers are embedded (without them the model is blind to
-frame order); 2 x 2 tokens share one place in the attention, at a quarter of the cost. `vidamodal.models.c2f` follows.
+frame order); 2 x 2 tokens share one place in the attention, at a quarter of the cost. `C2F` follows.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Bool
 from tqdm import tqdm
 
-from vidamodal.data.layouts import Clip, find_dataset
-from vidamodal.data.layouts import tracks as ours
+from vidamodal.formats import Clip, find_dataset
+from vidamodal.formats import tracks as ours
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import TrackCounts, mean
 from vidamodal.metrics.evaluate import Evaluation, Source, find_pairs

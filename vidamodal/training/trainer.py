@@ -32,13 +32,14 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from vidamodal.data.clips import ClipConfig, TrainingBatch, load_bank
-from vidamodal.data.layers import LayerBatch
-from vidamodal.data.layouts import find_dataset
+from vidamodal.data.layer_frames import LayerBatch
+from vidamodal.formats import find_dataset
 from vidamodal.heads.aisdiff import FrameTruth
 from vidamodal.heads.base import FrameSegmenter, load_head_class, load_segmenter_class
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
-from vidamodal.models.c2f import C2F, C2FConfig
+from vidamodal.models.c2f.model import C2F, C2FConfig
+from vidamodal.models.c2f.vqgan import VqGan
 from vidamodal.models.folder import (
     Model,
     add_head,
@@ -53,14 +54,13 @@ from vidamodal.models.folder import (
 )
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.transformer import Block
-from vidamodal.models.vqgan import VqGan
-from vidamodal.training.aisdiff import DetectionStage, PaintingStage
-from vidamodal.training.c2f import C2FStage, VqGanStage
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig, divisors
-from vidamodal.training.segmenters import head_of, recipe
+from vidamodal.training.recipes import head_of, recipe
 from vidamodal.training.sharding import Average, full, shard
-from vidamodal.training.stages import AmodalStage, HeadStage, MicroStep, SegmenterStage, TokenizerStage
+from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
+from vidamodal.training.stages.c2f import C2FStage, VqGanStage
+from vidamodal.training.stages.ours import AmodalStage, HeadStage, MicroStep, SegmenterStage, TokenizerStage
 from vidamodal.training.validate import validate
 from vidamodal.types import InputError
 

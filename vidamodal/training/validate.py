@@ -9,7 +9,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from vidamodal.data.layouts import find_dataset
+from vidamodal.formats import find_dataset
 from vidamodal.inference.predictor import Predictor
 from vidamodal.metrics.counts import count_video
 from vidamodal.metrics.primary import mean_scores, score_video

@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from vidamodal.backbones.pretrained import fingerprint, one_line, read_pretrained, transformers
+from vidamodal.backbones.resnet import MEAN, STD
 from vidamodal.inference.predictor import Pictures, Timings, pick_device, pick_precision
 from vidamodal.media.prompts import Prompt
 from vidamodal.media.video import Frame
-from vidamodal.models.resnet import MEAN, STD
-from vidamodal.pretrained import fingerprint, one_line, read_pretrained, transformers
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 DEFAULT_SAM = "facebook/sam2.1-hiera-tiny"

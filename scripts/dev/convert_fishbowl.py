@@ -1,0 +1,143 @@
+"""FISHBOWL's pickled annotations as tracks.json files: `python scripts/convert_fishbowl.py FILE --out DIR --trust`.
+
+FILE is `<split>_data/<split>_data.pkl` as SaVos' notebook makes it: {"<video>_<fish>": {frame: {"VM": [RLE], "FM":
+[RLE], "fish_type": name, ...}}}, VM visible, FM whole. A pickle may run code when it is opened, so --trust must say
+that this one comes from where you think it does; even then only numpy arrays and plain containers are let in.
+
+Writes `DIR/<video>.tracks.json`, and `<video>.mp4` with --frames, the folder of `<video>/%05d.png`. Without it a clip
+ends with its last annotated frame. Fish were left out of the annotations where they are small, hidden or cut off by the
+image, so clips are not exhaustive, and a frame without an annotation is not known (null).
+
+Known from that notebook and from C2F-Seg's loader; the file itself has not been seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from vidamodal.formats import settled
+from vidamodal.formats._tracks_json import MAX_FRAMES, dumps_tracks, read_rle
+from vidamodal.media.files import write_text
+from vidamodal.media.json_records import Breach, need, shown, typed, want
+from vidamodal.media.video import FOLDER_FPS, open_video, write_video
+from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+
+HEIGHT, WIDTH = 320, 480
+_ADMITTED = {
+    (f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")
+} | {("numpy", "ndarray"), ("numpy", "dtype")}
+
+
+class PlainUnpickler(pickle.Unpickler):
+    """Lets in what numpy arrays are made of, and no other name of any module."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The few callables that numpy's own pickles need; pickle.UnpicklingError on any other."""
+        if (module, name) not in _ADMITTED:
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, which is neither an array nor a plain container"
+            )
+        return super().find_class(module, name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Convert; returns the exit status: 0, or 2 without --trust and for a file that is not FISHBOWL's."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="<split>_data.pkl")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the <video>.tracks.json")
+    parser.add_argument("--frames", type=Path, help="folder of the videos' folders of frames, for <video>.mp4")
+    parser.add_argument("--trust", action="store_true", help="open the pickle, which may run code")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    options = parser.parse_args(arguments)
+    try:
+        if not options.trust:
+            raise InputError(f"{options.file}: a pickle may run code when it is opened; if you trust it, add --trust")
+        count = convert(options.file, options.out, options.frames, options.quiet)
+    except InputError as error:
+        print(f"convert_fishbowl.py: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.out}: {count} videos")
+    return 0
+
+
+def convert(file: Path, out: Path, frames: Path | None = None, quiet: bool = True) -> int:
+    """Opens a trusted pickle and writes its videos; returns their number. InputError if it is not FISHBOWL's."""
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; give <split>_data.pkl")
+    with file.open("rb") as handle:
+        data = load_plain(handle, str(file))
+    try:
+        videos: dict[str, dict[int, dict[int, Any]]] = defaultdict(dict)
+        for name, fish in typed(data, dict, "its content").items():
+            match = re.fullmatch("([0-9]{1,9})_([0-9]{1,9})", str(name))
+            if match is None or int(match[2]) in videos[match[1]]:
+                raise Breach(f"the key {str(name)!r:.40} is not a new <video>_<fish>, such as 00043_7")
+            videos[match[1]][int(match[2])] = typed(fish, dict, match[0])
+        for video, fishes in tqdm(sorted(videos.items()), desc="convert", unit="video", disable=quiet):
+            _convert_video(video, fishes, out, frames)
+    except Breach as breach:
+        raise InputError(f"{file}: {breach}; give <split>_data.pkl") from None
+    return len(videos)
+
+
+def load_plain(handle: IO[bytes], name: str) -> Any:
+    """What a pickle of arrays and plain containers holds. InputError on anything else in it."""
+    try:
+        return PlainUnpickler(handle).load()
+    except Exception as error:  # a damaged pickle may raise nearly anything
+        raise InputError(
+            f"{name}: not a pickle of plain data ({' '.join(str(error).split())}); nothing of it is used"
+        ) from None
+
+
+def _convert_video(video: str, fishes: dict[int, Any], out: Path, frames: Path | None) -> None:
+    reader = None if frames is None else open_video(frames / video)
+    last = max((_number(t, f"{video}: frame") for fish in fishes.values() for t in fish), default=0)
+    length = last + 1 if reader is None else reader.info.frames
+    if last >= length:
+        raise Breach(f"{video}: frame {last} is annotated, but its folder has {length}")
+    fps = FOLDER_FPS if reader is None else reader.info.fps
+    tracks = tuple(_track(number, fish, length, f"{video}_{number}") for number, fish in sorted(fishes.items()))
+    clip = settled(ClipTracks(VideoInfo(f"{video}.mp4", HEIGHT, WIDTH, length, fps), tracks), "FISHBOWL")
+    if reader is not None:
+        write_video(out / f"{video}.mp4", reader.frames(), fps, crf=12)
+    write_text(out / f"{video}.tracks.json", dumps_tracks(clip))
+
+
+def _track(number: int, fish: dict[int, Any], length: int, where: str) -> Track:
+    visible: list[Rle | None] = [None] * length
+    amodal: list[Rle | None] = [None] * length
+    labels: set[str | None] = set()
+    for t, record in fish.items():
+        at = f"{where}, frame {t}: "
+        typed(record, dict, at)
+        visible[t], amodal[t] = (_mask(need(record, key, list, at), f"{at}{key}") for key in ("VM", "FM"))
+        labels.add(want(record, "fish_type", str, at))
+    return Track(number, tuple(visible), tuple(amodal), label=labels.pop() if len(labels) == 1 else None)
+
+
+def _mask(entries: list[Any], where: str) -> Rle:
+    """COCO's encoder, given (h, w, 1), makes a list of one, with counts in bytes."""
+    if len(entries) != 1 or not isinstance(entries[0], dict):
+        raise Breach(f"{where} must be a list of one RLE")
+    size, counts = list(entries[0].get("size", ())), entries[0].get("counts")
+    text = counts.decode("latin-1") if isinstance(counts, bytes) else counts
+    return read_rle({"size": size, "counts": text}, HEIGHT, WIDTH, where)
+
+
+def _number(value: Any, where: str) -> int:
+    if type(value) is not int or not 0 <= value < MAX_FRAMES:
+        raise Breach(f"{where} {shown(value)} is no number of a frame, counted from 0")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Shared test data: a small untrained model, random head inputs and the record of a toy clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange
+
+from vidamodal.heads.base import BOX_NUMBERS, HeadInputs, Noise, TrackCrops
+from vidamodal.heads.conv import Config as HeadConfig
+from vidamodal.models.amodal import AmodalModel, ModelConfig
+from vidamodal.models.tokenizer import TokenizerConfig
+from vidamodal.models.transformer import PERIODS, TransformerConfig
+from vidamodal.types import ClipTracks
+
+SIZE, FRAMES = 96, 14
+CONFIG = ModelConfig(
+    tokenizer=TokenizerConfig(crop=32, width=24, dim=16, codes=64),
+    transformer=TransformerConfig(width=32, depth=1, heads=2, features=16, window=12),
+    chunk=12,
+    overlap=4,
+)
+"""Chunks are shorter than the clip."""
+
+
+@dataclass(frozen=True)
+class ToyClip:
+    """A video file, the path of its truth and what stands there."""
+
+    video: Path
+    truth: Path
+    tracks: ClipTracks
+
+
+def small_model() -> AmodalModel:
+    """Not trained, yet not blind: its random weights are large enough for the masks to depend on all inputs.
+
+    It feels only slow waves of time: neighbouring frames look alike to it, the beginning and end of a chunk do not.
+    """
+    generator = torch.Generator().manual_seed(5)
+    torch.manual_seed(5)
+    model = AmodalModel(CONFIG, HeadConfig(8, 8))
+    with torch.no_grad():
+        model.tokenizer.codebook.normal_(generator=generator)
+        for parameter in model.head.leave.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+        for parameter in model.transformer.predict[-1].parameters():
+            parameter.mul_(5)
+        clock = rearrange(model.transformer.clock.weight, "d (wave period) -> d wave period", wave=2)
+        clock[..., [period < 16 for period in PERIODS]] = 0
+    return model.eval()
+
+
+def head_inputs(crop: int, channels: int = 0) -> HeadInputs:
+    """Random windows of so many cells a side, with pixels and an order, and features on 4 x 4 tokens."""
+    generator, tracks, frames = torch.Generator().manual_seed(0), 2, 3
+
+    def maps(*shape: int) -> torch.Tensor:
+        return torch.rand(tracks, frames, *shape, generator=generator)
+
+    crops = TrackCrops(
+        (maps(crop, crop) > 0.7).float(), *(maps(crop, crop) for _ in range(4)), 2 * maps(crop, crop) - 1,
+        maps(3, crop, crop), torch.ones(tracks, frames), torch.zeros(tracks, frames, BOX_NUMBERS),
+        torch.zeros(tracks, frames), torch.ones(tracks, frames).bool(),
+    )  # fmt: skip
+    return HeadInputs(crops, 4 * maps(crop, crop) - 2, maps(channels, 4, 4), Noise.of(*range(tracks)))

@@ -1,0 +1,62 @@
+"""The pictures of layers and the page of samplers are made from any tracks and any segmenter of layers."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scripts.experiments import draw_layers as drawing
+from scripts.experiments import samplers
+from tests.helpers import ToyClip
+from vidamodal.heads.cumulative import DenoiserConfig, Segmenter, SegmenterConfig
+from vidamodal.models.folder import save_segmenter
+
+
+def test_layers_of_tracks_are_drawn_frame_by_frame(tmp_path: Path, clip: ToyClip) -> None:
+    options = argparse.Namespace(
+        video=str(clip.video), tracks=[clip.truth, clip.truth], frames=[0, 3], deepest=2, out=tmp_path / "layers.png"
+    )
+    drawing.sheet(options)
+    picture = np.array(Image.open(options.out)).astype(int)
+    height, width = picture.shape[0] // 4, picture.shape[1]
+    rows = [picture[k * height : (k + 1) * height, : width // 3] for k in range(4)]
+    assert np.abs(rows[0] - rows[1]).mean() < np.abs(rows[0] - rows[2]).mean()  # the same frame twice, then another
+
+
+def test_a_frame_beyond_the_end_is_told_in_one_line(
+    tmp_path: Path, clip: ToyClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["layers.py", str(clip.video), str(clip.truth), "--frames", "999"])
+    with pytest.raises(SystemExit, match="has no frame 999"):
+        drawing.main()
+
+
+def test_the_page_of_samplers_has_a_row_for_each(
+    tmp_path: Path, clip: ToyClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(clip.video, tmp_path / "clip.mp4")
+    shutil.copy(clip.truth, tmp_path / "clip.tracks.json")
+    torch.manual_seed(0)
+    denoiser = DenoiserConfig(widths=(8, 8), steps=2)
+    model = Segmenter(SegmenterConfig(denoiser, size=16, most_layers=2, least_area=1, predicts="mask"))
+    save_segmenter(tmp_path / "model", model, {}, "# m\n")
+    out = tmp_path / "page.md"
+    arguments = [str(tmp_path / "model"), "--truth", str(tmp_path), "--clips", "1", "--steps", "3", "--out", str(out)]
+    monkeypatch.setattr(samplers, "FEW", (1, 3))
+    monkeypatch.setattr(sys, "argv", ["samplers.py", *arguments])
+    samplers.main()
+    rows = [line for line in out.read_text().splitlines() if line.startswith("| D")]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| DDPM, 3 steps",
+        "| DDPM again, another seed",
+        "| DDIM, 1 steps",
+        "| DDIM, 3 steps",
+    ]
+    assert samplers.agreement([np.ones((1, 2, 2), bool)], [np.ones((2, 2, 2), bool)]) == "50.0"

@@ -1,0 +1,88 @@
+"""The table of presets over held-out sets: seeds are averaged, figures are those of `evaluate`, mistakes are named."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts.experiments import presets
+from tests.helpers import ToyClip
+from vidamodal.baselines import predict_baseline
+from vidamodal.formats import Clip, find_dataset
+from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.inference.predictor import Pictures
+from vidamodal.metrics.evaluate import evaluate
+from vidamodal.metrics.tables import percent
+from vidamodal.types import ClipTracks, InputError
+
+
+@pytest.fixture
+def truth(clip: ToyClip, tmp_path: Path) -> Path:
+    """Two clips: all objects, and all but one."""
+    folder = tmp_path / "toy"
+    for key, tracks in (("a", clip.tracks.tracks), ("b", clip.tracks.tracks[1:])):
+        (folder / key).mkdir(parents=True)
+        write_tracks(folder / key / "tracks.json", replace(clip.tracks, tracks=tracks, order=None))
+        shutil.copy(clip.video, folder / key / "clip.mp4")
+    return folder
+
+
+def cells(page: str, way: str) -> list[str]:
+    return next(line for line in page.splitlines() if line.startswith(f"| {way} |")).strip("| ").split(" | ")[1:]
+
+
+def test_seeds_are_averaged_and_videos_drawn_again(truth: Path) -> None:
+    def oracle(clip: ClipTracks, _pictures: Pictures) -> ClipTracks:
+        return clip
+
+    def copy(clip: ClipTracks, _pictures: Pictures) -> ClipTracks:
+        return predict_baseline("copy-visible", clip)
+
+    clips: list[Clip] = list(find_dataset(truth).clips.values())
+    rows = presets.score(clips, {"both": [oracle, copy], "oracle": [oracle], "copy": [copy]}, "toy")
+    both, right, copied = (presets.figures(rows[way]) for way in ("both", "oracle", "copy"))
+    assert right == presets.table(rows)[-1][1:]
+    assert right[0] == "100.0 [100.0 to 100.0]" and right[3:5] == ["0.0", "0.0"] and float(right[6]) < 100
+    full = float(copied[0].split()[0])
+    assert float(both[0].split()[0]) == pytest.approx((100 + full) / 2, abs=0.11)
+    assert float(both[0].split()[1].strip("()")) == pytest.approx((100 - full) / 2, abs=0.11)
+    low, high = (float(end.strip("[]")) for end in copied[0].split()[1::2])
+    assert low < full < high
+    assert both[1].startswith("50.0 (50.0) [50.0 to 50.0]")
+
+
+def test_the_page_holds_what_evaluate_finds(truth: Path, model_folder: Path, tmp_path: Path) -> None:
+    page = presets.page({"toy": str(truth)}, {"small": f"{model_folder},{model_folder}"}, clips=9, device="cpu")
+    method = presets.methods({"small": str(model_folder)}, "cpu")["small"][0]
+    for key, clip in find_dataset(truth).clips.items():
+        (tmp_path / "found" / key).mkdir(parents=True)
+        write_tracks(tmp_path / "found" / key / "tracks.json", method(clip.tracks(), clip.frames))
+    result = evaluate(tmp_path / "found", truth)
+    named = result.protocols["c2f-video"]
+    for way, scores in result.rows("small").items():
+        shown = [value.split()[0] for value in cells(page, way)]
+        assert shown[:5] == [percent(getattr(scores, measure)) for measure in presets.SHOWN]
+    assert "(0.0)" in cells(page, "small")[0] and "(" not in cells(page, "hull")[0]
+    assert cells(page, "small")[5:] == [f"{percent(named.full)} (0.0)", f"{percent(named.occ)} (0.0)"]
+    assert cells(page, "*a perfect prediction*")[5:] == [percent(named.ceiling_full), percent(named.ceiling_occ)]
+    assert f"toy: 2 clips, {result.primary.object_frames:,} object-frames" in page
+    low, high = result.interval["full"] or (0, 0)
+    assert cells(page, "small")[0].endswith(f"[{percent(low)} to {percent(high)}]")
+
+
+def test_mistakes_are_one_line(truth: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pairs in (["toy"], ["=x"], ["a="], ["a=1", "a=2"], ["hull=tiny"]):
+        with pytest.raises(InputError, match="NAME=VALUE"):
+            presets.named(pairs)
+    for arguments, said in (
+        ([f"--truth=toy={truth}", "--models=x=nothing-there"], "no model 'nothing-there'"),
+        (["--truth=toy=nowhere"], "nowhere: no such file"),
+        ([f"--truth=toy={truth}", "--clips=0"], "at least 1"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["presets.py", *arguments])
+        with pytest.raises(SystemExit, match=f"presets.py: .*{said}"):
+            presets.main()

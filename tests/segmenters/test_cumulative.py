@@ -1,0 +1,645 @@
+"""Cumulative occlusion learning: layers of bare frames, tracks from them, and its head beside masks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers import DDPMScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from torch import Tensor
+
+import vidamodal
+from tests.helpers import ToyClip, head_inputs
+from vidamodal.cli import main
+from vidamodal.data.clips import AugmentConfig, ClipConfig
+from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure
+from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.heads.base import FrameInstance, HeadInputs, Noise, TrackCrops, load_segmenter_class
+from vidamodal.heads.cumulative import (
+    Config,
+    Denoiser,
+    DenoiserConfig,
+    Head,
+    Layers,
+    Segmenter,
+    SegmenterConfig,
+    in_front,
+    representative,
+)
+from vidamodal.inference.finders.segmenter import VisibleFinder
+from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.tracker import Association, Tracker
+from vidamodal.media.video import open_video
+from vidamodal.models.amodal import ModelConfig
+from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
+from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
+from vidamodal.occlusion.layers import frame_layers, without_rings
+from vidamodal.occlusion.order import frame_layers as predicted_layers
+from vidamodal.occlusion.order import with_order
+from vidamodal.training.losses import LossConfig, divisors
+from vidamodal.training.stages.ours import MicroStep, SegmenterStage
+from vidamodal.training.trainer import SegmenterTraining, StageConfig, TrainConfig, train
+from vidamodal.types import InputError, VideoInfo
+from vidamodal.worlds.sample import ClipMasks, WorldConfig
+
+SIZE = 16
+TINY = DenoiserConfig(widths=(8, 8), attention=1, steps=3)
+SMALL = SegmenterConfig(TINY, size=SIZE, samples=2, most_layers=4, least_area=2)
+
+
+def segmenter(**changes: object) -> Segmenter:
+    """Not trained; ``steps`` and ``sampler`` are its denoiser's."""
+    inner = {name: changes.pop(name) for name in ("steps", "sampler") if name in changes}
+    torch.manual_seed(0)
+    denoiser = replace(TINY, **inner)  # type: ignore[arg-type]
+    return Segmenter(replace(SMALL, denoiser=denoiser, **changes)).eval()  # type: ignore[arg-type]
+
+
+def square(top: int, left: int, side: int = 6, size: int = SIZE) -> np.ndarray:
+    mask = np.zeros((size, size), dtype=bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+STACK = [square(1, 1), square(4, 4), square(7, 7), square(9, 9)]
+"""Each hides part of the next."""
+
+
+def oracle(monkeypatch: pytest.MonkeyPatch, layers: list[np.ndarray]) -> list[int]:
+    """A network that knows the layers, and gives the first one that is not in the cumulative mask; its batches."""
+    sizes: list[int] = []
+
+    def know(self: Denoiser, planes: Tensor, noisy: Tensor, time: Tensor, _base: object = 0.0) -> Tensor:
+        sizes.append(len(planes))
+        clean = torch.full_like(noisy, -1.0)
+        for k, front in enumerate(planes[:, 3] > 0):
+            missing = [m for m in layers if not front[torch.from_numpy(m)].all()]
+            if missing:
+                clean[k] = 2 * torch.from_numpy(missing[0]).float() - 1
+        if self.clean:
+            return 20 * clean
+        kept = self.schedule.alphas_cumprod[time].view(-1, 1, 1)
+        return (noisy - kept.sqrt() * clean) / (1 - kept).sqrt()
+
+    monkeypatch.setattr(Denoiser, "forward", know)
+    return sizes
+
+
+# Algorithm 2
+
+
+@pytest.mark.parametrize("predicts", ["noise", "mask"])
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_network_that_knows_the_truth_gives_all_layers_back_in_order(
+    monkeypatch: pytest.MonkeyPatch, predicts: str, sampler: str, samples: int
+) -> None:
+    sizes = oracle(monkeypatch, STACK[:3])
+    network = segmenter(predicts=predicts, sampler=sampler, samples=samples, steps=10)
+    (found,) = network.segment(torch.rand(1, 3, SIZE, SIZE), [5])
+    assert [each.layer for each in found] == [1, 2, 3] and len(sizes) == 4 * 10 and set(sizes) == {samples}
+    front = np.zeros((SIZE, SIZE), dtype=bool)
+    for each, truth in zip(found, STACK, strict=False):
+        np.testing.assert_array_equal(each.amodal, truth)
+        np.testing.assert_array_equal(each.visible, truth & ~front)
+        assert each.score > 0.99
+        front |= truth
+
+
+def test_a_frame_with_nothing_in_it_ends_after_one_blank_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = oracle(monkeypatch, [])
+    assert segmenter(steps=4).segment(torch.rand(2, 3, SIZE, SIZE), [0, 0]) == [[], []]
+    assert len(sizes) == 2 * 4
+
+
+def test_a_frame_with_more_layers_than_the_training_had_ends_at_n_max(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = oracle(monkeypatch, STACK)
+    (found,) = segmenter(most_layers=2, steps=4).segment(torch.rand(1, 3, SIZE, SIZE), [0])
+    assert [each.layer for each in found] == [1, 2] and len(sizes) == 2 * 4
+
+
+def test_a_layer_that_is_smaller_than_any_object_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    oracle(monkeypatch, [STACK[0], square(10, 10, side=2), square(5, 5)])
+    (found,) = segmenter(least_area=5).segment(torch.rand(1, 3, SIZE, SIZE), [0])
+    assert len(found) == 1 and (found[0].amodal == STACK[0]).all()
+
+
+def soft(*masks: np.ndarray) -> np.ndarray:
+    return np.stack([2.0 * mask - 1 for mask in masks])
+
+
+def test_what_hides_under_nothing_of_the_layer_before_belongs_to_it() -> None:
+    layers = Layers.none(SMALL)
+    apart, behind = square(10, 1, side=4), square(4, 4)
+    for mask in (square(1, 1), apart, behind):  # the third touches the first alone
+        layers.add(soft(mask))
+    assert [layer.number for layer in layers.found] == [1, 1, 2]
+    assert [each.layer for each in layers.instances()] == [1, 1, 2]
+    np.testing.assert_array_equal(layers.cumulative, square(1, 1) | apart | behind)
+
+
+def test_parts_of_a_layer_are_instances_unless_too_small_or_wholly_hidden() -> None:
+    layers = Layers.none(replace(SMALL, least_area=3))
+    layers.add(soft(square(0, 0) | square(0, 10) | square(14, 14, side=1)))
+    layers.add(soft(square(1, 1, side=3) | square(4, 10)))
+    found = layers.instances()
+    assert [each.layer for each in found] == [1, 1, 2]
+    assert [int(each.amodal.sum()) for each in found] == [36, 36, 36]
+    assert int(found[2].visible.sum()) == 36 - 12
+
+
+def test_the_score_is_the_share_that_samples_agree_on() -> None:
+    layers = Layers.none(replace(SMALL, samples=2))
+    layers.add(soft(square(0, 0, side=4), square(0, 0, side=4) | square(0, 4, side=4)))
+    (found,) = layers.instances()
+    assert found.score == pytest.approx(16 / (16 + 0.5 * 16))
+
+
+@settings(deadline=None, max_examples=100)
+@given(arrays(bool, st.tuples(st.integers(1, 5), st.just(3), st.just(3))))
+def test_the_sample_nearest_to_the_mean_of_those_that_are_not_null_is_taken(samples: np.ndarray) -> None:
+    there = [sample for sample in samples if sample.any()]
+    if not there:
+        assert representative(samples) is None and representative(samples, "mean") is None
+        return
+    mean = sum(sample.astype(float) for sample in there) / len(there)
+    far = [float(np.abs(sample - mean).sum()) for sample in there]
+    best, chosen = min(far), representative(samples)
+    assert chosen is not None and any((chosen == s).all() and d <= best + 1e-9 for s, d in zip(there, far, strict=True))
+    np.testing.assert_array_equal(representative(samples, "mean"), mean >= 0.5)
+
+
+def test_ddpm_makes_the_steps_of_ddpm() -> None:
+    network, planes = segmenter(sampler="ddpm", steps=20).denoise, torch.rand(2, 4, SIZE, SIZE)
+    drawn = [torch.randn(2, SIZE, SIZE, generator=torch.Generator().manual_seed(k)) for k in range(21)]
+    ours = network.sample(planes, iter(drawn).__next__)
+    schedule = DDPMScheduler(beta_schedule="linear", clip_sample=True, timestep_spacing="trailing")
+    schedule.set_timesteps(20)
+    x = drawn[0]
+    with torch.no_grad():
+        for time, noise in zip(schedule.timesteps, drawn[1:], strict=True):
+            step = schedule.step(network(planes, x, time.expand(2)), int(time), x)
+            guess = step.pred_original_sample
+            before = schedule.previous_timestep(time)
+            now = schedule.alphas_cumprod[time]
+            then = schedule.alphas_cumprod[before] if before >= 0 else torch.ones(())
+            mean = then.sqrt() * (1 - now / then) / (1 - now) * guess + (now / then).sqrt() * (1 - then) / (1 - now) * x
+            x = mean + ((1 - then) / (1 - now) * (1 - now / then)).sqrt() * noise
+    torch.testing.assert_close(ours, x, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_frame_is_segmented_alike_whatever_is_given_with_it(together: int) -> None:
+    network = segmenter(together=together)
+    frames = torch.rand(4, 3, SIZE, SIZE)
+    whole = network.layers(frames, [1, 1, 2, 1])
+    for k, seed in enumerate([1, 1, 2, 1]):
+        (alone,) = network.layers(frames[k : k + 1], [seed])
+        assert_same(whole[k], alone)
+    (other,) = network.layers(frames[:1], [3])
+    assert whole[0].found and (whole[0].found[0].probability != other.found[0].probability).any()
+
+
+def assert_same(one: Layers, other: Layers) -> None:
+    assert len(one.found) == len(other.found)
+    for a, b in zip(one.found, other.found, strict=True):
+        np.testing.assert_array_equal(a.mask, b.mask)
+        np.testing.assert_array_equal(a.probability, b.probability)
+
+
+def test_without_the_cumulative_mask_the_number_of_the_layer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def look(_self: Denoiser, planes: Tensor, noisy: Tensor, *_: object) -> Tensor:
+        seen.append(planes[:, 3])
+        return torch.where(torch.arange(SIZE) < 2 * len(seen), 9.0, -9.0).expand_as(noisy)
+
+    monkeypatch.setattr(Denoiser, "forward", look)
+    segmenter(cumulative=False, predicts="mask", steps=1).segment(torch.rand(1, 3, SIZE, SIZE), [0])
+    assert [round(float((each.mean() + 1) / 2), 3) for each in seen] == [0.2, 0.4, 0.6, 0.8]
+    assert all(float(each.std()) < 1e-6 for each in seen)
+
+
+# Training data
+
+
+class OneClip:
+    """A bank of one clip."""
+
+    def __init__(self, visible: np.ndarray, amodal: np.ndarray) -> None:
+        image = np.random.default_rng(0).integers(0, 255, (*visible.shape[1:], 3)).astype(np.uint8)
+        self.masks = ClipMasks(visible, amodal, image=image)
+
+    def __len__(self) -> int:
+        return 1
+
+    def sample(self, _rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
+        assert config.frames == self.masks.visible.shape[1]
+        return self.masks
+
+
+def stacked(masks: list[np.ndarray]) -> OneClip:
+    front, visible = np.zeros_like(masks[0]), []
+    for mask in masks:
+        visible.append(mask & ~front)
+        front = front | mask
+    return OneClip(np.stack(visible)[:, None], np.stack(masks)[:, None])
+
+
+BIG = [square(4, 4, 20, 64), square(15, 15, 20, 64), square(28, 28, 20, 64), square(5, 45, 12, 64)]
+"""Three in a row, and one by itself."""
+LAYER = ClipConfig(frames=1, world=WorldConfig(frames=1), augment=AugmentConfig(mirror=0.0))
+
+
+def samples(count: int, omitted: float = 0.0, **changes: object) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    data = LayerClips(stacked(BIG), 0, count, replace(LAYER, **changes), 64, omitted)  # type: ignore[arg-type]
+    drawn = [data[k] for k in range(count)]
+    return [(int(d.number), d.cumulative[0].numpy() > 0.5, d.mask[0].numpy() > 0.5) for d in drawn]
+
+
+def test_a_layer_is_learnt_with_all_true_layers_in_front_and_the_blank_one_behind_the_deepest() -> None:
+    of_layer = {1: BIG[0] | BIG[3], 2: BIG[1], 3: BIG[2], 4: np.zeros((64, 64), dtype=bool)}
+    drawn = samples(60)
+    for number, cumulative, mask in drawn:
+        np.testing.assert_array_equal(mask, of_layer[number])
+        in_front_of_it = [m for n, m in of_layer.items() if n < number]
+        np.testing.assert_array_equal(cumulative, np.any([*in_front_of_it, of_layer[4]], axis=0))
+    counts = np.bincount([number for number, *_ in drawn], minlength=5)[1:]
+    assert counts.min() >= 7  # of 15
+
+
+def test_eq_12_takes_one_layer_but_the_first_out_of_as_many_cumulative_masks_as_asked() -> None:
+    for share in (0.0, 0.4, 1.0):
+        whole, noisy = samples(80), samples(80, omitted=share)
+        lacks = 0
+        for (number, cumulative, mask), (number_too, spoilt, mask_too) in zip(whole, noisy, strict=True):
+            assert number == number_too and (mask == mask_too).all()
+            lost = cumulative & ~spoilt
+            assert not (spoilt & ~cumulative).any()
+            taken = [k for k in (1, 2) if (lost == (cumulative & BIG[k])).all()]
+            assert taken or not lost.any()
+            lacks += bool(lost.any())
+        touched = sum(bool((c & (BIG[1] | BIG[2])).any()) for _, c, _ in whole)
+        assert lacks == 0 if share == 0 else 0.4 * share * touched < lacks <= touched
+
+
+def test_samples_depend_on_seed_and_number_alone_and_are_mirrored_whole() -> None:
+    augment = AugmentConfig(mirror=1.0)
+    plain, turned = samples(6), samples(6, augment=augment)
+    for (_, cumulative, mask), (_, cumulative_too, mask_too) in zip(plain, turned, strict=True):
+        assert (cumulative == cumulative_too[:, ::-1]).all() and (mask == mask_too[:, ::-1]).all()
+    data = LayerClips(stacked(BIG), 0, 6, LAYER, 64)
+    other = LayerClips(stacked(BIG), 1, 6, LAYER, 64)
+    assert all(torch.equal(getattr(data[3], f.name), getattr(data[3], f.name)) for f in fields(data[3]))
+    assert [int(data[k].number) for k in range(6)] != [int(other[k].number) for k in range(6)]
+
+
+def test_objects_that_hardly_show_are_left_out() -> None:
+    speck = BIG[0].copy()
+    speck[24:26, 4:8] = True  # 8 cells more than what hides it
+    data = LayerClips(stacked([BIG[0], speck]), 0, 20, LAYER, 64)
+    assert {int(data[k].number) for k in range(20)} == {1, 2}
+
+
+def test_a_ring_is_opened_where_the_least_is_hidden() -> None:
+    hides = np.array([[0, 9, 0, 0], [0, 0, 5, 0], [7, 0, 0, 3], [0, 0, 0, 0]], dtype=float)
+    opened = without_rings(hides)
+    assert opened[1, 2] == 0 and (opened != hides).sum() == 1
+    assert without_rings(opened) is not opened and (without_rings(opened) == opened).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(np.float64, (5, 5), elements=st.integers(0, 9).map(float)))
+def test_without_rings_every_object_has_a_layer_behind_all_that_hide_it(hides: np.ndarray) -> None:
+    np.fill_diagonal(hides, 0)
+    opened = without_rings(hides)
+    assert ((opened == hides) | (opened == 0)).all()
+    depth = np.ones(5, dtype=int)
+    for _ in range(6):  # Eq. 2, until nothing changes: with a ring it never ends
+        before = depth.copy()
+        depth = np.array([1 + max((depth[j] for j in range(5) if opened[j, i]), default=0) for i in range(5)])
+    assert (depth == before).all()
+
+
+def test_layers_of_a_frame_are_those_of_eq_2() -> None:
+    bank = stacked(BIG)
+    layers, ring = frame_layers(bank.masks.visible[:, 0], bank.masks.amodal[:, 0])
+    assert layers.tolist() == [1, 2, 3, 1] and not ring
+
+
+# Tracks
+
+
+def follow(tracker: Tracker, t: int, masks: list[np.ndarray]) -> list[int | None]:
+    return tracker.follow(t, [FrameInstance(mask, mask, 1, None, 0.5) for mask in masks])
+
+
+def test_an_object_is_the_same_one_again_after_a_short_hiding_and_another_one_after_a_long() -> None:
+    tracker = Tracker(Association(patience=4))
+    other = square(40, 40, 10, 64)
+
+    def at(t: int) -> np.ndarray:
+        return square(5, 2 + 3 * t, 12, 64)
+
+    ids = [follow(tracker, t, [other, at(t)] if t not in (4, 5, 6) else [other]) for t in range(10)]
+    assert {k[0] for k in ids} == {1} and {k[1] for k in ids if len(k) == 2} == {2}  # it moved on 12 px unseen
+    for t in range(10, 16):
+        assert follow(tracker, t, [other]) == [1]
+    assert follow(tracker, 16, [other, at(12)]) == [1, 3]
+
+
+def test_each_frame_s_ids_are_one_to_one_and_go_where_the_overlap_is_greatest() -> None:
+    tracker = Tracker()
+    assert follow(tracker, 0, [square(0, 0, 10, 64), square(0, 8, 10, 64)]) == [1, 2]
+    assert follow(tracker, 1, [square(0, 7, 10, 64), square(0, 1, 10, 64)]) == [2, 1]
+    assert follow(tracker, 2, [square(0, 4, 10, 64), square(0, 5, 10, 64), square(40, 40, 9, 64)]) == [1, 2, 3]
+
+
+def find(monkeypatch: pytest.MonkeyPatch, masks: Callable[[int], list[np.ndarray]], frames: int) -> object:
+    """Tracks from a segmenter that finds given amodal masks, those in front first."""
+
+    def segment(_self: Segmenter, batch: Tensor, _seeds: object) -> list[list[FrameInstance]]:
+        out = []
+        for picture in batch:
+            front, found = np.zeros((SIZE, SIZE), dtype=bool), []
+            for number, mask in enumerate(masks(round(float(picture[0, SIZE // 2, SIZE // 2]) * 255)), start=1):
+                found.append(FrameInstance(mask & ~front, mask, number, None, 0.5))
+                front = front | mask
+            out.append(found)
+        return out
+
+    monkeypatch.setattr(Segmenter, "segment", segment)
+    video = VideoInfo("v.mp4", 4 * SIZE, 4 * SIZE, frames, 12.0)
+    pictures = (np.full((4 * SIZE, 4 * SIZE, 3), t, dtype=np.uint8) for t in range(frames))
+    return VisibleFinder(segmenter(), "cpu").find(video, lambda: pictures)
+
+
+def test_tracks_have_masks_at_the_size_of_the_video_and_the_order_of_their_layers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def masks(t: int) -> list[np.ndarray]:
+        if t == 20:
+            return [square(1, 1)]
+        pair = [square(1, 1), square(4, 4)]
+        return pair[::-1] if t == 30 else pair
+
+    clip = find(monkeypatch, masks, 40)
+    assert [track.id for track in clip.tracks] == [1, 2]  # type: ignore[attr-defined]
+    front, back = clip.tracks  # type: ignore[attr-defined]
+    big = np.kron(square(1, 1), np.ones((4, 4))) > 0
+    assert (front.amodal[0].decode() ^ big).mean() < 0.01
+    assert not (front.visible[0].decode() & back.visible[0].decode()).any()
+    assert (back.amodal[0].decode() & big).any() and not (back.visible[0].decode() & front.amodal[0].decode()).any()
+    assert back.visible[20] is None and back.amodal[20] == back.amodal[19]  # hidden: it stays where it was
+    order = clip.order  # type: ignore[attr-defined]
+    assert set(order[:30]) == {((1, 2),)} and order[30] == ((2, 1),)
+
+
+def test_the_order_of_any_tracks_is_that_of_the_truth(clip: ToyClip) -> None:
+    truth = clip.tracks
+    assert truth.order is not None
+    found = with_order(replace(truth, order=None))
+    assert found.order is not None
+    true_pairs = {(t, pair) for t, pairs in enumerate(truth.order) for pair in pairs}
+    pairs = {(t, pair) for t, pairs in enumerate(found.order) for pair in pairs}
+    assert len(true_pairs) > 20 and len(pairs & true_pairs) / len(pairs | true_pairs) > 0.9
+    true_layers, layers = predicted_layers(truth), predicted_layers(replace(truth, order=None))
+    right = [one[key] == other[key] for one, other in zip(layers, true_layers, strict=True) for key in other]
+    assert np.mean(right) > 0.9 and max(max(frame.values()) for frame in true_layers) > 1
+
+
+def model_of(folder: Path, **changes: object) -> Path:
+    torch.manual_seed(1)
+    network = segmenter(**changes)
+    torch.nn.init.normal_(network.denoise.unet.conv_out.weight, 0, 0.3)
+    save_segmenter(folder, network, {}, "# tiny\n")
+    return folder
+
+
+def test_predict_without_masks_writes_tracks_from_end_to_end(
+    tmp_path: Path, clip: ToyClip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = model_of(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
+    command = ["predict", str(clip.video), "--head", "cumulative", "--model", str(model), "--out"]
+    for out, formats in (("one", "tracks,overlay"), ("two", "tracks")):
+        with pytest.raises(SystemExit) as left:
+            main([*command, str(tmp_path / out), "--formats", formats])
+        assert left.value.code == 0
+    assert "are read on a canvas of 16 x 16 cells" in capsys.readouterr().out
+    assert (tmp_path / "one/tracks.json").read_bytes() == (tmp_path / "two/tracks.json").read_bytes()
+    found = read_tracks(tmp_path / "one/tracks.json")
+    assert found.tracks and found.order is not None and not found.exhaustive
+    assert any(track.visible[0] is not None and track.amodal is not None for track in found.tracks)
+    run = json.loads((tmp_path / "one/run.json").read_text())
+    assert run["masks"] == "segmenter m" and run["canvas"] == SIZE and run["head"] == "cumulative"
+    assert (tmp_path / "one/overlay.mp4").is_file()
+    assert vidamodal.predict(clip.video, model=str(model), seed=1).tracks != found.tracks
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--head", "conv"], "segments no bare frames: choose one of aisdiff, cumulative"),
+        (["--head", "cumulative", "--model", "MASKS"], "it is no segmenter of the head 'cumulative'"),
+        (["--model", "BARE", "--hypotheses", "2"], "whose masks are given"),
+        (["--model", "BARE", "--masks", "TRUTH"], "leave out the masks"),
+        (["--model", "BARE", "--head", "conddiff"], "segments no bare frames"),
+    ],
+)
+def test_what_is_missing_without_masks_is_told_in_one_line(
+    tmp_path: Path,
+    clip: ToyClip,
+    model_folder: Path,
+    options: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = {"MASKS": str(model_folder), "BARE": str(model_of(tmp_path / "m")), "TRUTH": str(clip.truth)}
+    with pytest.raises(SystemExit) as left:
+        main(["predict", str(clip.video), "--out", str(tmp_path / "out"), *(places.get(o, o) for o in options)])
+    said = capsys.readouterr().err
+    assert left.value.code == 2 and words in said and said.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+# Folders and training
+
+
+def test_a_segmenter_is_loaded_strictly(tmp_path: Path) -> None:
+    folder, network = tmp_path / "m", segmenter()
+    save_segmenter(folder, network, {}, "# m\n")
+    loaded = load_segmenter(str(folder))
+    assert loaded.head == "cumulative" and loaded.model.config == network.config
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, loaded.model.state_dict()[name])
+    config = json.loads((folder / "config.json").read_text())
+    config["segmenter"]["settings"]["denoiser"]["widths"] = [8, 16]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="has shape"):
+        load_segmenter(str(folder))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, clip: ToyClip) -> Path:
+    """A data set of one clip with its pictures."""
+    folder = tmp_path_factory.mktemp("data")
+    shutil.copy(clip.video, folder / "clip.mp4")
+    shutil.copy(clip.truth, folder / "clip.tracks.json")
+    return folder
+
+
+def short(output: Path, data: Path, **changes: object) -> TrainConfig:
+    sample = ClipConfig(frames=3, world=WorldConfig(frames=6))
+    stage = StageConfig(steps=2, clips=2, warmup=1, rate=1e-2, sample=sample)
+    settings_of_it = {"denoiser": {"widths": [8, 8], "attention": 1, "steps": 2}, "size": 32}
+    return replace(
+        TrainConfig(
+            name="t", output=str(output), precision="fp32", device="cpu", worlds=str(data), workers=0, amodal=stage,
+            segmenter=SegmenterTraining(settings=settings_of_it),
+        ),
+        **changes,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("predicts", ["noise", "mask"])
+def test_a_segmenter_learns_and_keeps_what_it_found_of_its_data(
+    tmp_path: Path, clip: ToyClip, data: Path, predicts: str
+) -> None:
+    config = short(tmp_path / "run", data)
+    assert config.segmenter is not None
+    config.segmenter.settings["predicts"] = predicts
+    folder = train(config, quiet=True)
+    AcceleratorState._reset_state(True)
+    loaded = load_segmenter(str(folder)).model
+    bank = vidamodal.training.trainer.load_bank(config.worlds, 0, False)
+    limits = measure(bank, 0, config.amodal.sample, 32)
+    assert 1 < limits.most_layers <= len(clip.tracks.tracks) and 1 <= limits.least_area < 32 * 32
+    assert (loaded.config.most_layers, loaded.config.least_area) == (limits.most_layers, limits.least_area)
+    kept = json.loads((folder / "config.json").read_text())
+    assert kept["training"]["limits"]["most_layers"] == limits.most_layers
+    with pytest.raises(InputError, match="is a segmenter"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("predicts", ["noise", "mask"])
+def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(predicts: str) -> None:
+    network = segmenter(predicts=predicts, size=64)
+    stage = SegmenterStage(network, LossConfig())
+    data = LayerClips(stacked(BIG), 0, 2, LAYER, 64)
+    whole, divide = LayerBatch.join([data[0], data[1]]), {"layers": torch.tensor(2.0)}
+    assert divisors([stage.counts(whole, (3, 4))]) == divide
+    together = stage(whole, MicroStep((3, 4), divide, True))["loss"]
+    apart = [stage(data[k], MicroStep((3 + k,), divide, k == 1))["loss"] for k in (0, 1)]
+    torch.testing.assert_close(together, apart[0] + apart[1], atol=1e-5, rtol=1e-5)
+    assert not torch.isclose(together, stage(whole, MicroStep((3, 5), divide, True))["loss"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"segmenter": SegmenterTraining(head="conv")}, "segments no bare frames"),
+        ({"segmenter": SegmenterTraining(settings={"sise": 3})}, "unknown key 'sise'"),
+        ({"segmenter": SegmenterTraining(settings={"predicts": "all"})}, "choose noise or mask"),
+        ({"segmenter": SegmenterTraining(settings={"size": 20})}, "do not divide a canvas of 20 cells"),
+        ({"segmenter": SegmenterTraining(settings={"denoiser": {"steps": 0}})}, "between 1 and 1000"),
+        ({"segmenter": SegmenterTraining(settings={"denoiser": {"widths": [9]}})}, "divisible by 8"),
+        ({"model": ModelConfig(chunk=8)}, "stands in place of model"),
+        ({"validation": "data/validation"}, "is not validated"),
+        ({"init": "tiny"}, "is not a segmenter"),
+        ({"worlds": "toy"}, "worlds are masks alone"),
+    ],
+)
+def test_configs_that_cannot_work_are_refused_in_one_line(
+    tmp_path: Path, data: Path, changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as raised:
+        train(short(tmp_path / "run", data, **changes), quiet=True)
+    AcceleratorState._reset_state(True)
+    assert "\n" not in str(raised.value) and not (tmp_path / "run").exists()
+
+
+def test_segmenters_are_found_like_heads() -> None:
+    assert load_segmenter_class("cumulative") == (Segmenter, SegmenterConfig)
+
+
+# Beside masks
+
+CROP, FEATURES = 16, 6
+
+
+def head(channels: int = 0, **changes: object) -> Head:
+    torch.manual_seed(0)
+    return Head(replace(Config(TINY), **changes), CROP, channels).eval()  # type: ignore[arg-type]
+
+
+def inputs(channels: int = 0) -> HeadInputs:
+    return head_inputs(CROP, channels)
+
+
+def test_what_lies_behind_an_object_is_not_in_its_cumulative_mask() -> None:
+    crops = inputs().crops
+    front = in_front(crops)
+    assert (front[crops.order < 0] == 0).all() and torch.equal(front[crops.order > 0], crops.others[crops.order > 0])
+    unknown = replace(crops, order=torch.zeros_like(crops.order))
+    assert torch.equal(in_front(unknown), crops.others)
+
+
+def test_beside_a_transformer_the_head_begins_as_a_copy_of_the_coarse_mask() -> None:
+    given_inputs = inputs(channels=FEATURES)
+    out = head(FEATURES)(given_inputs)
+    torch.testing.assert_close(torch.sigmoid(out), torch.sigmoid(given_inputs.coarse), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [0, FEATURES])
+@pytest.mark.parametrize("changes", [{}, {"samples": 3}, {"samples": 3, "choose": "mean"}, {"noise": "frame"}], ids=str)
+def test_the_head_draws_alike_for_a_seed_whatever_is_with_it(channels: int, changes: dict[str, object]) -> None:
+    network, given_inputs = head(channels, **changes), inputs(channels=channels)
+    torch.nn.init.normal_(network.denoise.unet.conv_out.weight)
+    with torch.no_grad():
+        whole = network(given_inputs)
+        again = network(replace(given_inputs, noise=Noise.of(7, 8)))
+        one = TrackCrops(*(getattr(given_inputs.crops, f.name)[1:] for f in fields(TrackCrops)))
+        alone = network(HeadInputs(one, given_inputs.coarse[1:], given_inputs.features[1:], Noise.of(1)))
+    torch.testing.assert_close(alone[0], whole[1], atol=1e-3, rtol=1e-3)
+    assert whole.shape == (2, 3, CROP, CROP) and not torch.allclose(whole, again, atol=1e-2)
+
+
+def test_the_head_learns_from_the_losses_of_masks() -> None:
+    network, given_inputs = head(FEATURES).train(), inputs(channels=FEATURES)
+    truth = given_inputs.crops.visible
+    logits = network.learn(given_inputs, truth)
+    torch.nn.functional.binary_cross_entropy_with_logits(logits, truth).backward()
+    assert network.loss(logits, truth, given_inputs.crops.inside) is None and logits.shape == truth.shape
+    assert network.denoise.unet.conv_out.weight.grad.abs().sum() > 0
+
+
+def test_a_head_alone_learns_and_predicts(tmp_path: Path, clip: ToyClip, data: Path) -> None:
+    sample = ClipConfig(tracks=2, frames=3, whole=0.0, world=WorldConfig(size=32, frames=6))
+    alone = FramewiseConfig(head="cumulative", crop=16)
+    config = short(tmp_path / "run", data, segmenter=None, framewise=alone)
+    config = replace(config, head={"denoiser": {"widths": [8, 8], "attention": 1, "steps": 2}},
+                     amodal=replace(config.amodal, sample=sample))  # fmt: skip
+    folder = train(config, quiet=True)
+    AcceleratorState._reset_state(True)
+    found = vidamodal.predict(clip.video, clip.tracks, model=str(folder), hypotheses=2)
+    assert any(track.hypotheses[0].amodal != track.hypotheses[1].amodal for track in found.tracks if track.hypotheses)
+
+
+def test_a_head_alone_is_told_the_order(clip: ToyClip) -> None:
+    torch.manual_seed(0)
+    model = FramewiseModel(FramewiseConfig(head="cumulative", crop=16), Config(TINY)).eval()
+    assert model.view.order and clip.tracks.order is not None
+    predictor = Predictor(model, "cpu", constrain=False)
+    pictures = open_video(clip.video).frames
+    plain = predictor.predict(clip.tracks, pictures=pictures)
+    told = predictor.predict(clip.tracks, pictures=pictures, order=clip.tracks.order)
+    assert [t.confidence for t in plain.tracks] != [t.confidence for t in told.tracks]

@@ -1,0 +1,72 @@
+"""COCOA (Zhu et al., CVPR 2017) and MP3D-Amodal, which keeps to its layout: all regions of an image in one annotation.
+
+``segmentation`` is the amodal outline (COCOA: one polygon as a plain list of numbers; MP3D-Amodal: run lengths),
+``visible_mask`` run lengths of what is seen; a region without it is not occluded. ``depth_constraint`` ("1-2,1-3")
+lists pairs, the one in front first, by their place among the regions, from 1, which is a track's id here too. ``name``
+is its label, or the category of ``category_id``. Regions are the salient ones, so it is not exhaustive. Where several
+annotators worked on an image (BSDS), each annotation is a clip: ``<image id>-0``, ``<image id>-1``, ...
+
+COCOA is known from its API and a sample annotation, MP3D-Amodal from its published loader; that loader pairs images
+and annotations by place, here ``image_id`` is assumed, as COCOA has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vidamodal.formats import Clip, settled
+from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
+from vidamodal.media.json_records import Breach, need, shown, typed, want
+from vidamodal.types import ClipTracks, FrameOrder, Track
+
+NAME = "COCOA or MP3D-Amodal"
+SIGN = 'a JSON with "regions" in each annotation'
+_FOLDERS = ("images", "train2014", "val2014", "test2014", "images/train2014", "images/val2014", "images/test2014", "")
+
+
+def recognise(path: Path) -> bool:
+    """Whether it is an annotation file with this key, or a folder with one in it."""
+    return bool(_files(path))
+
+
+def read(path: Path) -> Mapping[str, Clip]:
+    """A clip for each annotation; its key is the image's id."""
+    return image_clips(read_annotations(path, _files(path)), _FOLDERS, _tracks, apart=True)
+
+
+def _files(path: Path) -> list[Path]:
+    return annotation_files(path, ("images", "regions", "segmentation"))
+
+
+def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
+    (record,) = records
+    regions = need(record, "regions", list)
+    tracks = tuple(_track(picture, region, place, labels) for place, region in enumerate(regions, 1))
+    constraint = want(record, "depth_constraint", str)
+    order = None if constraint is None else (_order(constraint, len(tracks)),)
+    return settled(ClipTracks(picture.info, tracks, order=order), NAME)
+
+
+def _track(picture: Picture, region: Record, place: int, labels: Mapping[int, str]) -> Track:
+    where = f"regions[{place - 1}]"
+    typed(region, dict, where)
+    whole = read_mask(need(region, "segmentation", (list, dict), f"{where}."), picture, f"{where}.segmentation")
+    seen = whole
+    if "visible_mask" in region:
+        seen = read_mask(region["visible_mask"], picture, f"{where}.visible_mask")
+    category = want(region, "category_id", int, f"{where}.")
+    label = want(region, "name", str, f"{where}.") or labels.get(category)
+    return Track(place, (seen,), (whole,), label=label and label.strip())
+
+
+def _order(constraint: str, regions: int) -> FrameOrder:
+    pairs: dict[tuple[int, int], None] = {}
+    for text in filter(None, constraint.split(",")):
+        match = re.fullmatch(r"\s*([0-9]{1,9})-([0-9]{1,9})\s*", text)
+        front, back = (int(number) for number in match.groups()) if match else (0, 0)
+        if not (1 <= front <= regions and 1 <= back <= regions) or front == back or (back, front) in pairs:
+            raise Breach(f"depth_constraint: {shown(text)} is no new pair of two of {regions} regions, as in 1-2")
+        pairs[front, back] = None
+    return tuple(pairs)

@@ -1,0 +1,49 @@
+"""D2SA and COCOA-cls: one COCO-style layout, made by the authors of ORCNN (Follmann et al., WACV 2019).
+
+``segmentation`` is the amodal mask, ``visible_mask`` the visible one, both run lengths; ``invisible_mask`` (their
+difference) and ``occlude_rate`` follow from them and are not read. A track's id is its place in the image's list, from
+1. Who is in front is not told, nor that every occluder is annotated. Annotations: D2S_amodal_*.json,
+COCO_amodal_*_with_classes.json.
+
+Known from published loaders and a sample annotation, not from the files themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vidamodal.formats import Clip, settled
+from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
+from vidamodal.media.json_records import need
+from vidamodal.types import ClipTracks, Track
+
+NAME = "D2SA or COCOA-cls"
+SIGN = 'a COCO-style JSON with "segmentation" and "visible_mask" in each annotation'
+_FOLDERS = ("images", "d2s_amodal_images_v1/images", "train2014", "val2014", "")
+
+
+def recognise(path: Path) -> bool:
+    """Whether it is an annotation file with these keys (and none of COCOA's), or a folder with one in it."""
+    return bool(_files(path))
+
+
+def read(path: Path) -> Mapping[str, Clip]:
+    """A clip for each annotated image; its key is the image's id."""
+    return image_clips(read_annotations(path, _files(path)), _FOLDERS, _tracks)
+
+
+def _files(path: Path) -> list[Path]:
+    return annotation_files(path, ("images", "segmentation", "visible_mask"), unwanted=("regions", "video_id"))
+
+
+def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
+    def track(record: Record, place: int) -> Track:
+        where = f"annotation {place - 1}: "
+        seen, whole = (
+            read_mask(need(record, key, (list, dict), where), picture, f"{where}{key}")
+            for key in ("visible_mask", "segmentation")
+        )
+        return Track(place, (seen,), (whole,), label=labels.get(need(record, "category_id", int, where)))
+
+    return settled(ClipTracks(picture.info, tuple(track(record, k) for k, record in enumerate(records, 1))), NAME)

@@ -1,0 +1,35 @@
+"""FISHBOWL as SaVos and C2F-Seg have it: ``<split>_data/<split>_data.pkl``.
+
+A pickle may run any code when it is opened, so it is not opened here: ``scripts/convert_fishbowl.py --trust`` makes
+``<video>.tracks.json`` files of it, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vidamodal.formats import Clip
+from vidamodal.types import InputError
+
+NAME = "FISHBOWL"
+SIGN = "<split>_data.pkl, to be converted by scripts/convert_fishbowl.py"
+
+
+def recognise(path: Path) -> bool:
+    """Whether it is such a file, or a folder with one in it or in a folder of its split."""
+    return bool(_files(path))
+
+
+def read(path: Path) -> Mapping[str, Clip]:
+    """InputError that says how to convert it."""
+    raise InputError(
+        f"{_files(path)[0]}: FISHBOWL's annotations are a pickle, which is never opened here; if you trust this file, "
+        "run scripts/convert_fishbowl.py --trust on it and give its output"
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted([*path.glob("*_data.pkl"), *path.glob("*_data/*_data.pkl")])
+    return [path] if path.name.endswith("_data.pkl") else []

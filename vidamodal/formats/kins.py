@@ -1,0 +1,74 @@
+"""KINS: COCO-style annotations of KITTI's images, see qqlu/Amodal-Instance-Segmentation-through-KINS-Dataset on GitHub.
+
+Of 2020 (update_{train,test}_2020.json): ``a_segm`` and ``i_segm`` are the amodal and the visible ("inmodal") polygons,
+``oco_id`` the cluster of objects that touch, ``ico_id`` the place in it, 1 nearest, 0 alone. Of 2019
+(instances_{train,val}.json): ``segmentation`` and ``inmodal_seg``, without an order. A track's id is its place in the
+image's list, from 1. Only road users are annotated, so it is not exhaustive. Images are in training/image_2 and
+testing/image_2, where the same names stand for others: the annotation file's name says which.
+
+Known from the repository's page and from published loaders, not from the files themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from pathlib import Path
+
+from vidamodal.formats import Clip, overlap, settled
+from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
+from vidamodal.media.json_records import need, want
+from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
+
+NAME = "KINS"
+SIGN = 'a COCO-style JSON with "a_segm" and "i_segm", or with "inmodal_seg"'
+_NEW, _OLD = ("a_segm", "i_segm"), ("segmentation", "inmodal_seg")
+
+
+def recognise(path: Path) -> bool:
+    """Whether it is an annotation file with these keys, or a folder with one in it."""
+    return bool(_files(path))
+
+
+def read(path: Path) -> Mapping[str, Clip]:
+    """A clip for each annotated image; its key is the image's id."""
+    annotations = read_annotations(path, _files(path))
+    split = next((s for s in ("train", "test", "val") if s in annotations.path.stem), None)
+    folders = [] if split is None else ["training/image_2" if split == "train" else "testing/image_2"]
+    return image_clips(annotations, [*folders, "image_2", "images", ""], _tracks)
+
+
+def _files(path: Path) -> list[Path]:
+    return annotation_files(path, ("images", *_NEW)) or annotation_files(path, ("images", *_OLD))
+
+
+def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
+    masks = [_masks(record, picture, place) for place, record in enumerate(records)]
+    tracks = tuple(
+        Track(place, (seen,), (whole,), label=labels.get(need(record, "category_id", int)))
+        for place, (record, (whole, seen)) in enumerate(zip(records, masks, strict=True), 1)
+    )
+    order = _order(records, [whole for whole, _ in masks])
+    return settled(ClipTracks(picture.info, tracks, order=None if order is None else (order,)), NAME)
+
+
+def _masks(record: Record, picture: Picture, place: int) -> tuple[Rle, Rle]:
+    whole, seen = _NEW if _NEW[0] in record else _OLD
+    where = f"annotation {place}: "
+    read = [read_mask(need(record, key, (list, dict), where), picture, f"{where}{key}") for key in (whole, seen)]
+    return read[0], read[1]
+
+
+def _order(records: Sequence[Record], amodal: Sequence[Rle]) -> FrameOrder | None:
+    """Pairs of one cluster whose amodal masks overlap, nearer in front; None if a place is not told."""
+    clusters = [want(record, "oco_id", int) for record in records]
+    places = [want(record, "ico_id", int) for record in records]
+    if None in clusters or None in places:
+        return None
+    return tuple(
+        (front + 1, back + 1)
+        for front, back in permutations(range(len(records)), 2)
+        if clusters[front] == clusters[back]
+        and 0 < places[front] < places[back]
+        and overlap(amodal[front], amodal[back])
+    )

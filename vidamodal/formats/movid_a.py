@@ -1,0 +1,339 @@
+"""MOViD-A as C2F-Seg publishes it: Kubric scenes with the amodal mask of every object. Read, and written.
+
+``<split>/<video>/`` (split: train, test; video: a number without zeros in front) holds ``metadata.json``,
+``rgba_full_%05d.png``, ``segmentation_full_%05d.png`` (visible: 0 background, k + 1 object k) and, for every object k,
+``segmentation_<k>_%05d.png`` (its amodal mask: k + 1 inside). Of the metadata, ``metadata.num_frames, height, width``
+are needed. ``instances[k].bboxes`` are boxes of what is visible, [top, left, bottom, right] as shares of the image,
+bottom and right exclusive, in the frames ``bbox_frames``; ``visibility`` counts visible pixels. Beside the splits stand
+the lists of the published loaders: ``<split>_instance.txt`` (a line ``video_k_value`` an object that is ever visible)
+and ``<split>_frame_list.txt`` (``video_k_frame`` where its amodal mask has a pixel).
+
+Known from the published loaders; the tar itself has not been seen. Assumed: every object of a scene is listed (so it is
+exhaustive), and 12 frames a second, Kubric's default, where metadata has no ``frame_rate``. A track's id is its pixel
+value, k + 1, and its label Kubric's ``category``.
+
+Written sets keep ids, names, labels, order, provenance and whether they are exhaustive in a record "vidamodal" of
+metadata.json, which those loaders pass over, so that they read back as they were. What the layout cannot hold, and
+writing refuses: unknown masks (null), visible masks that overlap, more than 255 objects. Confidences, hypotheses
+and masks on a padded canvas are left out. ``convert`` puts all clips into the split "test".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidamodal.formats import Clip, Kind, settled
+from vidamodal.formats._tracks_json import MAX_ID, check_video
+from vidamodal.formats._visible_masks import read_ids, write_ids
+from vidamodal.media.files import write_text
+from vidamodal.media.json_records import Breach, need, typed, want
+from vidamodal.media.video import Frame, natural, read_image, write_image
+from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle, Track, VideoInfo
+
+NAME = "MOViD-A"
+SIGN = "a folder of metadata.json and segmentation_full_00000.png, or folders of such folders (train/0, test/0, ...)"
+FORMAT = "movid-a"
+HOLDS = frozenset({"visible", "amodal"})
+ONE = FILE = False
+_FPS = 12.0
+_MOST = 255
+_SPLIT = "[A-Za-z]+"
+_KEY = "[A-Za-z0-9][A-Za-z0-9._-]*"
+"""What may become part of a path."""
+
+
+# Reading
+
+
+def recognise(path: Path) -> bool:
+    """Whether it is the folder of a video, of a split or of a whole data set."""
+    return path.is_dir() and any(True for _ in _videos(path))
+
+
+def read(path: Path) -> Mapping[str, Clip]:
+    """A clip for each video.
+
+    Its key is what it was when written, else its folder's name, after its split's ("test-0") if ``path`` holds splits.
+    """
+    clips: dict[str, Clip] = {}
+    for name, folder in _videos(path):
+        document = _metadata(folder)
+        with _naming(folder / "metadata.json"):
+            key = want(want(document, "vidamodal", dict) or {}, "key", str, "vidamodal.") or name
+            if not re.fullmatch(_KEY, key) or key in clips:
+                raise Breach(f"the key {key!r} is not a plain name, or stands twice")
+        clips[key] = Clip(key, partial(_tracks, folder), partial(_frames, folder))
+    return clips
+
+
+def _videos(path: Path) -> Iterator[tuple[str, Path]]:
+    """Name and folder of every video: the path itself, or folders one or two levels below it."""
+    if _is_video(path):
+        yield path.absolute().name, path
+        return
+    for folder in _folders(path):
+        if _is_video(folder):
+            yield folder.name, folder
+        elif re.fullmatch(_SPLIT, folder.name):  # other layouts have a folder an image
+            yield from ((f"{folder.name}-{video.name}", video) for video in _folders(folder) if _is_video(video))
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted((entry for entry in path.iterdir() if entry.is_dir()), key=lambda entry: natural(entry.name))
+
+
+def _is_video(folder: Path) -> bool:
+    return (folder / "metadata.json").is_file() and (folder / "segmentation_full_00000.png").is_file()
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    path = folder / "metadata.json"
+    with _naming(path):
+        return typed(json.loads(path.read_bytes()), dict, "its content")
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turns what is wrong in a file (a Breach is a ValueError, as damaged JSON is) into an InputError with its name."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: {error or 'nested too deeply'}; give the video's own metadata.json") from None
+
+
+def _tracks(folder: Path) -> ClipTracks:
+    document = _metadata(folder)
+    with _naming(folder / "metadata.json"):
+        own = want(document, "vidamodal", dict) or {}
+        video = _video(document, own, folder)
+        objects = _objects(need(document, "instances", list), own)
+        order = _order(own, {number for number, _ in objects}, video.frames)
+        exhaustive = want(own, "exhaustive", bool) is not False
+        provenance = want(own, "provenance", dict) or {}
+    visible: list[list[Rle]] = [[] for _ in objects]
+    amodal: list[list[Rle]] = [[] for _ in objects]
+    for t in range(video.frames):
+        ids = read_ids(_file(folder, f"segmentation_full_{t:05d}.png"), video)
+        for k in range(len(objects)):
+            visible[k].append(Rle.encode(ids == k + 1))
+            amodal[k].append(Rle.encode(read_ids(_file(folder, f"segmentation_{k}_{t:05d}.png"), video) == k + 1))
+    tracks = tuple(
+        Track(number, tuple(visible[k]), tuple(amodal[k]), label=label) for k, (number, label) in enumerate(objects)
+    )
+    return settled(ClipTracks(video, tracks, exhaustive, order, provenance), NAME)
+
+
+def _video(document: Mapping[str, Any], own: Mapping[str, Any], folder: Path) -> VideoInfo:
+    record = need(document, "metadata", dict)
+    height, width, frames = (need(record, key, int, "metadata.") for key in ("height", "width", "num_frames"))
+    rate = want(record, "frame_rate", (int, float), "metadata.")
+    name = want(own, "path", str, "vidamodal.") or folder.absolute().name
+    video = VideoInfo(name, height, width, frames, _FPS if rate is None else float(rate))
+    check_video(video)
+    return video
+
+
+def _objects(instances: list[Any], own: Mapping[str, Any]) -> list[tuple[int, str | None]]:
+    """Id and label of every object."""
+    count = len(instances)
+    if count > _MOST:
+        raise Breach(f"{count} instances, more than the {_MOST} that the values of its PNGs can tell apart")
+    ids = want(own, "ids", list, "vidamodal.") or list(range(1, count + 1))
+    if not all(type(k) is int and 0 <= k <= MAX_ID for k in ids) or not len(ids) == len(set(ids)) == count:
+        raise Breach(f"vidamodal.ids are not {count} different integers from 0 to {MAX_ID}, one for each instance")
+    return [
+        (number, want(typed(record, dict, f"instances[{k}]"), "category", str, f"instances[{k}]."))
+        for k, (number, record) in enumerate(zip(ids, instances, strict=True))
+    ]
+
+
+def _order(own: Mapping[str, Any], ids: set[int], frames: int) -> tuple[FrameOrder, ...] | None:
+    order = want(own, "order", list, "vidamodal.")
+    if order is None:
+        return None
+    pairs = [pair for frame in order for pair in typed(frame, list, "vidamodal.order[]")]
+    known = all(type(pair) is list and len(pair) == 2 and all(k in ids for k in map(_number, pair)) for pair in pairs)
+    if len(order) != frames or not known:
+        raise Breach(f"vidamodal.order is not a list of pairs of ids for each of {frames} frames")
+    return tuple(tuple((front, back) for front, back in frame) for frame in order)
+
+
+def _number(value: Any) -> int:
+    return value if type(value) is int else -1
+
+
+def _file(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        raise InputError(f"{folder / name}: this file is missing; give the whole video")
+    return folder / name
+
+
+def _frames(folder: Path) -> Iterator[Frame] | None:
+    if not (folder / "rgba_full_00000.png").is_file():
+        return None
+    document = _metadata(folder)
+    with _naming(folder / "metadata.json"):
+        frames = _video(document, {}, folder).frames
+    return (read_image(_file(folder, f"rgba_full_{t:05d}.png")) for t in range(frames))
+
+
+# Writing
+
+
+def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+    """Writes the videos of a split "test". InputError as from ``write_movid_a``."""
+    write_movid_a(out, clips, "test")
+
+
+def write_movid_a(folder: str | os.PathLike[str], clips: Iterable[Clip], split: str) -> int:
+    """Writes clips as the videos 0, 1, ... of a split that is not there yet, whole or not at all; returns their number.
+
+    InputError if a clip has no pictures, or holds what the layout cannot: see this module's first lines.
+    """
+    folder = Path(folder)
+    if not re.fullmatch(_SPLIT, split):
+        raise InputError(f"split {split!r}: give letters, such as train or test")
+    if (folder / split).exists():
+        raise InputError(f"{folder / split}: is already there; give another folder, or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    instances: list[str] = []
+    frames: list[str] = []
+    count = 0
+    with tempfile.TemporaryDirectory(prefix=".vidamodal-", dir=folder) as aside:
+        beside = Path(aside) / split
+        beside.mkdir()
+        for count, clip in enumerate(clips, 1):
+            video = beside / str(count - 1)
+            video.mkdir()
+            tracks = clip.tracks()
+            objects = _known(clip.key, tracks)
+            _write_masks(video, clip.key, tracks.video, objects)
+            _write_frames(video, clip, tracks.video)
+            _write_metadata(video, clip.key, tracks, objects)
+            for k, thing in enumerate(objects):
+                if any(mask.area() for mask in thing.visible):
+                    instances.append(f"{video.name}_{k}_{k + 1}")
+                frames += [f"{video.name}_{k}_{t}" for t, mask in enumerate(thing.amodal) if mask.area()]
+        if hasattr(os, "sync"):  # once for thousands of small files, before any of them gets its name; not on Windows
+            os.sync()
+        os.replace(beside, folder / split)
+    write_text(folder / f"{split}_frame_list.txt", "".join(f"{line}\n" for line in frames))
+    write_text(folder / f"{split}_instance.txt", "".join(f"{line}\n" for line in instances))
+    return count
+
+
+@dataclass(frozen=True)
+class _Object:
+    """A track whose masks are all known."""
+
+    id: int
+    label: str | None
+    visible: tuple[Rle, ...]
+    amodal: tuple[Rle, ...]
+
+
+def _known(key: str, clip: ClipTracks) -> list[_Object]:
+    """The objects of a clip that the layout can hold."""
+    if not re.fullmatch(_KEY, key):
+        raise InputError(f"clip {key!r}: the key is not a plain name; rename the clip")
+    if len(clip.tracks) > _MOST:
+        raise InputError(f"clip {key}: {len(clip.tracks)} objects; MOViD-A's layout holds at most {_MOST}")
+
+    def known(track: Track, what: str, masks: tuple[Rle | None, ...]) -> tuple[Rle, ...]:
+        if None in masks:
+            raise InputError(
+                f"clip {key}: the {what} mask of track {track.id} in frame {masks.index(None)} is not known, which "
+                "MOViD-A's layout cannot say; give truth for every frame"
+            )
+        return tuple(mask for mask in masks if mask is not None)
+
+    return [
+        _Object(t.id, t.label, known(t, "visible", t.visible), known(t, "amodal", t.amodal or (None,)))
+        for t in clip.tracks
+    ]
+
+
+def _write_masks(folder: Path, key: str, video: VideoInfo, objects: Sequence[_Object]) -> None:
+    for t in range(video.frames):
+        ids = np.zeros((video.height, video.width), dtype=np.uint8)
+        for k, thing in enumerate(objects):
+            seen = thing.visible[t].decode()
+            if ids[seen].any():
+                raise InputError(
+                    f"clip {key}: the visible masks of the tracks {objects[ids[seen].max() - 1].id} and {thing.id} "
+                    f"overlap in frame {t}, which MOViD-A's layout cannot hold; give each pixel to one of them"
+                )
+            ids[seen] = k + 1
+            write_ids(folder / f"segmentation_{k}_{t:05d}.png", thing.amodal[t].decode() * np.uint8(k + 1))
+        write_ids(folder / f"segmentation_full_{t:05d}.png", ids)
+
+
+def _write_frames(folder: Path, clip: Clip, video: VideoInfo) -> None:
+    frames = clip.frames()
+    if frames is None:
+        raise InputError(f"clip {clip.key}: its pictures are not there; MOViD-A's layout needs them")
+    count = 0
+    for count, frame in enumerate(frames, 1):
+        if frame.shape != (video.height, video.width, 3):
+            raise InputError(
+                f"clip {clip.key}: pictures of {frame.shape[0]} x {frame.shape[1]} pixels, masks of {video.height} x "
+                f"{video.width}; give pictures of the masks' size"
+            )
+        write_image(
+            folder / f"rgba_full_{count - 1:05d}.png", np.pad(frame, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+        )
+    if count != video.frames:
+        raise InputError(f"clip {clip.key}: {count} pictures for {video.frames} frames of masks; give the whole video")
+
+
+def _write_metadata(folder: Path, key: str, clip: ClipTracks, objects: Sequence[_Object]) -> None:
+    video = clip.video
+    document = {
+        "metadata": {
+            "video_name": folder.name,
+            "num_frames": video.frames,
+            "height": video.height,
+            "width": video.width,
+            "num_instances": len(objects),
+            "frame_rate": video.fps,
+        },
+        "instances": [_instance(thing, video) for thing in objects],
+        "vidamodal": {
+            "key": key,
+            "path": video.path,
+            "exhaustive": clip.exhaustive,
+            "ids": [thing.id for thing in objects],
+            "order": clip.order,
+            "provenance": dict(clip.provenance),
+        },
+    }
+    write_text(folder / "metadata.json", json.dumps(document, allow_nan=False) + "\n")
+
+
+def _instance(thing: _Object, video: VideoInfo) -> dict[str, Any]:
+    boxes = {t: box for t, mask in enumerate(thing.visible) if (box := mask.box()) is not None}
+    sides = (video.height, video.width, video.height, video.width)
+    return {
+        "category": thing.label,
+        "visibility": [mask.area() for mask in thing.visible],
+        "bboxes": [[_share(edge, side) for edge, side in zip(box, sides, strict=True)] for box in boxes.values()],
+        "bbox_frames": list(boxes),
+    }
+
+
+def _share(edge: int, side: int) -> float:
+    """A share of a side from which the published loaders, which cut off decimals, get the pixel back."""
+    share = edge / side
+    return share if int(side * share) == edge else math.nextafter(share, 1)

@@ -1,0 +1,63 @@
+"""pix2gestalt's pairs (Ozguroglu et al., CVPR 2024): an object with something pasted over it, and the object whole.
+
+``occlusion/<id>_occlusion.png`` is the picture, ``visible_object_mask/<id>_visible_mask.png`` and
+``whole_mask/<id>_whole_mask.png`` are the object's visible and amodal masks (0 and 255), a clip of one frame and one
+track, 1, without a label. What hides it has no mask, so it is not exhaustive. ``whole/<id>_whole.png``, the picture
+without the occluder, is not needed for masks and not read.
+
+The folders are known from the authors' loader, the files' names from loaders of others; which value the masks have
+inside is assumed to be above 127.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from vidamodal.formats import Clip, settled
+from vidamodal.media.video import Frame, natural, read_image
+from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+
+NAME = "pix2gestalt"
+SIGN = "the folders occlusion, whole_mask and visible_object_mask"
+_PICTURE, _VISIBLE, _WHOLE = (
+    ("occlusion", "_occlusion.png"),
+    ("visible_object_mask", "_visible_mask.png"),
+    ("whole_mask", "_whole_mask.png"),
+)
+
+
+def recognise(path: Path) -> bool:
+    """Whether it is a folder that holds the folders of masks."""
+    return all((path / folder).is_dir() for folder, _ in (_VISIBLE, _WHOLE))
+
+
+def read(path: Path) -> Mapping[str, Clip]:
+    """A clip for each pair of masks; its key is the id in their names. InputError if one mask of a pair is missing."""
+    visible, whole = (_ids(path / folder, ending) for folder, ending in (_VISIBLE, _WHOLE))
+    if visible != whole:
+        odd = min(visible ^ whole)
+        raise InputError(f"{path}: only one of the two masks of {odd} is there; give both, or neither")
+    if not whole:
+        raise InputError(f"{path / _WHOLE[0]}: no <id>{_WHOLE[1]} in this folder; give the whole data set")
+    keys = sorted(whole, key=natural)
+    return {key: Clip(key, partial(_tracks, path, key), partial(_frames, path, key)) for key in keys}
+
+
+def _ids(folder: Path, ending: str) -> set[str]:
+    return {file.name.removesuffix(ending) for file in folder.iterdir() if file.name.endswith(ending)}
+
+
+def _tracks(path: Path, key: str) -> ClipTracks:
+    seen, whole = (read_image(path / folder / f"{key}{ending}")[..., 0] > 127 for folder, ending in (_VISIBLE, _WHOLE))
+    if seen.shape != whole.shape:
+        raise InputError(f"{path}: the masks of {key} are {seen.shape} and {whole.shape}; give masks of one size")
+    height, width = whole.shape
+    video = VideoInfo(f"{key}{_PICTURE[1]}", height, width, 1, 1.0)
+    return settled(ClipTracks(video, (Track(1, (Rle.encode(seen),), (Rle.encode(whole),)),)), NAME)
+
+
+def _frames(path: Path, key: str) -> Iterator[Frame] | None:
+    picture = path / _PICTURE[0] / f"{key}{_PICTURE[1]}"
+    return map(read_image, [picture]) if picture.is_file() else None
