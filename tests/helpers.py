@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from einops import rearrange
 
-from vidamodal.heads.base import BOX_NUMBERS, HeadInputs, Noise, TrackCrops
+from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
+from vidamodal.heads.base import HeadInputs
 from vidamodal.heads.conv import Config as HeadConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import PERIODS, TransformerConfig
+from vidamodal.noise import Noise
 from vidamodal.types import ClipTracks
 
 SIZE, FRAMES = 96, 14

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from pycocotools import mask as coco
 
 
@@ -125,3 +125,18 @@ class ClipTracks:
     exhaustive: bool = False
     order: tuple[FrameOrder, ...] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FrameInstance:
+    """One object that a segmenter predicts in a frame, on the segmenter's canvas of s x s cells."""
+
+    visible: Bool[np.ndarray, "s s"]
+    amodal: Bool[np.ndarray, "s s"]
+    layer: int
+    """1 for the objects in front; one more than the layer of its deepest occluder for all others."""
+    label: str | None
+    score: float
+    """Expected IoU of the amodal mask under the segmenter's own probabilities, in [0, 1]."""
+    appearance: Float[np.ndarray, " d"] | None = None
+    """Unit vector that is similar for the same object in different frames; None if the segmenter has none."""

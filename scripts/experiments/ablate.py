@@ -37,13 +37,14 @@ from vidamodal.heads.base import FrameSegmenter
 from vidamodal.inference.predictor import Predictor, pick_precision
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import count_video
-from vidamodal.metrics.layer_masks import LayeredFrame, layer_scores, layered
+from vidamodal.metrics.layer_masks import layer_scores, layered
 from vidamodal.metrics.primary import MEASURES, mean_scores, score_video
 from vidamodal.metrics.protocols import cumulative_iou
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.c2f.model import C2F
 from vidamodal.models.folder import Model, is_segmenter, load_model, load_segmenter
 from vidamodal.models.framewise import FramewiseModel
+from vidamodal.occlusion.layers import LayeredFrame
 
 ROOT = Path(__file__).parents[2]
 SHOWN = ("full", "occ", "hidden", "false_completion", "flicker")

@@ -25,7 +25,6 @@ from scripts.experiments.presets import named
 from scripts.experiments.results import section
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.geometry import Cropper, Window
-from vidamodal.heads.base import FrameInstance
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.finders.regions import RegionFinder
 from vidamodal.inference.finders.segmenter import VisibleFinder
@@ -36,7 +35,7 @@ from vidamodal.metrics.found import FOUND, FoundCounts, count_found, score_found
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model, load_segmenter
 from vidamodal.occlusion.order import frame_layers
-from vidamodal.types import ClipTracks, InputError, Rle
+from vidamodal.types import ClipTracks, FrameInstance, InputError, Rle
 
 Method = Callable[[Clip, ClipTracks], ClipTracks]
 """A clip and its truth, or what another way found in it, to tracks."""

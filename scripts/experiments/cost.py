@@ -27,7 +27,8 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from vidamodal.heads.base import TrackCrops, load_head_class
+from vidamodal.data.crops import TrackCrops
+from vidamodal.heads.base import load_head_class
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.video import Frame

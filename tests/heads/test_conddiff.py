@@ -23,14 +23,16 @@ from tests.helpers import ToyClip
 from vidamodal.backbones.pvt import Pyramid, PyramidConfig
 from vidamodal.cli import main
 from vidamodal.data.clips import ClipConfig
+from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.geometry import WindowConfig
 from vidamodal.heads import conddiff
-from vidamodal.heads.base import BOX_NUMBERS, HeadInputs, Noise, TrackCrops
+from vidamodal.heads.base import HeadInputs
 from vidamodal.heads.conddiff import Config, Fields, Head, ensemble
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, save_model
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
+from vidamodal.noise import Noise
 from vidamodal.training.trainer import StageConfig, TrainConfig, train
 from vidamodal.types import InputError
 from vidamodal.worlds.sample import WorldConfig

@@ -22,7 +22,6 @@ from tests.helpers import ToyClip
 from tests.segmenters.test_cumulative import model_of
 from vidamodal.cli import main
 from vidamodal.formats._tracks_json import read_tracks, write_tracks
-from vidamodal.heads.base import FrameInstance
 from vidamodal.inference.finders.regions import RegionFinder
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, PROMPTED, Sam2Finder, load_sam
 from vidamodal.inference.predictor import Timings
@@ -30,7 +29,7 @@ from vidamodal.inference.tracker import Association, Tracker, join_instances
 from vidamodal.media.prompts import Prompt, read_prompts
 from vidamodal.media.video import open_video
 from vidamodal.metrics.found import count_found, score_found
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.types import ClipTracks, FrameInstance, InputError, Rle, Track, VideoInfo
 from vidamodal.worlds.sample import random_camera
 from vidamodal.worlds.toy import toy_bank
 from vidamodal.worlds.truth import true_tracks

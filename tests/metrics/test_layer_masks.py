@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 from tests.helpers import ToyClip
 from vidamodal.data.layer_frames import LEAST_VISIBLE, layered_frames
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.heads.base import FrameInstance
-from vidamodal.metrics.layer_masks import LayeredFrame, layer_scores, layered, pixel_precision
+from vidamodal.metrics.layer_masks import layer_scores, layered, pixel_precision
+from vidamodal.occlusion.layers import LayeredFrame
+from vidamodal.types import FrameInstance
 
 MASKS = arrays(np.bool_, (2, 6, 6))
 

@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vidamodal.backbones.resnet import Backbone, BackboneConfig
 from vidamodal.data.augment import Degradation
 from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch
-from vidamodal.heads.base import BOX_NUMBERS, TrackCrops
+from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.c2f.model import (

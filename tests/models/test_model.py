@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import vidamodal.heads
-from vidamodal.heads.base import BOX_NUMBERS, TrackCrops, head_names, load_head_class
+from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
+from vidamodal.heads.base import head_names, load_head_class
 from vidamodal.heads.conv import Config
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.attention import attend

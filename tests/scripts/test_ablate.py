@@ -20,12 +20,12 @@ from vidamodal.geometry import WindowConfig
 from vidamodal.heads import aisdiff, conddiff
 from vidamodal.heads.base import FrameSegmenter
 from vidamodal.heads.cumulative import DenoiserConfig, Segmenter, SegmenterConfig
-from vidamodal.metrics.layer_masks import LayeredFrame
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig, C2FTransformerConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
+from vidamodal.occlusion.layers import LayeredFrame
 
 PAGES = [yaml.safe_load(path.read_text()) for path in sorted((ablate.ROOT / "configs/ablation").glob("*.yaml"))]
 ROWS = [

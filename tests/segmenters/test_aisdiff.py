@@ -34,23 +34,18 @@ import vidamodal
 from tests.helpers import ToyClip, head_inputs
 from vidamodal.backbones.pretrained import fingerprint
 from vidamodal.data.clips import ClipConfig
+from vidamodal.data.crops import TrackCrops
 from vidamodal.data.frames import FrameSource
 from vidamodal.data.instance_frames import MOST, InstanceFrames, Picture, frame_truth, pasted, vocabulary
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats._tracks_json import read_tracks
 from vidamodal.heads.aisdiff import Config, FrameTruth, Head, Segmenter, SegmenterConfig
-from vidamodal.heads.base import (
-    FrameInstance,
-    HeadInputs,
-    Noise,
-    TrackCrops,
-    load_head_class,
-    load_segmenter_class,
-)
+from vidamodal.heads.base import HeadInputs, load_head_class, load_segmenter_class
 from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
+from vidamodal.noise import Noise
 from vidamodal.segmenters.aisdiff.detector import DetectorConfig, Detr, Proposals, read_detr
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP, Maps, PriorConfig, listening, read_inpainting
 from vidamodal.segmenters.aisdiff.roi import box_overlaps, enlarged, generalised_iou, paste_masks, roi_align, suppress
@@ -58,7 +53,7 @@ from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
 from vidamodal.training.stages.ours import MicroStep
 from vidamodal.training.trainer import SegmenterTraining, StageConfig, TrainConfig, train
-from vidamodal.types import InputError
+from vidamodal.types import FrameInstance, InputError
 from vidamodal.worlds.sample import WorldConfig
 
 SIZE = 32

@@ -22,9 +22,10 @@ import vidamodal
 from tests.helpers import ToyClip, head_inputs
 from vidamodal.cli import main
 from vidamodal.data.clips import AugmentConfig, ClipConfig
+from vidamodal.data.crops import TrackCrops
 from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure
 from vidamodal.formats._tracks_json import read_tracks
-from vidamodal.heads.base import FrameInstance, HeadInputs, Noise, TrackCrops, load_segmenter_class
+from vidamodal.heads.base import HeadInputs, load_segmenter_class
 from vidamodal.heads.cumulative import (
     Config,
     Denoiser,
@@ -43,13 +44,14 @@ from vidamodal.media.video import open_video
 from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
+from vidamodal.noise import Noise
 from vidamodal.occlusion.layers import frame_layers, without_rings
 from vidamodal.occlusion.order import frame_layers as predicted_layers
 from vidamodal.occlusion.order import with_order
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stages.ours import MicroStep, SegmenterStage
 from vidamodal.training.trainer import SegmenterTraining, StageConfig, TrainConfig, train
-from vidamodal.types import InputError, VideoInfo
+from vidamodal.types import FrameInstance, InputError, VideoInfo
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
 
 SIZE = 16

@@ -31,11 +31,10 @@ from vector_quantize_pytorch.vector_quantize_pytorch import Codebook
 from tests.training.ddp_gradients import learn
 from vidamodal import cli
 from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, TrainingClips, _turn, first_completion
-from vidamodal.data.crops import boxes_and_areas
+from vidamodal.data.crops import TrackCrops, boxes_and_areas
 from vidamodal.formats import find_dataset
 from vidamodal.geometry import View, WindowConfig, track_windows
 from vidamodal.heads import coarse
-from vidamodal.heads.base import TrackCrops
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.folder import load_model
 from vidamodal.models.tokenizer import TokenizerConfig

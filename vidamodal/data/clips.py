@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidamodal.data.augment import Degradation, degrade
-from vidamodal.data.crops import FrameMap, box_numbers, boxes_and_areas, cut_frame, stack_crops
+from vidamodal.data.crops import FrameMap, TrackCrops, box_numbers, boxes_and_areas, cut_frame, stack_crops
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, View, Windows, follow_scene, lay_windows
-from vidamodal.heads.base import TrackCrops
 from vidamodal.occlusion.evidence import extends_under, in_front
 from vidamodal.types import InputError
 from vidamodal.worlds.sample import WORLDS, ClipMasks, WorldBank, WorldConfig

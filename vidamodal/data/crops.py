@@ -3,14 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8, UInt16
+from torch import Tensor
 
 from vidamodal.geometry import Cropper, Windows
-from vidamodal.heads.base import BOX_NUMBERS, TrackCrops
+
+BOX_NUMBERS = 8
+"""Numbers that describe an object's window in one frame: see `box_numbers`."""
+
+PLANES = 6
+"""Channels of `TrackCrops.planes`."""
+
+
+@dataclass(frozen=True)
+class TrackCrops:
+    """Model inputs of b tracks over t frames, in windows of s x s cells; masks hold the covered share of each cell."""
+
+    visible: Float[Tensor, "b t s s"]
+    """Visible mask of the object; zero in frames in which it is unknown."""
+    others: Float[Tensor, "b t s s"]
+    """Union of the visible masks of all other objects: the candidate occluders."""
+    edges: Float[Tensor, "b t s s"]
+    """Borders between the visible masks of two objects, or of an object and the background: `others` lacks them."""
+    inside: Float[Tensor, "b t s s"]
+    """Share of the cell that lies inside the image."""
+    background: Float[Tensor, "b t s s"]
+    """Pixels that certainly show no object, where nothing can be occluded; zero if the scene is partial."""
+    order: Float[Tensor, "b t s s"]
+    """On the other objects' visible masks, the evidence that they lie in front (1) or behind (-1)."""
+    image: Float[Tensor, "b t c s s"]
+    """Colours (red, green, blue) in [0, 1]; c = 0 if the model reads no pixels."""
+    known: Float[Tensor, "b t"]
+    """1 in frames in which the visible mask is known, else 0."""
+    box: Float[Tensor, "b t n"]
+    """Description of the window: see `box_numbers`."""
+    time: Float[Tensor, "b t"]
+    """Frame numbers, relative to the middle of the clip."""
+    valid: Bool[Tensor, "b t"]
+    """False in frames that only pad the batch."""
+
+    def to(self, device: torch.device | str) -> TrackCrops:
+        """Return the crops on another device."""
+        return TrackCrops(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+    def alone(self) -> TrackCrops:
+        """Return the crops without any channel that describes other objects."""
+        nothing = torch.zeros_like(self.others)
+        return replace(self, others=nothing, edges=nothing, background=nothing, order=nothing)
+
+    def planes(self) -> Float[Tensor, "b t c s s"]:
+        """Return the mask channels, followed by ``known`` as a constant channel."""
+        known = self.known[..., None, None].expand_as(self.visible)
+        return torch.stack([self.visible, self.others, self.edges, self.inside, self.background, known], dim=2)
 
 
 def boxes_and_areas(

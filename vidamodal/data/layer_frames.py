@@ -15,8 +15,7 @@ from vidamodal.data.clips import Bank, ClipConfig, MixedBank
 from vidamodal.data.frames import FrameSource
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, Window
-from vidamodal.metrics.layer_masks import LayeredFrame
-from vidamodal.occlusion.layers import frame_layers
+from vidamodal.occlusion.layers import LayeredFrame, frame_layers
 from vidamodal.types import InputError
 from vidamodal.worlds.sample import WorldConfig
 

@@ -26,13 +26,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, normalize
 
-from vidamodal.heads.base import FrameInstance, FrameSegmenter, FramewiseHead, HeadInputs, Noise, TrackCrops
+from vidamodal.data.crops import TrackCrops
+from vidamodal.heads.base import FrameSegmenter, FramewiseHead, HeadInputs
 from vidamodal.heads.cumulative import in_front
+from vidamodal.noise import Noise
 from vidamodal.occlusion.layers import frame_layers
 from vidamodal.segmenters.aisdiff.detector import Detector, DetectorConfig, Proposals
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP, PriorConfig
 from vidamodal.segmenters.aisdiff.roi import enlarged, mask_overlaps, paste_masks, roi_align, suppress
-from vidamodal.types import InputError
+from vidamodal.types import FrameInstance, InputError
 
 JITTER = 0.06
 """How far regions are off in training, in sides (standard deviation)."""

@@ -5,89 +5,17 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidamodal.types import InputError
-
-BOX_NUMBERS = 8
-
-
-@dataclass(frozen=True)
-class TrackCrops:
-    """b tracks over t frames, each looked at in its stabilised window of s x s cells; masks are shares in [0, 1]."""
-
-    visible: Float[Tensor, "b t s s"]
-    """The object's visible mask; zero in frames where it is not known."""
-    others: Float[Tensor, "b t s s"]
-    """The other objects' visible masks: what may hide the object."""
-    edges: Float[Tensor, "b t s s"]
-    """Where visible masks of different objects, or an object and the rest, meet: the union alone hides who overlaps."""
-    inside: Float[Tensor, "b t s s"]
-    """What of a cell lies inside the image."""
-    background: Float[Tensor, "b t s s"]
-    """Known to show no object at all, so that nothing can be hidden there: zero where the scene is partial."""
-    order: Float[Tensor, "b t s s"]
-    """On the other objects' visible masks, how sure it is that they lie in front (1) or behind (-1)."""
-    image: Float[Tensor, "b t c s s"]
-    """Colours (red, green, blue) in [0, 1]; no channel (c = 0) where pixels are not read."""
-    known: Float[Tensor, "b t"]
-    """1 where the visible mask is known, else 0."""
-    box: Float[Tensor, "b t n"]
-    """Numbers of the window: see `vidamodal.data.crops.box_numbers`."""
-    time: Float[Tensor, "b t"]
-    """Frame numbers, relative to the middle of the clip."""
-    valid: Bool[Tensor, "b t"]
-    """False in frames that only fill up the batch."""
-
-    def to(self, device: torch.device | str) -> TrackCrops:
-        return TrackCrops(*(getattr(self, f.name).to(device) for f in fields(self)))
-
-    def alone(self) -> TrackCrops:
-        """Without what the other objects show."""
-        nothing = torch.zeros_like(self.others)
-        return replace(self, others=nothing, edges=nothing, background=nothing, order=nothing)
-
-    def planes(self) -> Float[Tensor, "b t c s s"]:
-        """The maps of masks as channels, the known flag as a constant one."""
-        known = self.known[..., None, None].expand_as(self.visible)
-        return torch.stack([self.visible, self.others, self.edges, self.inside, self.background, known], dim=2)
-
-
-PLANES = 6
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Random numbers of tracks. Each generator serves equally many of them: a clip's in training, one in inference."""
-
-    generators: tuple[torch.Generator, ...]
-
-    @staticmethod
-    def of(*seeds: int) -> Noise:
-        """One generator for each seed."""
-        return Noise(tuple(torch.Generator().manual_seed(seed) for seed in seeds))
-
-    def uniform(self, like: Tensor, *shape: int) -> Float[Tensor, "b ..."]:
-        """Between 0 and 1, (b, *shape) for the b tracks of ``like``, on its device."""
-        return self._draw(torch.rand, like, shape)
-
-    def normal(self, like: Tensor, *shape: int) -> Float[Tensor, "b ..."]:
-        """Of mean 0 and deviation 1, likewise."""
-        return self._draw(torch.randn, like, shape)
-
-    def _draw(self, draw: Callable[..., Tensor], like: Tensor, shape: tuple[int, ...]) -> Tensor:
-        tracks = len(like) // len(self.generators)
-        if tracks * len(self.generators) != len(like):
-            raise ValueError(f"{len(self.generators)} generators cannot share {len(like)} tracks")
-        return torch.cat([draw(tracks, *shape, generator=g) for g in self.generators]).to(like.device)
+from vidamodal.data.crops import TrackCrops
+from vidamodal.noise import Noise
+from vidamodal.types import FrameInstance, InputError
 
 
 @dataclass(frozen=True)
@@ -137,21 +65,6 @@ class FramewiseHead(nn.Module, ABC):
 
     def load_pretrained(self) -> None:  # noqa: B027  (few heads have any)
         """Put weights in that its config names; InputError if they cannot be had."""
-
-
-@dataclass(frozen=True)
-class FrameInstance:
-    """An object that a segmenter found in a frame, on the segmenter's canvas of s x s cells."""
-
-    visible: Bool[np.ndarray, "s s"]
-    amodal: Bool[np.ndarray, "s s"]
-    layer: int
-    """1 in front, then one more for what that hides."""
-    label: str | None
-    score: float
-    """Expected IoU of the amodal mask under the segmenter's own probabilities."""
-    appearance: Float[np.ndarray, " d"] | None = None
-    """What it looks like, of length 1: the same object has nearly the same in other frames. None: not told."""
 
 
 class FrameSegmenter(nn.Module, ABC):

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, interpolate, pad
 
 from vidamodal.backbones.pvt import Pyramid, PyramidConfig, sinusoids
-from vidamodal.heads.base import FramewiseHead, HeadInputs, TrackCrops
+from vidamodal.data.crops import TrackCrops
+from vidamodal.heads.base import FramewiseHead, HeadInputs
 from vidamodal.types import InputError
 
 NEIGHBOURHOOD = 31 / 256

@@ -15,7 +15,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidamodal.heads.base import PLANES, FramewiseHead, HeadInputs
+from vidamodal.data.crops import PLANES
+from vidamodal.heads.base import FramewiseHead, HeadInputs
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from vidamodal.backbones.pretrained import diffusers
-from vidamodal.heads.base import FrameInstance, FrameSegmenter, FramewiseHead, HeadInputs, Noise, TrackCrops
-from vidamodal.types import InputError
+from vidamodal.data.crops import TrackCrops
+from vidamodal.heads.base import FrameSegmenter, FramewiseHead, HeadInputs
+from vidamodal.noise import Noise
+from vidamodal.types import FrameInstance, InputError
 
 TIMES = 1000
 """T of the noise schedule."""

@@ -17,10 +17,9 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from vidamodal.geometry import Window, paste
-from vidamodal.heads.base import FrameInstance
 from vidamodal.inference.predictor import Timings
 from vidamodal.occlusion.order import overlapping
-from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle, Track, VideoInfo
+from vidamodal.types import ClipTracks, FrameInstance, FrameOrder, InputError, Rle, Track, VideoInfo
 
 Mask = Bool[np.ndarray, "h w"]
 LEAST = 1e-3

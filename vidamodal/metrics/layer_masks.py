@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 
-from vidamodal.heads.base import FrameInstance
 from vidamodal.metrics.counts import mean
 from vidamodal.metrics.detection import Matches, average_precision
+from vidamodal.occlusion.layers import LayeredFrame
+from vidamodal.types import FrameInstance
 
 DEEPEST = 5
 """The paper's tables end here."""
-
-
-@dataclass(frozen=True)
-class LayeredFrame:
-    """The n objects of a frame in m layers, true ones or found ones."""
-
-    layers: Bool[np.ndarray, "m s s"]
-    """All that each layer has, the one in front first."""
-    objects: Bool[np.ndarray, "n s s"]
-    """Whole ones ..."""
-    visible: Bool[np.ndarray, "n s s"]
-    """... and what shows of them."""
-    layer: Int[np.ndarray, " n"]
-    """Of each object: 1 in front."""
-    score: Float[np.ndarray, " n"]
-    """How sure it is that each object is there."""
 
 
 def layered(found: Sequence[FrameInstance], size: int, layers: Bool[np.ndarray, "m s s"] | None = None) -> LayeredFrame:

@@ -11,10 +11,12 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vidamodal.data.crops import TrackCrops
 from vidamodal.geometry import View, WindowConfig
-from vidamodal.heads.base import HeadInputs, Noise, TrackCrops, load_head_class
+from vidamodal.heads.base import HeadInputs, load_head_class
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.models.transformer import AmodalTransformer, TransformerConfig
+from vidamodal.noise import Noise
 from vidamodal.types import InputError
 
 

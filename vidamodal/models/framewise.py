@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from vidamodal.data.crops import TrackCrops
 from vidamodal.geometry import View, WindowConfig
-from vidamodal.heads.base import HeadInputs, Noise, TrackCrops, load_head_class
+from vidamodal.heads.base import HeadInputs, load_head_class
 from vidamodal.models.amodal import AmodalOutput
+from vidamodal.noise import Noise
 
 SEEN = 6.0
 """Logit of what is visible, and minus that of the rest, in place of a coarse mask."""

@@ -17,7 +17,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vidamodal.heads.base import BOX_NUMBERS, PLANES, TrackCrops
+from vidamodal.data.crops import BOX_NUMBERS, PLANES, TrackCrops
 from vidamodal.models.attention import attend
 
 PERIODS = (4.0, 8.0, 16.0, 32.0, 64.0)

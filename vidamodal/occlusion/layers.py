@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from einops import rearrange
@@ -11,6 +12,22 @@ from scipy.sparse.csgraph import connected_components
 
 from vidamodal.types import FrameOrder
 from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
+
+
+@dataclass(frozen=True)
+class LayeredFrame:
+    """Ground truth or prediction of one frame on a canvas of s x s cells: n objects in m occlusion layers."""
+
+    layers: Bool[np.ndarray, "m s s"]
+    """Union of the amodal masks in each layer, the front layer first."""
+    objects: Bool[np.ndarray, "n s s"]
+    """Amodal masks of the objects."""
+    visible: Bool[np.ndarray, "n s s"]
+    """Visible masks of the objects."""
+    layer: Int[np.ndarray, " n"]
+    """Layer number of each object; 1 is the front layer."""
+    score: Float[np.ndarray, " n"]
+    """Confidence that each object exists, in [0, 1]."""
 
 
 def layers_of(ids: Sequence[int], order: FrameOrder) -> Int[np.ndarray, " n"]:

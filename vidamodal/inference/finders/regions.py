@@ -13,12 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_opening, label, median_filter
 
-from vidamodal.heads.base import FrameInstance
 from vidamodal.inference.finders.base import on_canvas
 from vidamodal.inference.predictor import Pictures, Timings
 from vidamodal.inference.tracker import Association, join_instances
 from vidamodal.media.video import Frame
-from vidamodal.types import ClipTracks, InputError, VideoInfo
+from vidamodal.types import ClipTracks, FrameInstance, InputError, VideoInfo
 
 LOOKS = 15
 """Frames, spread over the video, whose median is the still background."""

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from vidamodal.backbones.resnet import Backbone, BackboneConfig
+from vidamodal.data.crops import TrackCrops
 from vidamodal.geometry import View, WindowConfig
-from vidamodal.heads.base import TrackCrops
 from vidamodal.models.amodal import AmodalOutput, gumbel
 from vidamodal.models.attention import attend
 from vidamodal.models.c2f.vqgan import VqGan, VqGanConfig

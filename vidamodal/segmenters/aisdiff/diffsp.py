@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, scaled_dot_product_attention
 
 from vidamodal.backbones.pretrained import Outside, diffusers, first_line, how_to_get, one_line, read_pretrained
-from vidamodal.heads.base import Noise
+from vidamodal.noise import Noise
 from vidamodal.types import InputError
 
 TIMES = 1000

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vidamodal.data.clips import ClipConfig, load_bank
 from vidamodal.data.instance_frames import InstanceFrames
 from vidamodal.heads.aisdiff import FrameTruth, Segmenter
-from vidamodal.heads.base import Noise
+from vidamodal.noise import Noise
 from vidamodal.training.losses import LossConfig
 from vidamodal.training.stages.ours import MicroStep
 

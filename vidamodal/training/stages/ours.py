@@ -20,11 +20,11 @@ from torch.utils.data import Dataset
 from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_bank
 from vidamodal.data.layer_frames import LayerBatch, LayerClips
 from vidamodal.geometry import View
-from vidamodal.heads.base import Noise
 from vidamodal.heads.cumulative import Segmenter
 from vidamodal.models.amodal import AmodalModel, AmodalOutput
 from vidamodal.models.c2f.model import C2F
 from vidamodal.models.framewise import FramewiseModel
+from vidamodal.noise import Noise
 from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, refined_loss
 
 Batch = TypeVar("Batch")
