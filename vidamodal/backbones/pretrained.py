@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from vidamodal.hub import first_line
 from vidamodal.types import InputError
 
 
@@ -38,11 +39,6 @@ def diffusers(who: str) -> Any:
 
 UNREADABLE = (OSError, ValueError, RuntimeError, ImportError, TypeError, LookupError, AttributeError, SafetensorError)
 """What the packages raise where a file is missing or damaged."""
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, or its kind."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def read_pretrained(kind: Any, name: str, where: str, example: str, **more: Any) -> Any:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidamodal.data.crops import TrackCrops
 from vidamodal.noise import Noise
-from vidamodal.types import FrameInstance, InputError
+from vidamodal.registry import find_classes
+from vidamodal.types import InputError
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,10 @@ class HeadInputs:
 class FramewiseHead(nn.Module, ABC):
     """Refines the coarse mask frame by frame: amodal logits (b, t, s, s) out. Whatever is temporal came before it."""
 
+    ID: ClassVar[str]
+    """Name in configs and config.json."""
+    config_class: ClassVar[type]
+    """Dataclass of its settings."""
     draws = False
     """Whether what it gives depends on its noise: then hypotheses are drawn from it."""
     pixels = False
@@ -67,70 +68,24 @@ class FramewiseHead(nn.Module, ABC):
         """Put weights in that its config names; InputError if they cannot be had."""
 
 
-class FrameSegmenter(nn.Module, ABC):
-    """Finds the objects of whole frames by itself, each with its whole mask and its layer. No frame knows of another.
+def head_ids() -> list[str]:
+    """Return the ids of all heads."""
+    return list(_heads())
 
-    It resizes nothing: frames come on its canvas.
+
+def find_head(identity: str) -> type[FramewiseHead]:
+    """Return the head class with this id.
+
+    Raises:
+        InputError: If there is none.
     """
-
-    config: Any
-
-    @abstractmethod
-    def __init__(self, config: Any) -> None:
-        """`config` is the dataclass named by `SegmenterConfig`."""
-        super().__init__()
-
-    @property
-    @abstractmethod
-    def size(self) -> int:
-        """Cells a side of the canvas."""
-
-    def load_pretrained(self) -> None:  # noqa: B027  (few segmenters have any)
-        """Put weights in that its config names; InputError if they cannot be had."""
-
-    def pass_through(self, _new: set[str]) -> set[str]:
-        """Make blocks that an earlier model lacks add nothing at first, of those whose weights are all in `new`.
-
-        Returns the names of their weights; a segmenter that cannot grow has none.
-        """
-        return set()
-
-    @abstractmethod
-    def segment(self, frames: Float[Tensor, "t 3 s s"], seeds: Sequence[int]) -> list[list[FrameInstance]]:
-        """The instances of each frame, those in front first; colours in [0, 1].
-
-        A frame's seed says what is drawn for it: frames with the same one share their noise. What is found in a frame
-        depends on nothing else that is given with it.
-        """
+    heads = _heads()
+    if identity not in heads:
+        raise InputError(f"unknown head {identity!r}. Choose one of {', '.join(heads)}.")
+    return heads[identity]
 
 
-def head_names() -> list[str]:
-    """The heads there are: the modules of this package but this one and those that begin with an underscore."""
-    import vidamodal.heads as package
+def _heads() -> dict[str, type[FramewiseHead]]:
+    import vidamodal.heads
 
-    names = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name for name in names if name != "base" and not name.startswith("_"))
-
-
-def load_head_class(name: str) -> tuple[type[FramewiseHead], type]:
-    """The head class and its config dataclass (``Head`` and ``Config`` of the module); InputError if there is none."""
-    module = _module(name)
-    return module.Head, module.Config
-
-
-def load_segmenter_class(name: str) -> tuple[type[FrameSegmenter], type]:
-    """The segmenter and its config dataclass (``Segmenter`` and ``SegmenterConfig`` of a head's module).
-
-    InputError if there is no such head, or if it segments no bare frames.
-    """
-    module = _module(name)
-    if not hasattr(module, "Segmenter"):
-        able = [each for each in head_names() if hasattr(_module(each), "Segmenter")]
-        raise InputError(f"the head {name!r} segments no bare frames: choose one of {', '.join(able)}, or give masks")
-    return module.Segmenter, module.SegmenterConfig
-
-
-def _module(name: str) -> ModuleType:
-    if name not in head_names():
-        raise InputError(f"unknown head {name!r}: choose one of {', '.join(head_names())}")
-    return importlib.import_module(f"vidamodal.heads.{name}")
+    return find_classes(vidamodal.heads, FramewiseHead)  # type: ignore[type-abstract]

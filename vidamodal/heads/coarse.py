@@ -11,14 +11,17 @@ from vidamodal.heads.base import FramewiseHead, HeadInputs
 
 
 @dataclass(frozen=True)
-class Config:
+class CoarseConfig:
     """Nothing to set."""
 
 
-class Head(FramewiseHead):
+class CoarseHead(FramewiseHead):
     """Gives the coarse logits back."""
 
-    def __init__(self, config: Config, crop: int, channels: int) -> None:
+    ID = "coarse"
+    config_class = CoarseConfig
+
+    def __init__(self, config: CoarseConfig, crop: int, channels: int) -> None:
         super().__init__(config, crop, channels)
 
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:

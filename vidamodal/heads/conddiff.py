@@ -41,7 +41,7 @@ SURE = 1e-4
 
 
 @dataclass(frozen=True)
-class Config:
+class CondDiffConfig:
     """Sizes, the switches of the paper's Table 4, and ours."""
 
     pyramid: PyramidConfig = field(default_factory=PyramidConfig)
@@ -83,10 +83,13 @@ class Config:
     """The same network without any noise: the last state in, the mask out, one step. A control."""
 
 
-class Head(FramewiseHead):
+class CondDiffHead(FramewiseHead):
     """Draws an amodal mask for each frame by denoising."""
 
-    def __init__(self, config: Config, crop: int, channels: int) -> None:
+    ID = "conddiff"
+    config_class = CondDiffConfig
+
+    def __init__(self, config: CondDiffConfig, crop: int, channels: int) -> None:
         super().__init__(config, crop, channels)
         if config.start not in ("visible", "coarse"):
             raise ValueError(f"head.start is {config.start!r}: choose visible or coarse")
@@ -313,7 +316,7 @@ def _sum(maps: Float[Tensor, "b t s s"]) -> Float[Tensor, "b t"]:
 class ConditionNetwork(nn.Module):
     """The Pyramid Condition Network, and what fuses its maps for the Denoising Network (Fig. 3)."""
 
-    def __init__(self, config: Config, planes: int, channels: int) -> None:
+    def __init__(self, config: CondDiffConfig, planes: int, channels: int) -> None:
         super().__init__()
         widths, width = config.pyramid.widths, config.width
         self.pyramid = Pyramid(config.pyramid, planes, noisy=not config.late)

@@ -20,17 +20,20 @@ from vidamodal.heads.base import FramewiseHead, HeadInputs
 
 
 @dataclass(frozen=True)
-class Config:
+class ConvConfig:
     """Channels at half and at a quarter of the window's resolution."""
 
     width: int = 32
     deep: int = 64
 
 
-class Head(FramewiseHead):
+class ConvHead(FramewiseHead):
     """Corrects the coarse logits at full resolution from the crops and the transformer's features."""
 
-    def __init__(self, config: Config, crop: int, channels: int) -> None:
+    ID = "conv"
+    config_class = ConvConfig
+
+    def __init__(self, config: ConvConfig, crop: int, channels: int) -> None:
         super().__init__(config, crop, channels)
         width, deep = config.width, config.deep
         self.enter = nn.Conv2d(4 * (PLANES + 1), width, 3, padding=1)

@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Set
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -21,12 +20,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from vidamodal.backbones.pretrained import first_line
-from vidamodal.heads.base import FrameSegmenter, head_names, load_head_class, load_segmenter_class
+from vidamodal.heads.base import find_head
+from vidamodal.hub import find_model
 from vidamodal.media.files import whole_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
+from vidamodal.segmenters.base import FrameSegmenter, find_segmenter
 from vidamodal.types import InputError
 
 FORMAT = "vidamodal-model"
@@ -107,11 +107,10 @@ def save_model(folder: Path, model: Model, training: Mapping[str, Any], card: st
 
 
 def save_segmenter(folder: Path, model: FrameSegmenter, training: Mapping[str, Any], card: str) -> None:
-    """Write the folder of a segmenter, which is found again by the name of its module."""
-    head = type(model).__module__.rpartition(".")[2]
+    """Write the folder of a segmenter, which is found again by its id."""
     _write(folder / "model.safetensors", save(_weights(model)))
     _write(folder / "README.md", card.encode())
-    settings = {"head": head, "settings": dataclasses.asdict(model.config)}
+    settings = {"head": model.ID, "settings": dataclasses.asdict(model.config)}
     config = {"format": FORMAT, "version": 1, "family": SEGMENTER, "segmenter": settings, "training": dict(training)}
     _write_config(folder, config)
 
@@ -142,39 +141,6 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
 def _write(path: Path, content: bytes) -> None:
     with whole_file(path) as beside:
         beside.write_bytes(content)
-
-
-def bundled_models() -> list[str]:
-    """The names of the models that come with the package."""
-    folder = _bundled()
-    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-
-
-def _bundled() -> Path:
-    return Path(str(resources.files("vidamodal") / "assets" / "models"))
-
-
-def find_model(name: str) -> Path:
-    """The folder of a model: a path, else a bundled name, else a repository on the Hub (which may be offline)."""
-    if name and Path(name).is_dir():
-        return Path(name)
-    names = bundled_models()
-    if name in names:
-        return _bundled() / name
-    if name.count("/") != 1 or name.startswith((".", "/")):
-        raise InputError(
-            f"no model {name!r}: give a folder, a bundled name ({', '.join(names)}) or owner/name on the Hub"
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.safetensors", "config.json", "heads/*.safetensors"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise InputError(
-            f"model {name!r} is neither a folder nor bundled ({', '.join(names)}), and the Hub did not give it: "
-            f"{first_line(error)}"
-        ) from error
 
 
 def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
@@ -224,9 +190,9 @@ def load_segmenter(name: str, head: str | None = None) -> LoadedSegmenter:
         raise InputError(f"{folder} is not a segmenter of bare frames: give visible masks, or another model")
     if head not in (None, told["head"]):
         raise InputError(f"{folder} is a segmenter of the head {told['head']!r}, not of {head!r}")
-    kind, settings = load_segmenter_class(str(told["head"]))
+    kind = find_segmenter(str(told["head"]))
     try:
-        model = kind(build(settings, told["settings"], f"{config_path}: segmenter.settings"))
+        model = kind(build(kind.config_class, told["settings"], f"{config_path}: segmenter.settings"))
     except InputError:
         raise
     except ValueError as error:
@@ -292,13 +258,12 @@ def _alone(folder: Path, data: Mapping[str, Any], head: str | None) -> tuple[Fra
 
 def _head_config(folder: Path, data: Mapping[str, Any], head: str) -> Any:
     where, heads = folder / "config.json", data.get("heads")
-    if head not in head_names():
-        raise InputError(f"unknown head {head!r}: choose one of {', '.join(head_names())}")
+    kind = find_head(head)
     if not isinstance(heads, dict):
         raise InputError(f"{where}: heads must be a mapping from names to settings")
     if head not in heads:
         raise InputError(f"{folder} has no head {head!r}: it holds {', '.join(sorted(heads)) or 'none'}")
-    return build(load_head_class(head)[1], heads[head], f"{where}: heads.{head}")
+    return build(kind.config_class, heads[head], f"{where}: heads.{head}")
 
 
 def _head_files(folder: Path, head: str) -> list[tuple[Path, str]]:
