@@ -10,7 +10,7 @@ from einops import rearrange
 
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.heads.base import HeadInputs
-from vidamodal.heads.conv import Config as HeadConfig
+from vidamodal.heads.conv import ConvConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import PERIODS, TransformerConfig
@@ -43,7 +43,7 @@ def small_model() -> AmodalModel:
     """
     generator = torch.Generator().manual_seed(5)
     torch.manual_seed(5)
-    model = AmodalModel(CONFIG, HeadConfig(8, 8))
+    model = AmodalModel(CONFIG, ConvConfig(8, 8))
     with torch.no_grad():
         model.tokenizer.codebook.normal_(generator=generator)
         for parameter in model.head.leave.parameters():

@@ -32,8 +32,6 @@ from tqdm import tqdm
 from vidamodal.data.layer_frames import layered_frames
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats import find_dataset
-from vidamodal.heads import cumulative
-from vidamodal.heads.base import FrameSegmenter
 from vidamodal.inference.predictor import Predictor, pick_precision
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import count_video
@@ -45,6 +43,9 @@ from vidamodal.models.c2f.model import C2F
 from vidamodal.models.folder import Model, is_segmenter, load_model, load_segmenter
 from vidamodal.models.framewise import FramewiseModel
 from vidamodal.occlusion.layers import LayeredFrame
+from vidamodal.segmenters.base import FrameSegmenter
+from vidamodal.segmenters.cumulative import CumulativeSegmenter
+from vidamodal.segmenters.cumulative.layering import representative
 
 ROOT = Path(__file__).parents[2]
 SHOWN = ("full", "occ", "hidden", "false_completion", "flicker")
@@ -183,7 +184,7 @@ def score_frames(trained: Trained, use: Mapping[str, Any], data: Mapping[str, An
 def layers_found(model: FrameSegmenter, images: Float[torch.Tensor, "t 3 s s"], seed: int) -> list[LayeredFrame]:
     """What a segmenter finds. Where it finds layers first, theirs are not made of the objects that come from them."""
     seeds = [seed] * len(images)
-    if isinstance(model, cumulative.Segmenter):
+    if isinstance(model, CumulativeSegmenter):
         drawn = model.layers(images, seeds)
         return [layered(layers.instances(), model.size, layers.masks()) for layers in drawn]
     return [layered(objects, model.size) for objects in model.segment(images, seeds)]
@@ -193,13 +194,13 @@ def layers_told(
     model: FrameSegmenter, images: Float[torch.Tensor, "t 3 s s"], seed: int, truth: Sequence[LayeredFrame]
 ) -> list[LayeredFrame]:
     """Each layer behind the true ones in front of it, as in training: no error is handed on."""
-    assert isinstance(model, cumulative.Segmenter)
+    assert isinstance(model, CumulativeSegmenter)
     out = []
     for image, frame in zip(images, truth, strict=True):
         front, layers = np.zeros((model.size, model.size), dtype=bool), []
         for number, mask in enumerate(frame.layers, start=1):
             drawn = model.draw(image[None], torch.from_numpy(front)[None].float(), number, [seed])
-            chosen = cumulative.representative(drawn[0].numpy() > 0, model.config.choose)
+            chosen = representative(drawn[0].numpy() > 0, model.config.choose)
             layers.append(np.zeros_like(front) if chosen is None else chosen)
             front = front | mask
         out.append(layered([], model.size, np.array(layers).reshape(-1, model.size, model.size)))

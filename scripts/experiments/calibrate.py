@@ -21,6 +21,7 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from vidamodal.formats import Clip, find_dataset
+from vidamodal.hub import find_model
 from vidamodal.inference.predictor import CompletedFrame, Predictor
 from vidamodal.media.files import write_text
 from vidamodal.metrics.calibration import Reliability, Scaling, fit_scaling
@@ -29,7 +30,7 @@ from vidamodal.metrics.hypotheses import HypothesisScores, score_hypotheses
 from vidamodal.metrics.primary import MEASURES, Scores, mean_scores, score_video
 from vidamodal.metrics.region import occluded
 from vidamodal.metrics.tables import percent
-from vidamodal.models.folder import Model, find_model, load_model
+from vidamodal.models.folder import Model, load_model
 from vidamodal.report.curves import Axis, Curve, beside, curves
 from vidamodal.report.overlay import Drawn, draw
 from vidamodal.report.sheet import contact_sheet, save_png

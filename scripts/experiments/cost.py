@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from vidamodal.data.crops import TrackCrops
-from vidamodal.heads.base import load_head_class
+from vidamodal.heads.base import find_head
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.video import Frame
@@ -135,10 +135,10 @@ def network(name: str) -> Model:
     if "framewise" in data:
         alone = build(FramewiseConfig, data["framewise"], f"{name}: framewise")
         return FramewiseModel(
-            alone, build(load_head_class(alone.head)[1], data.get("head", {}), f"{name}: head")
+            alone, build(find_head(alone.head).config_class, data.get("head", {}), f"{name}: head")
         ).eval()
     config = build(ModelConfig, data.get("model", {}), f"{name}: model")
-    head = build(load_head_class(config.head)[1], data.get("head", {}), f"{name}: head")
+    head = build(find_head(config.head).config_class, data.get("head", {}), f"{name}: head")
     return AmodalModel(config, head).eval()
 
 

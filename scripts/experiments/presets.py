@@ -22,12 +22,13 @@ from scripts.experiments.ablate import SHOWN, cell
 from scripts.experiments.results import section, spread
 from vidamodal.baselines import load_baselines, predict_baseline
 from vidamodal.formats import Clip, find_dataset
+from vidamodal.hub import find_model
 from vidamodal.inference.predictor import Pictures, Predictor
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import VideoCounts, count_video, mean
 from vidamodal.metrics.primary import bootstrap, mean_scores, score_video
 from vidamodal.metrics.protocols import load_protocols
-from vidamodal.models.folder import find_model, load_model
+from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, InputError
 
 Method = Callable[[ClipTracks, Pictures], ClipTracks]

@@ -21,10 +21,10 @@ from tqdm import tqdm
 from scripts.experiments.ablate import changed_segmenter
 from vidamodal.data.layer_frames import layered_frames
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.heads import cumulative
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import mean
 from vidamodal.models.folder import load_segmenter
+from vidamodal.segmenters.cumulative import CumulativeSegmenter
 from vidamodal.types import InputError
 
 FEW = (1, 2, 5, 10, 20, 50)
@@ -57,7 +57,7 @@ def main() -> None:
         use["together"] = len(images)
         model = changed_segmenter(loaded.model, use).eval()
         before = time.process_time()
-        assert isinstance(model, cumulative.Segmenter)
+        assert isinstance(model, CumulativeSegmenter)
         drawn = model.layers(images, [seed + k for k in range(0, 2 * len(images), 2)])
         return [layers.masks() for layers in drawn], (time.process_time() - before) / len(images)
 

@@ -27,7 +27,7 @@ from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.geometry import WindowConfig
 from vidamodal.heads import conddiff
 from vidamodal.heads.base import HeadInputs
-from vidamodal.heads.conddiff import Config, Fields, Head, ensemble
+from vidamodal.heads.conddiff import CondDiffConfig, CondDiffHead, Fields, ensemble
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, save_model
@@ -39,13 +39,13 @@ from vidamodal.worlds.sample import WorldConfig
 
 CROP, FEATURES = 32, 6
 PYRAMID = PyramidConfig((8, 16, 16, 24), (1, 1, 2, 1), (1, 2, 2, 3), (4, 2, 1, 1), (2, 2, 2, 2), inputs=4)
-SMALL = Config(pyramid=PYRAMID, width=8, image=False, context=True, steps=3, grain=1.0)
+SMALL = CondDiffConfig(pyramid=PYRAMID, width=8, image=False, context=True, steps=3, grain=1.0)
 
 
-def head(channels: int = 0, **changes: object) -> Head:
+def head(channels: int = 0, **changes: object) -> CondDiffHead:
     """Not trained, with random weights where training would begin at zero."""
     torch.manual_seed(0)
-    made = Head(replace(SMALL, **changes), CROP, channels)  # type: ignore[arg-type]
+    made = CondDiffHead(replace(SMALL, **changes), CROP, channels)  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in made.parameters():
             if not parameter.any():
@@ -79,12 +79,12 @@ def track(given_inputs: HeadInputs, k: int) -> HeadInputs:
 def oracle(monkeypatch: pytest.MonkeyPatch, truth: Tensor, seen: list[Tensor] | None = None) -> None:
     """A network that knows the truth, and keeps what noisy masks it was shown."""
 
-    def predict(_self: Head, _given: object, noisy: Tensor, *_: object) -> Tensor:
+    def predict(_self: CondDiffHead, _given: object, noisy: Tensor, *_: object) -> Tensor:
         if seen is not None:
             seen.append(noisy)
         return 20 * truth - 10
 
-    monkeypatch.setattr(Head, "_predict", predict)
+    monkeypatch.setattr(CondDiffHead, "_predict", predict)
 
 
 # Transition and noise
@@ -191,7 +191,7 @@ def test_every_switch_changes_something(changes: dict[str, object]) -> None:
 
 
 def test_without_the_visible_mask_the_condition_does_not_show_it() -> None:
-    def complete(network: Head, turned: bool) -> Tensor:
+    def complete(network: CondDiffHead, turned: bool) -> Tensor:
         drawn = inputs()
         visible = 1 - drawn.crops.visible if turned else drawn.crops.visible
         out: Tensor = network(replace(drawn, crops=replace(drawn.crops, visible=visible)))
@@ -212,7 +212,7 @@ def test_plain_regression_draws_nothing() -> None:
 
 
 def test_a_joined_head_begins_as_a_copy_of_the_coarse_mask() -> None:
-    network = Head(replace(SMALL, start="coarse", vgpe=False), CROP, FEATURES).eval()
+    network = CondDiffHead(replace(SMALL, start="coarse", vgpe=False), CROP, FEATURES).eval()
     given_inputs = inputs(channels=FEATURES)
     torch.testing.assert_close(network(given_inputs), given_inputs.coarse, atol=1e-4, rtol=1e-4)
 
@@ -349,7 +349,7 @@ def test_the_ensemble_is_eq_12(predictions: np.ndarray) -> None:
 
 def test_the_visible_mask_is_kept_from_the_second_half_of_the_steps_on(monkeypatch: pytest.MonkeyPatch) -> None:
     given_inputs = inputs(tracks=1, frames=1)
-    monkeypatch.setattr(Head, "_predict", lambda _self, _given, noisy, *_: torch.full_like(noisy, -9.0))
+    monkeypatch.setattr(CondDiffHead, "_predict", lambda _self, _given, noisy, *_: torch.full_like(noisy, -9.0))
     kept: list[Tensor] = []
 
     def keep(predictions: Tensor) -> Tensor:

@@ -307,9 +307,9 @@ def test_what_is_new_in_a_model_adds_nothing_at_first(tmp_path: Path) -> None:
 
 
 def _head_config() -> object:
-    from vidamodal.heads.conv import Config
+    from vidamodal.heads.conv import ConvConfig
 
-    return Config()
+    return ConvConfig()
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 import vidamodal.inference.predictor as predictor_module
 from vidamodal.formats._tracks_json import dumps_tracks, loads_tracks
+from vidamodal.hub import find_model
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor, pick_device
 from vidamodal.models.amodal import AmodalModel
-from vidamodal.models.folder import find_model, load_model
+from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 H, W = 48, 64

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from jaxtyping import install_import_hook
 
-CHECKED = ["data", "geometry", "heads", "models", "training.losses", "training.stages"]
-CHECKED += ["layers", "training.aisdiff", "worlds"]
+CHECKED = ["data", "geometry", "heads", "models", "segmenters", "training.losses", "training.stages"]
+CHECKED += ["occlusion", "worlds"]
 
 with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.beartype"):
     from vidamodal.backbones.pvt import PyramidConfig
@@ -17,14 +17,19 @@ with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.be
     from vidamodal.data.instance_frames import InstanceFrames
     from vidamodal.data.layer_frames import LayerClips
     from vidamodal.geometry import View, WindowConfig
-    from vidamodal.heads import aisdiff, conddiff, cumulative
-    from vidamodal.heads.conv import Config
+    from vidamodal.heads.aisdiff import AISDiffHeadConfig
+    from vidamodal.heads.conddiff import CondDiffConfig
+    from vidamodal.heads.conv import ConvConfig
+    from vidamodal.heads.cumulative import CumulativeHeadConfig
     from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
     from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
     from vidamodal.models.tokenizer import TokenizerConfig
     from vidamodal.models.transformer import TransformerConfig
+    from vidamodal.segmenters.aisdiff import AISDiffSegmenter, AISDiffSegmenterConfig
     from vidamodal.segmenters.aisdiff.detector import DetectorConfig
     from vidamodal.segmenters.aisdiff.diffsp import PriorConfig
+    from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
+    from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
     from vidamodal.training.losses import LossConfig
     from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
     from vidamodal.training.stages.ours import AmodalStage, HeadStage, MicroStep, SegmenterStage, TokenizerStage
@@ -33,7 +38,7 @@ with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.be
 
 codec = TokenizerConfig(crop=16, width=16, dim=8, codes=16)
 transformer = TransformerConfig(width=16, depth=2, heads=2, mlp=2, features=16, window=4)
-model = AmodalModel(ModelConfig(codec, transformer), Config(width=8, deep=16))
+model = AmodalModel(ModelConfig(codec, transformer), ConvConfig(width=8, deep=16))
 augment = AugmentConfig(partial=0.5, unknown=0.5)
 clips = ClipConfig(tracks=2, frames=5, whole=0.0, world=WorldConfig(size=48, frames=6), augment=augment)
 data = TrainingClips(toy_bank(0), 0, 1, 4, clips, View(WindowConfig(), codec.crop, order=True))
@@ -44,7 +49,7 @@ for index in range(len(data)):
 model.eval().sample(data[0].crops, 3, generator)
 
 pyramid = PyramidConfig((8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), inputs=4)
-drawing = conddiff.Config(pyramid=pyramid, width=8, image=False, context=True, grain=1.0, steps=2)
+drawing = CondDiffConfig(pyramid=pyramid, width=8, image=False, context=True, grain=1.0, steps=2)
 for alone in (True, False):
     config = ModelConfig(codec, transformer, head="conddiff")
     both = FramewiseModel(FramewiseConfig(crop=16), drawing) if alone else AmodalModel(config, drawing)
@@ -52,9 +57,9 @@ for alone in (True, False):
     head_stage.train()(data[0], MicroStep.alone(head_stage, data[0]))["loss"].backward()
     both.eval().sample(data[0].crops, 3, generator)
 
-denoiser = cumulative.DenoiserConfig(widths=(8, 8), attention=1, steps=2)
+denoiser = DenoiserConfig(widths=(8, 8), attention=1, steps=2)
 for alone in (True, False):
-    drawing = cumulative.Config(denoiser, image=False, samples=2)
+    drawing = CumulativeHeadConfig(denoiser, image=False, samples=2)
     config = ModelConfig(codec, transformer, head="cumulative")
     both = FramewiseModel(FramewiseConfig("cumulative", crop=16), drawing) if alone else AmodalModel(config, drawing)
     head_stage = HeadStage(both, LossConfig())
@@ -77,8 +82,8 @@ class Pictures:
 
 layers = LayerClips(Pictures(), 0, 2, replace(clips, frames=2), 16, 0.5)
 for predicts in ("noise", "mask"):
-    settings = cumulative.SegmenterConfig(denoiser, 16, predicts, most_layers=2, least_area=1)
-    segmenter = cumulative.Segmenter(settings)
+    settings = CumulativeSegmenterConfig(denoiser, 16, predicts, most_layers=2, least_area=1)
+    segmenter = CumulativeSegmenter(settings)
     segmenter_stage = SegmenterStage(segmenter, LossConfig())
     segmenter_stage(layers[0], MicroStep.alone(segmenter_stage, layers[0]))["loss"].backward()
     segmenter.eval().segment(layers[0].image, [0, 1])
@@ -86,13 +91,13 @@ for predicts in ("noise", "mask"):
 prior = PriorConfig(cells=8, widths=(8, 8), text=8, steps=2, grid=4, together=3)
 detector = DetectorConfig(stem=8, widths=(8, 8, 8, 8), width=8, tower=1, most=4, least=0.0)
 instances = InstanceFrames(Pictures(), 0, 2, replace(clips, frames=2), 32, ("box",))
-network = aisdiff.Segmenter(aisdiff.SegmenterConfig(32, ("box",), detector, prior, bins=4, least_score=0.0))
+network = AISDiffSegmenter(AISDiffSegmenterConfig(32, ("box",), detector, prior, bins=4, least_score=0.0))
 for kind in (PaintingStage, DetectionStage):
     instance_stage = kind(network, LossConfig())
     instance_stage(instances[0], MicroStep.alone(instance_stage, instances[0]))["loss"].backward()
 network.eval().segment(instances[0].image, [0, 1])
 for alone in (True, False):
-    beside = aisdiff.Config(8, image=False, shape_prior=False)
+    beside = AISDiffHeadConfig(8, image=False, shape_prior=False)
     config = ModelConfig(codec, transformer, head="aisdiff")
     both = FramewiseModel(FramewiseConfig("aisdiff", crop=16), beside) if alone else AmodalModel(config, beside)
     head_stage = HeadStage(both, LossConfig())

@@ -15,10 +15,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-import vidamodal.heads
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
-from vidamodal.heads.base import head_names, load_head_class
-from vidamodal.heads.conv import Config
+from vidamodal.heads.conv import ConvConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.attention import attend
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
@@ -75,7 +73,7 @@ def transformer(config: TransformerConfig = TRANSFORMER) -> AmodalTransformer:
 
 def model(config: ModelConfig = MODEL) -> AmodalModel:
     torch.manual_seed(0)
-    module = AmodalModel(config, Config(width=8, deep=16) if config.head == "conv" else None)
+    module = AmodalModel(config, ConvConfig(width=8, deep=16) if config.head == "conv" else None)
     random_weights(module)
     return module.eval()
 
@@ -319,47 +317,10 @@ def test_backends_that_cannot_be_used_are_refused(backend: str, words: str) -> N
 
 # Heads
 
-HEAD = """
-from dataclasses import dataclass
-from vidamodal.heads.base import FramewiseHead
-
-@dataclass(frozen=True)
-class Config:
-    shift: float = 7.0
-
-class Head(FramewiseHead):
-    def __init__(self, config, crop, channels):
-        super().__init__(config, crop, channels)
-        self.shift = config.shift
-
-    def forward(self, inputs):
-        return inputs.coarse + self.shift
-"""
-
-
-def test_a_head_is_found_by_its_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert head_names() == sorted({"conv"} | set(head_names())) and "base" not in head_names()
-    (tmp_path / "shifted.py").write_text(HEAD)
-    monkeypatch.setattr(vidamodal.heads, "__path__", [*vidamodal.heads.__path__, str(tmp_path)])
-    assert "shifted" in head_names()
-    try:
-        output = model(replace(MODEL, head="shifted"))(random_crops(1, 2))
-        torch.testing.assert_close(output.refined, output.coarse + 7)
-    finally:
-        sys.modules.pop("vidamodal.heads.shifted", None)
-
-
-def test_an_unknown_head_is_refused_with_the_names_of_those_there_are() -> None:
-    for name in ("nosuch", "base", "../conv"):
-        with pytest.raises(InputError, match="conv"):
-            load_head_class(name)
-    with pytest.raises(InputError, match="nosuch"):
-        AmodalModel(replace(MODEL, head="nosuch"))
-
 
 def test_the_conv_head_starts_as_a_copy_of_the_coarse_mask() -> None:
     torch.manual_seed(0)
-    fresh = AmodalModel(MODEL, Config(width=8, deep=16)).eval()
+    fresh = AmodalModel(MODEL, ConvConfig(width=8, deep=16)).eval()
     output = fresh(random_crops(1, 3))
     assert torch.equal(output.refined, output.coarse)
 

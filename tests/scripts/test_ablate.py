@@ -17,15 +17,20 @@ from scripts.experiments import ablate
 from vidamodal.backbones.pvt import PyramidConfig
 from vidamodal.backbones.resnet import BackboneConfig
 from vidamodal.geometry import WindowConfig
-from vidamodal.heads import aisdiff, conddiff
-from vidamodal.heads.base import FrameSegmenter
-from vidamodal.heads.cumulative import DenoiserConfig, Segmenter, SegmenterConfig
+from vidamodal.heads.aisdiff import AISDiffHeadConfig
+from vidamodal.heads.conddiff import CondDiffConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig, C2FTransformerConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
 from vidamodal.occlusion.layers import LayeredFrame
+from vidamodal.segmenters.aisdiff import AISDiffSegmenter, AISDiffSegmenterConfig
+from vidamodal.segmenters.aisdiff.detector import DetectorConfig
+from vidamodal.segmenters.aisdiff.diffsp import PriorConfig
+from vidamodal.segmenters.base import FrameSegmenter
+from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
+from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
 
 PAGES = [yaml.safe_load(path.read_text()) for path in sorted((ablate.ROOT / "configs/ablation").glob("*.yaml"))]
 ROWS = [
@@ -54,22 +59,22 @@ def c2f() -> C2F:
 def with_head(start: dict[str, Any]) -> FramewiseModel:
     """Of the head that a config trains; that of CondDiff-AMO if it trains none."""
     if start.get("model", {}).get("head") == "aisdiff":
-        head = aisdiff.Config(width=8, prior=aisdiff.PriorConfig(widths=(8, 8)))
+        head = AISDiffHeadConfig(width=8, prior=PriorConfig(widths=(8, 8)))
         return FramewiseModel(FramewiseConfig("aisdiff", crop=32), head)
     return diffusing()
 
 
 def diffusing() -> FramewiseModel:
     pyramid = PyramidConfig((8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1))
-    return FramewiseModel(FramewiseConfig(crop=32), conddiff.Config(pyramid=pyramid, width=8))
+    return FramewiseModel(FramewiseConfig(crop=32), CondDiffConfig(pyramid=pyramid, width=8))
 
 
 def small_segmenter(start: dict[str, Any]) -> FrameSegmenter:
     """Of the head that a config trains, if it trains one."""
     if start.get("segmenter", {}).get("head") == "aisdiff":
-        sizes = aisdiff.DetectorConfig(stem=8, widths=(8, 8, 8, 8), width=8)
-        return aisdiff.Segmenter(aisdiff.SegmenterConfig(32, ("a", "b"), sizes, aisdiff.PriorConfig(widths=(8, 8))))
-    return Segmenter(SegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8))
+        sizes = DetectorConfig(stem=8, widths=(8, 8, 8, 8), width=8)
+        return AISDiffSegmenter(AISDiffSegmenterConfig(32, ("a", "b"), sizes, PriorConfig(widths=(8, 8))))
+    return CumulativeSegmenter(CumulativeSegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8))
 
 
 def field(data: Any, key: str) -> Any:
@@ -144,20 +149,22 @@ def test_settings_of_a_head_are_changed_and_no_others() -> None:
 
 
 def test_settings_of_a_segmenter_and_its_unet_are_changed_and_no_others() -> None:
-    model = Segmenter(SegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8))
+    model = CumulativeSegmenter(CumulativeSegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8))
     other = ablate.changed_segmenter(model, {"samples": 7, "denoiser.sampler": "ddpm"})
-    assert isinstance(other, Segmenter)
+    assert isinstance(other, CumulativeSegmenter)
     assert other.config == replace(model.config, samples=7, denoiser=replace(model.config.denoiser, sampler="ddpm"))
 
 
 def test_layers_are_drawn_behind_the_true_ones_where_these_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
 
-    def draw(_self: Segmenter, _image: torch.Tensor, front: torch.Tensor, number: int, _seeds: object) -> torch.Tensor:
+    def draw(
+        _self: CumulativeSegmenter, _image: torch.Tensor, front: torch.Tensor, number: int, _seeds: object
+    ) -> torch.Tensor:
         seen.append(front[0])
         return torch.full((1, 1, 8, 8), 1.0 if number == 2 else -1.0)
 
-    monkeypatch.setattr(Segmenter, "draw", draw)
+    monkeypatch.setattr(CumulativeSegmenter, "draw", draw)
     masks = np.zeros((3, 8, 8), dtype=bool)
     masks[0, 0], masks[1, 1], masks[2, 2] = True, True, True
     truth = LayeredFrame(masks, masks, masks, np.array([1, 2, 3]), np.ones(3))

@@ -15,8 +15,9 @@ from PIL import Image
 from scripts.experiments import draw_layers as drawing
 from scripts.experiments import samplers
 from tests.helpers import ToyClip
-from vidamodal.heads.cumulative import DenoiserConfig, Segmenter, SegmenterConfig
 from vidamodal.models.folder import save_segmenter
+from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
+from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
 
 
 def test_layers_of_tracks_are_drawn_frame_by_frame(tmp_path: Path, clip: ToyClip) -> None:
@@ -45,7 +46,9 @@ def test_the_page_of_samplers_has_a_row_for_each(
     shutil.copy(clip.truth, tmp_path / "clip.tracks.json")
     torch.manual_seed(0)
     denoiser = DenoiserConfig(widths=(8, 8), steps=2)
-    model = Segmenter(SegmenterConfig(denoiser, size=16, most_layers=2, least_area=1, predicts="mask"))
+    model = CumulativeSegmenter(
+        CumulativeSegmenterConfig(denoiser, size=16, most_layers=2, least_area=1, predicts="mask")
+    )
     save_segmenter(tmp_path / "model", model, {}, "# m\n")
     out = tmp_path / "page.md"
     arguments = [str(tmp_path / "model"), "--truth", str(tmp_path), "--clips", "1", "--steps", "3", "--out", str(out)]

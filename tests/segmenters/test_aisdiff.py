@@ -39,16 +39,19 @@ from vidamodal.data.frames import FrameSource
 from vidamodal.data.instance_frames import MOST, InstanceFrames, Picture, frame_truth, pasted, vocabulary
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats._tracks_json import read_tracks
-from vidamodal.heads.aisdiff import Config, FrameTruth, Head, Segmenter, SegmenterConfig
-from vidamodal.heads.base import HeadInputs, load_head_class, load_segmenter_class
+from vidamodal.heads.aisdiff import AISDiffHead, AISDiffHeadConfig
+from vidamodal.heads.base import HeadInputs, find_head
 from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
 from vidamodal.noise import Noise
+from vidamodal.segmenters.aisdiff import AISDiffSegmenter, AISDiffSegmenterConfig
 from vidamodal.segmenters.aisdiff.detector import DetectorConfig, Detr, Proposals, read_detr
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP, Maps, PriorConfig, listening, read_inpainting
+from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth
 from vidamodal.segmenters.aisdiff.roi import box_overlaps, enlarged, generalised_iou, paste_masks, roi_align, suppress
+from vidamodal.segmenters.base import find_segmenter
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
 from vidamodal.training.stages.ours import MicroStep
@@ -60,13 +63,13 @@ SIZE = 32
 LABELS = ("box", "mug", "u_shape")
 DETECTOR = DetectorConfig(stem=8, widths=(8, 8, 8, 8), width=8, tower=1, most=6, least=0.0)
 PRIOR = PriorConfig(cells=8, widths=(8, 8), text=8, steps=2, grid=4, together=3)
-SMALL = SegmenterConfig(SIZE, LABELS, DETECTOR, PRIOR, bins=4, least_score=0.0, learning_regions=3)
+SMALL = AISDiffSegmenterConfig(SIZE, LABELS, DETECTOR, PRIOR, bins=4, least_score=0.0, learning_regions=3)
 
 
-def segmenter(**changes: object) -> Segmenter:
+def segmenter(**changes: object) -> AISDiffSegmenter:
     """Not trained, with weights large enough for its output to depend on its input."""
     torch.manual_seed(3)
-    made = Segmenter(replace(SMALL, **changes))  # type: ignore[arg-type]
+    made = AISDiffSegmenter(replace(SMALL, **changes))  # type: ignore[arg-type]
     for layer in made.modules():
         if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
             layer.weight.data.mul_(2.0)
@@ -193,13 +196,13 @@ def test_overlaps_of_boxes_by_hand() -> None:
 # Detector
 
 
-def truth_of(count: int = 2) -> FrameTruth:
+def truth_of(count: int = 2) -> FrameGroundTruth:
     """Pictures with two squares each, of which one hides part of the other."""
     front, back = np.zeros((2, SIZE, SIZE), dtype=bool)
     front[4:16, 4:16] = True
     back[10:26, 10:26] = True
     visible, amodal = np.stack([front, back & ~front]), np.stack([front, back])
-    return FrameTruth.join(
+    return FrameGroundTruth.join(
         [frame_truth(Picture(image.numpy(), visible, amodal, np.array([1, -1]))) for image in pictures(count)]
     )
 
@@ -228,7 +231,7 @@ def test_places_stand_for_the_smallest_object_near_whose_centre_they_lie() -> No
 
 def test_the_detector_learns_where_two_squares_are() -> None:
     torch.manual_seed(0)
-    network = Segmenter(
+    network = AISDiffSegmenter(
         replace(SMALL, detector=replace(DETECTOR, least=0.3, width=16, tower=1, mirrored=False))
     ).train()
     truth = truth_of(1)
@@ -543,7 +546,7 @@ def test_masks_become_instances_on_the_canvas() -> None:
     found = Proposals(boxes, torch.tensor([0.9, 0.8, 0.02]))
     with torch.no_grad():
         regions = network.look(network.detector(pictures(1)), boxes, torch.zeros(3).long())
-    regions, network = replace(regions, features=features), Segmenter(replace(network.config, least_score=0.1))
+    regions, network = replace(regions, features=features), AISDiffSegmenter(replace(network.config, least_score=0.1))
     out = network._assembled(found, regions, seen, whole, torch.tensor([0, 1, 1]))
     assert [(each.layer, each.label) for each in out] == [(1, "box"), (2, "mug")]
     front, back = out
@@ -600,7 +603,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
 
 def test_both_stages_learn_and_the_labels_are_those_of_the_data(trained: Path, data: Path, clip: ToyClip) -> None:
     model = load_segmenter(str(trained)).model
-    assert isinstance(model, Segmenter)
+    assert isinstance(model, AISDiffSegmenter)
     expected = sorted({track.label for track in clip.tracks.tracks if track.label is not None})
     assert model.config.labels == tuple(expected) == vocabulary(RecordedBank.load(data, False))
     lines = [json.loads(line) for line in (trained.parent / "metrics.jsonl").read_text().splitlines()]
@@ -635,7 +638,7 @@ def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(kind: 
     network = segmenter()
     stage = kind(network, LossConfig())
     whole, divide = truth_of(2), None
-    parts = [FrameTruth(*(getattr(whole, f.name)[k : k + 1] for f in fields(FrameTruth))) for k in (0, 1)]
+    parts = [FrameGroundTruth(*(getattr(whole, f.name)[k : k + 1] for f in fields(FrameGroundTruth))) for k in (0, 1)]
     divide = divisors([stage.counts(whole, (3, 4))])
     assert divide == divisors([stage.counts(part, (3,)) for part in parts])
     together = stage(whole, MicroStep((3, 4), divide, True))["loss"]
@@ -655,7 +658,7 @@ def test_a_deeper_detector_may_learn_alone_from_where_another_run_ended(
         segmenter=SegmenterTraining("aisdiff", settings),
     )  # fmt: skip
     after = load_segmenter(str(run(config))).model
-    assert isinstance(before, Segmenter) and isinstance(after, Segmenter)
+    assert isinstance(before, AISDiffSegmenter) and isinstance(after, AISDiffSegmenter)
     told = replace(before.config.detector, least=0.25, depths=(1, 2, 1, 1))
     assert after.config == replace(before.config, learning_regions=0, detector=told)
     old, new = before.state_dict(), after.state_dict()
@@ -717,12 +720,12 @@ def test_samples_depend_on_seed_and_number_alone_and_are_mirrored_whole(data: Pa
     bank = RecordedBank.load(data, True)
     labels = vocabulary(bank)
 
-    def sample(mirror: float, index: int = 2, seed: int = 0) -> FrameTruth:
+    def sample(mirror: float, index: int = 2, seed: int = 0) -> FrameGroundTruth:
         config = replace(SAMPLE, augment=replace(SAMPLE.augment, mirror=mirror))
         return InstanceFrames(bank, seed, 4, config, 64, labels)[index]
 
     plain, again, turned = sample(0.0), sample(0.0), sample(1.0)
-    assert all(torch.equal(getattr(plain, f.name), getattr(again, f.name)) for f in fields(FrameTruth))
+    assert all(torch.equal(getattr(plain, f.name), getattr(again, f.name)) for f in fields(FrameGroundTruth))
     assert not torch.equal(plain.image, sample(0.0, 3).image) and plain.size > 2
     for name in ("image", "visible", "amodal", "occluding"):
         torch.testing.assert_close(getattr(plain, name).flip(-1), getattr(turned, name))
@@ -734,13 +737,13 @@ def test_samples_depend_on_seed_and_number_alone_and_are_mirrored_whole(data: Pa
 def test_a_zoomed_sample_shows_another_part_of_the_same_frames(data: Path, seed: int) -> None:
     bank = RecordedBank.load(data, True)
 
-    def sample(**augment: float) -> FrameTruth:
+    def sample(**augment: float) -> FrameGroundTruth:
         config = replace(SAMPLE, augment=replace(SAMPLE.augment, mirror=0.0, **augment))
         return InstanceFrames(bank, seed, 4, config, 64, ())[0]
 
     plain, zoomed, recoloured = sample(), sample(zoom=1.6), sample(colour=0.4)
     again = sample(zoom=1.6)
-    assert all(torch.equal(getattr(zoomed, f.name), getattr(again, f.name)) for f in fields(FrameTruth))
+    assert all(torch.equal(getattr(zoomed, f.name), getattr(again, f.name)) for f in fields(FrameGroundTruth))
     # Masks lie where their pixels went: an object has the colour that it has in the plain sample.
     for k in range(2):
         was = _mean_colours(plain, k)
@@ -754,7 +757,7 @@ def test_a_zoomed_sample_shows_another_part_of_the_same_frames(data: Path, seed:
     assert recoloured.image.min() >= 0 and recoloured.image.max() <= 1
 
 
-def _mean_colours(truth: FrameTruth, k: int) -> torch.Tensor:
+def _mean_colours(truth: FrameGroundTruth, k: int) -> torch.Tensor:
     """Of what shows of picture k's instances."""
     visible = truth.visible[k, truth.valid[k]].float()
     return torch.einsum("nhw,chw->nc", visible, truth.image[k]) / visible.sum(dim=(1, 2))[:, None]
@@ -831,8 +834,8 @@ def test_a_segmenter_is_saved_whole_and_found_like_heads(tmp_path: Path) -> None
     save_segmenter(tmp_path / "m", network, {}, "# m\n")
     loaded = load_segmenter(str(tmp_path / "m"))
     assert loaded.head == "aisdiff" and loaded.model.config == network.config
-    assert load_segmenter_class("aisdiff") == (Segmenter, SegmenterConfig)
-    assert load_head_class("aisdiff") == (Head, Config)
+    assert find_segmenter("aisdiff") is AISDiffSegmenter
+    assert find_head("aisdiff") is AISDiffHead
     images = pictures(1)
     assert_same(network.segment(images, [0])[0], loaded.model.segment(images, [0])[0])
 
@@ -849,9 +852,9 @@ def test_a_bare_video_becomes_tracks(trained: Path, clip: ToyClip) -> None:
 CROP, FEATURES = 16, 6
 
 
-def head(channels: int = 0, **changes: object) -> Head:
+def head(channels: int = 0, **changes: object) -> AISDiffHead:
     torch.manual_seed(0)
-    return Head(replace(Config(width=8, prior=PRIOR), **changes), CROP, channels).eval()  # type: ignore[arg-type]
+    return AISDiffHead(replace(AISDiffHeadConfig(width=8, prior=PRIOR), **changes), CROP, channels).eval()  # type: ignore[arg-type]
 
 
 def inputs(channels: int = 0) -> HeadInputs:
@@ -861,7 +864,7 @@ def inputs(channels: int = 0) -> HeadInputs:
 def test_beside_a_transformer_the_head_begins_as_a_copy_of_the_coarse_mask() -> None:
     body = load_model("tiny").model
     assert isinstance(body, AmodalModel)
-    model = AmodalModel(replace(body.config, head="aisdiff", temperature=1.0), Config(prior=PRIOR)).eval()
+    model = AmodalModel(replace(body.config, head="aisdiff", temperature=1.0), AISDiffHeadConfig(prior=PRIOR)).eval()
     kept = {k: v for k, v in body.state_dict().items() if not k.startswith("head.")}
     model.load_state_dict(kept, strict=False)
     given_inputs = inputs(channels=FEATURES)
@@ -942,6 +945,6 @@ def test_predict_takes_the_prior_of_another_model_by_name(
     loaded = load_segmenter(str(trained))
     before, _, after = (vidamodal.predict(clip.video, model=loaded, diffsp=p) for p in (None, str(stable), None))
     assert before == after and "outside" not in before.provenance
-    assert isinstance(loaded.model, Segmenter) and loaded.model.paints  # the caller's stays as it was
+    assert isinstance(loaded.model, AISDiffSegmenter) and loaded.model.paints  # the caller's stays as it was
     with pytest.raises(InputError, match="leave it out"):
         vidamodal.predict(clip.video, clip.truth, diffsp=str(stable))

@@ -25,18 +25,8 @@ from vidamodal.data.clips import AugmentConfig, ClipConfig
 from vidamodal.data.crops import TrackCrops
 from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure
 from vidamodal.formats._tracks_json import read_tracks
-from vidamodal.heads.base import HeadInputs, load_segmenter_class
-from vidamodal.heads.cumulative import (
-    Config,
-    Denoiser,
-    DenoiserConfig,
-    Head,
-    Layers,
-    Segmenter,
-    SegmenterConfig,
-    in_front,
-    representative,
-)
+from vidamodal.heads.base import HeadInputs
+from vidamodal.heads.cumulative import CumulativeHead, CumulativeHeadConfig, in_front
 from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.tracker import Association, Tracker
@@ -48,6 +38,10 @@ from vidamodal.noise import Noise
 from vidamodal.occlusion.layers import frame_layers, without_rings
 from vidamodal.occlusion.order import frame_layers as predicted_layers
 from vidamodal.occlusion.order import with_order
+from vidamodal.segmenters.base import find_segmenter
+from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
+from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig
+from vidamodal.segmenters.cumulative.layering import Layers, representative
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stages.ours import MicroStep, SegmenterStage
 from vidamodal.training.trainer import SegmenterTraining, StageConfig, TrainConfig, train
@@ -56,15 +50,15 @@ from vidamodal.worlds.sample import ClipMasks, WorldConfig
 
 SIZE = 16
 TINY = DenoiserConfig(widths=(8, 8), attention=1, steps=3)
-SMALL = SegmenterConfig(TINY, size=SIZE, samples=2, most_layers=4, least_area=2)
+SMALL = CumulativeSegmenterConfig(TINY, size=SIZE, samples=2, most_layers=4, least_area=2)
 
 
-def segmenter(**changes: object) -> Segmenter:
+def segmenter(**changes: object) -> CumulativeSegmenter:
     """Not trained; ``steps`` and ``sampler`` are its denoiser's."""
     inner = {name: changes.pop(name) for name in ("steps", "sampler") if name in changes}
     torch.manual_seed(0)
     denoiser = replace(TINY, **inner)  # type: ignore[arg-type]
-    return Segmenter(replace(SMALL, denoiser=denoiser, **changes)).eval()  # type: ignore[arg-type]
+    return CumulativeSegmenter(replace(SMALL, denoiser=denoiser, **changes)).eval()  # type: ignore[arg-type]
 
 
 def square(top: int, left: int, side: int = 6, size: int = SIZE) -> np.ndarray:
@@ -370,7 +364,7 @@ def test_each_frame_s_ids_are_one_to_one_and_go_where_the_overlap_is_greatest() 
 def find(monkeypatch: pytest.MonkeyPatch, masks: Callable[[int], list[np.ndarray]], frames: int) -> object:
     """Tracks from a segmenter that finds given amodal masks, those in front first."""
 
-    def segment(_self: Segmenter, batch: Tensor, _seeds: object) -> list[list[FrameInstance]]:
+    def segment(_self: CumulativeSegmenter, batch: Tensor, _seeds: object) -> list[list[FrameInstance]]:
         out = []
         for picture in batch:
             front, found = np.zeros((SIZE, SIZE), dtype=bool), []
@@ -380,7 +374,7 @@ def find(monkeypatch: pytest.MonkeyPatch, masks: Callable[[int], list[np.ndarray
             out.append(found)
         return out
 
-    monkeypatch.setattr(Segmenter, "segment", segment)
+    monkeypatch.setattr(CumulativeSegmenter, "segment", segment)
     video = VideoInfo("v.mp4", 4 * SIZE, 4 * SIZE, frames, 12.0)
     pictures = (np.full((4 * SIZE, 4 * SIZE, 3), t, dtype=np.uint8) for t in range(frames))
     return VisibleFinder(segmenter(), "cpu").find(video, lambda: pictures)
@@ -451,11 +445,11 @@ def test_predict_without_masks_writes_tracks_from_end_to_end(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--head", "conv"], "segments no bare frames: choose one of aisdiff, cumulative"),
+        (["--head", "conv"], "there is no segmenter 'conv'. Choose one of aisdiff, cumulative"),
         (["--head", "cumulative", "--model", "MASKS"], "it is no segmenter of the head 'cumulative'"),
         (["--model", "BARE", "--hypotheses", "2"], "whose masks are given"),
         (["--model", "BARE", "--masks", "TRUTH"], "leave out the masks"),
-        (["--model", "BARE", "--head", "conddiff"], "segments no bare frames"),
+        (["--model", "BARE", "--head", "conddiff"], "there is no segmenter"),
     ],
 )
 def test_what_is_missing_without_masks_is_told_in_one_line(
@@ -548,7 +542,7 @@ def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(predic
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"segmenter": SegmenterTraining(head="conv")}, "segments no bare frames"),
+        ({"segmenter": SegmenterTraining(head="conv")}, "there is no segmenter"),
         ({"segmenter": SegmenterTraining(settings={"sise": 3})}, "unknown key 'sise'"),
         ({"segmenter": SegmenterTraining(settings={"predicts": "all"})}, "choose noise or mask"),
         ({"segmenter": SegmenterTraining(settings={"size": 20})}, "do not divide a canvas of 20 cells"),
@@ -570,7 +564,7 @@ def test_configs_that_cannot_work_are_refused_in_one_line(
 
 
 def test_segmenters_are_found_like_heads() -> None:
-    assert load_segmenter_class("cumulative") == (Segmenter, SegmenterConfig)
+    assert find_segmenter("cumulative") is CumulativeSegmenter
 
 
 # Beside masks
@@ -578,9 +572,9 @@ def test_segmenters_are_found_like_heads() -> None:
 CROP, FEATURES = 16, 6
 
 
-def head(channels: int = 0, **changes: object) -> Head:
+def head(channels: int = 0, **changes: object) -> CumulativeHead:
     torch.manual_seed(0)
-    return Head(replace(Config(TINY), **changes), CROP, channels).eval()  # type: ignore[arg-type]
+    return CumulativeHead(replace(CumulativeHeadConfig(TINY), **changes), CROP, channels).eval()  # type: ignore[arg-type]
 
 
 def inputs(channels: int = 0) -> HeadInputs:
@@ -638,7 +632,7 @@ def test_a_head_alone_learns_and_predicts(tmp_path: Path, clip: ToyClip, data: P
 
 def test_a_head_alone_is_told_the_order(clip: ToyClip) -> None:
     torch.manual_seed(0)
-    model = FramewiseModel(FramewiseConfig(head="cumulative", crop=16), Config(TINY)).eval()
+    model = FramewiseModel(FramewiseConfig(head="cumulative", crop=16), CumulativeHeadConfig(TINY)).eval()
     assert model.view.order and clip.tracks.order is not None
     predictor = Predictor(model, "cpu", constrain=False)
     pictures = open_video(clip.video).frames

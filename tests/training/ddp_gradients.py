@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidamodal.data.clips import ClipConfig
-from vidamodal.heads.conv import Config
+from vidamodal.heads.conv import ConvConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
@@ -41,7 +41,7 @@ STAGE = StageConfig(
 def small_model() -> AmodalModel:
     """With a codebook of its own, since k-means would draw another one with another number of processes."""
     torch.manual_seed(0)
-    model = AmodalModel(MODEL, Config(width=8, deep=16))
+    model = AmodalModel(MODEL, ConvConfig(width=8, deep=16))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in model.tokenizer.quantiser.named_buffers():

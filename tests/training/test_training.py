@@ -34,7 +34,7 @@ from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, Train
 from vidamodal.data.crops import TrackCrops, boxes_and_areas
 from vidamodal.formats import find_dataset
 from vidamodal.geometry import View, WindowConfig, track_windows
-from vidamodal.heads import coarse
+from vidamodal.heads.coarse import CoarseConfig, CoarseHead
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.folder import load_model
 from vidamodal.models.tokenizer import TokenizerConfig
@@ -234,7 +234,7 @@ def parts(batch: TrainingBatch, logits: Tensor, masked: Tensor | None = None) ->
     masked = torch.ones(len(target), 4, 4, dtype=torch.bool) if masked is None else masked
     weights = Weights.of(batch, masked, LossConfig())
     divide = divisors([weights.counts()])
-    output, head = AmodalOutput(scores, logits, logits), coarse.Head(coarse.Config(), 16, 16)
+    output, head = AmodalOutput(scores, logits, logits), CoarseHead(CoarseConfig(), 16, 16)
     found = amodal_loss(output, target, batch, weights, divide, LossConfig())
     found |= refined_loss(head, logits, batch, weights, divide, LossConfig())
     return found | {"loss": torch.stack(list(found.values())).sum()}

@@ -13,8 +13,8 @@ from vidamodal.data.clips import Bank, ClipConfig
 from vidamodal.data.frames import DrawnFrames, FrameSource
 from vidamodal.data.layer_frames import LEAST_VISIBLE, MEASURED_CLIPS, recorded
 from vidamodal.geometry import Cropper
-from vidamodal.heads.aisdiff import FrameTruth
 from vidamodal.occlusion.layers import occlusions
+from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth
 
 MOST = 32
 """Instances of a picture; of more, those that show the most are kept."""
@@ -35,7 +35,7 @@ class Picture:
     """Numbers of the vocabulary; -1: not known."""
 
 
-class InstanceFrames(Dataset[FrameTruth]):
+class InstanceFrames(Dataset[FrameGroundTruth]):
     """Endless samples of a bank: some frames of a clip. Sample k depends on (seed, k) alone.
 
     Of a clip, ``config.world.frames`` neighbouring frames are read and ``config.frames`` of them taken. Objects that
@@ -52,13 +52,13 @@ class InstanceFrames(Dataset[FrameTruth]):
     def __len__(self) -> int:
         return self.last
 
-    def __getitem__(self, index: int) -> FrameTruth:
+    def __getitem__(self, index: int) -> FrameGroundTruth:
         found, most = self.source.draw(index), self.source.config.augment.paste
         pictures = [self._picture(found, k) for k in range(len(found.times))]
         if most:
             donor = self._picture(self.source.take(found.rng, 1, 1), 0)
             pictures = [pasted(picture, donor, int(found.rng.integers(most + 1)), found.rng) for picture in pictures]
-        return FrameTruth.join([frame_truth(picture) for picture in pictures])
+        return FrameGroundTruth.join([frame_truth(picture) for picture in pictures])
 
     def _picture(self, found: DrawnFrames, k: int) -> Picture:
         clip, t, image = found.clip, found.times[k], found.images[k]
@@ -98,7 +98,7 @@ def pasted(picture: Picture, donor: Picture, count: int, rng: np.random.Generato
     return Picture(image, np.stack(masks), amodal, labels)
 
 
-def frame_truth(picture: Picture) -> FrameTruth:
+def frame_truth(picture: Picture) -> FrameGroundTruth:
     """The truth of one picture on the canvas."""
     image, visible, amodal, labels = picture.image, picture.visible, picture.amodal, picture.labels
     hides = occlusions(visible, amodal) > 0
@@ -117,7 +117,7 @@ def frame_truth(picture: Picture) -> FrameTruth:
         torch.from_numpy(each)[None] for each in (image.astype(np.float32), boxes, numbers, *masks)
     )
     valid = torch.arange(MOST)[None] < len(kept)
-    return FrameTruth(colours, corners, labels_of, visible_of, amodal_of, occluding, valid)
+    return FrameGroundTruth(colours, corners, labels_of, visible_of, amodal_of, occluding, valid)
 
 
 def vocabulary(bank: Bank) -> tuple[str, ...]:

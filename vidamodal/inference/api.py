@@ -20,8 +20,6 @@ import torch
 from vidamodal.backbones.pretrained import outside_networks
 from vidamodal.formats._tracks_json import read_tracks, write_tracks
 from vidamodal.formats._visible_masks import read_masks, write_mask_folder
-from vidamodal.heads.aisdiff import Segmenter
-from vidamodal.heads.base import load_segmenter_class
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, LoadedSam, Sam2Finder, load_sam
 from vidamodal.inference.finders.segmenter import VisibleFinder
@@ -38,6 +36,8 @@ from vidamodal.models.folder import (
     load_segmenter,
 )
 from vidamodal.report.overlay import overlay_frames
+from vidamodal.segmenters.aisdiff import AISDiffSegmenter
+from vidamodal.segmenters.base import find_segmenter
 from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle
 
 FORMATS = ("tracks", "png", "overlay", "masks")
@@ -215,7 +215,7 @@ def _named_segmenter(model: str | LoadedModel | LoadedSegmenter, head: str | Non
     if isinstance(model, LoadedSegmenter):
         return model
     if head is not None:
-        load_segmenter_class(head)
+        find_segmenter(head)
     if isinstance(model, str) and model != DEFAULT and is_segmenter(model):
         return load_segmenter(model, head)
     if head is None:
@@ -268,7 +268,7 @@ def _source(
 
 def _with_diffsp(segmenter: LoadedSegmenter, diffsp: str) -> LoadedSegmenter:
     """A copy: the segmenter is the caller's. InputError if it has no use for a DiffSP, or if this cannot be had."""
-    if not isinstance(segmenter.model, Segmenter):
+    if not isinstance(segmenter.model, AISDiffSegmenter):
         raise InputError(f"--diffsp: the segmenter {segmenter.name} draws no shape prior; give one of the head aisdiff")
     model = deepcopy(segmenter.model)
     model.use_diffsp(diffsp)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vidamodal.data.crops import TrackCrops
 from vidamodal.geometry import View, WindowConfig
-from vidamodal.heads.base import HeadInputs, load_head_class
+from vidamodal.heads.base import HeadInputs, find_head
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.models.transformer import AmodalTransformer, TransformerConfig
 from vidamodal.noise import Noise
@@ -57,12 +57,12 @@ class AmodalModel(nn.Module):
 
     def __init__(self, config: ModelConfig, head_config: Any = None) -> None:
         super().__init__()
-        head_class, head_config_class = load_head_class(config.head)
+        head_class = find_head(config.head)
         codec = config.tokenizer
         self.config = config
         self.tokenizer = MaskTokenizer(codec)
         self.transformer = AmodalTransformer(config.transformer, codec.crop, codec.grid, codec.codes)
-        self.head_config = head_config or head_config_class()
+        self.head_config = head_config or head_class.config_class()
         self.head = head_class(self.head_config, codec.crop, config.transformer.features)
 
     @property

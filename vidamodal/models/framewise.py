@@ -10,7 +10,7 @@ from torch import nn
 
 from vidamodal.data.crops import TrackCrops
 from vidamodal.geometry import View, WindowConfig
-from vidamodal.heads.base import HeadInputs, load_head_class
+from vidamodal.heads.base import HeadInputs, find_head
 from vidamodal.models.amodal import AmodalOutput
 from vidamodal.noise import Noise
 
@@ -37,9 +37,9 @@ class FramewiseModel(nn.Module):
 
     def __init__(self, config: FramewiseConfig, head_config: Any = None) -> None:
         super().__init__()
-        head_class, head_config_class = load_head_class(config.head)
+        head_class = find_head(config.head)
         self.config = config
-        self.head_config = head_config or head_config_class()
+        self.head_config = head_config or head_class.config_class()
         self.head = head_class(self.head_config, config.crop, 0)
 
     @property

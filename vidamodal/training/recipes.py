@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from vidamodal.data.clips import Bank, ClipConfig
 from vidamodal.data.instance_frames import vocabulary
 from vidamodal.data.layer_frames import measure
-from vidamodal.heads.base import FrameSegmenter
 from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
 from vidamodal.training.stages.ours import SegmenterStage
 from vidamodal.types import InputError
@@ -69,8 +68,3 @@ def recipe(head: str) -> Recipe:
     if head not in _RECIPES:
         raise InputError(f"the segmenter of the head {head!r} cannot be trained: choose one of {', '.join(_RECIPES)}")
     return _RECIPES[head]
-
-
-def head_of(model: FrameSegmenter) -> str:
-    """The name of the head that a segmenter is of."""
-    return type(model).__module__.rpartition(".")[2]

@@ -34,8 +34,8 @@ from tqdm import tqdm
 from vidamodal.data.clips import ClipConfig, TrainingBatch, load_bank
 from vidamodal.data.layer_frames import LayerBatch
 from vidamodal.formats import find_dataset
-from vidamodal.heads.aisdiff import FrameTruth
-from vidamodal.heads.base import FrameSegmenter, load_head_class, load_segmenter_class
+from vidamodal.heads.base import find_head
+from vidamodal.hub import find_model
 from vidamodal.media.files import write_text
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
@@ -45,7 +45,6 @@ from vidamodal.models.folder import (
     add_head,
     build,
     check_settings,
-    find_model,
     load_model,
     load_segmenter,
     load_weights,
@@ -54,9 +53,11 @@ from vidamodal.models.folder import (
 )
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.transformer import Block
+from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth
+from vidamodal.segmenters.base import FrameSegmenter, find_segmenter
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.losses import LossConfig, divisors
-from vidamodal.training.recipes import head_of, recipe
+from vidamodal.training.recipes import recipe
 from vidamodal.training.sharding import Average, full, shard
 from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
 from vidamodal.training.stages.c2f import C2FStage, VqGanStage
@@ -219,12 +220,12 @@ def _new_learner(config: TrainConfig) -> tuple[Learner, dict[str, Any]]:
     """With random weights, and what it has found of its data."""
     if config.segmenter is None:
         return _new_model(config), {}
-    kind, settings_kind = load_segmenter_class(config.segmenter.head)
+    kind = find_segmenter(config.segmenter.head)
     given, before = config.segmenter.settings, None
     if config.init is not None:
         before = load_segmenter(config.init, config.segmenter.head).model
         given = _over(dataclasses.asdict(before.config), given)
-    settings: Any = build(settings_kind, given, SETTINGS)
+    settings: Any = build(kind.config_class, given, SETTINGS)
     bank = load_bank(config.worlds, config.seed, pixels=False)
     settings, found = recipe(config.segmenter.head).settle(settings, bank, config.seed, config.amodal.sample)
     segmenter = kind(settings)
@@ -245,7 +246,7 @@ def _new_model(config: TrainConfig) -> Model:
     if config.c2f is not None:
         return C2F(config.c2f)
     name = config.model.head if config.framewise is None else config.framewise.head
-    head_config: Any = build(load_head_class(name)[1], config.head, "head")
+    head_config: Any = build(find_head(name).config_class, config.head, "head")
     if config.framewise is not None:
         return FramewiseModel(config.framewise, head_config)
     if not config.only_head:
@@ -262,7 +263,7 @@ def _new_model(config: TrainConfig) -> Model:
 def _stages(config: TrainConfig, model: Learner) -> list[tuple[type[Stage], StageConfig]]:
     """What learns, one after the other, and for how long."""
     if isinstance(model, FrameSegmenter):
-        return [(kind, getattr(config, name)) for kind, name in recipe(head_of(model)).stages(model)]
+        return [(kind, getattr(config, name)) for kind, name in recipe(model.ID).stages(model)]
     if isinstance(model, FramewiseModel) or config.only_head:
         return [(HeadStage, config.amodal)]
     if isinstance(model, AmodalModel):
@@ -337,7 +338,7 @@ def _claim(output: Path, resolved: str) -> None:
 
 
 Stage = TokenizerStage | AmodalStage | HeadStage | C2FStage | SegmenterStage | PaintingStage | DetectionStage
-Batch = TrainingBatch | LayerBatch | FrameTruth
+Batch = TrainingBatch | LayerBatch | FrameGroundTruth
 Learner = Model | FrameSegmenter
 
 
@@ -582,7 +583,7 @@ def segmenter_card(config: TrainConfig, model: FrameSegmenter) -> str:
     count, sample = sum(p.numel() for p in model.parameters()), config.amodal.sample
     return (
         f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; finds the objects of bare frames, brought to "
-        f"{model.size} x {model.size} cells, {recipe(head_of(model)).finds(model)}. "
+        f"{model.size} x {model.size} cells, {recipe(model.ID).finds(model)}. "
         f"{f'Goes on from {config.init}. ' if config.init else ''}"
         f"Trained with `configs/{config.name}.yaml` on {config.worlds}, seed "
         f"{config.seed}, {config.amodal.steps} steps of {config.amodal.clips * sample.frames} frames. "

@@ -12,10 +12,10 @@ from itertools import islice
 import numpy as np
 import torch
 
-from vidamodal.heads.base import FrameSegmenter
 from vidamodal.inference.finders.base import on_canvas
 from vidamodal.inference.predictor import Pictures, Timings, pick_device, pick_precision
 from vidamodal.inference.tracker import Association, join_instances
+from vidamodal.segmenters.base import FrameSegmenter
 from vidamodal.types import ClipTracks, FrameInstance, InputError, VideoInfo
 
 TOGETHER = 16

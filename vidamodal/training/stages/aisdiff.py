@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from vidamodal.data.clips import ClipConfig, load_bank
 from vidamodal.data.instance_frames import InstanceFrames
-from vidamodal.heads.aisdiff import FrameTruth, Segmenter
 from vidamodal.noise import Noise
+from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth
+from vidamodal.segmenters.aisdiff.model import AISDiffSegmenter
 from vidamodal.training.losses import LossConfig
 from vidamodal.training.stages.ours import MicroStep
 
@@ -22,7 +23,7 @@ from vidamodal.training.stages.ours import MicroStep
 class InstanceStage(nn.Module):
     """A stage that learns from frames with their instances."""
 
-    def __init__(self, model: Segmenter) -> None:
+    def __init__(self, model: AISDiffSegmenter) -> None:
         super().__init__()
         self.model = model
         model.requires_grad_(False)
@@ -31,7 +32,7 @@ class InstanceStage(nn.Module):
         bank = load_bank(worlds, seed, pixels=True)
         return InstanceFrames(bank, seed, last, sample, self.model.size, self.model.config.labels)
 
-    def _regions(self, batch: FrameTruth) -> Tensor:
+    def _regions(self, batch: FrameGroundTruth) -> Tensor:
         """How many of them there are to learn from."""
         return batch.valid.sum(dim=1).clamp_max(self.model.config.learning_regions).sum()
 
@@ -41,7 +42,7 @@ class PaintingStage(InstanceStage):
 
     name = "diffsp"
 
-    def __init__(self, model: Segmenter, _config: LossConfig) -> None:
+    def __init__(self, model: AISDiffSegmenter, _config: LossConfig) -> None:
         super().__init__(model)
         assert model.prior is not None
         model.prior.requires_grad_(True)
@@ -51,10 +52,10 @@ class PaintingStage(InstanceStage):
         assert self.model.prior is not None and self.model.prior.own is not None
         return (cast(nn.Module, self.model.prior.own.unet),)
 
-    def counts(self, batch: FrameTruth, _seeds: Sequence[int]) -> dict[str, Tensor]:
+    def counts(self, batch: FrameGroundTruth, _seeds: Sequence[int]) -> dict[str, Tensor]:
         return {"regions": self._regions(batch)}
 
-    def forward(self, batch: FrameTruth, step: MicroStep) -> dict[str, Tensor]:
+    def forward(self, batch: FrameGroundTruth, step: MicroStep) -> dict[str, Tensor]:
         total = self.model.learn_to_paint(batch, self.model.config.learning_regions, Noise.of(*step.seeds))
         return {"loss": total / step.divide["regions"]}
 
@@ -65,7 +66,7 @@ class DetectionStage(InstanceStage):
 
     name = "segmenter"
 
-    def __init__(self, model: Segmenter, _config: LossConfig) -> None:
+    def __init__(self, model: AISDiffSegmenter, _config: LossConfig) -> None:
         super().__init__(model)
         (model if model.config.learning_regions else model.detector).requires_grad_(True)
         if model.prior is not None:
@@ -77,7 +78,7 @@ class DetectionStage(InstanceStage):
         branches = (model.occluding, model.visible, model.amodal) if model.config.learning_regions else ()
         return tuple(m for m in (model.detector, *branches) if m is not None)
 
-    def counts(self, batch: FrameTruth, _seeds: Sequence[int]) -> dict[str, Tensor]:
+    def counts(self, batch: FrameGroundTruth, _seeds: Sequence[int]) -> dict[str, Tensor]:
         targets = self.model.detector.targets(batch.boxes, batch.valid)
         return {
             "places": (targets.object >= 0).sum(),
@@ -85,7 +86,7 @@ class DetectionStage(InstanceStage):
             "regions": self._regions(batch),
         }
 
-    def forward(self, batch: FrameTruth, step: MicroStep) -> dict[str, Tensor]:
+    def forward(self, batch: FrameGroundTruth, step: MicroStep) -> dict[str, Tensor]:
         sums = self.model.learn(batch, self.model.config.learning_regions, Noise.of(*step.seeds))
         parts = {name: total / step.divide[name if name in step.divide else "regions"] for name, total in sums.items()}
         return parts | {"loss": torch.stack(list(parts.values())).sum()}

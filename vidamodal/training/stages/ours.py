@@ -20,11 +20,11 @@ from torch.utils.data import Dataset
 from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_bank
 from vidamodal.data.layer_frames import LayerBatch, LayerClips
 from vidamodal.geometry import View
-from vidamodal.heads.cumulative import Segmenter
 from vidamodal.models.amodal import AmodalModel, AmodalOutput
 from vidamodal.models.c2f.model import C2F
 from vidamodal.models.framewise import FramewiseModel
 from vidamodal.noise import Noise
+from vidamodal.segmenters.cumulative import CumulativeSegmenter
 from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, refined_loss
 
 Batch = TypeVar("Batch")
@@ -215,7 +215,7 @@ class SegmenterStage(nn.Module):
 
     name = "segmenter"
 
-    def __init__(self, model: Segmenter, _config: LossConfig) -> None:
+    def __init__(self, model: CumulativeSegmenter, _config: LossConfig) -> None:
         super().__init__()
         self.model = model
 
