@@ -21,10 +21,11 @@ from dataset_gen.truth import object_frames
 from dataset_gen.write import OCCLUSION_EDGES, Sample, read_shard, shard_keys
 from vidamodal.media.files import write_text
 from vidamodal.media.video import open_bytes
+from vidamodal.occlusion.layers import layers_from_order
 from vidamodal.report.charts import columns, rows
 from vidamodal.report.overlay import Colour, Drawn, Frame, draw, drawn_at, enlarge
 from vidamodal.report.sheet import contact_sheet, save_png
-from vidamodal.types import ClipTracks, FrameOrder, InputError
+from vidamodal.types import ClipTracks, InputError
 from vidamodal.worlds.sample import WorldBank
 from vidamodal.worlds.truth import scene_depth, true_tracks
 
@@ -172,7 +173,9 @@ def _panels(clip: _Clip) -> dict[str, Frame]:
     middle = clip.tracks.video.frames // 2
     picture, objects = clip.picture(middle), drawn_at(clip.tracks, middle)
     grey = np.repeat(picture.mean(axis=2, keepdims=True) * 0.5, 3, axis=2).astype(np.uint8)
-    layers = depth_layers([item.id for item in objects], clip.tracks.order[middle] if clip.tracks.order else ())
+    ids = [item.id for item in objects]
+    occluders = layers_from_order(ids, clip.tracks.order[middle] if clip.tracks.order else ()) - 1
+    layers = dict(zip(ids, occluders.tolist(), strict=True))
     ordered = [
         Drawn(item.id, item.visible, item.amodal, str(layers[item.id]), (*_FRONT, _BACK)[min(layers[item.id], 5)])
         for item in objects
@@ -183,20 +186,6 @@ def _panels(clip: _Clip) -> dict[str, Frame]:
         f"{clip.key}: whole (hatched: hidden)": draw(picture, objects),
         f"{clip.key}: order (0: nothing in front)": draw(grey, ordered),
     }
-
-
-def depth_layers(ids: Sequence[int], order: FrameOrder) -> dict[int, int]:
-    """How many objects, one before the other, lie in front of each object at most; 0 where none does.
-
-    Where objects go round in a circle, the one with the fewest in front of it counts as the first.
-    """
-    fronts = {item: {front for front, back in order if back == item} & set(ids) for item in ids}
-    layers: dict[int, int] = {}
-    for layer in range(len(ids)):
-        waiting = {item: fronts[item] - layers.keys() for item in ids if item not in layers}
-        fewest = min(map(len, waiting.values()), default=0)
-        layers.update({item: layer for item, left in waiting.items() if len(left) == fewest})
-    return layers
 
 
 def _charts(numbers: Numbers) -> Frame:

@@ -11,16 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from dataset_gen.library import OFFLINE, Library
+from vidamodal.occlusion.thresholds import least_counted_area
 from vidamodal.types import ClipTracks
 from vidamodal.worlds.spec import Mesh, SceneSpec
 from vidamodal.worlds.truth import true_tracks
 
 GENERATOR = 1
 """Raised whenever the same seed gives another scene than before."""
-
-
-COUNTED_AREA = 64
-"""An object-frame counts if its amodal area is at least this many pixels at an image height of 256."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class ObjectFrames:
     @cached_property
     def counted(self) -> Bool[np.ndarray, "n t"]:
         """Object-frames that are large enough to be scored and counted."""
-        return (self.amodal >= COUNTED_AREA * (self.height / 256) ** 2) & np.isfinite(self.hidden)
+        return (self.amodal >= least_counted_area(self.height)) & np.isfinite(self.hidden)
 
 
 def object_frames(clip: ClipTracks) -> ObjectFrames:

@@ -34,7 +34,7 @@ from vidamodal.media.files import write_text
 from vidamodal.metrics.found import FOUND, FoundCounts, count_found, score_found
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model, load_segmenter
-from vidamodal.occlusion.order import frame_layers
+from vidamodal.occlusion.layers import layers_of_clip
 from vidamodal.types import ClipTracks, FrameInstance, InputError, Rle
 
 Method = Callable[[Clip, ClipTracks], ClipTracks]
@@ -137,7 +137,7 @@ def true_instances(truth: ClipTracks) -> Iterator[list[FrameInstance]]:
     def laid(mask: Rle) -> Bool[np.ndarray, "s s"]:
         return cropper.cut(mask.decode()) >= 0.5
 
-    for t, layers in enumerate(frame_layers(truth)):
+    for t, layers in enumerate(layers_of_clip(truth)):
         shown = {k.id: (v, a) for k in truth.tracks if (v := k.visible[t]) and v.area() and (a := (k.amodal or ())[t])}
         yield [
             FrameInstance(laid(shown[key][0]), laid(shown[key][1]), layers[key], None, 1.0)

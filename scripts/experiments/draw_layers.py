@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vidamodal.formats._tracks_json import read_tracks
 from vidamodal.media.video import open_video
-from vidamodal.occlusion.order import frame_layers
+from vidamodal.occlusion.layers import layers_of_clip
 from vidamodal.report.overlay import draw, drawn_at, enlarge
 from vidamodal.report.sheet import contact_sheet, save_png
 from vidamodal.types import InputError
@@ -41,7 +41,7 @@ def sheet(options: argparse.Namespace) -> None:
         if beyond:
             raise InputError(f"--frames: {path} has no frame {beyond[0]}")
     pictures = {t: frame for t, frame in enumerate(reader.frames()) if t in options.frames}
-    layers = [frame_layers(clip) for clip in clips]
+    layers = [layers_of_clip(clip) for clip in clips]
     columns = min(options.deepest, max(max(at[t].values(), default=1) for at in layers for t in options.frames))
     panels, titles = [], []
     for t in options.frames:

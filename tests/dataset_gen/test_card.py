@@ -11,7 +11,7 @@ from PIL import Image
 
 from dataset_gen.__main__ import main
 from dataset_gen.benchmark import benchmarks
-from dataset_gen.card import Numbers, depth_layers
+from dataset_gen.card import Numbers
 from dataset_gen.jobs import Run
 from dataset_gen.truth import object_frames, rendered_truth
 from dataset_gen.write import read_shard, shard_keys, write_manifest, write_scene, write_shard, write_worlds
@@ -66,12 +66,6 @@ def test_numbers_of_clips(clip: ClipTracks) -> None:
     assert (numbers.spells, numbers.bridged, numbers.never_seen) == ([2], 1, 0)
     assert numbers.copied == [0.75] and numbers.shares == [0, 1, 1, 0.5]
     assert numbers.sizes == [15.625] * 4 and numbers.labels == {"box": 1, "ball": 1}
-
-
-def test_layers_count_what_is_in_front() -> None:
-    assert depth_layers([1, 2, 3, 4], ((1, 2), (2, 3), (1, 3), (9, 4))) == {1: 0, 2: 1, 3: 2, 4: 0}
-    assert depth_layers([1, 2, 3], ((1, 2), (2, 3), (3, 1))) == {1: 0, 2: 0, 3: 0}
-    assert depth_layers([], ()) == {}
 
 
 # Depth

@@ -23,8 +23,7 @@ from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.folder import save_model
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
-from vidamodal.occlusion.evidence import extends_under, in_front
-from vidamodal.occlusion.order import told_fronts
+from vidamodal.occlusion.evidence import extends_under, front_confidence, front_confidence_from_order
 from vidamodal.training.trainer import TrainConfig, _go_on_from, train
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
@@ -91,7 +90,7 @@ def test_evidence_counts_what_lies_under_what_is_seen(seed: int) -> None:
         for j in range(3):
             shared = np.count_nonzero(doubled.amodal[i] & doubled.visible[j], axis=(1, 2)) * (i != j)
             assert np.array_equal(over[:, i, j], shared)
-    front = in_front(over)
+    front = front_confidence(over)
     assert np.allclose(front, -front.transpose(0, 2, 1)) and np.abs(front).max() < 1
     # The first disc hides, the last one is hidden; nobody lies in front of the first.
     assert (front[:, 0] <= 0).all() and (front[:, -1] >= 0).all()
@@ -104,7 +103,7 @@ def test_what_a_first_pass_finds_is_drawn_from_the_truth(seed: int) -> None:
     drawn = first_order(clip, np.random.default_rng(seed))
     assert np.array_equal(drawn, first_order(clip, np.random.default_rng(seed)))
     over = extends_under(clip.visible, clip.amodal)
-    true = in_front(over)
+    true = front_confidence(over)
     assert np.allclose(drawn, -drawn.transpose(0, 2, 1), atol=1e-6)
     assert not drawn[:, ~(over + over.transpose(0, 2, 1) > 0).any(axis=0)].any()  # of those that never meet: nothing
     clear = np.abs(true) > 0.9
@@ -112,12 +111,12 @@ def test_what_a_first_pass_finds_is_drawn_from_the_truth(seed: int) -> None:
 
 
 def test_a_told_order_is_one_or_minus_one_for_the_pairs_it_names() -> None:
-    front = told_fronts([((7, 3),), (), ((3, 9), (9, 7))], [3, 7, 9])
+    front = front_confidence_from_order([((7, 3),), (), ((3, 9), (9, 7))], [3, 7, 9])
     assert front.shape == (3, 3, 3)
     assert front[0, 0, 1] == 1 and front[0, 1, 0] == -1 and np.count_nonzero(front[0]) == 2
     assert not front[1].any()
     assert front[2, 2, 0] == 1 and front[2, 1, 2] == 1
-    assert not told_fronts([((1, 2),)], [3, 4]).any()  # others' ids are passed over
+    assert not front_confidence_from_order([((1, 2),)], [3, 4]).any()  # others' ids are passed over
 
 
 def test_the_crop_shows_the_order_of_what_each_label_shows() -> None:

@@ -41,8 +41,8 @@ from vidamodal.metrics.protocols import load_protocols, score_protocols
 from vidamodal.metrics.shapes import boundary_f, boundary_reach, erode
 from vidamodal.metrics.strata import score_strata
 from vidamodal.metrics.temporal import hidden_spells, score_time
-from vidamodal.occlusion.layers import layers_of
-from vidamodal.occlusion.visible_order import seen_order
+from vidamodal.occlusion.layers import layers_from_order
+from vidamodal.occlusion.order import order_from_visible
 from vidamodal.rle import overlaps, pack, shared_area
 from vidamodal.types import ClipTracks, Rle, Track
 
@@ -277,16 +277,16 @@ def test_track_ap_sums_intersections_and_unions_over_frames() -> None:
 
 
 def test_layers_count_what_lies_in_front_and_a_ring_shares_the_next_one() -> None:
-    assert layers_of([1, 2, 3, 4], ((1, 2), (2, 3), (1, 3))).tolist() == [1, 2, 3, 1]
-    assert layers_of([1, 2, 3, 4, 5], ((1, 2), (2, 3), (3, 2), (3, 4))).tolist() == [1, 2, 2, 2, 1]
-    assert layers_of([5, 6], ((9, 5), (5, 6))).tolist() == [1, 2]  # 9 is not in this frame
+    assert layers_from_order([1, 2, 3, 4], ((1, 2), (2, 3), (1, 3))).tolist() == [1, 2, 3, 1]
+    assert layers_from_order([1, 2, 3, 4, 5], ((1, 2), (2, 3), (3, 2), (3, 4))).tolist() == [1, 2, 2, 2, 1]
+    assert layers_from_order([5, 6], ((9, 5), (5, 6))).tolist() == [1, 2]  # 9 is not in this frame
 
 
 def test_without_an_order_what_is_seen_to_cover_is_in_front() -> None:
     amodal = {1: Rle.encode(columns(0, 16)), 2: Rle.encode(columns(8, 24)), 3: Rle.encode(columns(24, 30))}
     visible = {1: Rle.encode(columns(0, 8)), 2: amodal[2], 3: amodal[3]}
-    assert seen_order(amodal, visible) == ((2, 1),)
-    assert seen_order({}, {}) == ()
+    assert order_from_visible(amodal, visible) == ((2, 1),)
+    assert order_from_visible({}, {}) == ()
 
 
 def test_a_wrong_layer_counts_only_where_it_is_required() -> None:

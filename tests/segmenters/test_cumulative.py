@@ -26,7 +26,7 @@ from vidamodal.data.crops import TrackCrops
 from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure
 from vidamodal.formats._tracks_json import read_tracks
 from vidamodal.heads.base import HeadInputs
-from vidamodal.heads.cumulative import CumulativeHead, CumulativeHeadConfig, in_front
+from vidamodal.heads.cumulative import CumulativeHead, CumulativeHeadConfig
 from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.tracker import Association, Tracker
@@ -35,9 +35,8 @@ from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.noise import Noise
-from vidamodal.occlusion.layers import frame_layers, without_rings
-from vidamodal.occlusion.order import frame_layers as predicted_layers
-from vidamodal.occlusion.order import with_order
+from vidamodal.occlusion.layers import layers_from_masks, layers_of_clip
+from vidamodal.occlusion.order import with_order, without_cycles
 from vidamodal.segmenters.base import find_segmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
 from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig
@@ -309,16 +308,16 @@ def test_objects_that_hardly_show_are_left_out() -> None:
 
 def test_a_ring_is_opened_where_the_least_is_hidden() -> None:
     hides = np.array([[0, 9, 0, 0], [0, 0, 5, 0], [7, 0, 0, 3], [0, 0, 0, 0]], dtype=float)
-    opened = without_rings(hides)
+    opened = without_cycles(hides)
     assert opened[1, 2] == 0 and (opened != hides).sum() == 1
-    assert without_rings(opened) is not opened and (without_rings(opened) == opened).all()
+    assert without_cycles(opened) is not opened and (without_cycles(opened) == opened).all()
 
 
 @settings(deadline=None, max_examples=50)
 @given(arrays(np.float64, (5, 5), elements=st.integers(0, 9).map(float)))
 def test_without_rings_every_object_has_a_layer_behind_all_that_hide_it(hides: np.ndarray) -> None:
     np.fill_diagonal(hides, 0)
-    opened = without_rings(hides)
+    opened = without_cycles(hides)
     assert ((opened == hides) | (opened == 0)).all()
     depth = np.ones(5, dtype=int)
     for _ in range(6):  # Eq. 2, until nothing changes: with a ring it never ends
@@ -329,7 +328,7 @@ def test_without_rings_every_object_has_a_layer_behind_all_that_hide_it(hides: n
 
 def test_layers_of_a_frame_are_those_of_eq_2() -> None:
     bank = stacked(BIG)
-    layers, ring = frame_layers(bank.masks.visible[:, 0], bank.masks.amodal[:, 0])
+    layers, ring = layers_from_masks(bank.masks.visible[:, 0], bank.masks.amodal[:, 0])
     assert layers.tolist() == [1, 2, 3, 1] and not ring
 
 
@@ -409,7 +408,7 @@ def test_the_order_of_any_tracks_is_that_of_the_truth(clip: ToyClip) -> None:
     true_pairs = {(t, pair) for t, pairs in enumerate(truth.order) for pair in pairs}
     pairs = {(t, pair) for t, pairs in enumerate(found.order) for pair in pairs}
     assert len(true_pairs) > 20 and len(pairs & true_pairs) / len(pairs | true_pairs) > 0.9
-    true_layers, layers = predicted_layers(truth), predicted_layers(replace(truth, order=None))
+    true_layers, layers = layers_of_clip(truth), layers_of_clip(replace(truth, order=None))
     right = [one[key] == other[key] for one, other in zip(layers, true_layers, strict=True) for key in other]
     assert np.mean(right) > 0.9 and max(max(frame.values()) for frame in true_layers) > 1
 
@@ -583,10 +582,10 @@ def inputs(channels: int = 0) -> HeadInputs:
 
 def test_what_lies_behind_an_object_is_not_in_its_cumulative_mask() -> None:
     crops = inputs().crops
-    front = in_front(crops)
+    front = crops.occluders()
     assert (front[crops.order < 0] == 0).all() and torch.equal(front[crops.order > 0], crops.others[crops.order > 0])
     unknown = replace(crops, order=torch.zeros_like(crops.order))
-    assert torch.equal(in_front(unknown), crops.others)
+    assert torch.equal(unknown.occluders(), crops.others)
 
 
 def test_beside_a_transformer_the_head_begins_as_a_copy_of_the_coarse_mask() -> None:

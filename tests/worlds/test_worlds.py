@@ -15,8 +15,9 @@ from safetensors.numpy import save_file
 from scipy.spatial import ConvexHull
 
 from vidamodal.formats._tracks_json import dumps_tracks, loads_tracks
+from vidamodal.occlusion.order import order_from_depth
 from vidamodal.types import InputError
-from vidamodal.worlds.rasterize import frame_order, project, rasterize, visible_and_amodal
+from vidamodal.worlds.rasterize import project, rasterize, visible_and_amodal
 from vidamodal.worlds.sample import WorldBank, WorldConfig, clip_masks, random_camera
 from vidamodal.worlds.spec import (
     CameraSpec,
@@ -141,7 +142,7 @@ def test_order_is_that_of_most_shared_pixels(seed: int, count: int) -> None:
             both = np.isfinite(depth[i]) & np.isfinite(depth[j])
             if both.sum() >= max(enough, 1):
                 wanted[ids[i], ids[j]] = (depth[i] < depth[j])[both].sum() * 2 - both.sum()
-    order = frame_order(depth, ids)
+    order = order_from_depth(depth, ids)
     assert {tuple(sorted(pair)) for pair in order} == set(wanted) and len(order) == len(wanted)
     for front, back in order:
         lead = wanted[min(front, back), max(front, back)]
@@ -152,16 +153,16 @@ def test_order_asks_for_16_pixels_at_256() -> None:
     near, far = np.full((2, 256, 256), np.inf)
     far[:] = 2.0
     near[0, :15] = 1.0
-    assert frame_order(np.stack([far, near]), [5, 7]) == ()
+    assert order_from_depth(np.stack([far, near]), [5, 7]) == ()
     near[0, 15] = 1.0
-    assert frame_order(np.stack([far, near]), [5, 7]) == ((7, 5),)
+    assert order_from_depth(np.stack([far, near]), [5, 7]) == ((7, 5),)
 
 
 def test_an_empty_scene() -> None:
     depth = rasterize([], [], CAMERA, 0, SIZE)
     visible, amodal = visible_and_amodal(depth)
     assert depth.shape == visible.shape == amodal.shape == (0, SIZE, SIZE)
-    assert frame_order(depth, []) == ()
+    assert order_from_depth(depth, []) == ()
 
 
 def test_what_is_behind_the_camera_or_beside_the_image_is_not_drawn() -> None:

@@ -16,13 +16,11 @@ from vidamodal.data.augment import Degradation, degrade
 from vidamodal.data.crops import FrameMap, TrackCrops, box_numbers, boxes_and_areas, cut_frame, stack_crops
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, View, Windows, follow_scene, lay_windows
-from vidamodal.occlusion.evidence import extends_under, in_front
+from vidamodal.occlusion.evidence import extends_under, front_confidence
+from vidamodal.occlusion.thresholds import least_counted_area
 from vidamodal.types import InputError
 from vidamodal.worlds.sample import WORLDS, ClipMasks, WorldBank, WorldConfig
 from vidamodal.worlds.toy import toy_bank
-
-COUNTED_AREA = 64 / 256**2
-"""Object-frames count from this share of the image up, as in the primary protocol."""
 
 MAPS = ("visible", "others", "edges", "inside", "background", "order", "image")
 """What of a `TrackCrops` has rows and columns."""
@@ -194,7 +192,7 @@ def make_sample(clip: ClipMasks, rng: np.random.Generator, config: ClipConfig, v
     known = given.known & told
     boxes, areas = boxes_and_areas(visible)
     truth_areas = np.count_nonzero(clip.amodal, axis=(2, 3))
-    usable = np.flatnonzero((areas >= COUNTED_AREA * height * width).any(axis=1))
+    usable = np.flatnonzero((areas >= least_counted_area(height, width)).any(axis=1))
     if not len(usable):
         return None
     windows = lay_windows(boxes, areas, height, width, view.windows)
@@ -236,7 +234,7 @@ def make_sample(clip: ClipMasks, rng: np.random.Generator, config: ClipConfig, v
         times.append(picked - (frames - 1) / 2)
         known_out.append(known[k, picked])
         truth.append(np.stack(amodal))
-        counted.append(told[k, picked] & (truth_areas[k, picked] >= COUNTED_AREA * height * width))
+        counted.append(told[k, picked] & (truth_areas[k, picked] >= least_counted_area(height, width)))
     crops_out = stack_crops(tracks, np.stack(known_out), np.stack(boxes_out), np.stack(times))
     batch = TrainingBatch(
         crops_out, torch.from_numpy(np.stack(truth)).float(), torch.from_numpy(np.stack(counted)).float()
@@ -271,7 +269,7 @@ def first_completion(
 
 
 def first_order(clip: ClipMasks, rng: np.random.Generator) -> Float[np.ndarray, "t n n"]:
-    """Who lies in front of whom as a first pass finds it: see `vidamodal.occlusion.evidence.in_front`.
+    """Who lies in front of whom as a first pass finds it: see `vidamodal.occlusion.evidence.front_confidence`.
 
     From how far the objects truly extend under each other, what a model finds is drawn: some of it missed, with some
     more on either side, the same in all frames.
@@ -281,7 +279,7 @@ def first_order(clip: ClipMasks, rng: np.random.Generator) -> Float[np.ndarray, 
     near = (over + over.transpose(0, 2, 1) > 0).any(axis=0)
     false = rng.exponential(FALSE_SHARE, over.shape[1:]) * near * over.transpose(0, 2, 1)
     stray = rng.exponential(FALSE_PIXELS, over.shape[1:]) * near
-    return in_front(found + false + stray).astype(np.float32)
+    return front_confidence(found + false + stray).astype(np.float32)
 
 
 def _image(clip: ClipMasks) -> UInt8[np.ndarray, "t h w 3"]:

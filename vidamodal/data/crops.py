@@ -55,6 +55,10 @@ class TrackCrops:
         nothing = torch.zeros_like(self.others)
         return replace(self, others=nothing, edges=nothing, background=nothing, order=nothing)
 
+    def occluders(self) -> Float[Tensor, "b t s s"]:
+        """Return the visible masks of all other objects but those known to lie behind this one."""
+        return self.others * (self.order >= 0)
+
     def planes(self) -> Float[Tensor, "b t c s s"]:
         """Return the mask channels, followed by ``known`` as a constant channel."""
         known = self.known[..., None, None].expand_as(self.visible)

@@ -13,7 +13,7 @@ from vidamodal.data.clips import Bank, ClipConfig
 from vidamodal.data.frames import DrawnFrames, FrameSource
 from vidamodal.data.layer_frames import LEAST_VISIBLE, MEASURED_CLIPS, recorded
 from vidamodal.geometry import Cropper
-from vidamodal.occlusion.layers import occlusions
+from vidamodal.occlusion.order import occluded_areas
 from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth
 
 MOST = 32
@@ -101,7 +101,7 @@ def pasted(picture: Picture, donor: Picture, count: int, rng: np.random.Generato
 def frame_truth(picture: Picture) -> FrameGroundTruth:
     """The truth of one picture on the canvas."""
     image, visible, amodal, labels = picture.image, picture.visible, picture.amodal, picture.labels
-    hides = occlusions(visible, amodal) > 0
+    hides = occluded_areas(visible, amodal) > 0
     shown = np.count_nonzero(visible, axis=(1, 2))
     kept = np.argsort(-shown, kind="stable")[:MOST]
     kept = kept[shown[kept] >= LEAST_VISIBLE]

@@ -15,7 +15,7 @@ from vidamodal.data.clips import Bank, ClipConfig, MixedBank
 from vidamodal.data.frames import FrameSource
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.geometry import Cropper, Window
-from vidamodal.occlusion.layers import LayeredFrame, frame_layers
+from vidamodal.occlusion.layers import LayeredFrame, layers_from_masks
 from vidamodal.types import InputError
 from vidamodal.worlds.sample import WorldConfig
 
@@ -95,7 +95,7 @@ class LayerClips(Dataset[LayerBatch]):
         """The number of a random layer, the cumulative mask in front of it and its own mask."""
         seen = _large_enough(visible, self.source.size)
         amodal = amodal[seen]
-        layers, _ = frame_layers(visible[seen], amodal)
+        layers, _ = layers_from_masks(visible[seen], amodal)
         deepest = int(layers.max(initial=0))
         number = int(rng.integers(1, deepest + 2))
         front = np.asarray(amodal[layers < number].any(axis=0))
@@ -126,7 +126,7 @@ def _layered(
 ) -> LayeredFrame:
     seen = _large_enough(visible, size)
     amodal = amodal[seen]
-    layer, _ = frame_layers(visible[seen], amodal)
+    layer, _ = layers_from_masks(visible[seen], amodal)
     whole = [amodal[layer == k].any(axis=0) for k in range(1, int(layer.max(initial=0)) + 1)]
     layers, objects, shown = (
         np.array([cropper.cut(mask) >= 0.5 for mask in masks], dtype=bool).reshape(-1, size, size)
@@ -145,7 +145,7 @@ def measure(bank: Bank, seed: int, config: ClipConfig, size: int) -> Limits:
         cropper = Cropper.at(Window.around(*masks.visible.shape[2:]), size, *masks.visible.shape[2:])
         for t in np.unique(np.linspace(0, config.world.frames - 1, MEASURED_FRAMES).round().astype(int)):
             seen = _large_enough(masks.visible[:, t], size)
-            layers, ring = frame_layers(masks.visible[seen, t], masks.amodal[seen, t])
+            layers, ring = layers_from_masks(masks.visible[seen, t], masks.amodal[seen, t])
             areas = [int(np.count_nonzero(cropper.cut(mask) >= 0.5)) for mask in masks.amodal[seen, t]]
             deepest, smallest = max(deepest, int(layers.max(initial=0))), min([smallest, *areas])
             rings += ring

@@ -21,7 +21,6 @@ from pycocotools import mask as rle
 
 from vidamodal.media.video import Frame
 from vidamodal.types import ClipTracks, InputError, Rle
-from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
 
 Kind = Literal["visible", "amodal"]
 
@@ -144,12 +143,6 @@ def settled(clip: ClipTracks, layout: str) -> ClipTracks:
         tracks.append(track if track.amodal is None else replace(track, amodal=tuple(amodal)))
     counts = {"united": {"masks": masks, "pixels": pixels}} if pixels else {}
     return replace(clip, tracks=tuple(tracks), provenance={**clip.provenance, "layout": layout, **counts})
-
-
-def overlap(one: Rle, other: Rle) -> bool:
-    """Whether two amodal masks share enough pixels to be in an order: 16 at a height of 256."""
-    enough = max(1.0, ORDER_PIXELS * (one.height / ORDER_SCALE) ** 2)
-    return _merged(one, other, intersect=True).area() >= enough
 
 
 def _merged(one: Rle, other: Rle, intersect: bool) -> Rle:

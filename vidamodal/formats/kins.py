@@ -12,12 +12,12 @@ Known from the repository's page and from published loaders, not from the files 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import permutations
 from pathlib import Path
 
-from vidamodal.formats import Clip, overlap, settled
+from vidamodal.formats import Clip, settled
 from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
 from vidamodal.media.json_records import need, want
+from vidamodal.occlusion.order import order_from_relation
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
 
 NAME = "KINS"
@@ -65,10 +65,7 @@ def _order(records: Sequence[Record], amodal: Sequence[Rle]) -> FrameOrder | Non
     places = [want(record, "ico_id", int) for record in records]
     if None in clusters or None in places:
         return None
-    return tuple(
-        (front + 1, back + 1)
-        for front, back in permutations(range(len(records)), 2)
-        if clusters[front] == clusters[back]
-        and 0 < places[front] < places[back]
-        and overlap(amodal[front], amodal[back])
+    return order_from_relation(
+        dict(enumerate(amodal, 1)),
+        lambda front, back: clusters[front - 1] == clusters[back - 1] and 0 < places[front - 1] < places[back - 1],
     )

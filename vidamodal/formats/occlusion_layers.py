@@ -16,15 +16,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 from scipy.ndimage import label
 
-from vidamodal.formats import Clip, overlap, settled
+from vidamodal.formats import Clip, settled
 from vidamodal.media.video import Frame, natural, read_image
+from vidamodal.occlusion.order import order_from_relation
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 NAME = "layers of Intra-AFruit, ACOM or MUVA"
@@ -72,11 +72,7 @@ def _tracks(masks: list[Path], key: str) -> ClipTracks:
         covered |= layer
     assert covered is not None  # there is a first layer
     height, width = covered.shape
-    order = tuple(
-        (front + 1, back + 1)
-        for front, back in combinations(range(len(depths)), 2)
-        if depths[front] < depths[back] and overlap(amodal[front], amodal[back])
-    )
+    order = order_from_relation(dict(enumerate(amodal, 1)), lambda front, back: depths[front - 1] < depths[back - 1])
     clip = ClipTracks(
         VideoInfo(f"{key}.png", height, width, 1, 1.0),
         tuple(Track(k, (seen,), (whole,)) for k, (seen, whole) in enumerate(zip(visible, amodal, strict=True), 1)),

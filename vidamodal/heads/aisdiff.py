@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 
 from vidamodal.data.crops import TrackCrops
 from vidamodal.heads.base import FramewiseHead, HeadInputs
-from vidamodal.heads.cumulative import in_front
 from vidamodal.hub import find_model
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP, PriorConfig
 from vidamodal.segmenters.aisdiff.networks import AmodalPredictor, convolution
@@ -86,7 +85,7 @@ class AISDiffHead(FramewiseHead):
 
     def _complete(self, inputs: HeadInputs, steps: int | None) -> Float[Tensor, "b t s s"]:
         b, crops, coarse = len(inputs.coarse), inputs.crops, inputs.coarse.float()
-        planes = [torch.stack([crops.visible, in_front(crops)], dim=2)]
+        planes = [torch.stack([crops.visible, crops.occluders()], dim=2)]
         if self.config.image:
             planes.insert(0, _colours(crops))
         if self.joined:
@@ -105,7 +104,7 @@ class AISDiffHead(FramewiseHead):
         """M_sp of each object-frame, painted in every frame or only in that which shows most of the object."""
         assert self.prior is not None
         crops, (b, t) = inputs.crops, inputs.coarse.shape[:2]
-        planes = torch.stack([crops.visible, in_front(crops)], dim=2)
+        planes = torch.stack([crops.visible, crops.occluders()], dim=2)
         given = torch.cat([_colours(crops), planes], dim=2)
         if self.config.per == "track":
             best = reduce(crops.visible * crops.known[..., None, None], "b t s r -> b t", "sum").argmax(dim=1)

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from vidamodal.data.crops import TrackCrops
 from vidamodal.heads.base import FramewiseHead, HeadInputs
 from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig, check_choice, random_steps
 from vidamodal.types import InputError
@@ -90,7 +89,7 @@ class CumulativeHead(FramewiseHead):
     def _given(self, inputs: HeadInputs) -> tuple[Float[Tensor, "bt c s s"], Float[Tensor, "bt s s"]]:
         """What joins the noisy mask, and the logits that the prediction begins with."""
         crops, coarse = inputs.crops, inputs.coarse.float()
-        planes = [torch.stack([in_front(crops), crops.visible], dim=2)]
+        planes = [torch.stack([crops.occluders(), crops.visible], dim=2)]
         if self.config.image:
             if crops.image.shape[2] != 3:
                 raise InputError("this head reads pixels, and this input has masks alone")
@@ -105,8 +104,3 @@ class CumulativeHead(FramewiseHead):
             features = self.bring(rearrange(inputs.features, "b t d g h -> (b t) d g h"))
             given = torch.cat([given, interpolate(features, size=given.shape[-2:], mode="nearest")], dim=1)
         return given, rearrange(base, "b t s r -> (b t) s r")
-
-
-def in_front(crops: TrackCrops) -> Float[Tensor, "b t s s"]:
-    """The cumulative mask of an object: what others show, but for those known to lie behind it."""
-    return crops.others * (crops.order >= 0)

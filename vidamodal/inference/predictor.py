@@ -24,8 +24,8 @@ from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, s
 from vidamodal.geometry import Cropper, Window, WindowConfig, Windows, follow_scene, lay_windows, paste
 from vidamodal.media.video import Frame
 from vidamodal.models.folder import Model
-from vidamodal.occlusion.evidence import REACH, in_front
-from vidamodal.occlusion.order import OrderKeeper, may_hide, told_fronts
+from vidamodal.occlusion.evidence import REACH, front_confidence, front_confidence_from_order, occluder_weights
+from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
 
 REMEMBERED = 8
@@ -172,7 +172,7 @@ class Predictor:
                 raise InputError("this model does not read who lies in front of whom: leave the order out")
             if len(order) != clip.video.frames:
                 raise InputError(f"the order is told for {len(order)} frames, the clip has {clip.video.frames}")
-            scene = replace(scene, front=told_fronts(order, [track.id for track in clip.tracks]))
+            scene = replace(scene, front=front_confidence_from_order(order, [track.id for track in clip.tracks]))
         if windows.passes == 2:
             first = self._pass(scene, 1, pictures)
             bar = tqdm(first, total=clip.video.frames, desc="first look", unit="frame", disable=quiet)
@@ -214,7 +214,7 @@ class Predictor:
             evidence = self._evidence(scene, logits, looks, start, stop)
             gathered = np.concatenate([past, evidence])
             allowed = self._allowed(scene, gathered)[len(past) :]
-            front = in_front(gathered)[len(past) :]
+            front = front_confidence(gathered)[len(past) :]
             past = np.concatenate([past, evidence[: next_start - start]])[-REACH:]
             for t in range(start, next_start):
                 now = {k: values[:, t - start] for k, values in logits.items()}
@@ -312,7 +312,7 @@ class Predictor:
         began = time.perf_counter()
         allowed = np.ones((len(evidence), len(scene.tracks), evidence.shape[2] + 1))
         if self.constrain:
-            allowed[:, :, 1:] = may_hide(evidence)[:, scene.places]
+            allowed[:, :, 1:] = occluder_weights(evidence)[:, scene.places]
             allowed[:, :, 0] = not scene.clip.exhaustive
         self.timings.add("order", began)
         return allowed
@@ -343,7 +343,7 @@ class Predictor:
             kept = pasted[0] if self.probabilities else None
             objects[track.id] = Completed(tuple(Rle.encode(m) for m in masks), scores, kept)
             best[track.id] = masks[0]
-        order = keeper.order(best, visible)
+        order = keeper.from_masks(best, visible)
         self.timings.add("paste", began)
         return CompletedFrame(frame, objects, order, front)
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from vidamodal.geometry import Window, paste
 from vidamodal.inference.predictor import Timings
-from vidamodal.occlusion.order import overlapping
+from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import ClipTracks, FrameInstance, FrameOrder, InputError, Rle, Track, VideoInfo
 
 Mask = Bool[np.ndarray, "h w"]
@@ -247,7 +247,7 @@ def join_instances(
     least = min(rules.least, video.frames)
     tracks = [_track(key, at, video) for key, at in seen.items() if len(at) >= least]
     timings.object_frames += sum(m is not None for track in tracks for m in track.amodal or ())
-    return ClipTracks(video, tuple(tracks), exhaustive=False, order=tuple(_orders(tracks, ranks)))
+    return ClipTracks(video, tuple(tracks), exhaustive=False, order=tuple(_order(tracks, ranks)))
 
 
 def moved(mask: Bool[np.ndarray, "h w"], step: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "h w"]:
@@ -308,21 +308,12 @@ def _track(key: int, at: dict[int, _Sighting], video: VideoInfo) -> Track:
     return Track(key, tuple(visible), tuple(amodal), tuple(confidence), label=label)
 
 
-def _orders(tracks: Sequence[Track], ranks: Sequence[Sequence[int]]) -> Iterator[FrameOrder]:
-    """Of each frame, pairs (front, back) that overlap, by the layers they were found in. Where one of them was not
-    found, the pair's last order holds, or else that one lies behind."""
-    last: dict[tuple[int, int], bool] = {}
-    for t, found in enumerate(ranks):
-        rank = {key: place for place, key in enumerate(found)}
+def _order(tracks: Sequence[Track], ranks: Sequence[Sequence[int]]) -> Iterator[FrameOrder]:
+    """Yield the order of each frame, from the ids of the instances detected in it, front to back."""
+    keeper = OrderKeeper()
+    for t, front_to_back in enumerate(ranks):
         amodal = {k.id: mask.decode() for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
-        pairs = []
-        for pair in overlapping(amodal):
-            a, b = pair.one, pair.other
-            first = rank.get(a, len(rank)) <= rank.get(b, len(rank))
-            if a in rank and b in rank:
-                last[a, b] = first
-            pairs.append((a, b) if last.get((a, b), first) else (b, a))
-        yield tuple(pairs)
+        yield keeper.from_ranks(amodal, front_to_back)
 
 
 def _ious(ones: Sequence[Mask], others: Sequence[Mask]) -> Float[np.ndarray, "n m"]:

@@ -15,12 +15,12 @@ from pycocotools import mask as coco
 
 from vidamodal.metrics.detection import Matches
 from vidamodal.metrics.shapes import boundary_f, boundary_reach, centre, erode
-from vidamodal.occlusion.layers import layers_of
-from vidamodal.occlusion.visible_order import seen_order
+from vidamodal.occlusion.layers import layers_from_order
+from vidamodal.occlusion.order import order_from_visible
+from vidamodal.occlusion.thresholds import least_counted_area
 from vidamodal.rle import Packed, overlaps, pack, shared_area
 from vidamodal.types import ClipTracks, Rle, Track
 
-_REFERENCE_HEIGHT, _REFERENCE_AREA = 256, 64
 _MASKS = 4  # P, A, V and O
 
 
@@ -59,7 +59,7 @@ class TrackCounts:
     @property
     def counted(self) -> Bool[np.ndarray, " t"]:
         """Frames that the primary protocol scores: at least 64 amodal pixels when scaled to a height of 256."""
-        return self.known & (self.pixels(a=1) * _REFERENCE_HEIGHT**2 >= _REFERENCE_AREA * self.height**2)
+        return self.known & (self.pixels(a=1) >= least_counted_area(self.height))
 
     @property
     def seen(self) -> Bool[np.ndarray, " t"]:
@@ -314,9 +314,9 @@ def _layers(clip: ClipTracks, tracks: Sequence[Track], masks: Mapping[int, Rle],
     """The occlusion layers of the objects in one frame: by the clip's own order, or by what is seen to hide what."""
     ids = [tracks[k].id for k in masks]
     if clip.order is not None:
-        return layers_of(ids, clip.order[t])
+        return layers_from_order(ids, clip.order[t])
     visible = {tracks[k].id: v for k in masks if (v := tracks[k].visible[t]) is not None and v.area()}
-    return layers_of(ids, seen_order({tracks[k].id: mask for k, mask in masks.items()}, visible))
+    return layers_from_order(ids, order_from_visible({tracks[k].id: mask for k, mask in masks.items()}, visible))
 
 
 def _is_known(track: Track, t: int) -> bool:

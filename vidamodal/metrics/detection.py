@@ -19,7 +19,7 @@ _ANY_AREA, _MOST = [0, 1e10], 100
 class Matches:
     """How n predicted masks (or tracks) lie on m true ones of the same frame (or video); none of them is empty.
 
-    ``ignored`` truth may be found, but need not be. Layers are those of `vidamodal.occlusion.visible_order`.
+    ``ignored`` truth may be found, but need not be. Layers are those of `vidamodal.occlusion.layers`.
     """
 
     predicted_ids: tuple[int, ...]

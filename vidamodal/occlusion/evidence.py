@@ -1,47 +1,92 @@
-"""Evidence of who lies in front of whom, from what objects show and how far they are taken to extend."""
+"""Evidence of the order of objects, in pixels that one object extends, or is predicted to extend, under another.
+
+Throughout, ``evidence[t, i, j]`` is the number of pixels by which object i extends under the visible mask of object j
+in frame t.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter1d
 
+from vidamodal.types import FrameOrder
+
 SMOOTHING = 3.0
-"""Standard deviation in frames over which evidence of who is in front is gathered: orders last."""
+"""Standard deviation in frames of the Gaussian that pools evidence over time: the order of two objects persists."""
 
 REACH = 12
-"""Frames either way beyond which evidence does not count."""
+"""Number of frames before and after a frame that contribute to its evidence."""
 
 DOUBT = 8.0
-"""Evidence, in pixels, that makes it half sure who lies in front."""
-
-
-def gather(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
-    """Evidence of every frame together with its neighbours'."""
-    if len(evidence) < 2:
-        return evidence
-    return gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant", radius=REACH)
-
-
-def in_front(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
-    """How sure it is in each frame that object j lies in front of object i (1) or behind it (-1); 0 is not known.
-
-    ``evidence[t, i, j]`` is how many pixels i extends, or is expected to, under what is visible of j.
-    """
-    gathered = gather(evidence)
-    other = gathered.transpose(0, 2, 1)
-    return (gathered - other) / (gathered + other + DOUBT)
+"""Evidence in pixels that yields a confidence of one half."""
 
 
 def extends_under(
     visible: Bool[np.ndarray, "n t h w"], amodal: Bool[np.ndarray, "n t h w"]
 ) -> Float[np.ndarray, "t n n"]:
-    """How many pixels object i extends under what is visible of object j in each frame, on every other row and column
-    (which tells as much at a quarter of the cost), scaled to all pixels."""
-    whole, shown = (
+    """Return evidence from known masks.
+
+    Only every other row and column is read, at a quarter of the cost; the counts are scaled to all pixels.
+    """
+    amodal_pixels, visible_pixels = (
         rearrange(masks[:, :, ::2, ::2].astype(np.float32), "n t h w -> t n (h w)") for masks in (amodal, visible)
     )
-    over = 4.0 * whole @ rearrange(shown, "t n p -> t p n")
-    over[:, np.arange(len(visible)), np.arange(len(visible))] = 0
-    return over
+    evidence = 4.0 * amodal_pixels @ rearrange(visible_pixels, "t n p -> t p n")
+    evidence[:, np.arange(len(visible)), np.arange(len(visible))] = 0
+    return evidence
+
+
+def front_confidence(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
+    """Return the signed confidence that object j (last axis) lies in front of object i, from evidence.
+
+    Returns:
+        Values in (-1, 1) for each frame: positive if j lies in front, negative if it lies behind, 0 if unknown.
+    """
+    pooled = _pool_over_time(evidence)
+    reverse = pooled.transpose(0, 2, 1)
+    return (pooled - reverse) / (pooled + reverse + DOUBT)
+
+
+def front_confidence_from_order(order: Sequence[FrameOrder], ids: Sequence[int]) -> Float[np.ndarray, "t n n"]:
+    """Return the signed confidence that object j (last axis) lies in front of object i, from a known order.
+
+    Args:
+        order: Pairs (front id, back id) of each frame. Pairs with other ids are ignored.
+        ids: Ids of the n objects.
+
+    Returns:
+        1 and -1 for the listed pairs, 0 for all others.
+    """
+    places = {key: place for place, key in enumerate(ids)}
+    out = np.zeros((len(order), len(ids), len(ids)), dtype=np.float16)
+    for t, pairs in enumerate(order):
+        for front, back in pairs:
+            if front in places and back in places:
+                out[t, places[back], places[front]] = 1
+                out[t, places[front], places[back]] = -1
+    return out
+
+
+def occluder_weights(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
+    """Return how far object j (last axis) may occlude object i, from evidence of independent completions.
+
+    If two objects are each completed under the other, at most one of the completions is right. The weaker one is
+    scaled by the ratio of the two.
+
+    Returns:
+        Weights in [0, 1] for each frame.
+    """
+    pooled = _pool_over_time(evidence)
+    # One pixel is added to both, so that a ratio of almost nothing means nothing.
+    return np.minimum(1.0, (pooled + 1) / (pooled.transpose(0, 2, 1) + 1))
+
+
+def _pool_over_time(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
+    """Add up the evidence of each frame and its neighbours, weighted by a Gaussian."""
+    if len(evidence) < 2:
+        return evidence
+    return gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant", radius=REACH)

@@ -1,129 +1,200 @@
-"""Who lies in front of whom, from the amodal and visible masks of any head."""
+"""Pairwise order of the objects of a frame: from depth, from masks, from run lengths, and over time.
+
+Two objects have an order only where their amodal masks share enough pixels: see `thresholds.least_shared_area`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Bool, Float
+from scipy.sparse.csgraph import connected_components
 
-from vidamodal.occlusion.evidence import gather
-from vidamodal.occlusion.layers import layers_of
-from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
-from vidamodal.worlds.rasterize import ORDER_PIXELS, ORDER_SCALE
+from vidamodal.occlusion.thresholds import least_shared_area
+from vidamodal.rle import overlaps, pack, shared_area
+from vidamodal.types import ClipTracks, FrameOrder, Rle
 
 Mask = Bool[np.ndarray, "h w"]
 
 
-def may_hide(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
-    """How far object j may hide object i in each frame, in [0, 1], from completions made one by one.
+def order_from_depth(depth: Float[np.ndarray, "n h w"], ids: Sequence[int]) -> FrameOrder:
+    """Return pairs (front, back), decided by the majority of the pixels that two objects share.
 
-    ``evidence[t, i, j]`` is how many pixels i is expected to extend under what is visible of j. Where two objects are
-    each completed under the other, at most one completion is right, since what lies behind hides nothing: the weaker
-    one is scaled by the ratio of the two. Orders last, so evidence is gathered over neighbouring frames.
+    Args:
+        depth: Depth of each object alone at each pixel; inf outside the object.
+        ids: Ids of the n objects.
     """
-    gathered = gather(evidence)
-    # One pixel's grace: no ratio is taken of next to nothing.
-    return np.minimum(1.0, (gathered + 1) / (gathered.transpose(0, 2, 1) + 1))
+    pixels = rearrange(depth, "n h w -> n (h w)")  # numpy cannot infer the number of pixels of zero objects
+    inside = np.isfinite(pixels)
+    shared = inside.astype(np.float32) @ inside.T.astype(np.float32)
+    pairs = []
+    for i, j in zip(*np.nonzero(np.triu(shared >= least_shared_area(depth.shape[1]), k=1)), strict=True):
+        both = inside[i] & inside[j]
+        nearer = np.count_nonzero(pixels[i, both] < pixels[j, both])
+        front, back = (i, j) if 2 * nearer >= np.count_nonzero(both) else (j, i)
+        pairs.append((ids[front], ids[back]))
+    return tuple(pairs)
 
 
-def told_fronts(order: Sequence[FrameOrder], ids: Sequence[int]) -> Float[np.ndarray, "t n n"]:
-    """`in_front` where it is told: 1 and -1 for the pairs that are listed, 0 for the others."""
-    places = {key: place for place, key in enumerate(ids)}
-    out = np.zeros((len(order), len(ids), len(ids)), dtype=np.float16)
-    for t, pairs in enumerate(order):
-        for front, back in pairs:
-            if front in places and back in places:
-                out[t, places[back], places[front]] = 1
-                out[t, places[front], places[back]] = -1
-    return out
+def order_from_visible(amodal: Mapping[int, Rle], visible: Mapping[int, Rle]) -> FrameOrder:
+    """Return pairs (front, back) of one frame, from run lengths of masks that are not empty.
+
+    Object b lies behind a if its amodal mask shares enough pixels with the visible mask of a, and more than the
+    amodal mask of a shares with the visible mask of b.
+
+    Args:
+        amodal: Amodal masks by id.
+        visible: Visible masks by id; objects without one occlude nothing.
+    """
+    ids = list(amodal)
+    areas = np.zeros((len(ids), len(ids)))
+    rows = [k for k, number in enumerate(ids) if number in visible]
+    areas[rows] = overlaps([visible[ids[k]] for k in rows], list(amodal.values()))[1]
+    height = max((mask.height for mask in amodal.values()), default=0)
+    return tuple((ids[front], ids[back]) for front, back in np.argwhere(_decisive(areas, height)))
 
 
-def with_order(clip: ClipTracks) -> ClipTracks:
-    """Tracks of any origin with the order of every frame, from their amodal and visible masks alone."""
-    keeper, order = OrderKeeper(), []
-    for t in range(clip.video.frames):
-        amodal = {track.id: mask.decode() for track in clip.tracks if (mask := _amodal(track, t)) is not None}
-        visible = {track.id: _decoded(track.visible[t]) for track in clip.tracks}
-        order.append(keeper.order(amodal, visible))
-    return replace(clip, order=tuple(order))
+def order_from_relation(amodal: Mapping[int, Rle], is_in_front: Callable[[int, int], bool]) -> FrameOrder:
+    """Return the pairs (front, back) for which ``is_in_front(front, back)`` holds and whose amodal masks overlap."""
+    return tuple(
+        (front, back)
+        for front, back in permutations(amodal, 2)
+        if is_in_front(front, back) and _share_enough(amodal[front], amodal[back])
+    )
 
 
-def frame_layers(clip: ClipTracks) -> tuple[dict[int, int], ...]:
-    """The layer of every object in every frame that has a mask of it, by id: 1 in front, then one more than the deepest
-    that hides it (Cumulative Occlusion, Eq. 2). By the clip's own order, or, where it has none, by `with_order`."""
-    order = clip.order if clip.order is not None else with_order(clip).order or ()
-    out = []
-    for t, pairs in enumerate(order):
-        ids = [track.id for track in clip.tracks if (mask := _amodal(track, t)) is not None and mask.area()]
-        out.append(dict(zip(ids, layers_of(ids, pairs).tolist(), strict=True)))
-    return tuple(out)
+def occluded_areas(visible: Bool[np.ndarray, "n h w"], amodal: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n n"]:
+    """Return how many pixels of object j (last axis) object i occludes: Z(j, i) of Cumulative Occlusion, Eq. 1.
+
+    An entry is 0 where the pixels are too few to count, or where j occludes as many pixels of i.
+    """
+    shown, whole = (rearrange(masks, "n h w -> n (h w)").astype(np.float32) for masks in (visible, amodal))
+    areas = shown @ whole.T
+    np.fill_diagonal(areas, 0)
+    return np.where(_decisive(areas, visible.shape[1]), areas, 0)
 
 
-def _amodal(track: Track, t: int) -> Rle | None:
-    return None if track.amodal is None else track.amodal[t]
+def without_cycles(areas: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """Remove the smallest occluded area of every cycle until the objects can be ordered.
 
-
-def _decoded(mask: Rle | None) -> Mask | None:
-    return None if mask is None else mask.decode()
+    Args:
+        areas: Pixels of object j (last axis) that object i occludes, as `occluded_areas` returns them.
+    """
+    areas = areas.copy()
+    while True:
+        _, component = connected_components(areas > 0, directed=True, connection="strong")
+        within = (areas > 0) & (component[:, None] == component)
+        if not within.any():
+            return areas
+        areas[np.unravel_index(np.where(within, areas, np.inf).argmin(), areas.shape)] = 0
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two objects of a frame that share enough pixels to have an order."""
+    """Two objects of a frame whose amodal masks share enough pixels to be ordered."""
 
     one: int
     other: int
-    place: tuple[slice, slice]
-    """Where the shared pixels lie ..."""
+    box: tuple[slice, slice]
+    """Rows and columns that hold all shared pixels."""
     shared: Mask
-    """... and which they are, there."""
+    """The shared pixels within ``box``."""
 
 
-def overlapping(amodal: Mapping[int, Mask]) -> Iterator[Overlap]:
-    """Pairs whose amodal masks share at least 16 px (at a height of 256)."""
-    present = [(k, m, _box(m)) for k, m in amodal.items() if m.any()]
+def overlapping_pairs(amodal: Mapping[int, Mask]) -> Iterator[Overlap]:
+    """Yield the pairs of objects whose amodal masks share enough pixels to be ordered."""
+    present = [(k, m, _bounding_box(m)) for k, m in amodal.items() if m.any()]
     for i, (a, mask_a, box_a) in enumerate(present):
-        enough = max(1.0, ORDER_PIXELS * (mask_a.shape[0] / ORDER_SCALE) ** 2)
+        enough = least_shared_area(mask_a.shape[0])
         for b, mask_b, box_b in present[i + 1 :]:
             top, left = max(box_a[0], box_b[0]), max(box_a[1], box_b[1])
             bottom, right = min(box_a[2], box_b[2]), min(box_a[3], box_b[3])
             if top >= bottom or left >= right:
                 continue
-            part = slice(top, bottom), slice(left, right)
-            shared = mask_a[part] & mask_b[part]
+            box = slice(top, bottom), slice(left, right)
+            shared = mask_a[box] & mask_b[box]
             if np.count_nonzero(shared) >= enough:
-                yield Overlap(a, b, part, shared)
+                yield Overlap(a, b, box, shared)
 
 
 @dataclass
 class OrderKeeper:
-    """Orders the objects of one frame after the other; remembers earlier frames for pairs that show nothing now."""
+    """Orders the objects of successive frames and remembers the order of pairs that a frame does not decide."""
 
-    _last: dict[tuple[int, int], bool] = field(default_factory=dict)
+    _a_in_front: dict[tuple[int, int], bool] = field(default_factory=dict)
 
-    def order(self, amodal: Mapping[int, Mask], visible: Mapping[int, Mask | None]) -> FrameOrder:
-        """Pairs (front, back) whose amodal masks share at least 16 px (at a height of 256).
+    def from_masks(self, amodal: Mapping[int, Mask], visible: Mapping[int, Mask | None]) -> FrameOrder:
+        """Return the pairs (front, back) of the next frame, from its masks.
 
-        In front is the object that is visible at more of the shared pixels. Where neither is (a third one hides both,
-        or the masks are not known), the pair's last order holds, or else the object that shows more is in front.
+        The object that is visible at more of the shared pixels lies in front. If neither is (a third object occludes
+        both, or the visible masks are unknown), the last known order holds, or else the object with the larger visible
+        mask lies in front.
+
+        Args:
+            amodal: Amodal masks by id.
+            visible: Visible masks of the same ids; None if unknown.
         """
         pairs = []
-        for pair in overlapping(amodal):
+        for pair in overlapping_pairs(amodal):
             a, b = pair.one, pair.other
             shown_a, shown_b = (
-                0 if (v := visible[k]) is None else np.count_nonzero(pair.shared & v[pair.place]) for k in (a, b)
+                0 if (v := visible[k]) is None else np.count_nonzero(pair.shared & v[pair.box]) for k in (a, b)
             )
             if shown_a != shown_b:
-                self._last[a, b] = bool(shown_a > shown_b)
-            elif (a, b) not in self._last:
+                self._a_in_front[a, b] = bool(shown_a > shown_b)
+            elif (a, b) not in self._a_in_front:
                 total_a, total_b = (0 if (v := visible[k]) is None else np.count_nonzero(v) for k in (a, b))
-                self._last[a, b] = bool(total_a >= total_b)
-            pairs.append((a, b) if self._last[a, b] else (b, a))
+                self._a_in_front[a, b] = bool(total_a >= total_b)
+            pairs.append((a, b) if self._a_in_front[a, b] else (b, a))
+        return tuple(pairs)
+
+    def from_ranks(self, amodal: Mapping[int, Mask], front_to_back: Sequence[int]) -> FrameOrder:
+        """Return the pairs (front, back) of the next frame, from a list of the ids that were detected in it.
+
+        If one of two objects was not detected, the last known order holds, or else that object lies behind.
+
+        Args:
+            amodal: Amodal masks by id.
+            front_to_back: Ids of the detected objects, the front one first.
+        """
+        rank = {key: place for place, key in enumerate(front_to_back)}
+        pairs = []
+        for pair in overlapping_pairs(amodal):
+            a, b = pair.one, pair.other
+            a_first = rank.get(a, len(rank)) <= rank.get(b, len(rank))
+            if a in rank and b in rank:
+                self._a_in_front[a, b] = a_first
+            pairs.append((a, b) if self._a_in_front.get((a, b), a_first) else (b, a))
         return tuple(pairs)
 
 
-def _box(mask: Mask) -> tuple[int, int, int, int]:
+def with_order(clip: ClipTracks) -> ClipTracks:
+    """Return a clip with the order of every frame, from its amodal and visible masks alone."""
+    keeper, order = OrderKeeper(), []
+    for t in range(clip.video.frames):
+        amodal = {
+            track.id: mask.decode()
+            for track in clip.tracks
+            if track.amodal is not None and (mask := track.amodal[t]) is not None
+        }
+        visible = {track.id: None if (mask := track.visible[t]) is None else mask.decode() for track in clip.tracks}
+        order.append(keeper.from_masks(amodal, visible))
+    return replace(clip, order=tuple(order))
+
+
+def _decisive(areas: Float[np.ndarray, "n n"], height: int) -> Bool[np.ndarray, "n n"]:
+    """Return which occluded areas are large enough and exceed those of the reverse pair."""
+    return (areas >= least_shared_area(height)) & (areas > areas.T)
+
+
+def _share_enough(one: Rle, other: Rle) -> bool:
+    return shared_area(pack(one), pack(other)) >= least_shared_area(one.height)
+
+
+def _bounding_box(mask: Mask) -> tuple[int, int, int, int]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
 
-from vidamodal.types import FrameOrder
 from vidamodal.worlds.spec import CameraSpec
 
 NEAR = 0.05
@@ -20,10 +18,6 @@ NEAR = 0.05
 
 FLOOR_HALF_WIDTH = 100.0
 """The floor, at z = 0, reaches this far (metres) from the middle along x and y."""
-
-ORDER_PIXELS = 16
-ORDER_SCALE = 256
-"""Two objects are ordered in a frame if their amodal masks share this many pixels at this image height."""
 
 
 def camera_axes(camera: CameraSpec, frame: int) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, "3 3"]]:
@@ -162,18 +156,3 @@ def visible_and_amodal(
         nearest = depth.argmin(axis=0)
         np.put_along_axis(visible, nearest[None], amodal.any(axis=0)[None], axis=0)
     return visible, amodal
-
-
-def frame_order(depth: Float[np.ndarray, "n h w"], ids: Sequence[int]) -> FrameOrder:
-    """Pairs (front, back) of objects whose amodal masks share enough pixels, by the majority of the shared pixels."""
-    enough = ORDER_PIXELS * (depth.shape[1] / ORDER_SCALE) ** 2
-    flat = rearrange(depth, "n h w -> n (h w)")  # numpy's reshape cannot guess the pixels of no object
-    inside = np.isfinite(flat)
-    shared = inside.astype(np.float32) @ inside.T.astype(np.float32)
-    pairs = []
-    for i, j in zip(*np.nonzero(np.triu(shared >= max(enough, 1), k=1)), strict=True):
-        both = inside[i] & inside[j]
-        nearer = np.count_nonzero(flat[i, both] < flat[j, both])
-        front, back = (i, j) if 2 * nearer >= np.count_nonzero(both) else (j, i)
-        pairs.append((ids[front], ids[back]))
-    return tuple(pairs)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float16
 
+from vidamodal.occlusion.order import order_from_depth
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track, VideoInfo
-from vidamodal.worlds.rasterize import floor_depth, frame_order, rasterize, visible_and_amodal
+from vidamodal.worlds.rasterize import floor_depth, rasterize, visible_and_amodal
 from vidamodal.worlds.spec import Mesh, SceneSpec, place_object
 
 
@@ -53,7 +54,7 @@ def true_tracks(
         for k, (seen, whole) in enumerate(zip(*visible_and_amodal(depth), strict=True)):
             visible[k].append(Rle.encode(seen))
             amodal[k].append(Rle.encode(whole))
-        order.append(frame_order(depth, ids))
+        order.append(order_from_depth(depth, ids))
     full = _on_canvas(spec, meshes, amodal, canvas) if canvas else [None] * len(ids)
     return ClipTracks(
         video=VideoInfo(

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, normalize
 
 from vidamodal.noise import Noise
-from vidamodal.occlusion.layers import frame_layers
+from vidamodal.occlusion.layers import layers_from_masks
 from vidamodal.segmenters.aisdiff.config import AISDiffSegmenterConfig
 from vidamodal.segmenters.aisdiff.detector import Detector, Proposals
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP
@@ -276,7 +276,7 @@ class AISDiffSegmenter(FrameSegmenter):
         appearance = normalize(about, dim=1).cpu().numpy()
         shown = np.count_nonzero(visible, axis=(1, 2)) >= self.config.least_area
         (kept,) = np.nonzero(shown & (scores >= self.config.least_score).cpu().numpy())
-        layers, _ = frame_layers(visible[kept], amodal[kept])
+        layers, _ = layers_from_masks(visible[kept], amodal[kept])
         names = [self.config.labels[k] if k >= 0 else None for k in label.tolist()]
         out = [
             FrameInstance(visible[k], amodal[k], int(layer), names[k], float(scores[k]), appearance[k])
