@@ -6,43 +6,26 @@ and 143 where a key or a signal ended it.
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from jsonargparse import Namespace
+
 from vidamodal.allocator import keep_freed_memory
-from vidamodal.types import InputError
+from vidamodal.commandline import Parser, run_command
+from vidamodal.errors import InputError
 
 _FORMATS = "burst, coco, davis, movid-a, sav, shards, tao-amodal, tracks, youtube-vis"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and leave with its exit status."""
     keep_freed_memory()
-    try:
-        sys.exit(_run(list(sys.argv[1:] if arguments is None else arguments)))
-    except InputError as error:
-        _fail(str(error), 2)
-    except (OSError, RuntimeError) as error:
-        _fail(f"failed: {error}", 1)
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
-
-
-def _fail(message: str, status: int) -> NoReturn:
-    print(f"vidamodal: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)
+    sys.exit(run_command(partial(_run, list(sys.argv[1:] if arguments is None else arguments)), "vidamodal"))
 
 
 def _run(arguments: list[str]) -> int:
@@ -51,30 +34,18 @@ def _run(arguments: list[str]) -> int:
 
         print(f"model: {train(arguments[1:])}")
         return 0
-    options = _parser().parse_args(arguments)
+    parsed = _parser().parse_args(arguments)
+    options = parsed[parsed.command]
     options.quiet |= not sys.stderr.isatty()  # a bar is for people: what else reads stderr wants one line
-    with _told_to_end():
-        return _COMMANDS[options.command](options)
+    return _COMMANDS[parsed.command](options)
 
 
-@contextmanager
-def _told_to_end() -> Iterator[None]:
-    """Leave with status 143 on SIGTERM, so that what is half done is cleared away."""
-    if threading.current_thread() is not threading.main_thread():  # where no signal comes
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: _fail("stopped", 143))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _parser() -> Parser:
+    parser = Parser(prog="vidamodal", description="Whole masks of objects in video, also while they are hidden.")
+    commands = parser.add_subcommands(dest="command")
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="vidamodal", description="Whole masks of objects in video, also while they are hidden.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-
-    predict = commands.add_parser("predict", help="video and visible masks in, or a bare video, amodal tracks out")
+    predict = Parser(description="video and visible masks in, or a bare video, amodal tracks out")
+    commands.add_subcommand("predict", predict, help="video and visible masks in, or a bare video, amodal tracks out")
     predict.add_argument("video", help="a video file, a folder of frames, or an image")
     visible = predict.add_mutually_exclusive_group()
     visible.add_argument(
@@ -128,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     scene.add_argument("--partial", action="store_true", help="other things than the listed objects may hide them")
     scene.add_argument("--exhaustive", action="store_true", help="every object that may hide another is listed")
 
-    evaluate = commands.add_parser("evaluate", help="score predictions against truth")
+    evaluate = Parser(description="score predictions against truth")
+    commands.add_subcommand("evaluate", evaluate, help="score predictions against truth")
     evaluate.add_argument(
         "--pred",
         required=True,
@@ -145,7 +117,8 @@ def _parser() -> argparse.ArgumentParser:
         "--match", choices=["visible"], help="match tracks by their visible masks (IoU from 0.5 up), not by their ids"
     )
 
-    convert = commands.add_parser("convert", help="masks of one format in another")
+    convert = Parser(description="masks of one format in another")
+    commands.add_subcommand("convert", convert, help="masks of one format in another")
     convert.add_argument("source", type=Path, help="a data set or predictions in any layout that is read")
     convert.add_argument("--to", required=True, metavar="FORMAT", help=f"one of {_FORMATS}")
     convert.add_argument("--out", required=True, type=Path, help="file or folder to write, where nothing is yet")
@@ -158,15 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--from", dest="layout", metavar="FORMAT", help="format of the source, where it does not show")
     convert.add_argument("--video", help="video or folder of frames of a source that holds the masks of one")
 
-    demo = commands.add_parser("demo", help="complete the bundled clip and score it")
+    demo = Parser(description="complete the bundled clip and score it")
+    commands.add_subcommand("demo", demo, help="complete the bundled clip and score it")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to write to (default: demo)")
-    commands.add_parser("train", help="train a model: --config FILE [--section.key value ...]")
+    commands.add_subcommand("train", Parser(), help="train a model: --config FILE [--section.key value ...]")
     for command in (predict, evaluate, convert, demo):
         command.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
-def _predict(options: argparse.Namespace) -> int:
+def _predict(options: Namespace) -> int:
     from vidamodal.inference.api import predict
 
     result = predict(
@@ -201,7 +175,7 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: Namespace) -> int:
     from vidamodal.media.files import write_text
     from vidamodal.metrics import tables
     from vidamodal.metrics.evaluate import evaluate
@@ -253,7 +227,7 @@ def _method_names(paths: Sequence[Path]) -> list[str]:
     raise InputError(f"--pred {paths[0]}: given twice; give each prediction once")
 
 
-def _convert(options: argparse.Namespace) -> int:
+def _convert(options: Namespace) -> int:
     from vidamodal.formats._convert import convert
 
     done = convert(
@@ -271,7 +245,7 @@ def _convert(options: argparse.Namespace) -> int:
     return 0
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo(options: Namespace) -> int:
     from vidamodal.demo import demo
 
     demo(options.out, options.quiet)

@@ -10,12 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from pycocotools import mask as coco
 
-
-class InputError(ValueError):
-    """Bad input or arguments: the message is one line that says what, which file and what to do.
-
-    The command line prints it to stderr and exits with status 2.
-    """
+from vidamodal.errors import InputError as InputError
 
 
 @dataclass(frozen=True)
