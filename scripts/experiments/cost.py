@@ -27,6 +27,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from vidamodal.config import build
 from vidamodal.data.crops import TrackCrops
 from vidamodal.heads.base import find_head
 from vidamodal.inference.predictor import Predictor
@@ -34,7 +35,7 @@ from vidamodal.media.files import write_text
 from vidamodal.media.video import Frame
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
-from vidamodal.models.folder import Model, build, load_model
+from vidamodal.models.folder import Model, load_model
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.report.curves import Axis, Curve, beside, curves
 from vidamodal.report.sheet import save_png

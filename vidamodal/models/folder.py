@@ -13,13 +13,14 @@ import json
 import math
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from vidamodal.config import build
 from vidamodal.heads.base import find_head
 from vidamodal.hub import find_model
 from vidamodal.media.files import whole_file
@@ -33,7 +34,6 @@ FORMAT = "vidamodal-model"
 DEFAULT = "tiny"
 SEGMENTER = "segmenter"
 """The family of models that need no masks."""
-T = TypeVar("T")
 Model = AmodalModel | C2F | FramewiseModel
 """The families of models: config.json says which, and nothing where it is ours."""
 
@@ -62,32 +62,6 @@ class LoadedSegmenter:
     name: str
     config_hash: str
     weights_hash: str
-
-
-def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
-    """A (nested) dataclass from plain values; InputError for unknown keys and wrong types. Types come from ``cls``."""
-    if not isinstance(data, Mapping):
-        raise InputError(f"{where} must be a mapping, not {type(data).__name__}")
-    hints = get_type_hints(cls)
-    names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(data) - names)
-    if unknown:
-        raise InputError(f"{where} has an unknown key {unknown[0]!r}: it may hold {', '.join(sorted(names))}")
-    values = {}
-    for name, value in data.items():
-        kind = hints[name]
-        if dataclasses.is_dataclass(kind):
-            value = build(kind, value, f"{where}.{name}")  # type: ignore[arg-type]
-        elif get_origin(kind) is tuple:
-            if not isinstance(value, list | tuple) or any(type(v) is not get_args(kind)[0] for v in value):
-                raise InputError(f"{where}.{name} must be a list of {get_args(kind)[0].__name__}, not {value!r}")
-            value = tuple(value)
-        elif kind is float and type(value) is int:
-            value = float(value)
-        elif kind in (int, float, str, bool) and type(value) is not kind:
-            raise InputError(f"{where}.{name} must be {kind.__name__}, not {value!r}")
-        values[name] = value
-    return cls(**values)
 
 
 def save_model(folder: Path, model: Model, training: Mapping[str, Any], card: str) -> None:

@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader, Subset
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from vidamodal.config import build
 from vidamodal.data.clips import ClipConfig, TrainingBatch, load_bank
 from vidamodal.data.layer_frames import LayerBatch
 from vidamodal.formats import find_dataset
@@ -43,7 +44,6 @@ from vidamodal.models.c2f.vqgan import VqGan
 from vidamodal.models.folder import (
     Model,
     add_head,
-    build,
     check_settings,
     load_model,
     load_segmenter,
