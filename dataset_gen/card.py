@@ -16,16 +16,18 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from dataset_gen.charts import bar_chart, column_chart
 from dataset_gen.options import PROGRAM, Parser
 from dataset_gen.truth import object_frames
 from dataset_gen.write import OCCLUSION_EDGES, Sample, read_shard, shard_keys
 from vidamodal.media.files import write_text
+from vidamodal.media.images import save_png
 from vidamodal.media.video import open_bytes
 from vidamodal.occlusion.layers import layers_from_order
-from vidamodal.report.charts import columns, rows
-from vidamodal.report.overlay import Colour, Drawn, Frame, draw, drawn_at, enlarge
-from vidamodal.report.sheet import contact_sheet, save_png
-from vidamodal.types import ClipTracks, InputError
+from vidamodal.report.colours import Colour
+from vidamodal.report.overlay import ObjectMasks, enlarge_frame, object_masks_at, render_overlay
+from vidamodal.report.sheet import contact_sheet
+from vidamodal.types import ClipTracks, Frame, InputError
 from vidamodal.worlds.sample import WorldBank
 from vidamodal.worlds.truth import scene_depth, true_tracks
 
@@ -171,20 +173,20 @@ def _spread(total: int, most: int) -> list[int]:
 def _panels(clip: _Clip) -> dict[str, Frame]:
     """The middle frame of a clip by title: as it is, visible masks, whole masks, and who is in front."""
     middle = clip.tracks.video.frames // 2
-    picture, objects = clip.picture(middle), drawn_at(clip.tracks, middle)
+    picture, objects = clip.picture(middle), object_masks_at(clip.tracks, middle)
     grey = np.repeat(picture.mean(axis=2, keepdims=True) * 0.5, 3, axis=2).astype(np.uint8)
     ids = [item.id for item in objects]
     occluders = layers_from_order(ids, clip.tracks.order[middle] if clip.tracks.order else ()) - 1
     layers = dict(zip(ids, occluders.tolist(), strict=True))
     ordered = [
-        Drawn(item.id, item.visible, item.amodal, str(layers[item.id]), (*_FRONT, _BACK)[min(layers[item.id], 5)])
+        ObjectMasks(item.id, item.visible, item.amodal, str(layers[item.id]), (*_FRONT, _BACK)[min(layers[item.id], 5)])
         for item in objects
     ]
     return {
-        f"{clip.key}, frame {middle}": enlarge(picture),
-        f"{clip.key}: visible": draw(picture, [Drawn(item.id, item.visible, None) for item in objects]),
-        f"{clip.key}: whole (hatched: hidden)": draw(picture, objects),
-        f"{clip.key}: order (0: nothing in front)": draw(grey, ordered),
+        f"{clip.key}, frame {middle}": enlarge_frame(picture),
+        f"{clip.key}: visible": render_overlay(picture, [ObjectMasks(item.id, item.visible, None) for item in objects]),
+        f"{clip.key}: whole (hatched: hidden)": render_overlay(picture, objects),
+        f"{clip.key}: order (0: nothing in front)": render_overlay(grey, ordered),
     }
 
 
@@ -192,10 +194,10 @@ def _charts(numbers: Numbers) -> Frame:
     labels = numbers.labels.most_common()
     return contact_sheet(
         [
-            columns("How much of an object is hidden", *_occlusion(numbers), "% hidden, of object-frames", _CHART),
-            columns("How long objects stay fully hidden", *_spells(numbers), "frames, of unbroken spells", _CHART),
-            columns("How large objects are", *_sizes(numbers), "% of the image's side, of object-frames", _CHART),
-            rows("What they are", [name for name, _ in labels], [count for _, count in labels], _CHART),
+            column_chart("How much of an object is hidden", *_occlusion(numbers), "% hidden, of object-frames", _CHART),
+            column_chart("How long objects stay fully hidden", *_spells(numbers), "frames, of unbroken spells", _CHART),
+            column_chart("How large objects are", *_sizes(numbers), "% of the image's side, of object-frames", _CHART),
+            bar_chart("What they are", [name for name, _ in labels], [count for _, count in labels], _CHART),
         ],
         columns=2,
     )

@@ -40,7 +40,7 @@ from dataset_gen.write import (
     write_shard,
     write_worlds,
 )
-from vidamodal.media.files import whole_folder, write_text
+from vidamodal.media.files import atomic_folder, write_text
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import SceneSpec
 from vidamodal.worlds.truth import scene_depth
@@ -246,7 +246,7 @@ class _Work:
             (line,) = files.values()
             write_text(self.scene(seed), line.decode())
             return
-        with whole_folder(self.scene(seed)) as folder:
+        with atomic_folder(self.scene(seed)) as folder:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
 

@@ -35,7 +35,7 @@ from scipy.sparse.csgraph import connected_components
 from dataset_gen.assets import SPLITS, THING, Asset, asset, asset_ids, compact, origin, read_obj, reserved_ids
 from dataset_gen.creatures import KINDS, creature, creature_ids, is_creature
 from dataset_gen.locks import scratch_folder
-from vidamodal.media.files import whole_file
+from vidamodal.media.files import atomic_file
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import Mesh, Vector
 
@@ -341,7 +341,7 @@ def _fetch(entry: _Entry) -> bytes:
         return _read(entry.archive)
     kept = downloads() / entry.manifest / f"{quote(entry.id, safe='')}.tar.gz"
     if not kept.exists():
-        with whole_file(kept) as beside:
+        with atomic_file(kept) as beside:
             beside.write_bytes(_read(entry.archive))
     return kept.read_bytes()
 

@@ -22,8 +22,8 @@ from safetensors.numpy import save
 from dataset_gen.library import OFFLINE, Library
 from dataset_gen.truth import meshes_of, object_frames, truth_versions
 from vidamodal.formats._tracks_json import loads_tracks, write_tracks
-from vidamodal.media.files import whole_file, write_text
-from vidamodal.media.video import write_video
+from vidamodal.media.files import atomic_file, write_text
+from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, InputError
 from vidamodal.worlds.spec import SceneSpec
 
@@ -69,13 +69,13 @@ def write_scene(
     write_tracks(folder / f"{key}.tracks.json", clip)
     write_text(folder / f"{key}.scene.json", scene_line(spec) + "\n")
     if depth is not None:
-        with whole_file(folder / f"{key}.depth.npz") as beside:
+        with atomic_file(folder / f"{key}.depth.npz") as beside:
             np.savez_compressed(beside, depth=depth)  # its zip headers tell no time
 
 
 def write_shard(path: Path, folders: Iterable[Path]) -> None:
     """A tar of scene folders (each named by its key), in their order, with constant headers."""
-    with whole_file(path) as beside, tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with atomic_file(path) as beside, tarfile.open(beside, "w", format=tarfile.USTAR_FORMAT) as tar:
         for folder in folders:
             for file in (folder / f"{folder.name}.{member}" for member in MEMBERS):
                 if file.exists() or not file.name.endswith(MEMBERS[-1]):
@@ -191,14 +191,14 @@ def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str], lib
     truth = hashlib.sha256()
     meshes = {}
     scenes = objects = 0
-    with whole_file(folder / "worlds.jsonl") as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_file(folder / "worlds.jsonl") as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
         for line in lines:
             spec = SceneSpec.from_json(json.loads(line))
             meshes.update({name: mesh for name, mesh in meshes_of(spec, library).items() if name not in meshes})
             file.write(line + "\n")
             truth.update(line.encode() + b"\n")
             scenes, objects = scenes + 1, objects + len(spec.objects)
-    with whole_file(folder / "meshes.safetensors") as beside:
+    with atomic_file(folder / "meshes.safetensors") as beside:
         arrays = {f"{name}/vertices": mesh.vertices for name, mesh in sorted(meshes.items())}
         arrays |= {f"{name}/faces": mesh.faces for name, mesh in sorted(meshes.items())}
         beside.write_bytes(save(arrays))

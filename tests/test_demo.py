@@ -13,7 +13,8 @@ import vidamodal
 from vidamodal.cli import main
 from vidamodal.demo import demo, sample_clip
 from vidamodal.formats._tracks_json import read_tracks
-from vidamodal.media.video import open_video, write_image
+from vidamodal.media.images import write_image
+from vidamodal.media.video import open_video
 
 ASSETS = Path(str(resources.files("vidamodal") / "assets"))
 

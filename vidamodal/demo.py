@@ -9,10 +9,11 @@ from pathlib import Path
 from vidamodal.formats._tracks_json import read_tracks
 from vidamodal.inference.api import predict
 from vidamodal.media.files import write_text
+from vidamodal.media.images import save_png
 from vidamodal.media.video import open_video
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.metrics.tables import format_table
-from vidamodal.report.sheet import film_strip, save_png
+from vidamodal.report.sheet import clip_sheet
 
 
 def sample_clip() -> tuple[Path, Path]:
@@ -30,7 +31,7 @@ def demo(out: Path, quiet: bool = False) -> None:
     reader = open_video(video)
     shown = [reader.info.frames * k // 4 for k in range(4)]
     frames = {t: next(reader.frames(t, t + 1)) for t in shown}
-    save_png(out / "sheet.png", film_strip(frames, prediction, read_tracks(truth)))
+    save_png(out / "sheet.png", clip_sheet(frames, prediction, read_tracks(truth)))
     run = json.loads((out / "run.json").read_text())
     steps = {name: run["seconds"][name] for name in ("cut", "model", "order", "paste")}
     milliseconds = 1000 * sum(steps.values()) / max(run["object_frames"], 1)

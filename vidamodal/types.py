@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from pycocotools import mask as coco
 
 from vidamodal.errors import InputError as InputError
+
+Frame = UInt8[np.ndarray, "h w 3"]
+"""An RGB image."""
+Mask = Bool[np.ndarray, "h w"]
+
+MAX_TRACK_ID = 2**31 - 1
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ from tqdm import tqdm
 from vidamodal.formats import settled
 from vidamodal.formats._tracks_json import MAX_FRAMES, dumps_tracks, read_rle
 from vidamodal.media.files import write_text
-from vidamodal.media.json_records import Breach, need, shown, typed, want
-from vidamodal.media.video import FOLDER_FPS, open_video, write_video
+from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
+from vidamodal.media.video import FOLDER_FPS, open_video
+from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 HEIGHT, WIDTH = 320, 480
@@ -76,14 +77,14 @@ def convert(file: Path, out: Path, frames: Path | None = None, quiet: bool = Tru
         data = load_plain(handle, str(file))
     try:
         videos: dict[str, dict[int, dict[int, Any]]] = defaultdict(dict)
-        for name, fish in typed(data, dict, "its content").items():
+        for name, fish in check_type(data, dict, "its content").items():
             match = re.fullmatch("([0-9]{1,9})_([0-9]{1,9})", str(name))
             if match is None or int(match[2]) in videos[match[1]]:
-                raise Breach(f"the key {str(name)!r:.40} is not a new <video>_<fish>, such as 00043_7")
-            videos[match[1]][int(match[2])] = typed(fish, dict, match[0])
+                raise FieldError(f"the key {str(name)!r:.40} is not a new <video>_<fish>, such as 00043_7")
+            videos[match[1]][int(match[2])] = check_type(fish, dict, match[0])
         for video, fishes in tqdm(sorted(videos.items()), desc="convert", unit="video", disable=quiet):
             _convert_video(video, fishes, out, frames)
-    except Breach as breach:
+    except FieldError as breach:
         raise InputError(f"{file}: {breach}; give <split>_data.pkl") from None
     return len(videos)
 
@@ -103,7 +104,7 @@ def _convert_video(video: str, fishes: dict[int, Any], out: Path, frames: Path |
     last = max((_number(t, f"{video}: frame") for fish in fishes.values() for t in fish), default=0)
     length = last + 1 if reader is None else reader.info.frames
     if last >= length:
-        raise Breach(f"{video}: frame {last} is annotated, but its folder has {length}")
+        raise FieldError(f"{video}: frame {last} is annotated, but its folder has {length}")
     fps = FOLDER_FPS if reader is None else reader.info.fps
     tracks = tuple(_track(number, fish, length, f"{video}_{number}") for number, fish in sorted(fishes.items()))
     clip = settled(ClipTracks(VideoInfo(f"{video}.mp4", HEIGHT, WIDTH, length, fps), tracks), "FISHBOWL")
@@ -118,16 +119,16 @@ def _track(number: int, fish: dict[int, Any], length: int, where: str) -> Track:
     labels: set[str | None] = set()
     for t, record in fish.items():
         at = f"{where}, frame {t}: "
-        typed(record, dict, at)
-        visible[t], amodal[t] = (_mask(need(record, key, list, at), f"{at}{key}") for key in ("VM", "FM"))
-        labels.add(want(record, "fish_type", str, at))
+        check_type(record, dict, at)
+        visible[t], amodal[t] = (_mask(required(record, key, list, at), f"{at}{key}") for key in ("VM", "FM"))
+        labels.add(optional(record, "fish_type", str, at))
     return Track(number, tuple(visible), tuple(amodal), label=labels.pop() if len(labels) == 1 else None)
 
 
 def _mask(entries: list[Any], where: str) -> Rle:
     """COCO's encoder, given (h, w, 1), makes a list of one, with counts in bytes."""
     if len(entries) != 1 or not isinstance(entries[0], dict):
-        raise Breach(f"{where} must be a list of one RLE")
+        raise FieldError(f"{where} must be a list of one RLE")
     size, counts = list(entries[0].get("size", ())), entries[0].get("counts")
     text = counts.decode("latin-1") if isinstance(counts, bytes) else counts
     return read_rle({"size": size, "counts": text}, HEIGHT, WIDTH, where)
@@ -135,7 +136,7 @@ def _mask(entries: list[Any], where: str) -> Rle:
 
 def _number(value: Any, where: str) -> int:
     if type(value) is not int or not 0 <= value < MAX_FRAMES:
-        raise Breach(f"{where} {shown(value)} is no number of a frame, counted from 0")
+        raise FieldError(f"{where} {excerpt(value)} is no number of a frame, counted from 0")
     return value
 
 

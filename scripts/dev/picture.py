@@ -12,8 +12,9 @@ import vidamodal
 from vidamodal.demo import sample_clip
 from vidamodal.formats._tracks_json import read_tracks
 from vidamodal.media.video import open_video
-from vidamodal.report.overlay import drawn_at
-from vidamodal.report.sheet import save_gif, side_by_side
+from vidamodal.report.gif import save_gif
+from vidamodal.report.overlay import object_masks_at
+from vidamodal.report.sheet import side_by_side
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     else:
         video, result = options.video, read_tracks(options.tracks)
     reader = open_video(video)
-    frames = [side_by_side(frame, drawn_at(result, t)) for t, frame in enumerate(reader.frames())]
+    frames = [side_by_side(frame, object_masks_at(result, t)) for t, frame in enumerate(reader.frames())]
     save_gif(options.out, [*frames, *frames[-2:0:-1]], fps=8, max_width=600)  # there and back again
 
 

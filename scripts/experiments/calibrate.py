@@ -20,10 +20,12 @@ import torch
 from jaxtyping import Bool
 from tqdm import tqdm
 
+from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.hub import find_model
 from vidamodal.inference.predictor import CompletedFrame, Predictor
 from vidamodal.media.files import write_text
+from vidamodal.media.images import save_png
 from vidamodal.metrics.calibration import Reliability, Scaling, fit_scaling
 from vidamodal.metrics.counts import count_video, mean
 from vidamodal.metrics.hypotheses import HypothesisScores, score_hypotheses
@@ -31,9 +33,8 @@ from vidamodal.metrics.primary import MEASURES, Scores, mean_scores, score_video
 from vidamodal.metrics.region import occluded
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import Model, load_model
-from vidamodal.report.curves import Axis, Curve, beside, curves
-from vidamodal.report.overlay import Drawn, draw
-from vidamodal.report.sheet import contact_sheet, save_png
+from vidamodal.report.overlay import ObjectMasks, render_overlay
+from vidamodal.report.sheet import contact_sheet
 from vidamodal.types import ClipTracks, InputError, Rle, Track
 
 WHERE = {
@@ -283,8 +284,8 @@ def picture(found: Found, scaled: Found) -> np.ndarray:
             Curve("", [(0, 0), (1, 1)], dashed=True),
         ]
         axes = Axis("predicted probability", 0, 1), Axis("observed frequency", 0, 1)
-        panels.append(curves(f"Pixels {WHERE[where]}", series, *axes, size=(540, 460)))
-    return beside(panels, 2)
+        panels.append(line_chart(f"Pixels {WHERE[where]}", series, *axes, size=(540, 460)))
+    return tile_panels(panels, 2)
 
 
 def sample(model: Model, clips: Sequence[Clip], count: int, device: str) -> tuple[list[HypothesisScores], np.ndarray]:
@@ -330,7 +331,11 @@ def frame_of(truth: ClipTracks, track: Track, amodal: Sequence[Rle | None], t: i
         if other.id != track.id:
             ground[decoded(other.visible[t], ground[..., 0] > 0)] = 90 + 70 * k // len(truth.tracks)
     own, whole = (None if mask is None else mask.decode() for mask in (track.visible[t], amodal[t]))
-    drawn = draw(ground, [Drawn(track.id, own, whole, label="")]) if own is not None or whole is not None else ground
+    drawn = (
+        render_overlay(ground, [ObjectMasks(track.id, own, whole, label="")])
+        if own is not None or whole is not None
+        else ground
+    )
     return drawn[:: max(1, len(drawn) // 256), :: max(1, len(drawn) // 256)]
 
 

@@ -27,19 +27,18 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
+from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
 from vidamodal.config import build
 from vidamodal.data.crops import TrackCrops
 from vidamodal.heads.base import find_head
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
-from vidamodal.media.video import Frame
+from vidamodal.media.images import save_png
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
 from vidamodal.models.folder import Model, load_model
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
-from vidamodal.report.curves import Axis, Curve, beside, curves
-from vidamodal.report.sheet import save_png
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 OBJECTS = (1, 5, 15, 40)
 FRAMES = (24, 240, 2400)
@@ -321,7 +320,7 @@ def picture(loads: Sequence[Load]) -> np.ndarray:
         seconds = [(float(getattr(x, what)), x.seconds) for x in kept]
         linear = [(x, seconds[-1][1] * x / seconds[-1][0]) for x, _ in seconds]
         panels.append(
-            curves(
+            line_chart(
                 "CPU-seconds", [Curve("measured", seconds), Curve("in proportion", linear, dashed=True)],
                 axis, Axis("", log=axis.log),
             )
@@ -329,12 +328,12 @@ def picture(loads: Sequence[Load]) -> np.ndarray:
         memory = [(float(getattr(x, what)), x.peak / 1e6) for x in kept]
         before = [(float(getattr(x, what)), x.start / 1e6) for x in kept]
         panels.append(
-            curves(
+            line_chart(
                 "Memory (MB)", [Curve("at its peak", memory), Curve("before the prediction", before, dashed=True)],
                 axis, Axis(""),
             )
         )  # fmt: skip
-    return beside(panels, 2)
+    return tile_panels(panels, 2)
 
 
 if __name__ == "__main__":

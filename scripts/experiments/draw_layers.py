@@ -11,10 +11,11 @@ import argparse
 from pathlib import Path
 
 from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.media.images import save_png
 from vidamodal.media.video import open_video
 from vidamodal.occlusion.layers import layers_of_clip
-from vidamodal.report.overlay import draw, drawn_at, enlarge
-from vidamodal.report.sheet import contact_sheet, save_png
+from vidamodal.report.overlay import enlarge_frame, object_masks_at, render_overlay
+from vidamodal.report.sheet import contact_sheet
 from vidamodal.types import InputError
 
 
@@ -47,11 +48,11 @@ def sheet(options: argparse.Namespace) -> None:
     for t in options.frames:
         dark = (0.35 * pictures[t]).astype(pictures[t].dtype)
         for path, clip, at in zip(options.tracks, clips, layers, strict=True):
-            objects = drawn_at(clip, t)
-            panels.append(enlarge(pictures[t]))
+            objects = object_masks_at(clip, t)
+            panels.append(enlarge_frame(pictures[t]))
             titles.append(f"{path.stem} {t}")
             for layer in range(1, columns + 1):
-                panels.append(draw(dark, [each for each in objects if at[t].get(each.id) == layer]))
+                panels.append(render_overlay(dark, [each for each in objects if at[t].get(each.id) == layer]))
                 titles.append(f"layer {layer}")
     save_png(options.out, contact_sheet(panels, columns + 1, titles))
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidamodal.media.video import write_image
-from vidamodal.report.curves import Axis, Curve, curves
+from scripts.experiments.curves import Axis, Curve, line_chart
+from vidamodal.media.images import write_image
 
 SHOWN = ("full", "occ", "hidden")
 
@@ -43,7 +43,7 @@ def main() -> None:
         print(f"{name}: {slope:+.1f} points in the last doubling of object-frames")
     series = [Curve(name, [(p[1], p[k]) for p in points]) for k, name in enumerate(SHOWN, start=2)]
     across, up = Axis("million object-frames", low=0), Axis("%", low=35, high=90)
-    write_image(options.out, curves("Validation worlds", series, across, up, (640, 420)))
+    write_image(options.out, line_chart("Validation worlds", series, across, up, (640, 420)))
 
 
 if __name__ == "__main__":

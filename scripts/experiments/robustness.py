@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
 from vidamodal.baselines import load_baselines, predict_baseline
 from vidamodal.data.augment import Degradation, degrade
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.inference.predictor import Pictures, Predictor
 from vidamodal.media.files import write_text
+from vidamodal.media.images import save_png
 from vidamodal.metrics.counts import count_video
 from vidamodal.metrics.primary import Scores, mean_scores, score_video
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model
-from vidamodal.report.curves import Axis, Curve, beside, curves
-from vidamodal.report.sheet import save_png
 from vidamodal.types import ClipTracks, InputError, Rle
 
 Method = Callable[[ClipTracks, Pictures], ClipTracks]
@@ -219,8 +219,8 @@ def picture(study: Study) -> np.ndarray:
                              is not None], dashed=k > 0)
                 for k, name in enumerate(next(iter(rows.values())))
             ]  # fmt: skip
-            panels.append(curves(f"{kind}: {measure}", series, Axis(kind), Axis("per cent", 0, 100), (430, 330)))
-    return beside(panels, len(SHOWN))
+            panels.append(line_chart(f"{kind}: {measure}", series, Axis(kind), Axis("per cent", 0, 100), (430, 330)))
+    return tile_panels(panels, len(SHOWN))
 
 
 if __name__ == "__main__":

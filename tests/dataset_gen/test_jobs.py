@@ -20,7 +20,7 @@ import pytest
 from dataset_gen.jobs import Run
 from dataset_gen.locks import Locks, scratch_folder
 from dataset_gen.timing import summary
-from vidamodal.media.files import whole_folder
+from vidamodal.media.files import atomic_folder
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = Path(__file__).with_name("stand_in.py")
@@ -266,12 +266,12 @@ def test_scratch_of_the_dead_is_removed_and_that_of_the_living_stays(
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="full"), whole_folder(tmp_path / "scene") as folder:
+    with pytest.raises(OSError, match="full"), atomic_folder(tmp_path / "scene") as folder:
         (folder / "a").touch()
         raise OSError("full")
     assert not list(tmp_path.iterdir())
     for content in ("first", "second"):
-        with whole_folder(tmp_path / "scene") as folder:
+        with atomic_folder(tmp_path / "scene") as folder:
             (folder / "a").write_text(content)
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]
     assert (tmp_path / "scene" / "a").read_text() == "first"

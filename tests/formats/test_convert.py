@@ -21,7 +21,8 @@ from vidamodal import cli
 from vidamodal.formats import Kind, find_dataset, formats
 from vidamodal.formats._convert import convert
 from vidamodal.formats._tracks_json import write_tracks
-from vidamodal.media.video import write_image, write_video
+from vidamodal.media.images import write_image
+from vidamodal.media.video_writer import write_video
 from vidamodal.metrics.match import match_visible
 from vidamodal.types import ClipTracks, Hypothesis, InputError, Rle, Track, VideoInfo
 

@@ -31,8 +31,9 @@ from vidamodal.formats._convert import convert
 from vidamodal.formats._tracks_json import dumps_tracks, loads_tracks
 from vidamodal.formats._visible_masks import write_ids
 from vidamodal.formats.movid_a import write_movid_a
-from vidamodal.media.video import Frame, write_image, write_video
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.media.images import write_image
+from vidamodal.media.video_writer import write_video
+from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 ROOT = Path(__file__).parents[2]
 HEIGHT, WIDTH = 12, 16

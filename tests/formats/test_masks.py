@@ -252,7 +252,7 @@ BAD_FOLDERS = {
     "two numbers": (lambda p: save_palette(p / "00000_1.png", id_maps()[0]), "the name is no frame number"),
     "twice": (lambda p: save_palette(as_palette(p) / "0.png", id_maps()[0]), " 0.png and 00000.png are for the same"),
     "colours": (with_colour, "00002.png: a picture in colours"),
-    "half a PNG": (with_half_a_png, "00003.png: not a picture"),
+    "half a PNG": (with_half_a_png, "00003.png: cannot be read as an image"),
     "maps beside folders": (lambda p: as_palette(as_object_folders(p)), "PNGs beside folders"),
     "a named folder": (lambda p: as_object_folders(p).joinpath("mug").mkdir(), "mug: an object's folder must be named"),
     "a huge id": (lambda p: as_object_folders(p).joinpath("9" * 10).mkdir(), "must be named by its id"),

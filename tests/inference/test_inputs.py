@@ -18,7 +18,7 @@ from vidamodal.formats._tracks_json import write_tracks
 from vidamodal.geometry import Cropper, View, Window, WindowConfig, box_windows, lay_windows, paste
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor
-from vidamodal.media.video import write_video
+from vidamodal.media.video_writer import write_video
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.folder import save_model
 from vidamodal.models.tokenizer import TokenizerConfig

@@ -26,7 +26,7 @@ from vidamodal.inference.finders.regions import RegionFinder
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, PROMPTED, Sam2Finder, load_sam
 from vidamodal.inference.predictor import Timings
 from vidamodal.inference.tracker import Association, Tracker, join_instances
-from vidamodal.media.prompts import Prompt, read_prompts
+from vidamodal.media.prompts import Prompt
 from vidamodal.media.video import open_video
 from vidamodal.metrics.found import count_found, score_found
 from vidamodal.types import ClipTracks, FrameInstance, InputError, Rle, Track, VideoInfo
@@ -232,69 +232,9 @@ def test_ids_hold_in_worlds_of_which_a_fifth_of_the_instances_is_missed() -> Non
     assert again.switches < 0.05 * sum(len(c.tracks) * 24 for c in clips)
 
 
-# Prompts
+# SAM 2
 
 INFO = VideoInfo("v.mp4", 48, 64, 10, 12.0)
-POINT = {"id": 1, "frame": 0, "points": [[3, 4.5], [64, 48]], "labels": [1, 0]}
-BOX = {"id": 0, "frame": 9, "box": [0, 1, 64, 48]}
-
-
-def written(folder: Path, *objects: object) -> Path:
-    path = folder / "prompts.json"
-    path.write_text(json.dumps({"objects": list(objects)}))
-    return path
-
-
-def test_prompts_are_read(tmp_path: Path) -> None:
-    plain = {"id": 2, "frame": 3, "points": [[1, 2]]}
-    assert read_prompts(written(tmp_path, POINT, plain), "points", INFO) == (
-        Prompt(1, 0, ((3, 4.5), (64, 48)), (1, 0)),
-        Prompt(2, 3, ((1, 2),), (1,)),
-    )
-    assert read_prompts(written(tmp_path, BOX), "boxes", INFO) == (Prompt(0, 9, box=(0, 1, 64, 48)),)
-
-
-@pytest.mark.parametrize(
-    ("kind", "objects", "words"),
-    [
-        ("points", [BOX], r"objects\[0\].box is not known; there may be frame, id, labels, points"),
-        ("boxes", [POINT], "is not known"),
-        ("points", [POINT, POINT], r"objects\[1\].id: 1 stands there twice"),
-        ("points", [POINT | {"frame": 10}], "frame is 10, but v.mp4 has the frames 0 to 9"),
-        ("points", [POINT | {"frame": True}], "frame must be an integer"),
-        ("points", [POINT | {"id": -1}], "id must lie between 0 and"),
-        ("points", [POINT | {"id": 10**30}], "id must lie between 0 and"),
-        ("points", [POINT | {"points": [[10**400, 0], [0, 0]]}], "must lie in the image"),
-        ("points", [POINT | {"points": [[65, 0], [0, 0]]}], "must lie in the image of 64 x 48 pixels"),
-        ("points", [POINT | {"points": [[0, 49], [0, 0]]}], "must lie in the image"),
-        ("points", [POINT | {"points": [[0, 1, 2], [0, 0]]}], "must hold 2 numbers, not 3"),
-        ("points", [POINT | {"points": [["a", 1], [0, 0]]}], "must be a number"),
-        ("points", [POINT | {"labels": [1]}], "labels has 1 entries for 2 points"),
-        ("points", [POINT | {"labels": [1, 2]}], "must be 1 .* or 0"),
-        ("points", [POINT | {"labels": [0, 0]}], "at least one point on the object"),
-        ("points", [POINT | {"points": [], "labels": []}], "at least one point on the object"),
-        ("boxes", [BOX | {"box": [5, 0, 5, 9]}], "x0 < x1"),
-        ("boxes", [BOX | {"box": [float("nan"), 0, 5, 9]}], "must lie in the image"),
-        ("boxes", [{"id": 1, "frame": 0}], r"objects\[0\].box is missing"),
-        ("boxes", [], "names no object"),
-        ("boxes", ["box"], "must be an object"),
-    ],
-)
-def test_prompts_that_do_not_fit_are_refused(tmp_path: Path, kind: str, objects: list[object], words: str) -> None:
-    with pytest.raises(InputError, match=words) as raised:
-        read_prompts(written(tmp_path, *objects), kind, INFO)  # type: ignore[arg-type]
-    assert "prompts.json" in str(raised.value) and "\n" not in str(raised.value)
-
-
-def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "p.json").write_text("{")
-    (tmp_path / "deep.json").write_text("[" * 100_000)
-    for path in (tmp_path / "p.json", tmp_path / "deep.json", tmp_path / "none.json"):
-        with pytest.raises(InputError, match="cannot be read as a JSON file of points"):
-            read_prompts(path, "points", INFO)
-
-
-# SAM 2
 
 
 def sam_model() -> transformers.Sam2VideoModel:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from vidamodal.media.video import FOLDER_FPS, open_bytes, open_video, probe, write_mask_video, write_video
+from vidamodal.media.video import FOLDER_FPS, open_bytes, open_video, probe
+from vidamodal.media.video_writer import write_mask_video, write_video
 from vidamodal.types import InputError, VideoInfo
 
 N, H, W = 30, 48, 80
@@ -201,9 +202,9 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     assert "empty" in refused(tmp_path / "empty.mp4")
     (tmp_path / "text.mp4").write_text("no video\n" * 100)
-    assert "not a video" in refused(tmp_path / "text.mp4")
+    assert "cannot be read as a video" in refused(tmp_path / "text.mp4")
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(5000))
-    assert "not a video" in refused(tmp_path / "noise.mp4")
+    assert "cannot be read as a video" in refused(tmp_path / "noise.mp4")
     (tmp_path / "folder").mkdir()
     assert "no PNG or JPEG" in refused(tmp_path / "folder")
 
@@ -211,9 +212,9 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
     make(tmp_path / "v.ts")
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nv.ts\n#EXT-X-ENDLIST\n")
-    assert "not a video" in refused(tmp_path / "list.m3u8")
+    assert "cannot be read as a video" in refused(tmp_path / "list.m3u8")
     (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile v.ts\n")
-    assert "not a video" in refused(tmp_path / "list.mp4")
+    assert "cannot be read as a video" in refused(tmp_path / "list.mp4")
 
 
 def test_audio_only(tmp_path: Path) -> None:
@@ -231,7 +232,9 @@ def test_audio_only(tmp_path: Path) -> None:
 def test_cut_files_say_how_much_of_them_is_left(share: float, tmp_path: Path) -> None:
     """``share`` is how much of the pictures is left, after headers."""
     whole = make(tmp_path / "whole.mp4")
-    assert "not a video" in refused(cut(whole, "cut.mp4", share, b"mdat", b"moov"))  # its index stood at the end
+    assert "cannot be read as a video" in refused(
+        cut(whole, "cut.mp4", share, b"mdat", b"moov")
+    )  # its index stood at the end
     fast = make(tmp_path / "fast.mp4", movflags="faststart")
     assert re.search(rf"only \d+ of {N} frames are in the file", refused(cut(fast, "half.mp4", share, b"mdat")))
     avi = make(tmp_path / "v.avi", "mpeg4")
@@ -242,7 +245,7 @@ def test_cut_files_say_how_much_of_them_is_left(share: float, tmp_path: Path) ->
 
 def test_a_cut_matroska_misses_part_of_its_length(tmp_path: Path) -> None:
     whole = make(tmp_path / "v.mkv", numbers=range(60))
-    assert "frames are in the file, it is cut off" in refused(cut(whole, "cut.mkv", 0.6, b"\x1f\x43\xb6\x75"))
+    assert "frames are in the file; it is cut off" in refused(cut(whole, "cut.mkv", 0.6, b"\x1f\x43\xb6\x75"))
 
 
 def test_damaged_frames_are_never_handed_on_as_whole(tmp_path: Path) -> None:
@@ -254,13 +257,13 @@ def test_damaged_frames_are_never_handed_on_as_whole(tmp_path: Path) -> None:
     content[place + size // 2 : place + size // 2 + 8] = bytes(8)
     path.write_bytes(content)
     message = refused(path)
-    assert "damaged" in message or "cannot be decoded" in message or "frames came" in message
+    assert "damaged" in message or "cannot be decoded" in message or "could be decoded" in message
 
 
 def test_a_change_of_size(tmp_path: Path) -> None:
     first, second = make(tmp_path / "a.h264"), make(tmp_path / "b.h264", size=(64, 96))
     (tmp_path / "ab.h264").write_bytes(first.read_bytes() + second.read_bytes())
-    assert f"frame {N} has 64 x 96 pixels, the first {H} x {W}" in refused(tmp_path / "ab.h264")
+    assert f"frame {N} has 64 x 96 pixels, but the first has {H} x {W}" in refused(tmp_path / "ab.h264")
 
 
 # Folders and images
@@ -284,7 +287,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1.png: 50 x 80 pixels, but the first frame has 48 x 80"):
         list(open_video(tmp_path).frames())
     (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes()[:60])
-    with pytest.raises(InputError, match="1.png: not a picture that can be read"):
+    with pytest.raises(InputError, match="1.png: cannot be read as an image"):
         list(open_video(tmp_path).frames())
     Image.fromarray(picture(0)).save(tmp_path / "0.jpg")
     with pytest.raises(InputError, match="are the same frame"):
@@ -359,7 +362,7 @@ def test_a_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(OSError, match="no space"):
         write_video(path, failing(), 10)
-    with pytest.raises(ValueError, match="no frame"):
+    with pytest.raises(ValueError, match="no frames"):
         write_video(path, [], 10)
     with pytest.raises(ValueError, match="another size"):
         write_video(path, [picture(0), picture(0, 50, 80)], 10)
@@ -368,5 +371,5 @@ def test_a_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_probe_reads_no_more_than_it_must(tmp_path: Path) -> None:
     assert probe(make(tmp_path / "v.mp4")) == VideoInfo("v.mp4", H, W, N, 30.0)
-    with pytest.raises(ValueError, match="frames 0 to 31"):
+    with pytest.raises(ValueError, match="frames 0 to 31 lie outside"):
         open_video(tmp_path / "v.mp4").frames(0, 31)

@@ -19,9 +19,10 @@ from vidamodal.baselines import predict_baseline
 from vidamodal.cli import main
 from vidamodal.formats._tracks_json import write_tracks
 from vidamodal.metrics.evaluate import evaluate
+from vidamodal.report.colours import OCCLUDED, VISIBLE
 from vidamodal.report.html import Method, write_report
 from vidamodal.report.plots import Point, dot_plot
-from vidamodal.report.strips import COMPLETED, FRAMES, SEEN, SIDE, film
+from vidamodal.report.strips import FRAMES, SIDE, film_strip
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 VOID = {"meta", "img", "br", "circle", "path", "line"}
@@ -142,7 +143,7 @@ def test_two_single_files_match_whatever_their_names(tmp_path: Path) -> None:
     method = Method("y", tmp_path / "y.json", evaluate(tmp_path / "y.json", tmp_path / "x.json"))
     write_report(tmp_path / "report.html", [method], tmp_path / "x.json")
     prediction = Page((tmp_path / "report.html").read_text(encoding="utf-8")).pictures()[8]
-    assert np.abs(prediction.astype(int) - COMPLETED).sum(axis=2).min() < 60
+    assert np.abs(prediction.astype(int) - OCCLUDED).sum(axis=2).min() < 60
 
 
 def test_tracks_matched_by_what_is_visible_are_shown_under_the_true_id(tmp_path: Path) -> None:
@@ -153,12 +154,12 @@ def test_tracks_matched_by_what_is_visible_are_shown_under_the_true_id(tmp_path:
     write_report(tmp_path / "r.html", [Method("p", tmp_path / "p.json", result)], tmp_path / "truth.json")
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert "2 of 2 tracks matched" in page.text
-    assert np.abs(page.pictures()[8].astype(int) - COMPLETED).sum(axis=2).min() < 60
+    assert np.abs(page.pictures()[8].astype(int) - OCCLUDED).sum(axis=2).min() < 60
 
 
 def test_frames_are_spread_over_the_track_and_parts_have_their_colours() -> None:
     truth = still(["box"], [8], frames=30)
-    strip = film(truth, lambda: None, 0, {"a": truth, "b": None})
+    strip = film_strip(truth, lambda: None, 0, {"a": truth, "b": None})
     assert strip.frames[0] == 0 and strip.frames[-1] == 29 and len(strip.frames) == FRAMES
     assert [(row.title, row.method) for row in strip.rows] == [
         ("visible", None),
@@ -168,7 +169,9 @@ def test_frames_are_spread_over_the_track_and_parts_have_their_colours() -> None
     visible, true, guess, right, nothing, _ = (
         np.array(Image.open(io.BytesIO(row.pictures[0]))).astype(int) for row in strip.rows
     )
-    shows = [[np.abs(p - c).sum(axis=2).min() < 60 for c in (SEEN, COMPLETED)] for p in (visible, true, guess, nothing)]
+    shows = [
+        [np.abs(p - c).sum(axis=2).min() < 60 for c in (VISIBLE, OCCLUDED)] for p in (visible, true, guess, nothing)
+    ]
     assert shows == [[True, False], [True, True], [True, True], [False, False]]
     assert np.ptp(right, axis=2).max() < 12, "no error, no colour"
 
@@ -184,14 +187,14 @@ def test_frames_are_spread_over_the_track_and_parts_have_their_colours() -> None
 )
 def test_a_plain_ground_is_explained(video: object, says: str | None) -> None:
     truth = still(["box"], [8])
-    assert film(truth, video, 0, {"a": truth}).plain == says  # type: ignore[arg-type]
+    assert film_strip(truth, video, 0, {"a": truth}).plain == says  # type: ignore[arg-type]
 
 
 def test_a_damaged_video_is_said() -> None:
     def damaged() -> None:
         raise InputError("damaged")
 
-    assert film(still(["box"], [8]), damaged, 0, {}).plain == "its video cannot be read"
+    assert film_strip(still(["box"], [8]), damaged, 0, {}).plain == "its video cannot be read"
 
 
 def test_a_plot_keeps_its_dots_within_the_axis_and_empty_rows_without() -> None:

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
 from tests.helpers import ToyClip
 from vidamodal.baselines import predict_baseline
 from vidamodal.formats import Clip
 from vidamodal.formats._tracks_json import write_tracks
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
-from vidamodal.report.curves import Axis, Curve, beside, curves
 from vidamodal.types import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def test_curves_lie_where_their_points_do() -> None:
     """On both scales the middle of the axis is the middle of the panel, and what is not finite is left out."""
 
     def centre(series: Curve, across: Axis) -> float:
-        panel = curves("title", [series], across, Axis("", 0, 10), (400, 300)).astype(int)
+        panel = line_chart("title", [series], across, Axis("", 0, 10), (400, 300)).astype(int)
         blue = (panel[:220, :, 2] - panel[:220, :, 0]) > 120  # above the legend
         return float(np.nonzero(blue)[1].mean())
 
@@ -51,14 +51,14 @@ def test_curves_lie_where_their_points_do() -> None:
     assert linear == pytest.approx(log, abs=0.5)
     assert linear < centre(Curve("", [(80, 5)]), Axis("x", 0, 100))
     with pytest.raises(ValueError, match="no finite point"):
-        curves("empty", [Curve("a", [])], Axis("x"), Axis("y"))
+        line_chart("empty", [Curve("a", [])], Axis("x"), Axis("y"))
     with pytest.raises(ValueError, match="logarithmic"):
-        curves("zero", [Curve("a", [(0, 1)])], Axis("x", log=True), Axis("y"))
+        line_chart("zero", [Curve("a", [(0, 1)])], Axis("x", log=True), Axis("y"))
 
 
 def test_panels_beside_each_other() -> None:
     panels = [np.full((4, 6, 3), k, dtype=np.uint8) for k in range(3)]
-    sheet = beside(panels, 2)
+    sheet = tile_panels(panels, 2)
     assert sheet.shape == (8, 12, 3)
     assert sheet[4:, :6].max() == 2 and sheet[4:, 6:].min() == 255
 

@@ -19,8 +19,7 @@ from typing import Literal, Protocol, cast, runtime_checkable
 
 from pycocotools import mask as rle
 
-from vidamodal.media.video import Frame
-from vidamodal.types import ClipTracks, InputError, Rle
+from vidamodal.types import ClipTracks, Frame, InputError, Rle
 
 Kind = Literal["visible", "amodal"]
 

@@ -20,9 +20,9 @@ from pycocotools import mask as coco
 
 from vidamodal.formats import Clip
 from vidamodal.formats._tracks_json import MAX_BYTES, check_video, read_rle
-from vidamodal.media.json_records import Breach, mentions, need, shown, typed, want
-from vidamodal.media.video import Frame, read_image
-from vidamodal.types import ClipTracks, InputError, Rle, VideoInfo
+from vidamodal.media.images import read_image
+from vidamodal.media.json_records import FieldError, check_type, contains_strings, excerpt, optional, required
+from vidamodal.types import ClipTracks, Frame, InputError, Rle, VideoInfo
 
 MAX_PERIMETER = 2**21
 """Pixels along the outlines of a mask; more is taken for damage. A coordinate lies within as many, too."""
@@ -73,7 +73,7 @@ def annotation_files(path: Path, wanted: Sequence[str], unwanted: Sequence[str] 
 
 def _names(file: Path, wanted: Sequence[str], unwanted: Sequence[str]) -> bool:
     """Whether a JSON object's text holds all keys of one list and none of the other; it is not parsed."""
-    found = mentions(file, *wanted, *unwanted)
+    found = contains_strings(file, *wanted, *unwanted)
     return all(found[: len(wanted)]) and not any(found[len(wanted) :])
 
 
@@ -82,7 +82,7 @@ def read_annotations(path: Path, files: Sequence[Path]) -> Annotations:
     file, document = read_document(path, files)
     try:
         annotations = _annotations(file, document)
-    except Breach as breach:
+    except FieldError as breach:
         raise InputError(f"{file}: {breach}") from None
     if not annotations.records and "videos" not in document:  # a video may show nothing
         raise InputError(f"{file}: no image in it is annotated; give a file with annotations")
@@ -127,22 +127,22 @@ def image_clips(
 def _image_tracks(tracks: Reader, annotations: Annotations, picture: Picture, records: Sequence[Record]) -> ClipTracks:
     try:
         return tracks(picture, records, annotations.labels)
-    except Breach as breach:
+    except FieldError as breach:
         raise InputError(f"{annotations.path}: image {picture.id}: {breach}") from None
 
 
 def _annotations(file: Path, document: Record) -> Annotations:
     pictures: dict[int, Picture] = {}
-    for place, record in enumerate(need(document, "images", list)):
+    for place, record in enumerate(required(document, "images", list)):
         picture = _picture(record, f"images[{place}]")
         if picture.id in pictures:
-            raise Breach(f"images[{place}]: the id {picture.id} stands twice; give every image an id of its own")
+            raise FieldError(f"images[{place}]: the id {picture.id} stands twice; give every image an id of its own")
         pictures[picture.id] = picture
     records: dict[int, list[Record]] = defaultdict(list)
-    for place, record in enumerate(need(document, "annotations", list)):
-        number = need(typed(record, dict, f"annotations[{place}]"), "image_id", int, f"annotations[{place}].")
+    for place, record in enumerate(required(document, "annotations", list)):
+        number = required(check_type(record, dict, f"annotations[{place}]"), "image_id", int, f"annotations[{place}].")
         if number not in pictures:
-            raise Breach(f"annotations[{place}] is for image {number}, which images does not list; add it there")
+            raise FieldError(f"annotations[{place}] is for image {number}, which images does not list; add it there")
         records[number].append(record)
     return Annotations(file, pictures, records, read_labels(document), document)
 
@@ -150,28 +150,30 @@ def _annotations(file: Path, document: Record) -> Annotations:
 def read_labels(document: Record) -> dict[int, str]:
     """The categories' names by id. Breach if one lacks either."""
     labels = {}
-    for place, record in enumerate(want(document, "categories", list) or ()):
+    for place, record in enumerate(optional(document, "categories", list) or ()):
         where = f"categories[{place}]"
-        labels[need(typed(record, dict, where), "id", int, f"{where}.")] = need(record, "name", str, f"{where}.")
+        labels[required(check_type(record, dict, where), "id", int, f"{where}.")] = required(
+            record, "name", str, f"{where}."
+        )
     return labels
 
 
 def _picture(record: Any, where: str) -> Picture:
-    typed(record, dict, where)
-    name = need(record, "file_name", str, f"{where}.")
-    height, width = (need(record, side, int, f"{where}.") for side in ("height", "width"))
-    return checked_picture(need(record, "id", int, f"{where}."), name, height, width, where)
+    check_type(record, dict, where)
+    name = required(record, "file_name", str, f"{where}.")
+    height, width = (required(record, side, int, f"{where}.") for side in ("height", "width"))
+    return checked_picture(required(record, "id", int, f"{where}."), name, height, width, where)
 
 
 def checked_picture(number: int, name: str, height: int, width: int, where: str) -> Picture:
     """A picture of a size that is taken, with a name that stays within the data set; else Breach."""
     if ".." in PurePosixPath(name).parts or PureWindowsPath(name).anchor or "\\" in name or PurePosixPath(name).root:
-        raise Breach(f"{where}: the file name {shown(name)} leads out of the data set; give a path inside it")
+        raise FieldError(f"{where}: the file name {excerpt(name)} leads out of the data set; give a path inside it")
     picture = Picture(number, name, height, width)
     try:
         check_video(picture.info)
     except ValueError as error:
-        raise Breach(f"{where}: {error}") from None
+        raise FieldError(f"{where}: {error}") from None
     return picture
 
 
@@ -188,7 +190,7 @@ def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
         if not isinstance(entry.get("counts"), list):
             return read_rle(entry, height, width, where)
         return _plain(entry, height, width, where)
-    polygons = typed(entry, list, where)
+    polygons = check_type(entry, list, where)
     if polygons and not isinstance(polygons[0], list):
         polygons = [polygons]
     outlines = [_outline(polygon, f"{where}[{place}]") for place, polygon in enumerate(polygons)]
@@ -196,7 +198,7 @@ def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
     if not outlines:
         return Rle.empty(height, width)
     if sum(np.abs(o - np.roll(o, 1, axis=0)).max(axis=1).sum() for o in outlines) > MAX_PERIMETER:
-        raise Breach(f"{where}: outlines of more than {MAX_PERIMETER} pixels; draw it again")
+        raise FieldError(f"{where}: outlines of more than {MAX_PERIMETER} pixels; draw it again")
     drawn = coco.merge(coco.frPyObjects([outline.ravel().tolist() for outline in outlines], height, width))
     return Rle.encode(Rle(height, width, drawn["counts"].decode("ascii")).decode())  # without empty runs
 
@@ -204,19 +206,21 @@ def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
 def _plain(entry: Record, height: int, width: int, where: str) -> Rle:
     runs = entry["counts"]
     if entry.get("size") != [height, width]:
-        raise Breach(f"{where}: size {shown(entry.get('size'))}, but the image is [{height}, {width}]")
+        raise FieldError(f"{where}: size {excerpt(entry.get('size'))}, but the image is [{height}, {width}]")
     if any(type(run) is not int or run < 0 for run in runs) or sum(runs) != height * width:
-        raise Breach(f"{where}: the counts are not run lengths that sum to {height} x {width} pixels; write them again")
+        raise FieldError(
+            f"{where}: the counts are not run lengths that sum to {height} x {width} pixels; write them again"
+        )
     return Rle.encode(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T)
 
 
 def _outline(polygon: Any, where: str) -> Float[np.ndarray, "n 2"]:
     """The points (x, y) of a polygon."""
-    numbers = typed(polygon, list, where)
+    numbers = check_type(polygon, list, where)
     if any(type(number) not in (int, float) for number in numbers) or len(numbers) % 2:
-        raise Breach(f"{where} must be numbers x, y, x, y, ..., not {shown(numbers)}")
+        raise FieldError(f"{where} must be numbers x, y, x, y, ..., not {excerpt(numbers)}")
     if not all(abs(number) <= MAX_PERIMETER for number in numbers):  # false for NaN, too
-        raise Breach(f"{where} holds a coordinate that is not within {MAX_PERIMETER} pixels; draw it again")
+        raise FieldError(f"{where} holds a coordinate that is not within {MAX_PERIMETER} pixels; draw it again")
     return np.array(numbers, dtype=float).reshape(-1, 2)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vidamodal.formats import Clip, Format, Kind, find_dataset, formats
-from vidamodal.media.files import whole_file, whole_folder
+from vidamodal.media.files import atomic_file, atomic_folder
 from vidamodal.media.video import open_video
 from vidamodal.types import ClipTracks, InputError
 
@@ -70,11 +70,11 @@ def convert(
     bar = tqdm(clips, desc="convert", unit="video", disable=quiet)
     prepared = (_prepared(clip, form, kind, left_out) for clip in bar)
     if form.FILE:
-        with whole_file(out) as beside:
+        with atomic_file(out) as beside:
             form.write(beside, prepared, kind)
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with whole_folder(out) as beside:
+        with atomic_folder(out) as beside:
             form.write(beside, prepared, kind)
             if hasattr(os, "sync"):  # once for thousands of small files, before they get their names; not on Windows
                 os.sync()

@@ -23,9 +23,10 @@ from vidamodal.formats._coco import Record
 from vidamodal.formats._tracks_json import MAX_BYTES, check_video, parse_video
 from vidamodal.formats._video_json import KEY, assembled, keyed, kind_of, masks_of, naming, packed, record_of
 from vidamodal.formats._visible_masks import read_masks
-from vidamodal.media.json_records import need, typed, want
-from vidamodal.media.video import FOLDER_FPS, Frame, is_image, natural, open_video, reading_image
-from vidamodal.types import ClipTracks, InputError, VideoInfo
+from vidamodal.media.images import image_errors, is_image, natural_key
+from vidamodal.media.json_records import check_type, optional, required
+from vidamodal.media.video import FOLDER_FPS, open_video
+from vidamodal.types import ClipTracks, Frame, InputError, VideoInfo
 
 _SIZES = ("480p", "Full-Resolution", "1080p", "")
 _META = "meta.json"
@@ -52,7 +53,7 @@ def mask_folders(path: Path, is_video: IsVideo) -> dict[str, Path]:
 def numbered_pngs(folder: Path) -> list[Path]:
     """The PNGs of a folder that are named by a number alone."""
     pngs = (file for file in folder.iterdir() if re.fullmatch("[0-9]{1,18}[.]png", file.name) and file.is_file())
-    return sorted(pngs, key=lambda file: natural(file.stem))
+    return sorted(pngs, key=lambda file: natural_key(file.stem))
 
 
 def read_folders(path: Path, folders: Mapping[str, Path], layout: str) -> dict[str, Clip]:
@@ -62,7 +63,7 @@ def read_folders(path: Path, folders: Mapping[str, Path], layout: str) -> dict[s
         meta = _meta(folder)
         with naming(meta[0]):
             record = record_of(meta[1], "")
-            key = name if record is None else need(record, "key", str, f"{KEY}.")
+            key = name if record is None else required(record, "key", str, f"{KEY}.")
         frames = _picture_folder(folder)
         tracks = partial(_tracks, folder, frames, meta, layout)
         clips.append(Clip(key, tracks, partial(_frames, frames), told=record is not None))
@@ -71,7 +72,7 @@ def read_folders(path: Path, folders: Mapping[str, Path], layout: str) -> dict[s
 
 def _folders(path: Path) -> list[Path]:
     entries = (entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return sorted(entries, key=lambda entry: natural(entry.name))
+    return sorted(entries, key=lambda entry: natural_key(entry.name))
 
 
 def _meta(folder: Path) -> tuple[Path, Record]:
@@ -84,8 +85,8 @@ def _meta(folder: Path) -> tuple[Path, Record]:
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{path}: not JSON ({error or 'nested too deeply'}); give the file again") from None
             with naming(path):
-                videos = want(typed(document, dict, "its content"), "videos", dict) or {}
-                return path, want(videos, folder.name, dict, "videos.") or {}
+                videos = optional(check_type(document, dict, "its content"), "videos", dict) or {}
+                return path, optional(videos, folder.name, dict, "videos.") or {}
     return folder, {}
 
 
@@ -106,7 +107,7 @@ def _tracks(folder: Path, frames: Path | None, meta: tuple[Path, Record], layout
     with naming(file, f"video {folder.name}: "):
         record = record_of(about, "")
         if record is not None:
-            video, stems = parse_video(need(record, "video", dict, f"{KEY}.")), None
+            video, stems = parse_video(required(record, "video", dict, f"{KEY}.")), None
         elif frames is not None:
             reader = open_video(frames)
             video, stems = reader.info, reader.stems
@@ -127,7 +128,7 @@ def _tracks(folder: Path, frames: Path | None, meta: tuple[Path, Record], layout
 def _video(folder: Path) -> VideoInfo:
     """Size and length by the masks alone."""
     pngs = numbered_pngs(folder) or [png for part in _folders(folder) for png in numbered_pngs(part)]
-    with reading_image(pngs[0]), Image.open(pngs[0], formats=["PNG"]) as image:
+    with image_errors(pngs[0]), Image.open(pngs[0], formats=["PNG"]) as image:
         width, height = image.size
     last = max(int(png.stem) for png in pngs)
     video = VideoInfo(folder.absolute().name, height, width, last + 1, FOLDER_FPS)
@@ -136,10 +137,10 @@ def _video(folder: Path) -> VideoInfo:
 
 
 def _labels(about: Mapping[str, Any]) -> dict[int, str]:
-    objects = want(about, "objects", dict) or {}
+    objects = optional(about, "objects", dict) or {}
     found = {}
     for text, record in objects.items():
-        label = want(typed(record, dict, f"objects.{text}"), "category", str, f"objects.{text}.")
+        label = optional(check_type(record, dict, f"objects.{text}"), "category", str, f"objects.{text}.")
         if label is not None and re.fullmatch("[0-9]{1,10}", text):
             found[int(text)] = label
     return found

@@ -19,15 +19,14 @@ from jaxtyping import Int
 from pycocotools import mask as coco
 
 from vidamodal.media.files import write_text
-from vidamodal.media.json_records import Breach, mentions, need, shown, typed, want
-from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track, VideoInfo
+from vidamodal.media.json_records import FieldError, check_type, contains_strings, excerpt, optional, required
+from vidamodal.types import MAX_TRACK_ID, ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track, VideoInfo
 
 FORMAT = "vidamodal-tracks"
 VERSION = 1
 MAX_PIXELS = 2**27
 """Pixels of a frame; more is taken for damage. Run lengths below it fit COCO's 6 characters."""
 MAX_FRAMES = 10**7
-MAX_ID = 2**31 - 1
 MAX_BYTES = 2**30
 _DECIMALS = 4
 _DIGITS_A_RUN = 6
@@ -41,7 +40,7 @@ T = TypeVar("T")
 
 def is_tracks(path: str | os.PathLike[str]) -> bool:
     """Whether a file says that it is a tracks.json, whatever its name; its content may still be wrong."""
-    return all(mentions(Path(path), FORMAT))
+    return all(contains_strings(Path(path), FORMAT))
 
 
 def read_tracks(path: str | os.PathLike[str]) -> ClipTracks:
@@ -66,7 +65,7 @@ def loads_tracks(text: str, name: str) -> ClipTracks:
         raise InputError(f"{name}: not JSON ({error or 'nested too deeply'}); give a tracks.json") from None
     try:
         return parse_tracks(document)
-    except Breach as breach:
+    except FieldError as breach:
         raise InputError(f"{name}: {breach}") from None
 
 
@@ -83,29 +82,31 @@ def _no_constant(constant: str) -> NoReturn:
 
 def _clip(document: Any) -> ClipTracks:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise Breach(f'no tracks.json (its "format" is not "{FORMAT}"); give one, or masks in another known form')
+        raise FieldError(f'no tracks.json (its "format" is not "{FORMAT}"); give one, or masks in another known form')
     if document.get("version") != VERSION or isinstance(document["version"], bool):
-        raise Breach(f"version {shown(document.get('version'))} of {FORMAT}; this program reads version {VERSION}")
-    video = parse_video(need(document, "video", dict))
-    order = want(document, "order", list)
+        raise FieldError(
+            f"version {excerpt(document.get('version'))} of {FORMAT}; this program reads version {VERSION}"
+        )
+    video = parse_video(required(document, "video", dict))
+    order = optional(document, "order", list)
     return ClipTracks(
         video=video,
-        tracks=tuple(_track(track, place, video) for place, track in enumerate(need(document, "tracks", list))),
-        exhaustive=bool(want(document, "exhaustive", bool)),
+        tracks=tuple(_track(track, place, video) for place, track in enumerate(required(document, "tracks", list))),
+        exhaustive=bool(optional(document, "exhaustive", bool)),
         order=None if order is None else tuple(_frame_order(pairs, t) for t, pairs in enumerate(order)),
-        provenance=want(document, "provenance", dict) or {},
+        provenance=optional(document, "provenance", dict) or {},
     )
 
 
 def parse_video(record: dict[str, Any]) -> VideoInfo:
     """The ``video`` of a tracks.json. Breach if it is none that this program takes."""
     video = VideoInfo(
-        path=need(record, "path", str, "video."),
-        height=need(record, "height", int, "video."),
-        width=need(record, "width", int, "video."),
-        frames=need(record, "frames", int, "video."),
-        fps=_number(need(record, "fps", (int, float), "video."), "video.fps"),
-        canvas=_canvas(want(record, "canvas", list, "video.")),
+        path=required(record, "path", str, "video."),
+        height=required(record, "height", int, "video."),
+        width=required(record, "width", int, "video."),
+        frames=required(record, "frames", int, "video."),
+        fps=_number(required(record, "fps", (int, float), "video."), "video.fps"),
+        canvas=_canvas(optional(record, "canvas", list, "video.")),
     )
     check_video(video)
     return video
@@ -115,15 +116,15 @@ def _canvas(margins: list[Any] | None) -> tuple[int, int, int, int] | None:
     if margins is None:
         return None
     if len(margins) != 4 or any(type(margin) is not int for margin in margins):
-        raise Breach(f"video.canvas is {shown(margins)}; give [top, left, bottom, right] in pixels")
+        raise FieldError(f"video.canvas is {excerpt(margins)}; give [top, left, bottom, right] in pixels")
     top, left, bottom, right = margins
     return top, left, bottom, right
 
 
 def _track(record: Any, place: int, video: VideoInfo) -> Track:
     if not isinstance(record, dict):
-        raise Breach(f"tracks[{place}] must be an object, not {shown(record)}")
-    number = need(record, "id", int, f"tracks[{place}].")
+        raise FieldError(f"tracks[{place}] must be an object, not {excerpt(record)}")
+    number = required(record, "id", int, f"tracks[{place}].")
     where = f"track {number}: "
 
     def masks(
@@ -132,22 +133,24 @@ def _track(record: Any, place: int, video: VideoInfo) -> Track:
         def parse(entry: Any, at: str) -> Rle:
             return read_rle(entry, *size, at)
 
-        return _entries(need(holder, key, list, where), video.frames, f"{where}{what}", parse)
+        return _entries(required(holder, key, list, where), video.frames, f"{where}{what}", parse)
 
     def hypothesis(entry: Any, rank: int) -> Hypothesis:
         if not isinstance(entry, dict):
-            raise Breach(f"{where}hypotheses[{rank}] must be an object, not {shown(entry)}")
-        score = _number(need(entry, "score", (int, float), f"{where}hypotheses[{rank}]."), f"{where}score")
+            raise FieldError(f"{where}hypotheses[{rank}] must be an object, not {excerpt(entry)}")
+        score = _number(required(entry, "score", (int, float), f"{where}hypotheses[{rank}]."), f"{where}score")
         return Hypothesis(score, masks(entry, "amodal", f"hypotheses[{rank}].amodal"))
 
-    confidence = want(record, "confidence", list, where)
+    confidence = optional(record, "confidence", list, where)
     return Track(
         id=number,
         visible=masks(record, "visible", "visible"),
         amodal=None if record.get("amodal") is None else masks(record, "amodal", "amodal"),
         confidence=None if confidence is None else _entries(confidence, video.frames, f"{where}confidence", _number),
-        hypotheses=tuple(hypothesis(e, rank) for rank, e in enumerate(want(record, "hypotheses", list, where) or ())),
-        label=want(record, "label", str, where),
+        hypotheses=tuple(
+            hypothesis(e, rank) for rank, e in enumerate(optional(record, "hypotheses", list, where) or ())
+        ),
+        label=optional(record, "label", str, where),
         amodal_full=(
             None
             if record.get("amodal_full") is None
@@ -158,15 +161,15 @@ def _track(record: Any, place: int, video: VideoInfo) -> Track:
 
 def _entries(entries: list[Any], frames: int, where: str, parse: Callable[[Any, str], T]) -> tuple[T | None, ...]:
     if len(entries) != frames:
-        raise Breach(f"{where} has {len(entries)} entries for {frames} frames; give one a frame (null = not known)")
+        raise FieldError(f"{where} has {len(entries)} entries for {frames} frames; give one a frame (null = not known)")
     return tuple(None if e is None else parse(e, f"{where}, frame {t}") for t, e in enumerate(entries))
 
 
 def _number(entry: Any, where: str) -> float:
     try:
-        return float(typed(entry, (int, float), where))
+        return float(check_type(entry, (int, float), where))
     except OverflowError:
-        raise Breach(f"{where} is too large a number") from None
+        raise FieldError(f"{where} is too large a number") from None
 
 
 def read_rle(entry: Any, height: int, width: int, where: str) -> Rle:
@@ -175,15 +178,17 @@ def read_rle(entry: Any, height: int, width: int, where: str) -> Rle:
     Breach (a ValueError), beginning with ``where``, if it is none.
     """
     if not isinstance(entry, dict) or not isinstance(entry.get("counts"), str):
-        raise Breach(f'{where} must be null or {{"size": [h, w], "counts": "..."}}, not {shown(entry)}')
+        raise FieldError(f'{where} must be null or {{"size": [h, w], "counts": "..."}}, not {excerpt(entry)}')
     if entry.get("size") != [height, width]:
-        raise Breach(f"{where}: size {shown(entry.get('size'))}, but the video is [{height}, {width}]")
+        raise FieldError(f"{where}: size {excerpt(entry.get('size'))}, but the video is [{height}, {width}]")
     try:
         runs = run_lengths(entry["counts"])
     except ValueError as error:
-        raise Breach(f"{where}: {error}; write the mask again as COCO's compressed RLE") from None
+        raise FieldError(f"{where}: {error}; write the mask again as COCO's compressed RLE") from None
     if runs.sum() != height * width:
-        raise Breach(f"{where}: the counts sum to {runs.sum()}, not to {height} x {width} = {height * width} pixels")
+        raise FieldError(
+            f"{where}: the counts sum to {runs.sum()}, not to {height} x {width} = {height * width} pixels"
+        )
     rle = Rle(height, width, entry["counts"])
     return Rle.encode(rle.decode()) if (runs[1:] == 0).any() else rle  # pycocotools' boxes stumble over empty runs
 
@@ -221,9 +226,9 @@ def run_lengths(counts: str) -> Int[np.ndarray, " r"]:
 
 def _frame_order(pairs: Any, frame: int) -> FrameOrder:
     where = f"order, frame {frame}"
-    for pair in typed(pairs, list, where):
+    for pair in check_type(pairs, list, where):
         if not isinstance(pair, list) or len(pair) != 2 or any(type(number) is not int for number in pair):
-            raise Breach(f"{where}: a pair is [front id, back id], not {shown(pair)}")
+            raise FieldError(f"{where}: a pair is [front id, back id], not {excerpt(pair)}")
     return tuple((front, back) for front, back in pairs)
 
 
@@ -235,10 +240,10 @@ def _check(clip: ClipTracks) -> None:
     check_video(clip.video)
     seen: set[int] = set()
     for track in clip.tracks:
-        if not 0 <= track.id <= MAX_ID:
-            raise Breach(f"track {track.id}: ids are integers from 0 to {MAX_ID}")
+        if not 0 <= track.id <= MAX_TRACK_ID:
+            raise FieldError(f"track {track.id}: ids are integers from 0 to {MAX_TRACK_ID}")
         if track.id in seen:
-            raise Breach(f"track {track.id} stands twice; give every object an id of its own")
+            raise FieldError(f"track {track.id} stands twice; give every object an id of its own")
         seen.add(track.id)
         _check_track(track, clip.video)
     if clip.order is not None:
@@ -248,20 +253,22 @@ def _check(clip: ClipTracks) -> None:
 def check_video(video: VideoInfo) -> None:
     """Breach (a ValueError) if a video's size, length, rate or name is none that this program takes."""
     if min(video.height, video.width, video.frames) < 1:
-        raise Breach(f"video of {video.height} x {video.width} pixels, {video.frames} frames; each is at least 1")
+        raise FieldError(f"video of {video.height} x {video.width} pixels, {video.frames} frames; each is at least 1")
     if video.height * video.width > MAX_PIXELS or video.frames > MAX_FRAMES:
-        raise Breach(
+        raise FieldError(
             f"video of {video.height} x {video.width} pixels, {video.frames} frames; "
             f"at most {MAX_PIXELS} pixels and {MAX_FRAMES} frames are read"
         )
     if video.canvas is not None:
         tall, wide = video.canvas_size
         if min(video.canvas) < 0 or tall * wide > MAX_PIXELS:
-            raise Breach(f"video.canvas is {list(video.canvas)}; margins are 0 or more, {MAX_PIXELS} pixels at most")
+            raise FieldError(
+                f"video.canvas is {list(video.canvas)}; margins are 0 or more, {MAX_PIXELS} pixels at most"
+            )
     if not math.isfinite(video.fps) or round(video.fps, _DECIMALS) <= 0:
-        raise Breach(f"video.fps is {video.fps}; give a number above 0 (1 for a single image)")
+        raise FieldError(f"video.fps is {video.fps}; give a number above 0 (1 for a single image)")
     if PurePosixPath(video.path).is_absolute() or PureWindowsPath(video.path).is_absolute():
-        raise Breach("video.path is an absolute path; give the file's name")
+        raise FieldError("video.path is an absolute path; give the file's name")
 
 
 def _check_track(track: Track, video: VideoInfo) -> None:
@@ -270,21 +277,23 @@ def _check_track(track: Track, video: VideoInfo) -> None:
     if track.amodal is not None:
         shapes.append(("amodal", track.amodal))
     elif track.confidence is not None or track.hypotheses:
-        raise Breach(f"{where}confidence or hypotheses without amodal; give the masks that they belong to")
+        raise FieldError(f"{where}confidence or hypotheses without amodal; give the masks that they belong to")
     for rank, hypothesis in enumerate(track.hypotheses):
         shapes.append((f"hypotheses[{rank}].amodal", hypothesis.amodal))
         if not 0 <= hypothesis.score <= 1:
-            raise Breach(f"{where}hypotheses[{rank}].score is {hypothesis.score}; a score lies within 0 and 1")
+            raise FieldError(f"{where}hypotheses[{rank}].score is {hypothesis.score}; a score lies within 0 and 1")
     for key, masks in shapes:
         if len(masks) != video.frames:
-            raise Breach(f"{where}{key} has {len(masks)} entries for {video.frames} frames")
+            raise FieldError(f"{where}{key} has {len(masks)} entries for {video.frames} frames")
         for t, mask in enumerate(masks):
             if mask is not None and (mask.height, mask.width) != (video.height, video.width):
-                raise Breach(f"{where}{key}, frame {t}: a mask of {mask.height} x {mask.width}")
+                raise FieldError(f"{where}{key}, frame {t}: a mask of {mask.height} x {mask.width}")
     for key, masks in shapes[1:]:
         for t, (inner, outer) in enumerate(zip(track.visible, masks, strict=True)):
             if inner is not None and outer is not None and not _inside(inner, outer):
-                raise Breach(f"{where}{key}, frame {t}: visible pixels lie outside it; unite it with the visible mask")
+                raise FieldError(
+                    f"{where}{key}, frame {t}: visible pixels lie outside it; unite it with the visible mask"
+                )
     if track.amodal_full is not None:
         _check_full(track.amodal_full, track.amodal, video, where)
     if track.confidence is not None and track.amodal is not None:
@@ -293,40 +302,42 @@ def _check_track(track: Track, video: VideoInfo) -> None:
 
 def _check_full(full: Masks, amodal: Masks | None, video: VideoInfo, where: str) -> None:
     if video.canvas is None or amodal is None or len(full) != video.frames:
-        raise Breach(f"{where}amodal_full needs video.canvas, amodal, and an entry for each of {video.frames} frames")
+        raise FieldError(
+            f"{where}amodal_full needs video.canvas, amodal, and an entry for each of {video.frames} frames"
+        )
     top, left, _, _ = video.canvas
     for t, (padded, cut) in enumerate(zip(full, amodal, strict=True)):
         if (padded is None) != (cut is None):
-            raise Breach(f"{where}amodal_full, frame {t}: it must be null where amodal is, and only there")
+            raise FieldError(f"{where}amodal_full, frame {t}: it must be null where amodal is, and only there")
         if padded is None or cut is None:
             continue
         if (padded.height, padded.width) != video.canvas_size:
-            raise Breach(f"{where}amodal_full, frame {t}: a mask of {padded.height} x {padded.width}")
+            raise FieldError(f"{where}amodal_full, frame {t}: a mask of {padded.height} x {padded.width}")
         inner = padded.decode()[top : top + video.height, left : left + video.width]
         if not np.array_equal(inner, cut.decode()):
-            raise Breach(f"{where}amodal_full, frame {t}: cut to the image, it is not amodal")
+            raise FieldError(f"{where}amodal_full, frame {t}: cut to the image, it is not amodal")
 
 
 def _check_confidence(confidence: Sequence[float | None], amodal: Masks, where: str) -> None:
     if len(confidence) != len(amodal):
-        raise Breach(f"{where}confidence has {len(confidence)} entries for {len(amodal)} frames")
+        raise FieldError(f"{where}confidence has {len(confidence)} entries for {len(amodal)} frames")
     for t, (value, mask) in enumerate(zip(confidence, amodal, strict=True)):
         if (value is None) != (mask is None):
-            raise Breach(f"{where}confidence, frame {t}: it must be null where amodal is, and only there")
+            raise FieldError(f"{where}confidence, frame {t}: it must be null where amodal is, and only there")
         if value is not None and not 0 <= value <= 1:
-            raise Breach(f"{where}confidence, frame {t} is {value}; a confidence lies within 0 and 1")
+            raise FieldError(f"{where}confidence, frame {t} is {value}; a confidence lies within 0 and 1")
 
 
 def _check_order(order: Sequence[FrameOrder], ids: set[int], frames: int) -> None:
     if len(order) != frames:
-        raise Breach(f"order has {len(order)} entries for {frames} frames; give one list a frame")
+        raise FieldError(f"order has {len(order)} entries for {frames} frames; give one list a frame")
     for t, pairs in enumerate(order):
         known = set(pairs)
         for front, back in pairs:
             if front not in ids or back not in ids or front == back:
-                raise Breach(f"order, frame {t}: [{front}, {back}] does not name two tracks of this file")
+                raise FieldError(f"order, frame {t}: [{front}, {back}] does not name two tracks of this file")
             if (back, front) in known:
-                raise Breach(f"order, frame {t}: [{front}, {back}] stands both ways; keep one")
+                raise FieldError(f"order, frame {t}: [{front}, {back}] stands both ways; keep one")
 
 
 def _inside(inner: Rle, outer: Rle) -> bool:

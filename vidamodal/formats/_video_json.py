@@ -19,10 +19,10 @@ from typing import Any
 
 from vidamodal.formats import Clip, Kind, settled
 from vidamodal.formats._coco import Annotations, Picture, Record, find_pictures
-from vidamodal.formats._tracks_json import FORMAT, MAX_ID, VERSION, check_video, dumps_tracks, parse_tracks, parse_video
+from vidamodal.formats._tracks_json import FORMAT, VERSION, check_video, dumps_tracks, parse_tracks, parse_video
 from vidamodal.formats._visible_masks import sighted
-from vidamodal.media.json_records import Breach, need, typed, want
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.media.json_records import FieldError, check_type, optional, required
+from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, Rle, Track, VideoInfo
 
 KEY = "vidamodal"
 NAMELESS = "object"
@@ -53,7 +53,7 @@ def packed(key: str, clip: ClipTracks, numbers: Iterable[int], kind: Kind | None
 
 def record_of(holder: Mapping[str, Any], where: str) -> Record | None:
     """The record that a part of a file carries; None in the files of others."""
-    return want(holder, KEY, dict, where)
+    return optional(holder, KEY, dict, where)
 
 
 def kind_of(record: Record | None) -> Kind:
@@ -76,9 +76,9 @@ def assembled(
     """
     if record is not None:
         return _unpacked(record, seen)
-    strange = next((number for number in labels if not 0 <= number <= MAX_ID), None)
+    strange = next((number for number in labels if not 0 <= number <= MAX_TRACK_ID), None)
     if strange is not None:
-        raise Breach(f"the track id {strange} is not within 0 and {MAX_ID}; number the tracks anew")
+        raise FieldError(f"the track id {strange} is not within 0 and {MAX_TRACK_ID}; number the tracks anew")
 
     def tracks(kind: str) -> Iterable[Track]:
         return sighted(video, annotated, {n: seen.get(kind, {}).get(n, {}) for n in labels}).tracks
@@ -90,17 +90,17 @@ def assembled(
 
 
 def _unpacked(record: Record, seen: Seen) -> ClipTracks:
-    video = parse_video(need(record, "video", dict, f"{KEY}."))
+    video = parse_video(required(record, "video", dict, f"{KEY}."))
     tracks = []
-    for place, entry in enumerate(need(record, "tracks", list, f"{KEY}.")):
+    for place, entry in enumerate(required(record, "tracks", list, f"{KEY}.")):
         where = f"{KEY}.tracks[{place}]"
-        track = dict(typed(entry, dict, where))
-        number = need(track, "number", int, f"{where}.")
+        track = dict(check_type(entry, dict, where))
+        number = required(track, "number", int, f"{where}.")
         for name in _KINDS:
-            states = want(track, name, list, f"{where}.") or []
+            states = optional(track, name, list, f"{where}.") or []
             masks = seen.get(name, {}).get(number, {})
             if {t for t, state in enumerate(states) if state == 1} != set(masks):
-                raise Breach(
+                raise FieldError(
                     f"the {name} masks of object {number} are not in the frames that {where} tells of; "
                     f'if they were changed on purpose, take all "{KEY}" out of the file'
                 )
@@ -172,11 +172,11 @@ def plain_keys(names: Sequence[str]) -> list[str]:
 
 def fps_of(holder: Mapping[str, Any], default: float, where: str) -> float:
     """The frame rate that a part of a file tells."""
-    rate = want(holder, "fps", (int, float), where)
+    rate = optional(holder, "fps", (int, float), where)
     try:
         return default if rate is None else float(rate)
     except OverflowError:
-        raise Breach(f"{where}fps is too large a number") from None
+        raise FieldError(f"{where}fps is too large a number") from None
 
 
 def keyed(clips: Iterable[Clip], file: Path) -> dict[str, Clip]:
@@ -196,7 +196,7 @@ def naming(file: Path, part: str = "") -> Iterator[None]:
     """Turns a Breach into an InputError that names the file, and the part of it."""
     try:
         yield
-    except Breach as breach:
+    except FieldError as breach:
         raise InputError(f"{file}: {part}{breach}") from None
 
 
@@ -242,24 +242,24 @@ def _frame_videos(annotations: Annotations, fps: float) -> list[FrameVideo]:
     frames: dict[int, list[tuple[int, Picture]]] = {}
     for place, image in enumerate(annotations.document["images"]):
         where = f"images[{place}]."
-        time = next((need(image, key, int, where) for key in ("frame_index", "frame_id") if key in image), place)
-        frames.setdefault(need(image, "video_id", int, where), []).append((time, annotations.pictures[image["id"]]))
-    entries = need(annotations.document, "videos", list)
+        time = next((required(image, key, int, where) for key in ("frame_index", "frame_id") if key in image), place)
+        frames.setdefault(required(image, "video_id", int, where), []).append((time, annotations.pictures[image["id"]]))
+    entries = required(annotations.document, "videos", list)
     videos, names = [], []
     for place, entry in enumerate(entries):
         where = f"videos[{place}]."
-        number = need(typed(entry, dict, where), "id", int, where)
+        number = required(check_type(entry, dict, where), "id", int, where)
         pictures = tuple(picture for _, picture in sorted(frames.pop(number, []), key=lambda pair: pair[0]))
         if not pictures:
-            raise Breach(f"{where[:-1]}: no image is of video {number}; list its frames")
+            raise FieldError(f"{where[:-1]}: no image is of video {number}; list its frames")
         if len({(picture.height, picture.width) for picture in pictures}) > 1:
-            raise Breach(f"{where[:-1]}: images of several sizes; bring all frames to one size")
-        names.append(want(entry, "name", str, where) or str(number))
+            raise FieldError(f"{where[:-1]}: images of several sizes; bring all frames to one size")
+        names.append(optional(entry, "name", str, where) or str(number))
         videos.append(FrameVideo("", fps_of(entry, fps, where), pictures, record_of(entry, where)))
     if frames:
-        raise Breach(f"images are of video {min(frames)}, which videos does not list; add it there")
+        raise FieldError(f"images are of video {min(frames)}, which videos does not list; add it there")
     return [
-        replace(video, key=key if video.record is None else need(video.record, "key", str, f"{KEY}."))
+        replace(video, key=key if video.record is None else required(video.record, "key", str, f"{KEY}."))
         for key, video in zip(plain_keys(names), videos, strict=True)
     ]
 
@@ -275,11 +275,11 @@ def _frame_tracks(annotations: Annotations, video: FrameVideo, masks: MaskReader
         for t, picture in enumerate(video.pictures):
             for record in annotations.records.get(picture.id, ()):
                 where = f"image {picture.id}: "
-                number = need(record, "track_id" if "track_id" in record else "instance_id", int, where)
+                number = required(record, "track_id" if "track_id" in record else "instance_id", int, where)
                 if (number, t) in told:
-                    raise Breach(f"{where}two annotations of track {number}; keep one")
+                    raise FieldError(f"{where}two annotations of track {number}; keep one")
                 told.add((number, t))
-                labels[number] = annotations.labels.get(want(record, "category_id", int, where))
+                labels[number] = annotations.labels.get(optional(record, "category_id", int, where))
                 for kind, mask in masks(record, picture, video, where).items():
                     of_kind = seen.setdefault(kind, {}).setdefault(number, {})
                     if mask.area():

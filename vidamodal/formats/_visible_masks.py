@@ -23,9 +23,9 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
-from vidamodal.formats._tracks_json import MAX_ID, is_tracks, read_tracks
-from vidamodal.media.video import natural, reading_image
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.formats._tracks_json import is_tracks, read_tracks
+from vidamodal.media.images import image_errors, natural_key
+from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, Rle, Track, VideoInfo
 
 VOID = 255
 """In 8-bit id maps that hold other ids too, this one marks pixels nobody judged; they count as background."""
@@ -163,7 +163,7 @@ def _from_tracks(path: Path, video: VideoInfo) -> ClipTracks:
 
 def _from_folder(folder: Path, video: VideoInfo, stems: Sequence[str] | None) -> ClipTracks:
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    folders = sorted((entry for entry in entries if entry.is_dir()), key=lambda entry: natural(entry.name))
+    folders = sorted((entry for entry in entries if entry.is_dir()), key=lambda entry: natural_key(entry.name))
     pngs = _pngs(entries)
     if pngs and folders:
         raise InputError(f"{folder}: PNGs beside folders ({folders[0].name}); give one or the other")
@@ -179,7 +179,7 @@ def _from_folder(folder: Path, video: VideoInfo, stems: Sequence[str] | None) ->
 def _from_object_folders(folders: Sequence[Path], video: VideoInfo, stems: Sequence[str] | None) -> ClipTracks:
     collector, names = _Collector(video), dict[int, str]()
     for folder in folders:
-        if not re.fullmatch("[0-9]{1,10}", folder.name) or int(folder.name) > MAX_ID:
+        if not re.fullmatch("[0-9]{1,10}", folder.name) or int(folder.name) > MAX_TRACK_ID:
             raise InputError(f"{folder}: an object's folder must be named by its id, such as 000; rename it")
         number = int(folder.name)
         if number in names:
@@ -195,7 +195,7 @@ def _from_object_folders(folders: Sequence[Path], video: VideoInfo, stems: Seque
 
 def _pngs(entries: Iterable[Path]) -> list[Path]:
     found = (e for e in entries if e.suffix.lower() == ".png" and not e.name.startswith(".") and e.is_file())
-    return sorted(found, key=lambda entry: natural(entry.stem))
+    return sorted(found, key=lambda entry: natural_key(entry.stem))
 
 
 def _numbered(folder: Path, pngs: Sequence[Path], video: VideoInfo, stems: Sequence[str] | None) -> dict[int, Path]:
@@ -230,7 +230,7 @@ def read_ids(png: Path, video: VideoInfo) -> Int[np.ndarray, "h w"]:
 
     InputError if it cannot be read, is of another size than the video, or a picture in colours.
     """
-    with reading_image(png), Image.open(png, formats=["PNG"]) as image:
+    with image_errors(png), Image.open(png, formats=["PNG"]) as image:
         if (image.height, image.width) != (video.height, video.width):
             raise InputError(
                 f"{png}: {image.height} x {image.width} pixels, the video has {video.height} x {video.width}; "
@@ -257,8 +257,10 @@ def _from_npz(path: Path, video: VideoInfo) -> ClipTracks:
             ids = _vector(archive, path, "ids", objects) if "ids.npy" in names else None
             given = _vector(archive, path, "frames", shape[-3]) if "frames.npy" in names else range(shape[-3])
             frames = _checked_frames(path, given, video)
-            if ids is not None and (len(set(ids)) < len(ids) or not all(0 <= number <= MAX_ID for number in ids)):
-                raise InputError(f"{path}: ids are not unique integers from 0 to {MAX_ID}; give every object its own")
+            if ids is not None and (len(set(ids)) < len(ids) or not all(0 <= number <= MAX_TRACK_ID for number in ids)):
+                raise InputError(
+                    f"{path}: ids are not unique integers from 0 to {MAX_TRACK_ID}; give every object its own"
+                )
             if objects is None:
                 return _from_maps(video, zip(frames, _id_maps(file, path, shape, kind, ids), strict=True), ids)
             return _from_stack(file, path, shape, frames, ids or range(1, objects + 1), video)
@@ -280,8 +282,10 @@ def _id_maps(
     is_bool = kind.kind == "b"
     for place, values in enumerate(_slices(file, path, shape[1:], np.dtype(np.uint8) if is_bool else kind, shape[0])):
         low, high = int(values.min()), int(values.max())
-        if low < 0 or high > MAX_ID:
-            raise InputError(f"{path}: masks[{place}] holds the id {low if low < 0 else high}; ids are 0 to {MAX_ID}")
+        if low < 0 or high > MAX_TRACK_ID:
+            raise InputError(
+                f"{path}: masks[{place}] holds the id {low if low < 0 else high}; ids are 0 to {MAX_TRACK_ID}"
+            )
         if ids is not None:
             strange = set(np.unique(values).tolist()) - {0, *ids} - ({VOID} if kind == np.uint8 else set())
             if strange:

@@ -43,7 +43,7 @@ from vidamodal.formats._video_json import (
     record_of,
     write_json,
 )
-from vidamodal.media.json_records import Breach, need, shown, typed, want
+from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.types import ClipTracks, Rle, VideoInfo
 
 NAME = "BURST"
@@ -66,12 +66,12 @@ def read(path: Path) -> Mapping[str, Clip]:
     file, document = read_document(path, _files(path))
     with naming(file):
         labels = read_labels(document)
-        entries = [typed(s, dict, f"sequences[{k}]") for k, s in enumerate(need(document, "sequences", list))]
+        entries = [check_type(s, dict, f"sequences[{k}]") for k, s in enumerate(required(document, "sequences", list))]
         places = [f"sequences[{k}]." for k in range(len(entries))]
         names = [_name(entry, at) for entry, at in zip(entries, places, strict=True)]
         records = [record_of(entry, at) for entry, at in zip(entries, places, strict=True)]
         keys = [
-            name if record is None else need(record, "key", str, f"{KEY}.")
+            name if record is None else required(record, "key", str, f"{KEY}.")
             for name, record in zip(plain_keys(names), records, strict=True)
         ]
         frames = [_pictures(entry, name, at) for entry, name, at in zip(entries, names, places, strict=True)]
@@ -95,18 +95,18 @@ def _files(path: Path) -> list[Path]:
 
 
 def _name(entry: Record, where: str) -> str:
-    return f"{need(entry, 'dataset', str, where)}/{need(entry, 'seq_name', str, where)}"
+    return f"{required(entry, 'dataset', str, where)}/{required(entry, 'seq_name', str, where)}"
 
 
 def _pictures(entry: Record, name: str, where: str) -> list[Picture]:
-    paths = need(entry, "all_image_paths", list, where)
-    height, width = (need(entry, side, int, where) for side in ("height", "width"))
+    paths = required(entry, "all_image_paths", list, where)
+    height, width = (required(entry, side, int, where) for side in ("height", "width"))
     if not paths:
-        raise Breach(f"{where}all_image_paths is empty; list the frames")
+        raise FieldError(f"{where}all_image_paths is empty; list the frames")
     pictures = []
     for t, path in enumerate(paths):
         at = f"{where}all_image_paths[{t}]"
-        pictures.append(checked_picture(t, f"{name}/{typed(path, str, at)}", height, width, at))
+        pictures.append(checked_picture(t, f"{name}/{check_type(path, str, at)}", height, width, at))
     return pictures
 
 
@@ -123,13 +123,13 @@ def _tracks(
         info = VideoInfo(key, height, width, len(pictures), fps_of(entry, _FPS, ""))
         check_video(info)
         annotated = _annotated(entry)
-        categories = want(entry, "track_category_ids", dict) or {}
-        names = {_number(text): labels.get(want(categories, text, int)) for text in categories}
+        categories = optional(entry, "track_category_ids", dict) or {}
+        names = {_number(text): labels.get(optional(categories, text, int)) for text in categories}
         seen: dict[int, dict[int, Rle]] = {number: {} for number in names}
-        for t, frame in zip(annotated, need(entry, "segmentations", list), strict=True):
-            for text, mask in typed(frame, dict, f"segmentations, frame {t}").items():
+        for t, frame in zip(annotated, required(entry, "segmentations", list), strict=True):
+            for text, mask in check_type(frame, dict, f"segmentations, frame {t}").items():
                 where = f"frame {t}, track {text}"
-                counts = need(typed(mask, dict, where), "rle", str, f"{where}: ")
+                counts = required(check_type(mask, dict, where), "rle", str, f"{where}: ")
                 rle = read_rle({"size": [height, width], "counts": counts}, height, width, where)
                 names.setdefault(_number(text), None)
                 of_track = seen.setdefault(_number(text), {})
@@ -141,18 +141,18 @@ def _tracks(
 def _annotated(entry: Record) -> list[int]:
     """The frames that are annotated."""
     frames = {path: t for t, path in enumerate(entry["all_image_paths"])}
-    paths = [typed(p, str, "annotated_image_paths[]") for p in need(entry, "annotated_image_paths", list)]
+    paths = [check_type(p, str, "annotated_image_paths[]") for p in required(entry, "annotated_image_paths", list)]
     strange = [path for path in paths if path not in frames]
     if strange:
-        raise Breach(f"annotated_image_paths: {shown(strange[0])} is not in all_image_paths; add it there")
-    if len(paths) != len(need(entry, "segmentations", list)) or len(set(paths)) < len(paths):
-        raise Breach("annotated_image_paths and segmentations must be lists of one length, without a double image")
+        raise FieldError(f"annotated_image_paths: {excerpt(strange[0])} is not in all_image_paths; add it there")
+    if len(paths) != len(required(entry, "segmentations", list)) or len(set(paths)) < len(paths):
+        raise FieldError("annotated_image_paths and segmentations must be lists of one length, without a double image")
     return [frames[path] for path in paths]
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise Breach(f"the track id {shown(text)} is no integer; number the tracks")
+        raise FieldError(f"the track id {excerpt(text)} is no integer; number the tracks")
     return int(text)
 
 

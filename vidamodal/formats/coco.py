@@ -32,7 +32,7 @@ from vidamodal.formats._video_json import (
     rle_json,
     write_json,
 )
-from vidamodal.media.json_records import need, want
+from vidamodal.media.json_records import optional, required
 from vidamodal.types import ClipTracks, Rle, Track
 
 NAME = "COCO"
@@ -70,10 +70,10 @@ def _files(path: Path) -> list[Path]:
 
 
 def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle]:
-    mask = read_mask(need(record, "segmentation", (list, dict), where), picture, f"{where}segmentation")
+    mask = read_mask(required(record, "segmentation", (list, dict), where), picture, f"{where}segmentation")
     if "visible_mask" not in record:
         return {"visible": mask}
-    seen = want(record, "visible_mask", (list, dict), where)
+    seen = optional(record, "visible_mask", (list, dict), where)
     known = {} if seen is None else {"visible": read_mask(seen, picture, f"{where}visible_mask")}
     return {"amodal": mask, **known}
 
@@ -81,8 +81,8 @@ def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> M
 def _image(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
     def track(record: Record, number: int) -> Track:
         where = f"annotation {number - 1}: "
-        mask = read_mask(need(record, "segmentation", (list, dict), where), picture, f"{where}segmentation")
-        return Track(number, (mask,), label=labels.get(want(record, "category_id", int, where)))
+        mask = read_mask(required(record, "segmentation", (list, dict), where), picture, f"{where}segmentation")
+        return Track(number, (mask,), label=labels.get(optional(record, "category_id", int, where)))
 
     tracks = tuple(track(record, number) for number, record in enumerate(records, 1))
     return ClipTracks(picture.info, tracks, provenance={"layout": NAME})

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vidamodal.formats import Clip, settled
 from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
-from vidamodal.media.json_records import Breach, need, shown, typed, want
+from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.types import ClipTracks, FrameOrder, Track
 
 NAME = "COCOA or MP3D-Amodal"
@@ -42,22 +42,22 @@ def _files(path: Path) -> list[Path]:
 
 def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
     (record,) = records
-    regions = need(record, "regions", list)
+    regions = required(record, "regions", list)
     tracks = tuple(_track(picture, region, place, labels) for place, region in enumerate(regions, 1))
-    constraint = want(record, "depth_constraint", str)
+    constraint = optional(record, "depth_constraint", str)
     order = None if constraint is None else (_order(constraint, len(tracks)),)
     return settled(ClipTracks(picture.info, tracks, order=order), NAME)
 
 
 def _track(picture: Picture, region: Record, place: int, labels: Mapping[int, str]) -> Track:
     where = f"regions[{place - 1}]"
-    typed(region, dict, where)
-    whole = read_mask(need(region, "segmentation", (list, dict), f"{where}."), picture, f"{where}.segmentation")
+    check_type(region, dict, where)
+    whole = read_mask(required(region, "segmentation", (list, dict), f"{where}."), picture, f"{where}.segmentation")
     seen = whole
     if "visible_mask" in region:
         seen = read_mask(region["visible_mask"], picture, f"{where}.visible_mask")
-    category = want(region, "category_id", int, f"{where}.")
-    label = want(region, "name", str, f"{where}.") or labels.get(category)
+    category = optional(region, "category_id", int, f"{where}.")
+    label = optional(region, "name", str, f"{where}.") or labels.get(category)
     return Track(place, (seen,), (whole,), label=label and label.strip())
 
 
@@ -67,6 +67,6 @@ def _order(constraint: str, regions: int) -> FrameOrder:
         match = re.fullmatch(r"\s*([0-9]{1,9})-([0-9]{1,9})\s*", text)
         front, back = (int(number) for number in match.groups()) if match else (0, 0)
         if not (1 <= front <= regions and 1 <= back <= regions) or front == back or (back, front) in pairs:
-            raise Breach(f"depth_constraint: {shown(text)} is no new pair of two of {regions} regions, as in 1-2")
+            raise FieldError(f"depth_constraint: {excerpt(text)} is no new pair of two of {regions} regions, as in 1-2")
         pairs[front, back] = None
     return tuple(pairs)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vidamodal.formats import Clip, settled
 from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
-from vidamodal.media.json_records import need
+from vidamodal.media.json_records import required
 from vidamodal.types import ClipTracks, Track
 
 NAME = "D2SA or COCOA-cls"
@@ -41,9 +41,9 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, st
     def track(record: Record, place: int) -> Track:
         where = f"annotation {place - 1}: "
         seen, whole = (
-            read_mask(need(record, key, (list, dict), where), picture, f"{where}{key}")
+            read_mask(required(record, key, (list, dict), where), picture, f"{where}{key}")
             for key in ("visible_mask", "segmentation")
         )
-        return Track(place, (seen,), (whole,), label=labels.get(need(record, "category_id", int, where)))
+        return Track(place, (seen,), (whole,), label=labels.get(required(record, "category_id", int, where)))
 
     return settled(ClipTracks(picture.info, tuple(track(record, k) for k, record in enumerate(records, 1))), NAME)

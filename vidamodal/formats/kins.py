@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vidamodal.formats import Clip, settled
 from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
-from vidamodal.media.json_records import need, want
+from vidamodal.media.json_records import optional, required
 from vidamodal.occlusion.order import order_from_relation
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
 
@@ -45,7 +45,7 @@ def _files(path: Path) -> list[Path]:
 def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
     masks = [_masks(record, picture, place) for place, record in enumerate(records)]
     tracks = tuple(
-        Track(place, (seen,), (whole,), label=labels.get(need(record, "category_id", int)))
+        Track(place, (seen,), (whole,), label=labels.get(required(record, "category_id", int)))
         for place, (record, (whole, seen)) in enumerate(zip(records, masks, strict=True), 1)
     )
     order = _order(records, [whole for whole, _ in masks])
@@ -55,14 +55,14 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, st
 def _masks(record: Record, picture: Picture, place: int) -> tuple[Rle, Rle]:
     whole, seen = _NEW if _NEW[0] in record else _OLD
     where = f"annotation {place}: "
-    read = [read_mask(need(record, key, (list, dict), where), picture, f"{where}{key}") for key in (whole, seen)]
+    read = [read_mask(required(record, key, (list, dict), where), picture, f"{where}{key}") for key in (whole, seen)]
     return read[0], read[1]
 
 
 def _order(records: Sequence[Record], amodal: Sequence[Rle]) -> FrameOrder | None:
     """Pairs of one cluster whose amodal masks overlap, nearer in front; None if a place is not told."""
-    clusters = [want(record, "oco_id", int) for record in records]
-    places = [want(record, "ico_id", int) for record in records]
+    clusters = [optional(record, "oco_id", int) for record in records]
+    places = [optional(record, "ico_id", int) for record in records]
     if None in clusters or None in places:
         return None
     return order_from_relation(

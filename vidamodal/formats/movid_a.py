@@ -35,12 +35,12 @@ from typing import Any
 import numpy as np
 
 from vidamodal.formats import Clip, Kind, settled
-from vidamodal.formats._tracks_json import MAX_ID, check_video
+from vidamodal.formats._tracks_json import check_video
 from vidamodal.formats._visible_masks import read_ids, write_ids
 from vidamodal.media.files import write_text
-from vidamodal.media.json_records import Breach, need, typed, want
-from vidamodal.media.video import Frame, natural, read_image, write_image
-from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle, Track, VideoInfo
+from vidamodal.media.images import natural_key, read_image, write_image
+from vidamodal.media.json_records import FieldError, check_type, optional, required
+from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, FrameOrder, InputError, Rle, Track, VideoInfo
 
 NAME = "MOViD-A"
 SIGN = "a folder of metadata.json and segmentation_full_00000.png, or folders of such folders (train/0, test/0, ...)"
@@ -71,9 +71,9 @@ def read(path: Path) -> Mapping[str, Clip]:
     for name, folder in _videos(path):
         document = _metadata(folder)
         with _naming(folder / "metadata.json"):
-            key = want(want(document, "vidamodal", dict) or {}, "key", str, "vidamodal.") or name
+            key = optional(optional(document, "vidamodal", dict) or {}, "key", str, "vidamodal.") or name
             if not re.fullmatch(_KEY, key) or key in clips:
-                raise Breach(f"the key {key!r} is not a plain name, or stands twice")
+                raise FieldError(f"the key {key!r} is not a plain name, or stands twice")
         clips[key] = Clip(key, partial(_tracks, folder), partial(_frames, folder))
     return clips
 
@@ -91,7 +91,7 @@ def _videos(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted((entry for entry in path.iterdir() if entry.is_dir()), key=lambda entry: natural(entry.name))
+    return sorted((entry for entry in path.iterdir() if entry.is_dir()), key=lambda entry: natural_key(entry.name))
 
 
 def _is_video(folder: Path) -> bool:
@@ -101,7 +101,7 @@ def _is_video(folder: Path) -> bool:
 def _metadata(folder: Path) -> dict[str, Any]:
     path = folder / "metadata.json"
     with _naming(path):
-        return typed(json.loads(path.read_bytes()), dict, "its content")
+        return check_type(json.loads(path.read_bytes()), dict, "its content")
 
 
 @contextmanager
@@ -116,12 +116,12 @@ def _naming(path: Path) -> Iterator[None]:
 def _tracks(folder: Path) -> ClipTracks:
     document = _metadata(folder)
     with _naming(folder / "metadata.json"):
-        own = want(document, "vidamodal", dict) or {}
+        own = optional(document, "vidamodal", dict) or {}
         video = _video(document, own, folder)
-        objects = _objects(need(document, "instances", list), own)
+        objects = _objects(required(document, "instances", list), own)
         order = _order(own, {number for number, _ in objects}, video.frames)
-        exhaustive = want(own, "exhaustive", bool) is not False
-        provenance = want(own, "provenance", dict) or {}
+        exhaustive = optional(own, "exhaustive", bool) is not False
+        provenance = optional(own, "provenance", dict) or {}
     visible: list[list[Rle]] = [[] for _ in objects]
     amodal: list[list[Rle]] = [[] for _ in objects]
     for t in range(video.frames):
@@ -136,10 +136,10 @@ def _tracks(folder: Path) -> ClipTracks:
 
 
 def _video(document: Mapping[str, Any], own: Mapping[str, Any], folder: Path) -> VideoInfo:
-    record = need(document, "metadata", dict)
-    height, width, frames = (need(record, key, int, "metadata.") for key in ("height", "width", "num_frames"))
-    rate = want(record, "frame_rate", (int, float), "metadata.")
-    name = want(own, "path", str, "vidamodal.") or folder.absolute().name
+    record = required(document, "metadata", dict)
+    height, width, frames = (required(record, key, int, "metadata.") for key in ("height", "width", "num_frames"))
+    rate = optional(record, "frame_rate", (int, float), "metadata.")
+    name = optional(own, "path", str, "vidamodal.") or folder.absolute().name
     video = VideoInfo(name, height, width, frames, _FPS if rate is None else float(rate))
     check_video(video)
     return video
@@ -149,24 +149,26 @@ def _objects(instances: list[Any], own: Mapping[str, Any]) -> list[tuple[int, st
     """Id and label of every object."""
     count = len(instances)
     if count > _MOST:
-        raise Breach(f"{count} instances, more than the {_MOST} that the values of its PNGs can tell apart")
-    ids = want(own, "ids", list, "vidamodal.") or list(range(1, count + 1))
-    if not all(type(k) is int and 0 <= k <= MAX_ID for k in ids) or not len(ids) == len(set(ids)) == count:
-        raise Breach(f"vidamodal.ids are not {count} different integers from 0 to {MAX_ID}, one for each instance")
+        raise FieldError(f"{count} instances, more than the {_MOST} that the values of its PNGs can tell apart")
+    ids = optional(own, "ids", list, "vidamodal.") or list(range(1, count + 1))
+    if not all(type(k) is int and 0 <= k <= MAX_TRACK_ID for k in ids) or not len(ids) == len(set(ids)) == count:
+        raise FieldError(
+            f"vidamodal.ids are not {count} different integers from 0 to {MAX_TRACK_ID}, one for each instance"
+        )
     return [
-        (number, want(typed(record, dict, f"instances[{k}]"), "category", str, f"instances[{k}]."))
+        (number, optional(check_type(record, dict, f"instances[{k}]"), "category", str, f"instances[{k}]."))
         for k, (number, record) in enumerate(zip(ids, instances, strict=True))
     ]
 
 
 def _order(own: Mapping[str, Any], ids: set[int], frames: int) -> tuple[FrameOrder, ...] | None:
-    order = want(own, "order", list, "vidamodal.")
+    order = optional(own, "order", list, "vidamodal.")
     if order is None:
         return None
-    pairs = [pair for frame in order for pair in typed(frame, list, "vidamodal.order[]")]
+    pairs = [pair for frame in order for pair in check_type(frame, list, "vidamodal.order[]")]
     known = all(type(pair) is list and len(pair) == 2 and all(k in ids for k in map(_number, pair)) for pair in pairs)
     if len(order) != frames or not known:
-        raise Breach(f"vidamodal.order is not a list of pairs of ids for each of {frames} frames")
+        raise FieldError(f"vidamodal.order is not a list of pairs of ids for each of {frames} frames")
     return tuple(tuple((front, back) for front, back in frame) for frame in order)
 
 

@@ -23,9 +23,9 @@ from jaxtyping import Bool
 from scipy.ndimage import label
 
 from vidamodal.formats import Clip, settled
-from vidamodal.media.video import Frame, natural, read_image
+from vidamodal.media.images import natural_key, read_image
 from vidamodal.occlusion.order import order_from_relation
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 NAME = "layers of Intra-AFruit, ACOM or MUVA"
 SIGN = "folders <image>_<layer> with image.png and mask.png"
@@ -44,7 +44,7 @@ def read(path: Path) -> Mapping[str, Clip]:
         if match and (folder / "mask.png").is_file():
             layers.setdefault(match[1], []).append(int(match[2]))
     clips = {}
-    for key in sorted(layers, key=natural):
+    for key in sorted(layers, key=natural_key):
         if sorted(layers[key]) != list(range(len(layers[key]))):
             raise InputError(f"{path}: layers {sorted(layers[key])} of image {key}, not 0, 1, ...; give all of them")
         masks = [path / f"{key}_{layer}" / "mask.png" for layer in range(len(layers[key]))]

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from vidamodal.formats import Clip, settled
-from vidamodal.media.video import Frame, natural, read_image
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.media.images import natural_key, read_image
+from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 NAME = "pix2gestalt"
 SIGN = "the folders occlusion, whole_mask and visible_object_mask"
@@ -41,7 +41,7 @@ def read(path: Path) -> Mapping[str, Clip]:
         raise InputError(f"{path}: only one of the two masks of {odd} is there; give both, or neither")
     if not whole:
         raise InputError(f"{path / _WHOLE[0]}: no <id>{_WHOLE[1]} in this folder; give the whole data set")
-    keys = sorted(whole, key=natural)
+    keys = sorted(whole, key=natural_key)
     return {key: Clip(key, partial(_tracks, path, key), partial(_frames, path, key)) for key in keys}
 
 

@@ -33,7 +33,7 @@ from vidamodal.formats._video_json import (
     write_json,
 )
 from vidamodal.formats.coco import add_frames
-from vidamodal.media.json_records import Breach, need, want
+from vidamodal.media.json_records import FieldError, optional, required
 from vidamodal.types import InputError, Rle, Track, VideoInfo
 
 NAME = "TAO-Amodal"
@@ -62,7 +62,7 @@ def _files(path: Path) -> list[Path]:
 
 def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle]:
     if "amodal_segmentation" not in record:
-        raise Breach(
+        raise FieldError(
             f"{where}boxes without amodal masks, as TAO-Amodal has them; the visible masks of its videos are BURST's "
             "files, read those"
         )
@@ -75,12 +75,12 @@ def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> M
     return {
         kind: read_rle(mask, *sizes[key], f"{where}{key}")
         for kind, key in zip(kinds, sizes, strict=True)
-        if (mask := want(record, key, dict, where)) is not None
+        if (mask := optional(record, key, dict, where)) is not None
     }
 
 
 def _canvas(record: Record | None) -> tuple[int, int]:
-    return (0, 0) if record is None else parse_video(need(record, "video", dict, f"{KEY}.")).canvas_size
+    return (0, 0) if record is None else parse_video(required(record, "video", dict, f"{KEY}.")).canvas_size
 
 
 def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:

@@ -14,7 +14,8 @@ from vidamodal.formats import Clip, Kind
 from vidamodal.formats._clip_files import NAME as TRACKS
 from vidamodal.formats._clip_files import ClipSource, find_clips
 from vidamodal.formats._tracks_json import is_tracks, write_tracks
-from vidamodal.media.video import Frame, open_bytes, open_video
+from vidamodal.media.video import open_bytes, open_video
+from vidamodal.types import Frame
 
 NAME = "vidamodal"
 SIGN = "a tracks.json, or a folder of <key>/tracks.json or <key>.tracks.json"

@@ -46,7 +46,7 @@ from vidamodal.formats._video_json import (
     rle_json,
     write_json,
 )
-from vidamodal.media.json_records import Breach, need, typed, want
+from vidamodal.media.json_records import FieldError, check_type, optional, required
 from vidamodal.types import ClipTracks, Rle, VideoInfo
 
 NAME = "YouTube-VIS"
@@ -68,22 +68,22 @@ def read(path: Path) -> Mapping[str, Clip]:
     file, document = read_document(path, _files(path))
     with naming(file):
         labels = read_labels(document)
-        videos = [typed(v, dict, f"videos[{k}]") for k, v in enumerate(need(document, "videos", list))]
+        videos = [check_type(v, dict, f"videos[{k}]") for k, v in enumerate(required(document, "videos", list))]
         pictures = [_pictures(video, f"videos[{k}].") for k, video in enumerate(videos)]
         records = [record_of(video, f"videos[{k}].") for k, video in enumerate(videos)]
-        numbers = [need(video, "id", int, f"videos[{k}].") for k, video in enumerate(videos)]
+        numbers = [required(video, "id", int, f"videos[{k}].") for k, video in enumerate(videos)]
         objects: dict[int, list[Record]] = {number: [] for number in numbers}
         if len(objects) < len(videos):
-            raise Breach("videos: an id stands twice; give every video an id of its own")
-        for k, record in enumerate(need(document, "annotations", list)):
-            number = need(typed(record, dict, f"annotations[{k}]"), "video_id", int, f"annotations[{k}].")
+            raise FieldError("videos: an id stands twice; give every video an id of its own")
+        for k, record in enumerate(required(document, "annotations", list)):
+            number = required(check_type(record, dict, f"annotations[{k}]"), "video_id", int, f"annotations[{k}].")
             if number not in objects:
-                raise Breach(f"annotations[{k}] is for video {number}, which videos does not list; add it there")
+                raise FieldError(f"annotations[{k}] is for video {number}, which videos does not list; add it there")
             objects[number].append(record)
         folders = [str(PurePosixPath(p[0].name).parent) for p in pictures]
         names = [str(n) if folder == "." else folder for folder, n in zip(folders, numbers, strict=True)]
         keys = [
-            name if record is None else need(record, "key", str, f"{KEY}.")
+            name if record is None else required(record, "key", str, f"{KEY}.")
             for name, record in zip(plain_keys(names), records, strict=True)
         ]
     return keyed(
@@ -106,12 +106,12 @@ def _files(path: Path) -> list[Path]:
 
 
 def _pictures(video: Record, where: str) -> list[Picture]:
-    names = need(video, "file_names", list, where)
-    height, width = (need(video, side, int, where) for side in ("height", "width"))
+    names = required(video, "file_names", list, where)
+    height, width = (required(video, side, int, where) for side in ("height", "width"))
     if not names:
-        raise Breach(f"{where}file_names is empty; list the frames")
+        raise FieldError(f"{where}file_names is empty; list the frames")
     return [
-        checked_picture(t, typed(name, str, f"{where}file_names[{t}]"), height, width, f"{where}file_names[{t}]")
+        checked_picture(t, check_type(name, str, f"{where}file_names[{t}]"), height, width, f"{where}file_names[{t}]")
         for t, name in enumerate(names)
     ]
 
@@ -131,12 +131,12 @@ def _tracks(
         info = VideoInfo(key, frames[0].height, frames[0].width, len(frames), fps_of(video, _FPS, ""))
         check_video(info)
         for entry in objects:
-            number = need(entry, "id", int, "an annotation's ")
+            number = required(entry, "id", int, "an annotation's ")
             where = f"annotation {number}: "
-            masks = need(entry, "segmentations", list, where)
+            masks = required(entry, "segmentations", list, where)
             if number in seen or len(masks) != len(frames):
-                raise Breach(f"{where}it stands twice, or has {len(masks)} segmentations for {len(frames)} frames")
-            names[number] = labels.get(want(entry, "category_id", int, where))
+                raise FieldError(f"{where}it stands twice, or has {len(masks)} segmentations for {len(frames)} frames")
+            names[number] = labels.get(optional(entry, "category_id", int, where))
             read = {t: read_mask(m, frames[t], f"{where}frame {t}") for t, m in enumerate(masks) if m is not None}
             seen[number] = {t: mask for t, mask in read.items() if mask.area()}
         return assembled(info, record, {kind_of(record): seen}, names, range(info.frames), NAME)

@@ -26,7 +26,8 @@ from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.inference.predictor import Predictor, pick_device, pick_precision
 from vidamodal.media.files import write_text
 from vidamodal.media.prompts import Prompt, read_prompts
-from vidamodal.media.video import VideoReader, open_video, write_mask_video, write_video
+from vidamodal.media.video import VideoReader, open_video
+from vidamodal.media.video_writer import write_mask_video, write_video
 from vidamodal.models.folder import (
     DEFAULT,
     LoadedModel,

@@ -22,11 +22,10 @@ from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
 from vidamodal.geometry import Cropper, Window, WindowConfig, Windows, follow_scene, lay_windows, paste
-from vidamodal.media.video import Frame
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, front_confidence_from_order, occluder_weights
 from vidamodal.occlusion.order import OrderKeeper
-from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track
+from vidamodal.types import ClipTracks, Frame, FrameOrder, Hypothesis, InputError, Rle, Track
 
 REMEMBERED = 8
 """Earlier frames kept of each track, the clearest ones, for when it is hidden for longer than a chunk."""

@@ -1,1 +1,1 @@
-"""Reading and writing of videos, masks and tracks. Nothing else in the package touches files of media."""
+"""Videos, images and other plain files: reading and writing, without any knowledge of mask formats."""

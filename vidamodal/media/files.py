@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes: a file or folder appears complete, or not at all."""
 
 from __future__ import annotations
 
@@ -11,56 +11,64 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path beside ``path`` to write to; on leaving it is synced to disk and renamed to ``path``.
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Replace ``path`` atomically with a temporary file that the block writes.
 
-    If the block raises, the file beside is removed and whatever stood at ``path`` stays. Missing parents are made.
+    On exit, the temporary file is synced to disk and renamed to ``path``. If the block raises, it is deleted and
+    ``path`` stays as it was. Missing parent folders are created.
+
+    Yields:
+        The temporary path, in the same folder and with the same suffix as ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{secrets.token_hex(8)}{path.suffix[:16]}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix[:16]}")
     try:
-        yield beside
-        _sync(beside)
-        os.replace(beside, path)
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync(path.parent)
 
 
 @contextmanager
-def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A new folder beside ``path`` to write files into; on leaving it is synced to disk and renamed to ``path``.
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Create the folder ``path`` atomically from a temporary folder that the block fills with files.
 
-    If the block raises, nothing stays. A folder that another process has put at ``path`` meanwhile is kept instead.
+    On exit, the files are synced to disk and the temporary folder is renamed to ``path``. If another process has
+    created ``path`` in the meantime, its folder is kept. If the block raises, nothing is left behind.
+
+    Yields:
+        The temporary folder, beside ``path``.
     """
     path = Path(path)
-    beside = path.with_name(f".{secrets.token_hex(8)}")
-    beside.mkdir()
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    temporary.mkdir()
     try:
-        yield beside
-        for file in beside.iterdir():
+        yield temporary
+        for file in temporary.iterdir():
             _sync(file)
-        _sync(beside)
+        _sync(temporary)
         try:
-            beside.rename(path)
+            temporary.rename(path)
         except OSError:
             if not path.is_dir():
                 raise
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     _sync(path.parent)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes UTF-8 text, newlines as they are, whole or not at all."""
-    with whole_file(path) as beside:
-        beside.write_bytes(text.encode("utf-8"))
+    """Write UTF-8 text atomically, without translating newlines."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
 
 
 def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder, and needs no sync of it
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder and does not need to sync it
         return
     handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""Checked access to what a JSON file holds: every breach says its place, and the reader adds the file's name."""
+"""Type-checked access to parsed JSON. Errors name the field; the reader of the file adds the file's name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_NAMES: dict[type | tuple[type, ...], str] = {
+Kind = type | tuple[type, ...]
+
+_NAMES: dict[Kind, str] = {
     bool: "true or false",
     int: "an integer",
     (int, float): "a number",
@@ -19,8 +21,59 @@ _NAMES: dict[type | tuple[type, ...], str] = {
 }
 
 
-def mentions(file: Path, *texts: str) -> tuple[bool, ...]:
-    """Which strings stand in a file that begins as a JSON object does; none in any other. It is not parsed."""
+class FieldError(ValueError):
+    """An invalid value in a JSON document. The message names the field and the problem, but not the file."""
+
+
+def required(record: Mapping[str, Any], key: str, kind: Kind, where: str = "") -> Any:
+    """Return the value of a required key.
+
+    Args:
+        record: A JSON object.
+        key: The key to look up.
+        kind: The expected Python type or types: bool, int, (int, float), str, list, dict or (list, dict).
+        where: Prefix of the key in error messages, for example ``"tracks[3]."``.
+
+    Raises:
+        FieldError: The key is missing or its value has another type.
+    """
+    if key not in record:
+        raise FieldError(f"{where}{key} is missing; it must be {_NAMES[kind]}")
+    return check_type(record[key], kind, f"{where}{key}")
+
+
+def optional(record: Mapping[str, Any], key: str, kind: Kind, where: str = "") -> Any:
+    """Return the value of an optional key, or None if it is missing or null. The arguments are those of `required`.
+
+    Raises:
+        FieldError: The value has another type.
+    """
+    return None if record.get(key) is None else check_type(record[key], kind, f"{where}{key}")
+
+
+def check_type(value: Any, kind: Kind, where: str) -> Any:
+    """Return ``value`` if it has the expected type. Booleans do not count as numbers.
+
+    Raises:
+        FieldError: The value has another type; the message begins with ``where``.
+    """
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise FieldError(f"{where} must be {_NAMES[kind]}, not {excerpt(value)}")
+    return value
+
+
+def excerpt(value: Any) -> str:
+    """Return a value as JSON, shortened to 40 characters for an error message."""
+    text = json.dumps(value, default=repr, skipkeys=True)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def contains_strings(file: Path, *texts: str) -> tuple[bool, ...]:
+    """Check which JSON strings occur in a file, without parsing it.
+
+    Returns:
+        One boolean per text; all are False if the file does not start like a JSON object.
+    """
     none = (False,) * len(texts)
     if not file.is_file() or not file.stat().st_size:
         return none
@@ -29,32 +82,3 @@ def mentions(file: Path, *texts: str) -> tuple[bool, ...]:
             return none
         with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return tuple(content.find(json.dumps(text).encode()) >= 0 for text in texts)
-
-
-class Breach(ValueError):
-    """A place and what is wrong there, without the file's name."""
-
-
-def need(record: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: str = "") -> Any:
-    """The value of a key that must be there. Breach if it is not, or of another kind."""
-    if key not in record:
-        raise Breach(f"{where}{key} is missing; it must be {_NAMES[kind]}")
-    return typed(record[key], kind, f"{where}{key}")
-
-
-def want(record: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: str = "") -> Any:
-    """The value of a key, None where it is missing or null. Breach if it is of another kind."""
-    return None if record.get(key) is None else typed(record[key], kind, f"{where}{key}")
-
-
-def typed(value: Any, kind: type | tuple[type, ...], where: str) -> Any:
-    """The value itself; true and false are no numbers. Breach if it is of another kind."""
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise Breach(f"{where} must be {_NAMES[kind]}, not {shown(value)}")
-    return value
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it."""
-    text = json.dumps(value, default=repr, skipkeys=True)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,10 +1,11 @@
-"""Points and boxes that say which objects of a video are meant: JSON files of a strict form.
+"""Point and box prompts: JSON files that select objects in a video.
 
     {"objects": [{"id": 1, "frame": 0, "points": [[x, y], ...], "labels": [1, 0, ...]}, ...]}
     {"objects": [{"id": 1, "frame": 0, "box": [x0, y0, x1, y1]}, ...]}
 
-Pixels, x to the right and y down from the image's upper left corner; frames count from 0. A label is 1 for a point on
-the object and 0 for one beside it; without labels all are on it. Each object stands there once.
+Coordinates are in pixels, x to the right and y down from the upper left corner of the image; frames count from 0.
+A label is 1 for a point on the object and 0 for a point beside it; without labels, all points are on the object.
+Each object appears once.
 """
 
 from __future__ import annotations
@@ -16,17 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vidamodal.formats._tracks_json import MAX_ID
-from vidamodal.media.json_records import Breach, need, shown, typed
-from vidamodal.types import InputError, VideoInfo
+from vidamodal.media.json_records import FieldError, check_type, excerpt, required
+from vidamodal.types import MAX_TRACK_ID, InputError, VideoInfo
 
-Kind = Literal["points", "boxes"]
+PromptKind = Literal["points", "boxes"]
 _KEYS = {"points": {"id", "frame", "points", "labels"}, "boxes": {"id", "frame", "box"}}
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What shows an object in one frame: a box (x0, y0, x1, y1), or points (x, y) with labels, in pixels."""
+    """Points or a box that select an object in one frame.
+
+    Attributes:
+        id: Track id of the object.
+        frame: Frame number, from 0.
+        points: Points (x, y) in pixels; empty for a box.
+        labels: One label per point: 1 on the object, 0 beside it.
+        box: (x0, y0, x1, y1) in pixels; None for points.
+    """
 
     id: int
     frame: int
@@ -35,70 +43,91 @@ class Prompt:
     box: tuple[float, float, float, float] | None = None
 
 
-def read_prompts(path: str | os.PathLike[str], kind: Kind, video: VideoInfo) -> tuple[Prompt, ...]:
-    """The prompts of a file of points or of boxes. InputError unless all of it fits the form and the video."""
+def read_prompts(path: str | os.PathLike[str], kind: PromptKind, video: VideoInfo) -> tuple[Prompt, ...]:
+    """Read a file of point or box prompts.
+
+    Args:
+        path: The JSON file.
+        kind: The kind of prompts that the file must hold.
+        video: The video that the prompts refer to.
+
+    Raises:
+        InputError: The file cannot be read, or a prompt is malformed or lies outside the video.
+    """
     try:
         document = json.loads(Path(path).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a JSON file of {kind}: {error}") from error
     try:
-        prompts = _prompts(document, kind, video)
-    except Breach as error:
+        prompts = _parse(document, kind, video)
+    except FieldError as error:
         raise InputError(f"{path}: {error}") from error
     if not prompts:
-        raise InputError(f"{path}: names no object; give at least one")
+        raise InputError(f"{path}: the list of objects is empty. Add at least one object.")
     return prompts
 
 
-def _prompts(document: Any, kind: Kind, video: VideoInfo) -> tuple[Prompt, ...]:
-    record = _only(typed(document, dict, f"the file of {kind}"), {"objects"}, "")
+def _parse(document: Any, kind: PromptKind, video: VideoInfo) -> tuple[Prompt, ...]:
+    record = check_type(document, dict, f"the file of {kind}")
+    _refuse_unknown_keys(record, {"objects"}, "")
     prompts: dict[int, Prompt] = {}
-    for place, entry in enumerate(need(record, "objects", list)):
+    for place, entry in enumerate(required(record, "objects", list)):
         where = f"objects[{place}]"
-        prompt = _prompt(_only(typed(entry, dict, where), _KEYS[kind], f"{where}."), kind, video, f"{where}.")
+        _refuse_unknown_keys(check_type(entry, dict, where), _KEYS[kind], f"{where}.")
+        prompt = _parse_prompt(entry, kind, video, f"{where}.")
         if prompt.id in prompts:
-            raise Breach(f"{where}.id: {prompt.id} stands there twice; give each object once")
+            raise FieldError(f"{where}.id: {prompt.id} appears twice; list each object once")
         prompts[prompt.id] = prompt
     return tuple(prompts.values())
 
 
-def _prompt(entry: Mapping[str, Any], kind: Kind, video: VideoInfo, where: str) -> Prompt:
-    number, frame = need(entry, "id", int, where), need(entry, "frame", int, where)
-    if not 0 <= number <= MAX_ID:
-        raise Breach(f"{where}id must lie between 0 and {MAX_ID}, not at {shown(number)}")
+def _parse_prompt(entry: Mapping[str, Any], kind: PromptKind, video: VideoInfo, where: str) -> Prompt:
+    number, frame = required(entry, "id", int, where), required(entry, "frame", int, where)
+    if not 0 <= number <= MAX_TRACK_ID:
+        raise FieldError(f"{where}id must be between 0 and {MAX_TRACK_ID}, not {excerpt(number)}")
     if not 0 <= frame < video.frames:
-        raise Breach(f"{where}frame is {frame}, but {video.path} has the frames 0 to {video.frames - 1}")
+        raise FieldError(f"{where}frame is {frame}, but {video.path} has the frames 0 to {video.frames - 1}")
     if kind == "boxes":
-        x0, y0, x1, y1 = _numbers(need(entry, "box", list, where), 4, video, f"{where}box")
-        if not (x0 < x1 and y0 < y1):
-            raise Breach(f"{where}box must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1, not {shown(entry['box'])}")
-        return Prompt(number, frame, box=(x0, y0, x1, y1))
+        return Prompt(number, frame, box=_parse_box(entry, video, where))
+    return Prompt(number, frame, *_parse_points(entry, video, where))
+
+
+def _parse_box(entry: Mapping[str, Any], video: VideoInfo, where: str) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = _parse_coordinates(required(entry, "box", list, where), 4, video, f"{where}box")
+    if not (x0 < x1 and y0 < y1):
+        raise FieldError(f"{where}box must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1, not {excerpt(entry['box'])}")
+    return x0, y0, x1, y1
+
+
+def _parse_points(
+    entry: Mapping[str, Any], video: VideoInfo, where: str
+) -> tuple[tuple[tuple[float, float], ...], tuple[int, ...]]:
     points = []
-    for k, pair in enumerate(need(entry, "points", list, where)):
-        x, y = _numbers(typed(pair, list, f"{where}points[{k}]"), 2, video, f"{where}points[{k}]")
+    for k, pair in enumerate(required(entry, "points", list, where)):
+        x, y = _parse_coordinates(check_type(pair, list, f"{where}points[{k}]"), 2, video, f"{where}points[{k}]")
         points.append((x, y))
-    labels = need(entry, "labels", list, where) if "labels" in entry else [1] * len(points)
+    labels = required(entry, "labels", list, where) if "labels" in entry else [1] * len(points)
     if len(labels) != len(points):
-        raise Breach(f"{where}labels has {len(labels)} entries for {len(points)} points")
+        raise FieldError(f"{where}labels has {len(labels)} entries for {len(points)} points")
     if any(type(label) is not int or label not in (0, 1) for label in labels):
-        raise Breach(f"{where}labels must be 1 (on the object) or 0 (beside it), not {shown(labels)}")
+        raise FieldError(f"{where}labels must be 1 (on the object) or 0 (beside it), not {excerpt(labels)}")
     if 1 not in labels:
-        raise Breach(f"{where}points needs at least one point on the object")
-    return Prompt(number, frame, tuple(points), tuple(labels))
+        raise FieldError(f"{where}points needs at least one point on the object")
+    return tuple(points), tuple(labels)
 
 
-def _only(record: dict[str, Any], keys: set[str], where: str) -> dict[str, Any]:
-    """The record. Breach if it has other keys."""
-    if unknown := sorted(record.keys() - keys):
-        raise Breach(f"{where}{unknown[0]} is not known; there may be {', '.join(sorted(keys))}")
-    return record
-
-
-def _numbers(values: list[Any], count: int, video: VideoInfo, where: str) -> list[float]:
-    """x, y, x, y and so on, inside the image."""
+def _parse_coordinates(values: list[Any], count: int, video: VideoInfo, where: str) -> list[float]:
+    """Return x, y, x, y, ... after checking that they lie inside the image."""
     if len(values) != count:
-        raise Breach(f"{where} must hold {count} numbers, not {len(values)}")
-    told = [typed(value, (int, float), where) for value in values]
-    if not all(0 <= v <= (video.height if k % 2 else video.width) for k, v in enumerate(told)):  # which NaN is not
-        raise Breach(f"{where} must lie in the image of {video.width} x {video.height} pixels, not {shown(values)}")
-    return list(map(float, told))
+        raise FieldError(f"{where} must hold {count} numbers, not {len(values)}")
+    numbers = [check_type(value, (int, float), where) for value in values]
+    if not all(0 <= v <= (video.height if k % 2 else video.width) for k, v in enumerate(numbers)):  # refuses NaN, too
+        raise FieldError(
+            f"{where} must lie inside the image of {video.width} x {video.height} pixels, not {excerpt(values)}"
+        )
+    return list(map(float, numbers))
+
+
+def _refuse_unknown_keys(record: Mapping[str, Any], keys: set[str], where: str) -> None:
+    if unknown := sorted(record.keys() - keys):
+        raise FieldError(f"{where}{unknown[0]} is not a known key; the keys are {', '.join(sorted(keys))}")

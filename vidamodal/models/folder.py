@@ -23,7 +23,7 @@ from torch import nn
 from vidamodal.config import build
 from vidamodal.heads.base import find_head
 from vidamodal.hub import find_model
-from vidamodal.media.files import whole_file
+from vidamodal.media.files import atomic_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
@@ -113,7 +113,7 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with whole_file(path) as beside:
+    with atomic_file(path) as beside:
         beside.write_bytes(content)
 
 

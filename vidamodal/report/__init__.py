@@ -1,1 +1,1 @@
-"""Pictures for people: overlays, contact sheets and animations."""
+"""Overlays, contact sheets, animations and the HTML report."""

@@ -28,10 +28,9 @@ from vidamodal.metrics.primary import MEASURES, Difference, Interval
 from vidamodal.metrics.region import occluded
 from vidamodal.metrics.strata import StratumScores
 from vidamodal.metrics.tables import percent
-from vidamodal.report.overlay import Colour
-from vidamodal.report.plots import Point, dot_plot, key
-from vidamodal.report.sheet import FALSE, MISSED
-from vidamodal.report.strips import COMPLETED, SEEN, Row, Strip, film
+from vidamodal.report.colours import FALSE_NEGATIVE, FALSE_POSITIVE, OCCLUDED, VISIBLE, Colour
+from vidamodal.report.plots import Point, dot_plot, legend
+from vidamodal.report.strips import Row, Strip, film_strip
 from vidamodal.types import ClipTracks
 
 WORST, MEDIAN = 6, 3
@@ -163,7 +162,7 @@ def _strata(methods: Sequence[Method]) -> str:
     return (
         "<section><h2>Strata</h2><p>The same IoUs for object-frames that are hard in different ways; the last two "
         "cut across the others. Whiskers are 95 % intervals over videos.</p>"
-        f"{key(names)}<div class='plots'>{plots}</div>"
+        f"{legend(names)}<div class='plots'>{plots}</div>"
         f"<details><summary>The same as a table</summary>{_table(head, rows)}</details></section>"
     )
 
@@ -238,7 +237,14 @@ def _films(methods: Sequence[Method], truth: Path, quiet: bool) -> str:
         "<section><h2>Film strips</h2>",
         f"<p>Object-tracks by the mean IoU outside V that {escape(methods[0].name)} has where 5 % or more is hidden, "
         "fully hidden frames included. Frames are spread over the track; black is beyond the image.</p>",
-        _swatches({"visible": SEEN, "hidden part": COMPLETED, "false positive": FALSE, "false negative": MISSED}),
+        _swatches(
+            {
+                "visible": VISIBLE,
+                "hidden part": OCCLUDED,
+                "false positive": FALSE_POSITIVE,
+                "false negative": FALSE_NEGATIVE,
+            }
+        ),
     ]
     if not ranked:
         parts.append("<p>No object is ever hidden: there is nothing to rank by.</p>")
@@ -289,7 +295,7 @@ def _read(method: Method, source: Source | None, truth: ClipTracks) -> ClipTrack
 def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, predicted: Sequence[Mapping[str, Source]]) -> str:
     truth = clip.tracks_as("amodal")
     guesses = {m.name: _read(m, found.get(pick.video), truth) for m, found in zip(methods, predicted, strict=True)}
-    strip = film(truth, clip.frames, pick.id, guesses)
+    strip = film_strip(truth, clip.frames, pick.id, guesses)
     counts = {method.name: _counts(method.result, pick) for method in methods}
     scores = ", ".join(f"{escape(name)} {percent(_found(track))}" for name, track in counts.items())
     label = f" &middot; {escape(strip.label)}" if strip.label else ""

@@ -50,7 +50,7 @@ def dot_plot(title: str, bands: Sequence[tuple[str, Sequence[Point]]]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def key(names: Sequence[str]) -> str:
+def legend(names: Sequence[str]) -> str:
     """The legend: each series' shape before its name."""
     entries = (
         f'<li><svg width="14" height="14" aria-hidden="true">{_mark(series, "7", 7)}</svg>{escape(name)}</li>'

@@ -10,16 +10,13 @@ import numpy as np
 from PIL import Image
 
 from vidamodal.metrics.shapes import erode
-from vidamodal.report.overlay import Colour, Frame, Mask
-from vidamodal.report.sheet import FALSE, MISSED
-from vidamodal.types import ClipTracks, InputError, Rle, Track
+from vidamodal.report.colours import FALSE_NEGATIVE, FALSE_POSITIVE, OCCLUDED, VISIBLE, Colour
+from vidamodal.types import ClipTracks, Frame, InputError, Mask, Rle, Track
 
 SIDE = 192
 """Pixels along each side of a picture."""
 FRAMES = 8
 """Pictures in a row, at most."""
-SEEN: Colour = (60, 205, 150)
-COMPLETED: Colour = (238, 110, 220)
 _EDGE: Colour = (250, 250, 250)
 _GROUND, _OTHERS = 104, 72
 """Greys where there is no video, the second one under other objects."""
@@ -47,7 +44,7 @@ class Strip:
     plain: str | None
 
 
-def film(
+def film_strip(
     truth: ClipTracks,
     frames: Callable[[], Iterator[Frame] | None],
     number: int,
@@ -71,7 +68,7 @@ def film(
         ground = _plain(truth, number, t) if plain else video[t]
         views.append(_View(t, window, window.picture(ground), window.mask(track.visible[t]), window.mask(whole[t])))
 
-    rows = [Row("visible", None, tuple(_webp(_painted(view.picture, [(view.seen, SEEN)])) for view in views))]
+    rows = [Row("visible", None, tuple(_webp(_painted(view.picture, [(view.seen, VISIBLE)])) for view in views))]
     rows.append(Row("truth", None, tuple(_webp(view.completed(view.whole)) for view in views)))
     for name, masks in guesses.items():
         cut = [(view, view.window.mask(masks[view.frame])) for view in views]
@@ -113,13 +110,15 @@ class _View:
 
     def completed(self, mask: Mask) -> Frame:
         """A whole object, its visible and its hidden part in two colours."""
-        return _painted(self.picture, [(mask & self.seen, SEEN), (mask & ~self.seen, COMPLETED)])
+        return _painted(self.picture, [(mask & self.seen, VISIBLE), (mask & ~self.seen, OCCLUDED)])
 
     def wrong(self, mask: Mask) -> Frame:
         """What a mask has too much and too little, over the picture in dark grey with the true outline."""
         grey = np.asarray(Image.fromarray(self.picture).convert("L"))[..., None].repeat(3, axis=2)
         picture = _painted((20 + 0.45 * grey).astype(np.uint8), [(self.whole, _EDGE)], opacity=0.1)
-        return _painted(picture, [(mask & ~self.whole, FALSE), (self.whole & ~mask, MISSED)], opacity=0.85)
+        return _painted(
+            picture, [(mask & ~self.whole, FALSE_POSITIVE), (self.whole & ~mask, FALSE_NEGATIVE)], opacity=0.85
+        )
 
 
 def _painted(picture: Frame, parts: Sequence[tuple[Mask, Colour]], opacity: float = 0.4) -> Frame:

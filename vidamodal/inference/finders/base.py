@@ -9,8 +9,7 @@ from jaxtyping import Float
 
 from vidamodal.geometry import Cropper, Window
 from vidamodal.inference.predictor import Pictures, Timings
-from vidamodal.media.video import Frame
-from vidamodal.types import ClipTracks, VideoInfo
+from vidamodal.types import ClipTracks, Frame, VideoInfo
 
 
 class Finder(Protocol):

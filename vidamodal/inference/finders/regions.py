@@ -16,8 +16,7 @@ from scipy.ndimage import binary_opening, label, median_filter
 from vidamodal.inference.finders.base import on_canvas
 from vidamodal.inference.predictor import Pictures, Timings
 from vidamodal.inference.tracker import Association, join_instances
-from vidamodal.media.video import Frame
-from vidamodal.types import ClipTracks, FrameInstance, InputError, VideoInfo
+from vidamodal.types import ClipTracks, Frame, FrameInstance, InputError, VideoInfo
 
 LOOKS = 15
 """Frames, spread over the video, whose median is the still background."""

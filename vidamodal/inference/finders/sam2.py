@@ -26,8 +26,7 @@ from vidamodal.backbones.pretrained import fingerprint, one_line, read_pretraine
 from vidamodal.backbones.resnet import MEAN, STD
 from vidamodal.inference.predictor import Pictures, Timings, pick_device, pick_precision
 from vidamodal.media.prompts import Prompt
-from vidamodal.media.video import Frame
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 DEFAULT_SAM = "facebook/sam2.1-hiera-tiny"
 PROMPTED = 4

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vidamodal.report.overlay import Colour, Frame, font
+from vidamodal.report.colours import Colour
+from vidamodal.report.style import load_font
+from vidamodal.types import Frame
 
 _PAPER: Colour = (255, 255, 255)
 _INK: Colour = (32, 34, 41)
@@ -48,7 +50,9 @@ class Axis:
     ticks: Sequence[float] | None = None
 
 
-def curves(title: str, series: Sequence[Curve], across: Axis, up: Axis, size: tuple[int, int] = (460, 400)) -> Frame:
+def line_chart(
+    title: str, series: Sequence[Curve], across: Axis, up: Axis, size: tuple[int, int] = (460, 400)
+) -> Frame:
     """One panel: curves over their grid with the legend below. ``size`` is (width, height) in pixels.
 
     Raises:
@@ -61,20 +65,20 @@ def curves(title: str, series: Sequence[Curve], across: Axis, up: Axis, size: tu
     across, up = _ended(across, [x for x, _ in points]), _ended(up, [y for _, y in points])
     picture = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(picture)
-    pen.text((_LEFT, _TOP / 3), title, _INK, font(_LARGE), "lm")
+    pen.text((_LEFT, _TOP / 3), title, _INK, load_font(_LARGE), "lm")
     named = [k for k, curve in enumerate(series) if curve.name]
     bottom = size[1] - _BELOW - _ENTRY * -(-len(named) // 2)
     box = (_LEFT, _TOP, size[0] - _RIGHT, bottom)
     for tick in _ticks(across):
         x = box[0] + (box[2] - box[0]) * _share(across, tick)
         pen.line((x, box[1], x, box[3]), _GRID)
-        pen.text((x, box[3] + 5), _number(tick), _FAINT, font(_SMALL), "mt")
+        pen.text((x, box[3] + 5), _number(tick), _FAINT, load_font(_SMALL), "mt")
     for tick in _ticks(up):
         y = box[3] - (box[3] - box[1]) * _share(up, tick)
         pen.line((box[0], y, box[2], y), _GRID)
-        pen.text((box[0] - 6, y), _number(tick), _FAINT, font(_SMALL), "rm")
-    pen.text(((box[0] + box[2]) / 2, box[3] + 24), across.title, _INK, font(_SMALL), "mt")
-    pen.text((_LEFT, _TOP - 4), up.title, _FAINT, font(_SMALL), "lb") if up.title else None
+        pen.text((box[0] - 6, y), _number(tick), _FAINT, load_font(_SMALL), "rm")
+    pen.text(((box[0] + box[2]) / 2, box[3] + 24), across.title, _INK, load_font(_SMALL), "mt")
+    pen.text((_LEFT, _TOP - 4), up.title, _FAINT, load_font(_SMALL), "lb") if up.title else None
     for k, kept in enumerate(finite):
         places = [
             (box[0] + (box[2] - box[0]) * _share(across, x), box[3] - (box[3] - box[1]) * _share(up, y))
@@ -85,11 +89,11 @@ def curves(title: str, series: Sequence[Curve], across: Axis, up: Axis, size: tu
         x = _LEFT + place % 2 * (size[0] - _LEFT) / 2
         y = bottom + _BELOW + _ENTRY * (place // 2)
         _draw(pen, [(x, y), (x + 22, y)], _SERIES[k % len(_SERIES)], series[k].dashed)
-        pen.text((x + 30, y), series[k].name, _INK, font(_SMALL), "lm")
+        pen.text((x + 30, y), series[k].name, _INK, load_font(_SMALL), "lm")
     return np.array(picture)
 
 
-def beside(panels: Sequence[Frame], columns: int) -> Frame:
+def tile_panels(panels: Sequence[Frame], columns: int) -> Frame:
     """Panels of one size in rows of so many; the last row is filled up with white."""
     empty = np.full_like(panels[0], 255)
     rows = [[*panels[k : k + columns]] for k in range(0, len(panels), columns)]

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vidamodal.report.overlay import Colour, Frame, font
+from vidamodal.report.colours import Colour
+from vidamodal.report.style import load_font
+from vidamodal.types import Frame
 
 _PAPER: Colour = (32, 34, 41)
 _INK: Colour = (236, 236, 240)
@@ -18,7 +20,7 @@ _TITLE = 64
 _TEXT = 15
 
 
-def columns(title: str, names: Sequence[str], values: Sequence[float], below: str, size: tuple[int, int]) -> Frame:
+def column_chart(title: str, names: Sequence[str], values: Sequence[float], below: str, size: tuple[int, int]) -> Frame:
     """Upright bars with their names under them and their shares of the total on top; ``below`` says what names are.
 
     ``size`` is (width, height) in pixels; text shrinks until it fits its bar.
@@ -32,19 +34,19 @@ def columns(title: str, names: Sequence[str], values: Sequence[float], below: st
         x, y = left + (k + 0.5) * step, bottom - (bottom - top) * value / (max(values) or 1)
         if value:
             pen.rectangle((x - 0.38 * step, min(y, bottom - 1), x + 0.38 * step, bottom), _BAR)
-        pen.text((x, y - 6), shares[k], _INK, font(text), "mb")
-        pen.text((x, bottom + 10), name, _INK, font(text), "mt")
+        pen.text((x, y - 6), shares[k], _INK, load_font(text), "mb")
+        pen.text((x, bottom + 10), name, _INK, load_font(text), "mt")
     pen.line((left, bottom, right, bottom), _FAINT)
-    pen.text((size[0] / 2, size[1] - _MARGIN), below, _FAINT, font(_TEXT), "mb")
+    pen.text((size[0] / 2, size[1] - _MARGIN), below, _FAINT, load_font(_TEXT), "mb")
     return np.array(picture)
 
 
-def rows(title: str, names: Sequence[str], values: Sequence[float], size: tuple[int, int]) -> Frame:
+def bar_chart(title: str, names: Sequence[str], values: Sequence[float], size: tuple[int, int]) -> Frame:
     """Bars that lie in two columns, with their names to the left and their values to the right."""
     picture, pen = _begin(title, size)
     half = -(-len(names) // 2)
     height = (size[1] - _TITLE - _MARGIN) / max(half, 1)
-    text = font(max(9, min(_TEXT, round(0.7 * height))))
+    text = load_font(max(9, min(_TEXT, round(0.7 * height))))
     room = max(map(text.getlength, names), default=0) + 10, max(text.getlength(f"{v:,}") for v in [0, *values]) + 10
     width = (size[0] - 3 * _MARGIN) / 2
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
@@ -59,7 +61,7 @@ def rows(title: str, names: Sequence[str], values: Sequence[float], size: tuple[
 def _begin(title: str, size: tuple[int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     picture = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(picture)
-    pen.text((_MARGIN, _TITLE / 2), title, _INK, font(20), "lm")
+    pen.text((_MARGIN, _TITLE / 2), title, _INK, load_font(20), "lm")
     return picture, pen
 
 
@@ -70,4 +72,4 @@ def _percent(value: float, values: Sequence[float]) -> str:
 
 def _fitting(texts: Sequence[str], width: float) -> int:
     """The size of type at which each text fits a width, if one of at least 9 does."""
-    return next((n for n in range(_TEXT, 9, -1) if all(font(n).getlength(t) <= 0.94 * width for t in texts)), 9)
+    return next((n for n in range(_TEXT, 9, -1) if all(load_font(n).getlength(t) <= 0.94 * width for t in texts)), 9)
