@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dataset_gen.assets import SPLITS
 from dataset_gen.options import PROGRAM, Parser
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.formats.movid_a import write_movid_a
+from vidamodal.formats.videos.movid_a import write_movid_a
 from vidamodal.types import InputError
 
 

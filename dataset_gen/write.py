@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from dataset_gen.library import OFFLINE, Library
 from dataset_gen.truth import meshes_of, object_frames, truth_versions
-from vidamodal.formats._tracks_json import loads_tracks, write_tracks
+from vidamodal.formats.tracks import loads_tracks, write_tracks
 from vidamodal.media.files import atomic_file, write_text
 from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, InputError

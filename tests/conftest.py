@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.helpers import FRAMES, SIZE, ToyClip, small_model
-from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.media.video_writer import write_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import save_model

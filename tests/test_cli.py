@@ -24,7 +24,7 @@ import vidamodal.demo
 import vidamodal.inference.api as run_module
 from tests.helpers import FRAMES, SIZE, ToyClip
 from vidamodal.cli import main
-from vidamodal.formats._tracks_json import dumps_tracks, read_tracks
+from vidamodal.formats.tracks import dumps_tracks, read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.media.video_writer import write_video
 from vidamodal.types import InputError

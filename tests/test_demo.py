@@ -12,7 +12,7 @@ import pytest
 import vidamodal
 from vidamodal.cli import main
 from vidamodal.demo import demo, sample_clip
-from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.formats.tracks import read_tracks
 from vidamodal.media.images import write_image
 from vidamodal.media.video import open_video
 

@@ -228,7 +228,7 @@ def _method_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _convert(options: Namespace) -> int:
-    from vidamodal.formats._convert import convert
+    from vidamodal.formats.convert import convert
 
     done = convert(
         options.source,
@@ -239,7 +239,7 @@ def _convert(options: Namespace) -> int:
         video=options.video,
         quiet=options.quiet,
     )
-    print(f"{options.out}: {done.clips} clip{'s' * (done.clips != 1)} from {done.layout}, written as {options.to}")
+    print(f"{options.out}: {done.clips} clip{'s' * (done.clips != 1)} from {done.format}, written as {options.to}")
     if done.left_out:
         print(f"left out, as {options.to} has no place for them here: {', '.join(done.left_out)}", file=sys.stderr)
     return 0

@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from pathlib import Path
 
-from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.formats.tracks import read_tracks
 from vidamodal.inference.api import predict
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pycocotools import mask as coco
 
 from vidamodal.types import Rle
@@ -15,6 +15,8 @@ Packed = dict[str, Any]
 """An RLE as pycocotools takes it."""
 AT_ONCE = 255
 """With NumPy 2, pycocotools cannot tell the areas of more masks together."""
+_MAX_DIGITS = 6
+"""Characters of one run length in a mask of the largest accepted size."""
 
 
 def pack(mask: Rle) -> Packed:
@@ -43,3 +45,37 @@ def overlaps(
     # From iou = shared / (both areas - shared); rounding takes away what the division left.
     shared = np.rint(iou * (rows[:, None] + columns) / (1 + iou))
     return iou, shared, rows, columns
+
+
+def run_lengths(counts: str) -> Int[np.ndarray, " r"]:
+    """Return the run lengths, background first, in COCO's compressed text.
+
+    A number is written in digits of five bits, lowest first, each as a character from "0" on. Bit 32 marks that another
+    digit follows; bit 16 of the last digit is the sign. From the fourth number on, numbers are differences to the last
+    but one. See rleToString in pycocotools' maskApi.c.
+
+    Raises:
+        ValueError: The text is damaged.
+    """
+    try:
+        code = np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - ord("0")
+    except UnicodeEncodeError:
+        raise ValueError("the counts hold a character that is not ASCII") from None
+    if not code.size:
+        return code
+    if code.min() < 0 or code.max() > 63:
+        raise ValueError("the counts hold a character outside '0' to 'o'")
+    last = code & 32 == 0
+    if not last[-1]:
+        raise ValueError("the counts are cut off")
+    starts, ends = np.flatnonzero(np.r_[True, last[:-1]]), np.flatnonzero(last)
+    digits = ends - starts + 1
+    if digits.max() > _MAX_DIGITS:
+        raise ValueError("the counts hold a number too large for a mask")
+    place = np.arange(code.size) - np.repeat(starts, digits)
+    runs = np.add.reduceat((code & 31) << 5 * place, starts)
+    runs -= np.where(code[ends] & 16, 1 << 5 * digits, 0)
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    if runs.min() < 0:
+        raise ValueError("the counts hold a negative run")
+    return runs

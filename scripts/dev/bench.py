@@ -19,7 +19,7 @@ from vidamodal.baselines import predict_baseline
 from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.crops import boxes_and_areas
 from vidamodal.demo import sample_clip
-from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.formats.tracks import read_tracks
 from vidamodal.geometry import View, WindowConfig, paste, track_windows
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor

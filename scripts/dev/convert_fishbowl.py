@@ -23,8 +23,10 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
-from vidamodal.formats import settled
-from vidamodal.formats._tracks_json import MAX_FRAMES, dumps_tracks, read_rle
+from vidamodal.formats.build import unite_visible
+from vidamodal.formats.tracks import dumps_tracks
+from vidamodal.formats.tracks.check import MAX_FRAMES
+from vidamodal.formats.tracks.parse import parse_rle
 from vidamodal.media.files import write_text
 from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.media.video import FOLDER_FPS, open_video
@@ -107,7 +109,7 @@ def _convert_video(video: str, fishes: dict[int, Any], out: Path, frames: Path |
         raise FieldError(f"{video}: frame {last} is annotated, but its folder has {length}")
     fps = FOLDER_FPS if reader is None else reader.info.fps
     tracks = tuple(_track(number, fish, length, f"{video}_{number}") for number, fish in sorted(fishes.items()))
-    clip = settled(ClipTracks(VideoInfo(f"{video}.mp4", HEIGHT, WIDTH, length, fps), tracks), "FISHBOWL")
+    clip = unite_visible(ClipTracks(VideoInfo(f"{video}.mp4", HEIGHT, WIDTH, length, fps), tracks), "FISHBOWL")
     if reader is not None:
         write_video(out / f"{video}.mp4", reader.frames(), fps, crf=12)
     write_text(out / f"{video}.tracks.json", dumps_tracks(clip))
@@ -131,7 +133,7 @@ def _mask(entries: list[Any], where: str) -> Rle:
         raise FieldError(f"{where} must be a list of one RLE")
     size, counts = list(entries[0].get("size", ())), entries[0].get("counts")
     text = counts.decode("latin-1") if isinstance(counts, bytes) else counts
-    return read_rle({"size": size, "counts": text}, HEIGHT, WIDTH, where)
+    return parse_rle({"size": size, "counts": text}, HEIGHT, WIDTH, where)
 
 
 def _number(value: Any, where: str) -> int:

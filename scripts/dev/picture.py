@@ -10,7 +10,7 @@ from pathlib import Path
 
 import vidamodal
 from vidamodal.demo import sample_clip
-from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.formats.tracks import read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.report.gif import save_gif
 from vidamodal.report.overlay import object_masks_at

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.formats.tracks import read_tracks
 from vidamodal.media.images import save_png
 from vidamodal.media.video import open_video
 from vidamodal.occlusion.layers import layers_of_clip

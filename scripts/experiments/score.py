@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vidamodal.formats import find_dataset
-from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.metrics.evaluate import Evaluation, evaluate

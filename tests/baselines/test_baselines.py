@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vidamodal.baselines import load_baselines, predict_baseline
 from vidamodal.baselines._hull import convex_hull
-from vidamodal.formats._tracks_json import dumps_tracks, loads_tracks
+from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 seeds = st.integers(0, 2**32 - 1)

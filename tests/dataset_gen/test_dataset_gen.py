@@ -24,7 +24,7 @@ from dataset_gen.jobs import Run, generate
 from dataset_gen.sample import sample_scene
 from dataset_gen.truth import meshes_of, rendered_truth
 from dataset_gen.write import hidden_shares, read_shard, scene_line, write_scene
-from vidamodal.formats._tracks_json import dumps_tracks
+from vidamodal.formats.tracks import dumps_tracks
 from vidamodal.media.video import open_bytes, open_video
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import SceneSpec, place

@@ -18,9 +18,9 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from vidamodal import cli
-from vidamodal.formats import Kind, find_dataset, formats
-from vidamodal.formats._convert import convert
-from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.formats import MaskKind, find_dataset, writable_formats
+from vidamodal.formats.convert import convert
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.media.images import write_image
 from vidamodal.media.video_writer import write_video
 from vidamodal.metrics.match import match_visible
@@ -92,11 +92,11 @@ def _tracks(draw: st.DrawFn, number: int, frames: int, canvas: tuple[int, int, i
     return Track(number, seen, amodal, confidence, hypotheses, label, full)
 
 
-def masks_of(track: Track, kind: Kind) -> Masks:
+def masks_of(track: Track, kind: MaskKind) -> Masks:
     return track.visible if kind == "visible" else track.amodal or (None,) * len(track.visible)
 
 
-def held(clip: ClipTracks, form: str, kind: Kind) -> ClipTracks:
+def held(clip: ClipTracks, form: str, kind: MaskKind) -> ClipTracks:
     """What of a clip a format holds."""
     if form in ("shards", "tracks"):
         return clip
@@ -114,7 +114,7 @@ def held(clip: ClipTracks, form: str, kind: Kind) -> ClipTracks:
     return replace(clip, video=video, tracks=tuple(map(of, clip.tracks)))
 
 
-def fits(clip: ClipTracks, form: str, kind: Kind) -> bool:
+def fits(clip: ClipTracks, form: str, kind: MaskKind) -> bool:
     """Whether a format can hold a clip at all."""
     if form == "tao-amodal":
         return all(
@@ -142,7 +142,7 @@ def save(folder: Path, *found: ClipTracks) -> Path:
 @given(st.lists(clips(), min_size=1, max_size=2))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_what_is_written_reads_back_or_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, form: str, kind: Kind, found: list[ClipTracks]
+    tmp_path_factory: pytest.TempPathFactory, form: str, kind: MaskKind, found: list[ClipTracks]
 ) -> None:
     folder = tmp_path_factory.mktemp("convert")
     source, out = save(folder / "source", *found), folder / "out.json"
@@ -153,7 +153,7 @@ def test_what_is_written_reads_back_or_is_refused(
         return
     convert(source, out, form, kind=kind)
     dataset = find_dataset(out)
-    assert dataset.layout == formats()[form].NAME and all(clip.told for clip in dataset.clips.values())
+    assert dataset.format == writable_formats()[form].NAME and all(clip.kind_known for clip in dataset.clips.values())
     expected = {f"clip-{number}": held(clip, form, kind) for number, clip in enumerate(found)}
     assert {key: clip.tracks() for key, clip in dataset.clips.items()} == expected
     convert(out, folder / "again", "tracks")
@@ -193,7 +193,7 @@ SCENE = ClipTracks(
 )
 
 
-def written(tmp_path: Path, form: str, kind: Kind = "visible", clip: ClipTracks = SCENE) -> Any:
+def written(tmp_path: Path, form: str, kind: MaskKind = "visible", clip: ClipTracks = SCENE) -> Any:
     """The JSON that a clip is written as."""
     convert(save(tmp_path / "source", clip), tmp_path / "out.json", form, kind=kind)
     return json.loads((tmp_path / "out.json").read_text())
@@ -356,7 +356,7 @@ def test_youtube_vis_of_others(tmp_path: Path) -> None:
     for number in (0, 5, 10):
         picture(tmp_path / f"JPEGImages/0a4/{number:05d}.jpg")
     dataset = find_dataset(tmp_path)
-    assert dataset.layout == "YouTube-VIS" and list(dataset.clips) == ["0a4"]
+    assert dataset.format == "YouTube-VIS" and list(dataset.clips) == ["0a4"]
     track = Track(9, rles(None, BACK, NOTHING), label="car")
     assert only(path) == ClipTracks(VideoInfo("0a4", H, W, T, 6.0), (track,), provenance={"layout": "YouTube-VIS"})
     frames = dataset.clips["0a4"].frames()
@@ -366,7 +366,7 @@ def test_youtube_vis_of_others(tmp_path: Path) -> None:
 def test_masks_of_others_are_amodal_if_the_user_says_so(tmp_path: Path) -> None:
     path = put(tmp_path / "instances.json", youtube_vis())
     clip = next(iter(find_dataset(path).clips.values()))
-    assert not clip.told
+    assert not clip.kind_known
     convert(path, tmp_path / "out", "tracks", kind="amodal")
     (track,) = only(tmp_path / "out").tracks
     assert track == Track(9, (None,) * T, rles(None, BACK, NOTHING), label="car")
@@ -399,7 +399,7 @@ def test_coco_images_are_clips_of_a_frame(tmp_path: Path) -> None:
     annotations = [{"id": k, "image_id": 5, "category_id": 4, "segmentation": s} for k, s in enumerate([[CORNERS], []])]
     document = {"images": [image], "annotations": annotations, "categories": CATEGORIES}
     dataset = find_dataset(put(tmp_path / "instances_val2017.json", document))
-    assert dataset.layout == "COCO" and not dataset.clips["5"].told
+    assert dataset.format == "COCO" and not dataset.clips["5"].kind_known
     clip = dataset.clips["5"].tracks()
     assert [(t.id, t.label, t.visible) for t in clip.tracks] == [(1, "car", rles(BACK)), (2, "car", rles(NOTHING))]
 
@@ -411,7 +411,7 @@ def test_davis_of_others(tmp_path: Path) -> None:
     for t in range(T):
         picture(tmp_path / f"JPEGImages/480p/bear/{t:05d}.jpg")
     dataset = find_dataset(tmp_path)
-    assert dataset.layout == "DAVIS or YouTube-VOS" and list(dataset.clips) == ["bear", "camel"]
+    assert dataset.format == "DAVIS or YouTube-VOS" and list(dataset.clips) == ["bear", "camel"]
     bear = dataset.clips["bear"]
     assert bear.tracks().tracks == (Track(1, rles(FRONT, None, FRONT)),) and bear.tracks().video.frames == T
     assert len(list(bear.frames() or ())) == T
@@ -433,11 +433,11 @@ def test_sav_of_others(tmp_path: Path) -> None:
     for number, t, mask in (("000", 0, FRONT), ("000", 4, FRONT), ("001", 4, BACK)):
         png(tmp_path / f"Annotations_6fps/sav_1/{number}/{t:05d}.png", mask)
     dataset = find_dataset(tmp_path)
-    assert dataset.layout == "SA-V" and list(dataset.clips) == ["sav_1"]
+    assert dataset.format == "SA-V" and list(dataset.clips) == ["sav_1"]
     zero, one = dataset.clips["sav_1"].tracks().tracks
     assert zero == Track(0, rles(FRONT, None, None, None, FRONT)) and one.visible[4] == Rle.encode(BACK)
     for path in (tmp_path / "Annotations_6fps", tmp_path / "Annotations_6fps/sav_1"):
-        assert find_dataset(path).layout == "SA-V" and only(path).tracks == (zero, one)
+        assert find_dataset(path).format == "SA-V" and only(path).tracks == (zero, one)
 
 
 def test_a_video_gives_length_and_rate_to_masks_of_others(tmp_path: Path) -> None:
@@ -451,8 +451,8 @@ def test_a_video_gives_length_and_rate_to_masks_of_others(tmp_path: Path) -> Non
 def test_predictions_are_no_folders_of_masks(tmp_path: Path) -> None:
     write_tracks(tmp_path / "tracks.json", SCENE)
     png(tmp_path / "amodal/3/00000.png", FRONT)
-    assert find_dataset(tmp_path).layout == "vidamodal"
-    assert find_dataset(tmp_path / "amodal").layout == "SA-V"
+    assert find_dataset(tmp_path).format == "vidamodal"
+    assert find_dataset(tmp_path / "amodal").format == "SA-V"
 
 
 # What is refused
@@ -561,7 +561,7 @@ def test_the_command_says_what_it_wrote_and_left_out(tmp_path: Path, capsys: pyt
     ("arguments", "message"),
     [
         (["--to", "davis", "--what", "amodal"], "overlap in frame 0"),
-        (["--to", "xml"], "unknown format 'xml': choose of burst, coco"),
+        (["--to", "xml"], "unknown format 'xml'; choose one of burst, coco"),
         (["--to", "coco", "--from", "xml"], "unknown format 'xml'"),
         (["--to", "coco", "--from", "burst"], "looked for BURST"),
         (["--to", "coco", "--what", "both"], "invalid choice"),
@@ -609,7 +609,7 @@ def test_shards_hold_sixteen_clips_each(tmp_path: Path) -> None:
 
 
 def test_the_help_lists_all_formats() -> None:
-    assert ", ".join(sorted(formats())) == cli._FORMATS
+    assert ", ".join(sorted(writable_formats())) == cli._FORMATS
 
 
 # Tracks matched by what is visible

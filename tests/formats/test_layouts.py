@@ -26,12 +26,12 @@ from pycocotools import mask as coco
 from dataset_gen.export import export_movid_a
 from dataset_gen.export import main as export
 from dataset_gen.write import write_shard
-from vidamodal.formats import Clip, find_dataset, formats, layouts
-from vidamodal.formats._convert import convert
-from vidamodal.formats._tracks_json import dumps_tracks, loads_tracks
-from vidamodal.formats._visible_masks import write_ids
-from vidamodal.formats.movid_a import write_movid_a
+from vidamodal.formats import Clip, Fit, all_formats, find_dataset, writable_formats
+from vidamodal.formats.convert import convert
+from vidamodal.formats.tracks import dumps_tracks, loads_tracks
+from vidamodal.formats.videos.movid_a import write_movid_a
 from vidamodal.media.images import write_image
+from vidamodal.media.mask_images import write_id_map
 from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
@@ -173,7 +173,7 @@ def test_kins_of_2020(tmp_path: Path) -> None:
     picture(tmp_path / "testing/image_2/000003.png", 200)  # another image of the same name
     dataset = find_dataset(tmp_path)
     clip = checked(dataset.clips["7"])
-    assert dataset.layout == "KINS" and list(dataset.clips) == ["7"]
+    assert dataset.format == "KINS" and list(dataset.clips) == ["7"]
     assert same(masks(clip), (SEEN, BACK), (box(0, 14, 2, 16), box(0, 14, 2, 16)), (FRONT, FRONT))
     assert [(t.id, t.label) for t in clip.tracks] == [(1, "car"), (2, "cyclist"), (3, "car")]
     assert clip.order == (((3, 1),),) and not clip.exhaustive
@@ -232,7 +232,7 @@ def test_cocoa(tmp_path: Path) -> None:
     picture(tmp_path / "val2014/COCO_val2014_7.png", 31)
     dataset = find_dataset(tmp_path)
     clip = checked(dataset.clips["7"])
-    assert dataset.layout == "COCOA or MP3D-Amodal" and list(dataset.clips) == ["7"]
+    assert dataset.format == "COCOA or MP3D-Amodal" and list(dataset.clips) == ["7"]
     assert same(masks(clip), (FRONT, FRONT), (SEEN, BACK))
     assert [t.label for t in clip.tracks] == ["phone", "table"]
     assert clip.order == (((1, 2),),) and not clip.exhaustive
@@ -283,7 +283,7 @@ def test_d2sa_and_cocoa_cls(tmp_path: Path, name: str) -> None:
     picture(tmp_path / "d2s_amodal_images_v1/images/D2S_000001.jpg", 77)
     dataset = find_dataset(tmp_path)
     clip = checked(dataset.clips["7"])
-    assert dataset.layout == "D2SA or COCOA-cls"
+    assert dataset.format == "D2SA or COCOA-cls"
     assert same(masks(clip), (SEEN, BACK)) and clip.tracks[0].label == "cyclist"
     assert clip.order is None and not clip.exhaustive
     assert (frames(dataset.clips["7"])[0] == 77).all()
@@ -404,8 +404,10 @@ def layered(path: Path) -> Path:
     stack = [box(2, 2, 8, 5) | box(2, 9, 8, 12), box(4, 3, 10, 11), np.zeros_like(FRONT)]
     for depth, layer in enumerate(stack):
         picture(path / f"1013_{depth}" / "image.png", 60)
-        write_ids(path / f"1013_{depth}" / "mask.png", layer * np.uint8(255))
-        write_ids(path / f"1013_{depth}" / "newmask.png", np.any(stack[:depth], axis=0) * np.ones_like(layer, np.uint8))
+        write_id_map(path / f"1013_{depth}" / "mask.png", layer * np.uint8(255))
+        write_id_map(
+            path / f"1013_{depth}" / "newmask.png", np.any(stack[:depth], axis=0) * np.ones_like(layer, np.uint8)
+        )
     return path
 
 
@@ -422,7 +424,7 @@ def test_layers_of_intra_afruit_acom_and_muva(tmp_path: Path) -> None:
 
 def test_a_missing_layer_and_layers_of_two_sizes_are_refused(tmp_path: Path) -> None:
     layered(tmp_path)
-    write_ids(tmp_path / "1013_1/mask.png", np.ones((5, 5), np.uint8))
+    write_id_map(tmp_path / "1013_1/mask.png", np.ones((5, 5), np.uint8))
     assert "one size" in refusal(tmp_path)
     (tmp_path / "1013_1/mask.png").unlink()
     assert "layers [0, 2] of image 1013" in refusal(tmp_path)
@@ -580,7 +582,7 @@ def test_movid_a_reads_back_what_was_written(tmp_path_factory: pytest.TempPathFa
     assert write_movid_a(folder, [clip_of(truth)], "test") == 1
     dataset = find_dataset(folder)
     clip = dataset.clips["test-00000012"]
-    assert dataset.layout == "MOViD-A"
+    assert dataset.format == "MOViD-A"
     assert checked(clip) == replace(truth, provenance={**truth.provenance, "layout": "MOViD-A"})
     assert [int(frame.max()) for frame in frames(clip)] == list(range(truth.video.frames))
     metadata = json.loads((folder / "test/0/metadata.json").read_text())
@@ -761,7 +763,7 @@ def test_shards_and_folders_of_the_same_files_are_one_data_set(tmp_path: Path) -
         for member in folder.iterdir():
             (flat / member.name).write_bytes(member.read_bytes())
     reference = find_dataset(tmp_path / "shards")
-    assert reference.layout == "WebDataset shards" and list(reference.clips) == ["test-00000000", "test-00000001"]
+    assert reference.format == "WebDataset shards" and list(reference.clips) == ["test-00000000", "test-00000001"]
     dataset = find_dataset(flat)
     for key, clip in reference.clips.items():
         assert clip.tracks() == dataset.clips[key].tracks() == scene()
@@ -804,15 +806,15 @@ def test_what_was_looked_for_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text("")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "empty.json"):
         line = refusal(path)
-        assert line.startswith(f"{path}: no data set in a known layout; looked for ")
-        assert all(layout.NAME in line and layout.SIGN in line for layout in layouts())
+        assert line.startswith(f"{path}: not in a known format; looked for ")
+        assert all(layout.NAME in line and layout.SIGN in line for layout in all_formats().values())
     assert "no such file" in refusal(tmp_path / "absent")
-    assert len(layouts()) >= 8
+    assert len(all_formats()) >= 8
 
 
 def test_two_layouts_in_one_folder_are_not_chosen_between(tmp_path: Path) -> None:
     layered(gestalt(tmp_path))
-    assert "several layouts (layers of Intra-AFruit, ACOM or MUVA and pix2gestalt)" in refusal(tmp_path)
+    assert "several formats (layers of Intra-AFruit, ACOM or MUVA and pix2gestalt)" in refusal(tmp_path)
 
 
 def test_layouts_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None:
@@ -833,13 +835,15 @@ def test_layouts_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     for form in ("burst", "coco", "davis", "sav", "shards", "tao-amodal", "youtube-vis"):
         (tmp_path / form).mkdir()
         convert(tmp_path / "v", tmp_path / form / "set.json", form)
-        paths[formats()[form].NAME] = tmp_path / form / "set.json"
-    assert set(paths) == {layout.NAME for layout in layouts()}
+        paths[writable_formats()[form].NAME] = tmp_path / form / "set.json"
+    assert set(paths) == {layout.NAME for layout in all_formats().values()}
     for name, path in paths.items():
         for start in (path, path.parent) if path.is_file() else (path,):
-            assert [layout.NAME for layout in layouts() if layout.recognise(start)] == [name]
+            assert [layout.NAME for layout in all_formats().values() if layout.recognise(start) == Fit.CERTAIN] == [
+                name
+            ]
 
 
 def test_layouts_do_not_import_torch() -> None:
-    code = "import sys, vidamodal.formats as l; l.layouts(); sys.exit('torch' in sys.modules)"
+    code = "import sys, vidamodal.formats as l; l.all_formats(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from vidamodal.formats._tracks_json import write_tracks
-from vidamodal.formats._visible_masks import read_masks, write_mask_folder
+from vidamodal.formats import VideoContext
+from vidamodal.formats import read_masks as read_masks_of
+from vidamodal.formats.tracks import write_tracks
+from vidamodal.media.mask_images import write_object_masks
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+
+
+def read_masks(path: Path, video: VideoInfo, names: list[str] | None = None) -> ClipTracks:
+    return read_masks_of(path, VideoContext(video, None if names is None else tuple(names)))
+
 
 H, W, T = 9, 7, 6
 VIDEO = VideoInfo("v.mp4", H, W, T, 12.0)
@@ -149,7 +156,7 @@ def test_overlapping_masks_are_kept(tmp_path_factory: pytest.TempPathFactory, st
     folder = tmp_path_factory.mktemp("masks")
     np.savez(folder / "m.npz", masks=stack)
     for number, masks in enumerate(stack, 1):
-        write_mask_folder(folder / "out", number, map(Rle.encode, masks))
+        write_object_masks(folder / "out", number, map(Rle.encode, masks))
     clip = read_masks(folder / "m.npz", VIDEO)
     assert read_masks(folder / "out", VIDEO) == clip
     for track, masks in zip(clip.tracks, stack, strict=True):
@@ -158,7 +165,7 @@ def test_overlapping_masks_are_kept(tmp_path_factory: pytest.TempPathFactory, st
 
 
 def test_mask_folders_hold_black_and_white_and_skip_what_is_not_known(tmp_path: Path) -> None:
-    write_mask_folder(tmp_path, 12, expected().tracks[1].visible)
+    write_object_masks(tmp_path, 12, expected().tracks[1].visible)
     assert sorted(p.name for p in (tmp_path / "12").iterdir()) == ["00001.png", "00003.png", "00004.png"]
     values = np.asarray(Image.open(tmp_path / "12" / "00001.png"))
     np.testing.assert_array_equal(values, (id_maps()[1] == 5) * 255)
@@ -251,7 +258,7 @@ BAD_FOLDERS = {
     "no number": (lambda p: save_palette(as_palette(p) / "last.png", id_maps()[0]), "last.png: the name is no frame"),
     "two numbers": (lambda p: save_palette(p / "00000_1.png", id_maps()[0]), "the name is no frame number"),
     "twice": (lambda p: save_palette(as_palette(p) / "0.png", id_maps()[0]), " 0.png and 00000.png are for the same"),
-    "colours": (with_colour, "00002.png: a picture in colours"),
+    "colours": (with_colour, "00002.png: a colour picture"),
     "half a PNG": (with_half_a_png, "00003.png: cannot be read as an image"),
     "maps beside folders": (lambda p: as_palette(as_object_folders(p)), "PNGs beside folders"),
     "a named folder": (lambda p: as_object_folders(p).joinpath("mug").mkdir(), "mug: an object's folder must be named"),
@@ -282,7 +289,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     for content, message in (
         (b"", "no masks in a known form"),
         (b"text", "no masks in a known form"),
-        (b'{"a": 1}', "no tracks.json"),
+        (b'{"a": 1}', "not a tracks.json"),
         (b"{", "not JSON"),
     ):
         (tmp_path / "m").write_bytes(content)

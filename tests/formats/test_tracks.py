@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from pycocotools import mask as coco
 
-from vidamodal.formats._tracks_json import dumps_tracks, is_tracks, loads_tracks, read_tracks, run_lengths, write_tracks
+from vidamodal.formats.tracks import dumps_tracks, is_tracks, loads_tracks, read_tracks, write_tracks
+from vidamodal.rle import run_lengths
 from vidamodal.types import ClipTracks, Hypothesis, InputError, Rle, Track, VideoInfo
 
 BITS = npst.arrays(bool, npst.array_shapes(min_dims=2, max_dims=2, max_side=40))
@@ -218,7 +219,7 @@ def first(document: dict[str, Any]) -> dict[str, Any]:
 
 
 BREACHES: dict[str, tuple[Any, str]] = {
-    "another format": (lambda d: d.update(format="coco"), "no tracks.json"),
+    "another format": (lambda d: d.update(format="coco"), "not a tracks.json"),
     "another version": (lambda d: d.update(version=2), "version 2"),
     "a true version": (lambda d: d.update(version=True), "version true"),
     "no video": (lambda d: d.pop("video"), "video is missing"),
@@ -241,7 +242,7 @@ BREACHES: dict[str, tuple[Any, str]] = {
     "an id as float": (lambda d: first(d).update(id=1.0), r"tracks\[0\].id must be an integer"),
     "a negative id": (lambda d: first(d).update(id=-1), "track -1"),
     "a huge id": (lambda d: first(d).update(id=10**30), "ids are integers"),
-    "a double id": (lambda d: first(d).update(id=5), "track 5 stands twice"),
+    "a double id": (lambda d: first(d).update(id=5), "track 5 is listed twice"),
     "no visible": (lambda d: first(d).pop("visible"), "track 0: visible is missing"),
     "a short visible": (lambda d: first(d)["visible"].pop(), "track 0: visible has 2 entries for 3 frames"),
     "a long amodal": (lambda d: first(d)["amodal"].append(None), "track 0: amodal has 4 entries"),
@@ -286,7 +287,7 @@ BREACHES: dict[str, tuple[Any, str]] = {
     ),
     "other full masks": (
         lambda d: (d["video"].update(canvas=[0] * 4), first(d).update(amodal_full=[None, FULL, FULL])),
-        "amodal_full, frame 1: cut to the image, it is not amodal",
+        "amodal_full, frame 1: cut to the image, it differs from amodal",
     ),
     "order both ways": (lambda d: d["order"].__setitem__(2, [[0, 5], [5, 0]]), "order, frame 2: .* both ways"),
 }
@@ -305,7 +306,7 @@ def test_breaches_are_named_in_one_line(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "text", "[1]", "3", '{"format": NaN}', "[" * 100_000, '{"a":' + "9" * 5000 + "}"])
 def test_other_text_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="^f: (not JSON|no tracks.json)") as error:
+    with pytest.raises(InputError, match="^f: (not JSON|not a tracks.json)") as error:
         loads_tracks(text, "f")
     assert "\n" not in str(error.value)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vidamodal.data.clips import ClipConfig, MixedBank, TrainingClips, first_order, load_bank
 from vidamodal.data.crops import FrameMap, boxes_and_areas, cut_frame
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.geometry import Cropper, View, Window, WindowConfig, box_windows, lay_windows, paste
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidamodal.inference.predictor as predictor_module
-from vidamodal.formats._tracks_json import dumps_tracks, loads_tracks
+from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.hub import find_model
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor, pick_device

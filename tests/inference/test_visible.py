@@ -21,7 +21,7 @@ from scripts.experiments import bare
 from tests.helpers import ToyClip
 from tests.segmenters.test_cumulative import model_of
 from vidamodal.cli import main
-from vidamodal.formats._tracks_json import read_tracks, write_tracks
+from vidamodal.formats.tracks import read_tracks, write_tracks
 from vidamodal.inference.finders.regions import RegionFinder
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, PROMPTED, Sam2Finder, load_sam
 from vidamodal.inference.predictor import Timings

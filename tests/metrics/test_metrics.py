@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidamodal.formats._tracks_json import dumps_tracks, write_tracks
+from vidamodal.formats.tracks import dumps_tracks, write_tracks
 from vidamodal.metrics.counts import VideoCounts, count_video, mean
 from vidamodal.metrics.evaluate import Evaluation, evaluate
 from vidamodal.metrics.primary import MEASURES, Scores, bootstrap, mean_scores, score_video
@@ -555,7 +555,7 @@ def test_paths_that_hold_no_clips_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.tar").write_bytes(b"")
     assert "no such file" in one_line_error(tmp_path / "absent", truth)
-    assert "no tracks.json" in one_line_error(tmp_path / "empty", truth)
+    assert "not in a known format" in one_line_error(tmp_path / "empty", truth)
     assert "empty.tar" in one_line_error(tmp_path / "empty.tar", truth)
     assert "no tracks.json" in one_line_error(shard(tmp_path / "none.tar", {}, **{"a.mp4": "x"}), truth)
     visible = tmp_path / "visible.json"

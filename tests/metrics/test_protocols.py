@@ -30,7 +30,7 @@ from tests.metrics.test_metrics import (
     rles,
 )
 from vidamodal.cli import main
-from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.metrics import tables
 from vidamodal.metrics.counts import VideoCounts, count_video
 from vidamodal.metrics.detection import Matches, average_precision

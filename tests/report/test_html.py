@@ -17,7 +17,7 @@ from PIL import Image
 from tests.helpers import ToyClip
 from vidamodal.baselines import predict_baseline
 from vidamodal.cli import main
-from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.report.colours import OCCLUDED, VISIBLE
 from vidamodal.report.html import Method, write_report

@@ -18,7 +18,7 @@ from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
 from tests.helpers import ToyClip
 from vidamodal.baselines import predict_baseline
 from vidamodal.formats import Clip
-from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
 from vidamodal.types import InputError

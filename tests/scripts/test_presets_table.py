@@ -13,7 +13,7 @@ from scripts.experiments import presets
 from tests.helpers import ToyClip
 from vidamodal.baselines import predict_baseline
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.formats._tracks_json import write_tracks
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.inference.predictor import Pictures
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.metrics.tables import percent

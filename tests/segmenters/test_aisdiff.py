@@ -38,7 +38,7 @@ from vidamodal.data.crops import TrackCrops
 from vidamodal.data.frames import FrameSource
 from vidamodal.data.instance_frames import MOST, InstanceFrames, Picture, frame_truth, pasted, vocabulary
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.formats.tracks import read_tracks
 from vidamodal.heads.aisdiff import AISDiffHead, AISDiffHeadConfig
 from vidamodal.heads.base import HeadInputs, find_head
 from vidamodal.inference.finders.segmenter import VisibleFinder

@@ -24,7 +24,7 @@ from vidamodal.cli import main
 from vidamodal.data.clips import AugmentConfig, ClipConfig
 from vidamodal.data.crops import TrackCrops
 from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure
-from vidamodal.formats._tracks_json import read_tracks
+from vidamodal.formats.tracks import read_tracks
 from vidamodal.heads.base import HeadInputs
 from vidamodal.heads.cumulative import CumulativeHead, CumulativeHeadConfig
 from vidamodal.inference.finders.segmenter import VisibleFinder

@@ -371,7 +371,7 @@ def write_worlds(folder: Path) -> Path:
 def test_a_folder_of_worlds_is_a_data_set(tmp_path: Path) -> None:
     dataset = find_dataset(write_worlds(tmp_path / "worlds"))
     bank = WorldBank.load(tmp_path / "worlds")
-    assert dataset.layout == "mask-only worlds" and len(dataset.clips) == len(bank.worlds) == 2
+    assert dataset.format == "mask-only worlds" and len(dataset.clips) == len(bank.worlds) == 2
     for world, (key, clip) in zip(bank.worlds, dataset.clips.items(), strict=True):
         assert key == str(world.seed) and clip.frames() is None
         assert clip.tracks() == true_tracks(world, bank.meshes, f"{key}.mp4")

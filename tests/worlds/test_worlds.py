@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from scipy.spatial import ConvexHull
 
-from vidamodal.formats._tracks_json import dumps_tracks, loads_tracks
+from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.occlusion.order import order_from_depth
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import project, rasterize, visible_and_amodal

@@ -18,13 +18,14 @@ from pathlib import Path
 import torch
 
 from vidamodal.backbones.pretrained import outside_networks
-from vidamodal.formats._tracks_json import read_tracks, write_tracks
-from vidamodal.formats._visible_masks import read_masks, write_mask_folder
+from vidamodal.formats import VideoContext, read_masks
+from vidamodal.formats.tracks import read_tracks, write_tracks
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, LoadedSam, Sam2Finder, load_sam
 from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.inference.predictor import Predictor, pick_device, pick_precision
 from vidamodal.media.files import write_text
+from vidamodal.media.mask_images import write_object_masks
 from vidamodal.media.prompts import Prompt, read_prompts
 from vidamodal.media.video import VideoReader, open_video
 from vidamodal.media.video_writer import write_mask_video, write_video
@@ -278,7 +279,7 @@ def _with_diffsp(segmenter: LoadedSegmenter, diffsp: str) -> LoadedSegmenter:
 
 def _visible_tracks(reader: VideoReader, masks: str | os.PathLike[str] | ClipTracks) -> ClipTracks:
     if not isinstance(masks, ClipTracks):
-        return read_masks(masks, reader.info, reader.stems)
+        return read_masks(masks, VideoContext(reader.info, reader.stems))
     ours, theirs = reader.info, masks.video
     if (theirs.height, theirs.width, theirs.frames) != (ours.height, ours.width, ours.frames):
         raise InputError(
@@ -329,7 +330,7 @@ def _write(folder: Path, result: ClipTracks, reader: VideoReader, formats: Seque
         write_tracks(folder / "tracks.json", result)
     for track in result.tracks:
         if "png" in formats:
-            write_mask_folder(folder / "amodal", track.id, track.amodal or ())
+            write_object_masks(folder / "amodal", track.id, track.amodal or ())
         if "masks" in formats:
             empty = Rle.empty(result.video.height, result.video.width)
             frames = ((mask or empty).decode() for mask in track.amodal or ())

@@ -11,9 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from vidamodal.baselines import load_baselines, predict_baseline
-from vidamodal.formats import Clip, find_dataset, layouts, shards
-from vidamodal.formats import tracks as ours
-from vidamodal.formats._clip_files import NAME, ClipSource, find_clips
+from vidamodal.formats import Clip, find_dataset
 from vidamodal.metrics.counts import VideoCounts, count_video, scored_tracks
 from vidamodal.metrics.match import match_visible
 from vidamodal.metrics.primary import MEASURES, Difference, Scores, bootstrap, differences, mean_scores, score_video
@@ -21,23 +19,6 @@ from vidamodal.metrics.protocols import ProtocolScores, score_protocols
 from vidamodal.metrics.strata import StratumScores, score_strata
 from vidamodal.metrics.temporal import TimeScores, score_time
 from vidamodal.types import ClipTracks, InputError
-
-
-@dataclass(frozen=True)
-class _Foreign:
-    """A clip of a data set that is not in our own layout."""
-
-    path: Path
-    clip: Clip
-
-    def read(self) -> ClipTracks:
-        return self.clip.tracks_as("amodal")
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.clip.key}"
-
-
-Source = ClipSource | _Foreign
 
 
 @dataclass(frozen=True)
@@ -128,15 +109,15 @@ def evaluate(
     ignored = [f"video {key!r}" for key in predictions if key not in truths]
     for key, source in tqdm(truths.items(), desc="evaluate", unit="video", disable=quiet):
         true = _read_truth(source)
-        predicted = predictions[key].read() if key in predictions else None
+        predicted = predictions[key].tracks_as("amodal") if key in predictions else None
         own: dict[int, int] = {}
         if match and predicted is not None and _same_shape(predicted, true):
-            predicted, renamed = _matched(predicted, true, f"{predictions[key]}")
+            predicted, renamed = _matched(predicted, true, predictions[key].source)
             own = {new: old for old, new in renamed.items()}
             found, total = found + len(own.keys() & {track.id for track in true.tracks}), total + len(own)
         lacking = _lacking(key, predicted, true)
         if lacking and not allow_missing:
-            where = predictions.get(key, pred)
+            where = predictions[key].source if key in predictions else pred
             raise InputError(f"{where}: {lacking[0]}; predict it, or let it score 0 with --allow-missing")
         missing += lacking
         ignored += _extra(key, predicted, true, own)
@@ -147,7 +128,7 @@ def evaluate(
     return replace(result, matched=(found, total)) if match else result
 
 
-def find_pairs(pred: Path, truth: Path) -> tuple[Mapping[str, Source], Mapping[str, Source]]:
+def find_pairs(pred: Path, truth: Path) -> tuple[Mapping[str, Clip], Mapping[str, Clip]]:
     """The clips of a truth and of its prediction by the truth's keys, as ``evaluate`` pairs them; read when asked."""
     truths, predictions = _find(truth), _find(pred)
     if _is_single(truth, truths) and _is_single(pred, predictions):
@@ -177,15 +158,9 @@ def score_counts(
     )
 
 
-def _is_ours(path: Path) -> bool:
-    return ours.recognise(path) or shards.recognise(path)
-
-
-def _find(path: Path) -> Mapping[str, Source]:
-    """The clips under a path by key."""
-    if path.exists() and not _is_ours(path) and any(layout.recognise(path) for layout in layouts()):
-        return {key: _Foreign(path, clip) for key, clip in find_dataset(path).clips.items()}
-    return find_clips(path)
+def _find(path: Path) -> Mapping[str, Clip]:
+    """The clips under a path by key; a tracks.json wins over other formats in the same folder."""
+    return find_dataset(path, preferred=("tracks", "shards")).clips
 
 
 def _matched(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTracks, dict[int, int]]:
@@ -194,10 +169,10 @@ def _matched(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTr
     return match_visible(predicted, true)
 
 
-def _read_truth(source: Source) -> ClipTracks:
-    clip = source.read()
+def _read_truth(source: Clip) -> ClipTracks:
+    clip = source.tracks_as("amodal")
     if clip.tracks and all(track.amodal is None for track in clip.tracks):
-        raise InputError(f"{source}: no track has amodal masks; give a truth that does")
+        raise InputError(f"{source.source}: no track has amodal masks; give a truth that does")
     return clip
 
 
@@ -226,7 +201,7 @@ def _extra(key: str, predicted: ClipTracks | None, true: ClipTracks, own: Mappin
     return [f"track {own.get(number, number)} of video {key!r}" for number in others]
 
 
-def _is_single(path: Path, clips: Mapping[str, Source]) -> bool:
-    if len(clips) == 1 and isinstance(next(iter(clips.values())), _Foreign):
-        return True
-    return list(clips.values()) in ([ClipSource(path)], [ClipSource(path / NAME)])
+def _is_single(path: Path, clips: Mapping[str, Clip]) -> bool:
+    """Whether a path stands for one video: a tracks.json, a folder of ``predict``, or another format's only clip."""
+    own = (str(path), str(path / "tracks.json"))
+    return len(clips) == 1 and all(clip.source in (*own, f"{path}: {key}") for key, clip in clips.items())

@@ -19,10 +19,9 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.formats import tracks as ours
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import TrackCounts, mean
-from vidamodal.metrics.evaluate import Evaluation, Source, find_pairs
+from vidamodal.metrics.evaluate import Evaluation, find_pairs
 from vidamodal.metrics.match import match_visible
 from vidamodal.metrics.primary import MEASURES, Difference, Interval
 from vidamodal.metrics.region import occluded
@@ -280,19 +279,19 @@ def _found(track: TrackCounts) -> float | None:
 
 def _clips(path: Path) -> Mapping[str, Clip]:
     """The clips under a path by key, our own layout before any other."""
-    return ours.read(path) if ours.recognise(path) else find_dataset(path).clips
+    return find_dataset(path, preferred=("tracks", "shards")).clips
 
 
-def _read(method: Method, source: Source | None, truth: ClipTracks) -> ClipTracks | None:
+def _read(method: Method, source: Clip | None, truth: ClipTracks) -> ClipTracks | None:
     """What was scored of a clip's prediction: None where there is none of the truth's size and length."""
-    prediction = source.read() if source else None
+    prediction = source.tracks_as("amodal") if source else None
     sizes = {(c.video.frames, c.video.height, c.video.width) for c in (prediction, truth) if c}
     if prediction is None or len(sizes) > 1:
         return None
     return prediction if method.result.matched is None else match_visible(prediction, truth)[0]
 
 
-def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, predicted: Sequence[Mapping[str, Source]]) -> str:
+def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, predicted: Sequence[Mapping[str, Clip]]) -> str:
     truth = clip.tracks_as("amodal")
     guesses = {m.name: _read(m, found.get(pick.video), truth) for m, found in zip(methods, predicted, strict=True)}
     strip = film_strip(truth, clip.frames, pick.id, guesses)

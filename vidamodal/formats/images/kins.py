@@ -14,23 +14,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vidamodal.formats import Clip, settled
-from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
+from vidamodal.formats.annotation_files import (
+    Picture,
+    Record,
+    annotation_files,
+    image_clips,
+    read_annotations,
+    read_mask,
+)
+from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.formats.build import unite_visible
 from vidamodal.media.json_records import optional, required
 from vidamodal.occlusion.order import order_from_relation
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
 
+ID = "kins"
 NAME = "KINS"
 SIGN = 'a COCO-style JSON with "a_segm" and "i_segm", or with "inmodal_seg"'
 _NEW, _OLD = ("a_segm", "i_segm"), ("segmentation", "inmodal_seg")
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is an annotation file with these keys, or a folder with one in it."""
-    return bool(_files(path))
+    return certain_if(_files(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each annotated image; its key is the image's id."""
     annotations = read_annotations(path, _files(path))
     split = next((s for s in ("train", "test", "val") if s in annotations.path.stem), None)
@@ -49,7 +58,7 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, st
         for place, (record, (whole, seen)) in enumerate(zip(records, masks, strict=True), 1)
     )
     order = _order(records, [whole for whole, _ in masks])
-    return settled(ClipTracks(picture.info, tracks, order=None if order is None else (order,)), NAME)
+    return unite_visible(ClipTracks(picture.info, tracks, order=None if order is None else (order,)), NAME)
 
 
 def _masks(record: Record, picture: Picture, place: int) -> tuple[Rle, Rle]:

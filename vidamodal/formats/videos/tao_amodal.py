@@ -19,10 +19,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vidamodal.formats import Clip, Kind
-from vidamodal.formats._coco import Picture, Record, annotation_files, read_annotations
-from vidamodal.formats._tracks_json import parse_video, read_rle
-from vidamodal.formats._video_json import (
+from vidamodal.formats.annotation_files import Picture, Record, annotation_files, read_annotations
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.clip_record import (
     KEY,
     Categories,
     FrameVideo,
@@ -32,32 +31,33 @@ from vidamodal.formats._video_json import (
     rle_json,
     write_json,
 )
-from vidamodal.formats.coco import add_frames
+from vidamodal.formats.tracks.parse import parse_rle, parse_video
+from vidamodal.formats.videos.coco import add_frames
 from vidamodal.media.json_records import FieldError, optional, required
 from vidamodal.types import InputError, Rle, Track, VideoInfo
 
 NAME = "TAO-Amodal"
 SIGN = 'a JSON with "tracks" and "amodal_bbox"'
-FORMAT = "tao-amodal"
+ID = "tao-amodal"
 HOLDS = frozenset({"visible", "amodal", "amodal_full", "confidence"})
-ONE, FILE = False, True
+SINGLE_MASK, IS_FILE = False, True
 _FOLDERS = ("frames", "images", "")
 _FPS = 1.0
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is an annotation file with these keys, or a folder with one in it."""
-    return bool(_files(path))
+    return certain_if(_files(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each video; its key is the last part of its name, or the whole where two are the same."""
-    return frame_clips(read_annotations(path, _files(path)), _FOLDERS, _masks, _FPS, NAME, told=True)
+    return frame_clips(read_annotations(path, _files(path)), _FOLDERS, _masks, _FPS, NAME, kind_known=True)
 
 
 def _files(path: Path) -> list[Path]:
     found = annotation_files(path, ("images", "videos", "tracks", "amodal_bbox"))
-    return found or annotation_files(path, (mark(FORMAT),))
+    return found or annotation_files(path, (mark(ID),))
 
 
 def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle]:
@@ -73,7 +73,7 @@ def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> M
     }
     kinds = ("visible", "amodal", "amodal_full")
     return {
-        kind: read_rle(mask, *sizes[key], f"{where}{key}")
+        kind: parse_rle(mask, *sizes[key], f"{where}{key}")
         for kind, key in zip(kinds, sizes, strict=True)
         if (mask := optional(record, key, dict, where)) is not None
     }
@@ -83,7 +83,7 @@ def _canvas(record: Record | None) -> tuple[int, int]:
     return (0, 0) if record is None else parse_video(required(record, "video", dict, f"{KEY}.")).canvas_size
 
 
-def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
     """Writes the JSON. InputError if an amodal mask is not known."""
     document: dict[str, list[Record]] = {"videos": [], "images": [], "tracks": [], "annotations": []}
     categories = Categories()
@@ -101,7 +101,7 @@ def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
                     annotation = {"id": len(document["annotations"]) + 1, "image_id": first + t, "track_id": place}
                     document["annotations"].append({**annotation, **of_track, **_annotation(*masks, clip.video)})
     records = [{**record, "synset": "unknown"} for record in categories.records()]
-    write_json(out, FORMAT, {"licenses": [], **document, "categories": records})
+    write_json(out, ID, {"licenses": [], **document, "categories": records})
 
 
 def _known(key: str, track: Track, t: int) -> tuple[Rle | None, Rle, Rle | None] | None:

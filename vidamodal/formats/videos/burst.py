@@ -16,8 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from vidamodal.formats import Clip, Kind
-from vidamodal.formats._coco import (
+from vidamodal.formats.annotation_files import (
     Picture,
     Record,
     annotation_files,
@@ -26,8 +25,8 @@ from vidamodal.formats._coco import (
     read_document,
     read_labels,
 )
-from vidamodal.formats._tracks_json import check_video, read_rle
-from vidamodal.formats._video_json import (
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.clip_record import (
     KEY,
     Categories,
     assembled,
@@ -43,25 +42,27 @@ from vidamodal.formats._video_json import (
     record_of,
     write_json,
 )
+from vidamodal.formats.tracks.check import check_video
+from vidamodal.formats.tracks.parse import parse_rle
 from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.types import ClipTracks, Rle, VideoInfo
 
 NAME = "BURST"
 SIGN = 'a JSON with "sequences" and "annotated_image_paths"'
-FORMAT = "burst"
+ID = "burst"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
-ONE = FILE = True
+SINGLE_MASK = IS_FILE = True
 _FOLDERS = ("frames/train", "frames/val", "frames/test", "frames", "images", "train", "val", "test", "")
 _DATASET = "vidamodal"
 _FPS = 30.0
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is an annotation file with these keys, or a folder with one in it."""
-    return bool(_files(path))
+    return certain_if(_files(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each sequence; its key is its name, after its data set's where two have the same."""
     file, document = read_document(path, _files(path))
     with naming(file):
@@ -81,7 +82,7 @@ def read(path: Path) -> Mapping[str, Clip]:
                 key,
                 partial(_tracks, file, key, entry, pictures, record, labels),
                 partial(find_pictures, file, pictures, _FOLDERS),
-                told=record is not None,
+                kind_known=record is not None,
             )
             for key, entry, pictures, record in zip(keys, entries, frames, records, strict=True)
         ),
@@ -91,7 +92,7 @@ def read(path: Path) -> Mapping[str, Clip]:
 
 def _files(path: Path) -> list[Path]:
     found = annotation_files(path, ("sequences", "segmentations", "annotated_image_paths"))
-    return found or annotation_files(path, (mark(FORMAT),))
+    return found or annotation_files(path, (mark(ID),))
 
 
 def _name(entry: Record, where: str) -> str:
@@ -130,7 +131,7 @@ def _tracks(
             for text, mask in check_type(frame, dict, f"segmentations, frame {t}").items():
                 where = f"frame {t}, track {text}"
                 counts = required(check_type(mask, dict, where), "rle", str, f"{where}: ")
-                rle = read_rle({"size": [height, width], "counts": counts}, height, width, where)
+                rle = parse_rle({"size": [height, width], "counts": counts}, height, width, where)
                 names.setdefault(_number(text), None)
                 of_track = seen.setdefault(_number(text), {})
                 if rle.area():
@@ -156,7 +157,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
     """Writes the JSON; every clip fits."""
     sequences: list[Record] = []
     categories = Categories()
@@ -184,7 +185,7 @@ def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
             }
         )
     records = [{**record, "synset": "unknown", "def": "", "synonyms": []} for record in categories.records()]
-    write_json(out, FORMAT, {"sequences": sequences, "categories": records, "split": "test"})
+    write_json(out, ID, {"sequences": sequences, "categories": records, "split": "test"})
 
 
 def _frame(clip: ClipTracks, masks: Sequence[Sequence[Rle | None]], t: int) -> Record:

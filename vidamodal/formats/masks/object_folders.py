@@ -14,24 +14,24 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vidamodal.formats import Clip, Kind
-from vidamodal.formats._pngs import mask_folders, numbered_pngs, read_folders, write_folders
-from vidamodal.formats._visible_masks import write_mask_folder
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.masks.video_folders import mask_folders, numbered_pngs, read_folders, write_folders
+from vidamodal.media.mask_images import write_object_masks
 from vidamodal.types import ClipTracks
 
 NAME = "SA-V"
 SIGN = "folders <video>/<object>/00000.png, in Annotations/ or not, or <object>/00000.png"
-FORMAT = "sav"
+ID = "sav"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
-ONE, FILE = True, False
+SINGLE_MASK, IS_FILE = True, False
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is such a data set, or the folder of one of its videos."""
-    return bool(_folders(path))
+    return certain_if(_folders(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each video; its key is the folder's name."""
     return read_folders(path, _folders(path), NAME)
 
@@ -47,11 +47,11 @@ def _is_video(folder: Path) -> bool:
     return named and any(numbered_pngs(part) for part in parts)
 
 
-def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
     """Writes ``Annotations/<key>/<id>/00000.png`` and meta.json. InputError if no mask of a clip is known."""
     write_folders(out, clips, kind, lambda _, clip: [track.id for track in clip.tracks], _write)
 
 
 def _write(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> None:
     for track in clip.tracks:
-        write_mask_folder(folder, numbers[track.id], track.visible)
+        write_object_masks(folder, numbers[track.id], track.visible)

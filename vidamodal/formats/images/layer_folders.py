@@ -22,21 +22,23 @@ import numpy as np
 from jaxtyping import Bool
 from scipy.ndimage import label
 
-from vidamodal.formats import Clip, settled
+from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.formats.build import unite_visible
 from vidamodal.media.images import natural_key, read_image
 from vidamodal.occlusion.order import order_from_relation
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
+ID = "occlusion-layers"
 NAME = "layers of Intra-AFruit, ACOM or MUVA"
 SIGN = "folders <image>_<layer> with image.png and mask.png"
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is a folder that holds the folder of an image's first layer."""
-    return path.is_dir() and any((folder / "mask.png").is_file() for folder in path.glob("*_0"))
+    return certain_if(path.is_dir() and any((folder / "mask.png").is_file() for folder in path.glob("*_0")))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each image. InputError if one of its layers is missing."""
     layers: dict[str, list[int]] = {}
     for folder in path.iterdir():
@@ -80,7 +82,7 @@ def _tracks(masks: list[Path], key: str) -> ClipTracks:
         order=(order,),
         provenance={"layers": depths},
     )
-    return settled(clip, NAME)
+    return unite_visible(clip, NAME)
 
 
 def _frames(path: Path) -> Iterator[Frame] | None:

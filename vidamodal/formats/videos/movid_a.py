@@ -34,19 +34,20 @@ from typing import Any
 
 import numpy as np
 
-from vidamodal.formats import Clip, Kind, settled
-from vidamodal.formats._tracks_json import check_video
-from vidamodal.formats._visible_masks import read_ids, write_ids
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.build import unite_visible
+from vidamodal.formats.tracks.check import check_video
 from vidamodal.media.files import write_text
 from vidamodal.media.images import natural_key, read_image, write_image
 from vidamodal.media.json_records import FieldError, check_type, optional, required
+from vidamodal.media.mask_images import read_id_map, write_id_map
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, FrameOrder, InputError, Rle, Track, VideoInfo
 
 NAME = "MOViD-A"
 SIGN = "a folder of metadata.json and segmentation_full_00000.png, or folders of such folders (train/0, test/0, ...)"
-FORMAT = "movid-a"
+ID = "movid-a"
 HOLDS = frozenset({"visible", "amodal"})
-ONE = FILE = False
+SINGLE_MASK = IS_FILE = False
 _FPS = 12.0
 _MOST = 255
 _SPLIT = "[A-Za-z]+"
@@ -57,12 +58,12 @@ _KEY = "[A-Za-z0-9][A-Za-z0-9._-]*"
 # Reading
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is the folder of a video, of a split or of a whole data set."""
-    return path.is_dir() and any(True for _ in _videos(path))
+    return certain_if(path.is_dir() and any(True for _ in _videos(path)))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each video.
 
     Its key is what it was when written, else its folder's name, after its split's ("test-0") if ``path`` holds splits.
@@ -125,14 +126,14 @@ def _tracks(folder: Path) -> ClipTracks:
     visible: list[list[Rle]] = [[] for _ in objects]
     amodal: list[list[Rle]] = [[] for _ in objects]
     for t in range(video.frames):
-        ids = read_ids(_file(folder, f"segmentation_full_{t:05d}.png"), video)
+        ids = read_id_map(_file(folder, f"segmentation_full_{t:05d}.png"), video)
         for k in range(len(objects)):
             visible[k].append(Rle.encode(ids == k + 1))
-            amodal[k].append(Rle.encode(read_ids(_file(folder, f"segmentation_{k}_{t:05d}.png"), video) == k + 1))
+            amodal[k].append(Rle.encode(read_id_map(_file(folder, f"segmentation_{k}_{t:05d}.png"), video) == k + 1))
     tracks = tuple(
         Track(number, tuple(visible[k]), tuple(amodal[k]), label=label) for k, (number, label) in enumerate(objects)
     )
-    return settled(ClipTracks(video, tracks, exhaustive, order, provenance), NAME)
+    return unite_visible(ClipTracks(video, tracks, exhaustive, order, provenance), NAME)
 
 
 def _video(document: Mapping[str, Any], own: Mapping[str, Any], folder: Path) -> VideoInfo:
@@ -194,7 +195,7 @@ def _frames(folder: Path) -> Iterator[Frame] | None:
 # Writing
 
 
-def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
     """Writes the videos of a split "test". InputError as from ``write_movid_a``."""
     write_movid_a(out, clips, "test")
 
@@ -278,8 +279,8 @@ def _write_masks(folder: Path, key: str, video: VideoInfo, objects: Sequence[_Ob
                     f"overlap in frame {t}, which MOViD-A's layout cannot hold; give each pixel to one of them"
                 )
             ids[seen] = k + 1
-            write_ids(folder / f"segmentation_{k}_{t:05d}.png", thing.amodal[t].decode() * np.uint8(k + 1))
-        write_ids(folder / f"segmentation_full_{t:05d}.png", ids)
+            write_id_map(folder / f"segmentation_{k}_{t:05d}.png", thing.amodal[t].decode() * np.uint8(k + 1))
+        write_id_map(folder / f"segmentation_full_{t:05d}.png", ids)
 
 
 def _write_frames(folder: Path, clip: Clip, video: VideoInfo) -> None:

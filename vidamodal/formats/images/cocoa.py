@@ -16,22 +16,31 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vidamodal.formats import Clip, settled
-from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
+from vidamodal.formats.annotation_files import (
+    Picture,
+    Record,
+    annotation_files,
+    image_clips,
+    read_annotations,
+    read_mask,
+)
+from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.formats.build import unite_visible
 from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.types import ClipTracks, FrameOrder, Track
 
+ID = "cocoa"
 NAME = "COCOA or MP3D-Amodal"
 SIGN = 'a JSON with "regions" in each annotation'
 _FOLDERS = ("images", "train2014", "val2014", "test2014", "images/train2014", "images/val2014", "images/test2014", "")
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is an annotation file with this key, or a folder with one in it."""
-    return bool(_files(path))
+    return certain_if(_files(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each annotation; its key is the image's id."""
     return image_clips(read_annotations(path, _files(path)), _FOLDERS, _tracks, apart=True)
 
@@ -46,7 +55,7 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, st
     tracks = tuple(_track(picture, region, place, labels) for place, region in enumerate(regions, 1))
     constraint = optional(record, "depth_constraint", str)
     order = None if constraint is None else (_order(constraint, len(tracks)),)
-    return settled(ClipTracks(picture.info, tracks, order=order), NAME)
+    return unite_visible(ClipTracks(picture.info, tracks, order=order), NAME)
 
 
 def _track(picture: Picture, region: Record, place: int, labels: Mapping[int, str]) -> Track:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vidamodal.formats import Clip, Format, Kind, find_dataset, formats
+from vidamodal.formats.base import Clip, MaskKind, WritableFormat
+from vidamodal.formats.registry import all_formats, find_dataset, writable_formats
 from vidamodal.media.files import atomic_file, atomic_folder
 from vidamodal.media.video import open_video
 from vidamodal.types import ClipTracks, InputError
@@ -31,7 +32,7 @@ class Conversion:
     """What was written: the number of clips, the layout they came from, and what the format had no room for."""
 
     clips: int
-    layout: str
+    format: str
     left_out: tuple[str, ...]
 
 
@@ -40,7 +41,7 @@ def convert(
     out: str | os.PathLike[str],
     to: str,
     *,
-    kind: Kind = "visible",
+    kind: MaskKind = "visible",
     layout: str | None = None,
     video: str | os.PathLike[str] | None = None,
     quiet: bool = True,
@@ -55,10 +56,10 @@ def convert(
     format is one file, else those of one.
     """
     source, out = Path(source), Path(out)
-    known = formats()
-    for name in (to, *([] if layout is None else [layout])):
-        if name not in known:
-            raise InputError(f"unknown format {name!r}: choose of {', '.join(sorted(known))}")
+    known = writable_formats()
+    for name, choices in ((to, known), (layout, all_formats())):
+        if name is not None and name not in choices:
+            raise InputError(f"unknown format {name!r}; choose one of {', '.join(sorted(choices))}")
     if os.path.lexists(out):
         raise InputError(f"{out}: is already there; give another --out, or remove it")
     form = known[to]
@@ -69,7 +70,7 @@ def convert(
     left_out: set[str] = set()
     bar = tqdm(clips, desc="convert", unit="video", disable=quiet)
     prepared = (_prepared(clip, form, kind, left_out) for clip in bar)
-    if form.FILE:
+    if form.IS_FILE:
         with atomic_file(out) as beside:
             form.write(beside, prepared, kind)
     else:
@@ -78,7 +79,7 @@ def convert(
             form.write(beside, prepared, kind)
             if hasattr(os, "sync"):  # once for thousands of small files, before they get their names; not on Windows
                 os.sync()
-    return Conversion(len(clips), dataset.layout, tuple(name for field, name in _NAMES.items() if field in left_out))
+    return Conversion(len(clips), dataset.format, tuple(name for field, name in _NAMES.items() if field in left_out))
 
 
 def _with_video(source: Path, clips: list[Clip], video: str | os.PathLike[str]) -> Clip:
@@ -92,7 +93,7 @@ def _with_video(source: Path, clips: list[Clip], video: str | os.PathLike[str]) 
         found, info = clip.tracks(), reader.info
         missing = info.frames - found.video.frames
         sizes = {(video.height, video.width) for video in (info, found.video)}
-        if len(sizes) > 1 or missing < 0 or (missing and clip.told):
+        if len(sizes) > 1 or missing < 0 or (missing and clip.kind_known):
             raise InputError(
                 f"{source}: is for {found.video.frames} frames of {found.video.height} x {found.video.width} pixels, "
                 f"the video has {info.frames} of {info.height} x {info.width}; give the video of these masks"
@@ -104,22 +105,22 @@ def _with_video(source: Path, clips: list[Clip], video: str | os.PathLike[str]) 
     return replace(clip, tracks=tracks, frames=reader.frames)
 
 
-def _prepared(clip: Clip, form: Format, kind: Kind, left_out: set[str]) -> Clip:
+def _prepared(clip: Clip, form: WritableFormat, kind: MaskKind, left_out: set[str]) -> Clip:
     """A clip with what a format has room for; adds the names of what it has not to ``left_out``."""
     if not re.fullmatch(KEY, clip.key):
         raise InputError(f"clip {clip.key!r}: the key is not a plain name; rename the clip")
     tracks = clip.tracks_as(kind)
-    if form.ONE and kind == "amodal":
+    if form.SINGLE_MASK and kind == "amodal":
         lacking = [track.id for track in tracks.tracks if track.amodal is None]
         if lacking:
             raise InputError(f"clip {clip.key}: track {lacking[0]} has no amodal masks; write --what visible")
     return replace(clip, tracks=partial(_held, tracks, form, kind, left_out))
 
 
-def _held(clip: ClipTracks, form: Format, kind: Kind, left_out: set[str]) -> ClipTracks:
+def _held(clip: ClipTracks, form: WritableFormat, kind: MaskKind, left_out: set[str]) -> ClipTracks:
     """The part of a clip that a format holds."""
     holds = form.HOLDS
-    if form.ONE:
+    if form.SINGLE_MASK:
         holds = holds - {"amodal" if kind == "visible" else "visible"}
     if "amodal" not in holds:
         holds = holds - {"confidence"}

@@ -15,10 +15,12 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from vidamodal.formats import Clip, settled
+from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.formats.build import unite_visible
 from vidamodal.media.images import natural_key, read_image
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
+ID = "pix2gestalt"
 NAME = "pix2gestalt"
 SIGN = "the folders occlusion, whole_mask and visible_object_mask"
 _PICTURE, _VISIBLE, _WHOLE = (
@@ -28,12 +30,12 @@ _PICTURE, _VISIBLE, _WHOLE = (
 )
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is a folder that holds the folders of masks."""
-    return all((path / folder).is_dir() for folder, _ in (_VISIBLE, _WHOLE))
+    return certain_if(all((path / folder).is_dir() for folder, _ in (_VISIBLE, _WHOLE)))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each pair of masks; its key is the id in their names. InputError if one mask of a pair is missing."""
     visible, whole = (_ids(path / folder, ending) for folder, ending in (_VISIBLE, _WHOLE))
     if visible != whole:
@@ -55,7 +57,7 @@ def _tracks(path: Path, key: str) -> ClipTracks:
         raise InputError(f"{path}: the masks of {key} are {seen.shape} and {whole.shape}; give masks of one size")
     height, width = whole.shape
     video = VideoInfo(f"{key}{_PICTURE[1]}", height, width, 1, 1.0)
-    return settled(ClipTracks(video, (Track(1, (Rle.encode(seen),), (Rle.encode(whole),)),)), NAME)
+    return unite_visible(ClipTracks(video, (Track(1, (Rle.encode(seen),), (Rle.encode(whole),)),)), NAME)
 
 
 def _frames(path: Path, key: str) -> Iterator[Frame] | None:

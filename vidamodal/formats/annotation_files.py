@@ -18,8 +18,9 @@ import numpy as np
 from jaxtyping import Float
 from pycocotools import mask as coco
 
-from vidamodal.formats import Clip
-from vidamodal.formats._tracks_json import MAX_BYTES, check_video, read_rle
+from vidamodal.formats.base import Clip
+from vidamodal.formats.tracks.check import check_video
+from vidamodal.formats.tracks.parse import MAX_BYTES, parse_rle
 from vidamodal.media.images import read_image
 from vidamodal.media.json_records import FieldError, check_type, contains_strings, excerpt, optional, required
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, VideoInfo
@@ -105,13 +106,13 @@ def read_document(path: Path, files: Sequence[Path]) -> tuple[Path, Record]:
 
 
 def image_clips(
-    annotations: Annotations, folders: Sequence[str], tracks: Reader, apart: bool = False, told: bool = True
+    annotations: Annotations, folders: Sequence[str], tracks: Reader, apart: bool = False, kind_known: bool = True
 ) -> dict[str, Clip]:
     """A one-frame clip for each annotated image; its key is the image's id.
 
-    ``tracks`` makes the tracks of one image of its annotations and the categories' names; what it finds broken (Breach)
+    ``tracks`` makes the tracks of one image of its annotations and the categories' names; what it finds broken (FieldError)
     becomes an InputError with file and image. ``apart``: each annotation of an image is a clip, ``<id>-<place>`` if
-    there are several. ``told``: see ``Clip``.
+    there are several. ``kind_known``: see ``Clip``.
     """
     clips = {}
     for number, records in annotations.records.items():
@@ -120,7 +121,7 @@ def image_clips(
             key = str(number) if len(parts) == 1 else f"{number}-{place}"
             picture = annotations.pictures[number]
             read = partial(_image_tracks, tracks, annotations, picture, part)
-            clips[key] = Clip(key, read, partial(find_pictures, annotations.path, [picture], folders), told)
+            clips[key] = Clip(key, read, partial(find_pictures, annotations.path, [picture], folders), kind_known)
     return clips
 
 
@@ -183,12 +184,12 @@ def checked_picture(number: int, name: str, height: int, width: int, where: str)
 def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
     """A mask in any of COCO's forms: run lengths, packed or plain; polygons; or, as in COCOA, one polygon's numbers.
 
-    Polygons of fewer than three points have no area and are left out. Breach, with the place, on anything else.
+    Polygons of fewer than three points have no area and are left out. FieldError, with the place, on anything else.
     """
     height, width = picture.height, picture.width
     if isinstance(entry, dict):
         if not isinstance(entry.get("counts"), list):
-            return read_rle(entry, height, width, where)
+            return parse_rle(entry, height, width, where)
         return _plain(entry, height, width, where)
     polygons = check_type(entry, list, where)
     if polygons and not isinstance(polygons[0], list):

@@ -16,8 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from vidamodal.formats import Clip, Kind
-from vidamodal.formats._coco import (
+from vidamodal.formats.annotation_files import (
     Picture,
     Record,
     annotation_files,
@@ -27,8 +26,8 @@ from vidamodal.formats._coco import (
     read_labels,
     read_mask,
 )
-from vidamodal.formats._tracks_json import check_video
-from vidamodal.formats._video_json import (
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.clip_record import (
     KEY,
     Categories,
     assembled,
@@ -46,24 +45,25 @@ from vidamodal.formats._video_json import (
     rle_json,
     write_json,
 )
+from vidamodal.formats.tracks.check import check_video
 from vidamodal.media.json_records import FieldError, check_type, optional, required
 from vidamodal.types import ClipTracks, Rle, VideoInfo
 
 NAME = "YouTube-VIS"
 SIGN = 'a JSON with "videos" and "segmentations"'
-FORMAT = "youtube-vis"
+ID = "youtube-vis"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
-ONE = FILE = True
+SINGLE_MASK = IS_FILE = True
 _FOLDERS = ("JPEGImages", "train/JPEGImages", "valid/JPEGImages", "images", "frames", "")
 _FPS = 6.0
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is an annotation file with these keys, or a folder with one in it."""
-    return bool(_files(path))
+    return certain_if(_files(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each video; its key is the folder of its pictures, or its id."""
     file, document = read_document(path, _files(path))
     with naming(file):
@@ -92,7 +92,7 @@ def read(path: Path) -> Mapping[str, Clip]:
                 key,
                 partial(_tracks, file, key, video, frames, record, objects[video["id"]], labels),
                 partial(find_pictures, file, frames, _FOLDERS),
-                told=record is not None,
+                kind_known=record is not None,
             )
             for key, video, frames, record in zip(keys, videos, pictures, records, strict=True)
         ),
@@ -102,7 +102,7 @@ def read(path: Path) -> Mapping[str, Clip]:
 
 def _files(path: Path) -> list[Path]:
     found = annotation_files(path, ("videos", "annotations", "segmentations"), unwanted=("sequences",))
-    return found or annotation_files(path, (mark(FORMAT),))
+    return found or annotation_files(path, (mark(ID),))
 
 
 def _pictures(video: Record, where: str) -> list[Picture]:
@@ -142,7 +142,7 @@ def _tracks(
         return assembled(info, record, {kind_of(record): seen}, names, range(info.frames), NAME)
 
 
-def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
     """Writes the JSON; every clip fits."""
     videos: list[Record] = []
     annotations: list[Record] = []
@@ -177,4 +177,4 @@ def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
                     "areas": [mask and mask.area() for mask in masks],
                 }
             )
-    write_json(out, FORMAT, {"videos": videos, "annotations": annotations, "categories": categories.records()})
+    write_json(out, ID, {"videos": videos, "annotations": annotations, "categories": categories.records()})

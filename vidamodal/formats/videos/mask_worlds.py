@@ -6,20 +6,21 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from vidamodal.formats import Clip
+from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
 from vidamodal.worlds.sample import WorldBank
 from vidamodal.worlds.truth import true_tracks
 
+ID = "mask-worlds"
 NAME = "mask-only worlds"
 SIGN = "worlds.jsonl and meshes.safetensors"
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is a folder of worlds."""
-    return (path / "worlds.jsonl").is_file()
+    return certain_if((path / "worlds.jsonl").is_file())
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each world, its key the world's seed; masks are made when asked for, and there are no pictures."""
     bank = WorldBank.load(path)
     return {

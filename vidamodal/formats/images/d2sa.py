@@ -13,22 +13,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vidamodal.formats import Clip, settled
-from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
+from vidamodal.formats.annotation_files import (
+    Picture,
+    Record,
+    annotation_files,
+    image_clips,
+    read_annotations,
+    read_mask,
+)
+from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.formats.build import unite_visible
 from vidamodal.media.json_records import required
 from vidamodal.types import ClipTracks, Track
 
+ID = "d2sa"
 NAME = "D2SA or COCOA-cls"
 SIGN = 'a COCO-style JSON with "segmentation" and "visible_mask" in each annotation'
 _FOLDERS = ("images", "d2s_amodal_images_v1/images", "train2014", "val2014", "")
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is an annotation file with these keys (and none of COCOA's), or a folder with one in it."""
-    return bool(_files(path))
+    return certain_if(_files(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each annotated image; its key is the image's id."""
     return image_clips(read_annotations(path, _files(path)), _FOLDERS, _tracks)
 
@@ -46,4 +55,4 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, st
         )
         return Track(place, (seen,), (whole,), label=labels.get(required(record, "category_id", int, where)))
 
-    return settled(ClipTracks(picture.info, tuple(track(record, k) for k, record in enumerate(records, 1))), NAME)
+    return unite_visible(ClipTracks(picture.info, tuple(track(record, k) for k, record in enumerate(records, 1))), NAME)

@@ -17,10 +17,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vidamodal.formats import Clip, Kind, settled
-from vidamodal.formats._coco import Annotations, Picture, Record, find_pictures
-from vidamodal.formats._tracks_json import FORMAT, VERSION, check_video, dumps_tracks, parse_tracks, parse_video
-from vidamodal.formats._visible_masks import sighted
+from vidamodal.formats.annotation_files import Annotations, Picture, Record, find_pictures
+from vidamodal.formats.base import Clip, MaskKind
+from vidamodal.formats.build import tracks_from_masks, unite_visible
+from vidamodal.formats.tracks.check import check_video
+from vidamodal.formats.tracks.parse import FORMAT, VERSION, parse_tracks, parse_video
+from vidamodal.formats.tracks.write import dumps_tracks
 from vidamodal.media.json_records import FieldError, check_type, optional, required
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, Rle, Track, VideoInfo
 
@@ -36,7 +38,7 @@ Seen = Mapping[str, Mapping[int, Mapping[int, Rle]]]
 # A clip's record
 
 
-def packed(key: str, clip: ClipTracks, numbers: Iterable[int], kind: Kind | None = None) -> Record:
+def packed(key: str, clip: ClipTracks, numbers: Iterable[int], kind: MaskKind | None = None) -> Record:
     """The record of a clip, all but its masks. ``numbers`` are those of its tracks in the file.
 
     ``kind`` says which masks a file with one mask an object holds.
@@ -56,7 +58,7 @@ def record_of(holder: Mapping[str, Any], where: str) -> Record | None:
     return optional(holder, KEY, dict, where)
 
 
-def kind_of(record: Record | None) -> Kind:
+def kind_of(record: Record | None) -> MaskKind:
     """Which masks a file with one mask an object holds; "visible" where it does not say."""
     return "amodal" if record is not None and record.get("kind") == "amodal" else "visible"
 
@@ -81,12 +83,12 @@ def assembled(
         raise FieldError(f"the track id {strange} is not within 0 and {MAX_TRACK_ID}; number the tracks anew")
 
     def tracks(kind: str) -> Iterable[Track]:
-        return sighted(video, annotated, {n: seen.get(kind, {}).get(n, {}) for n in labels}).tracks
+        return tracks_from_masks(video, annotated, {n: seen.get(kind, {}).get(n, {}) for n in labels})
 
     found = [replace(track, label=labels[track.id]) for track in tracks("visible")]
     if "amodal" in seen:
         found = [replace(t, amodal=whole.visible) for t, whole in zip(found, tracks("amodal"), strict=True)]
-    return settled(ClipTracks(video, tuple(found)), layout)
+    return unite_visible(ClipTracks(video, tuple(found)), layout)
 
 
 def _unpacked(record: Record, seen: Seen) -> ClipTracks:
@@ -126,7 +128,7 @@ def box_json(mask: Rle) -> list[int]:
 # Writing
 
 
-def masks_of(track: Track, kind: Kind) -> tuple[Rle | None, ...]:
+def masks_of(track: Track, kind: MaskKind) -> tuple[Rle | None, ...]:
     """The visible or the amodal masks of a track; none where it has no amodal ones."""
     return track.visible if kind == "visible" else track.amodal or (None,) * len(track.visible)
 
@@ -219,7 +221,7 @@ MaskReader = Callable[[Record, Picture, "FrameVideo", str], Mapping[str, Rle]]
 
 
 def frame_clips(
-    annotations: Annotations, folders: Sequence[str], masks: MaskReader, fps: float, layout: str, told: bool
+    annotations: Annotations, folders: Sequence[str], masks: MaskReader, fps: float, layout: str, kind_known: bool
 ) -> dict[str, Clip]:
     """A clip for each video of a file that annotates frames; ``fps`` where a video does not tell its rate."""
     with naming(annotations.path):
@@ -230,7 +232,7 @@ def frame_clips(
                 video.key,
                 partial(_frame_tracks, annotations, video, masks, layout),
                 partial(find_pictures, annotations.path, video.pictures, folders),
-                told or video.record is not None,
+                kind_known or video.record is not None,
             )
             for video in videos
         ),

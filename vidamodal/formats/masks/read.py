@@ -6,34 +6,30 @@ A frame without annotation is not known (null). In an annotated frame an object 
 
 from __future__ import annotations
 
-import colorsys
 import itertools
 import os
 import re
 import zipfile
 import zlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-import imageio.v3 as iio
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
-from PIL import Image
+from jaxtyping import Bool, Int
 
-from vidamodal.formats._tracks_json import is_tracks, read_tracks
-from vidamodal.media.images import image_errors, natural_key
+from vidamodal.formats.build import tracks_from_masks
+from vidamodal.formats.tracks.parse import is_tracks, read_tracks
+from vidamodal.media.images import natural_key
+from vidamodal.media.mask_images import read_id_map
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, Rle, Track, VideoInfo
 
 VOID = 255
 """In 8-bit id maps that hold other ids too, this one marks pixels nobody judged; they count as background."""
 FORMS = "a tracks.json, a folder of palette PNGs, a folder with a folder of PNGs for each object, or an .npz"
 _MAX_ENTRIES = 10**7
-_PALETTE = bytes(
-    round(255 * channel) for k in range(256) for channel in colorsys.hsv_to_rgb(k * 0.618 % 1, 0.7, min(k, 1))
-)
 
 
 def read_masks(path: str | os.PathLike[str], video: VideoInfo, frame_stems: Sequence[str] | None = None) -> ClipTracks:
@@ -59,48 +55,13 @@ def read_masks(path: str | os.PathLike[str], video: VideoInfo, frame_stems: Sequ
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith(b"\x89PNG") and video.frames == 1:
-        return _from_maps(video, [(0, read_ids(path, video))])
+        return _from_maps(video, [(0, read_id_map(path, video))])
     if is_tracks(path) or start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         return _from_tracks(path, video)
     raise InputError(f"{path}: no masks in a known form; give {FORMS}")
 
 
-def write_mask_folder(directory: str | os.PathLike[str], number: int, masks: Iterable[Rle | None]) -> None:
-    """Writes one object's masks as ``directory/<number>/00000.png`` and so on: 0 and 255, no file where None stands.
-
-    For a folder that is not yet in its place: nothing is synced, whoever publishes the folder does that once for all.
-    """
-    folder = Path(directory) / str(int(number))
-    folder.mkdir(parents=True, exist_ok=True)
-    for frame, mask in enumerate(masks):
-        if mask is not None:
-            iio.imwrite(folder / f"{frame:05d}.png", mask.decode().astype(np.uint8) * 255, plugin="pillow")
-
-
-def write_ids(path: str | os.PathLike[str], ids: UInt8[np.ndarray, "h w"]) -> None:
-    """Writes ids as a palette PNG (black, then colours far apart), for a folder that is not yet in its place."""
-    image = Image.fromarray(ids)
-    image.putpalette(_PALETTE)
-    image.save(path, format="PNG")
-
-
 # Collecting
-
-
-def sighted(video: VideoInfo, annotated: Container[int], seen: Mapping[int, Mapping[int, Rle]]) -> ClipTracks:
-    """Tracks of the objects in ``seen``, which holds, by id, their masks with a pixel by frame.
-
-    An object that is absent from an annotated frame is hidden there, but not known before its first sighting.
-    """
-    empty = Rle.empty(video.height, video.width)
-
-    def track(number: int) -> Track:
-        masks = seen[number]
-        first = min(masks, default=video.frames)
-        absent = [empty if t in annotated and t > first else None for t in range(video.frames)]
-        return Track(number, tuple(masks.get(t, other) for t, other in enumerate(absent)))
-
-    return ClipTracks(video, tuple(track(number) for number in sorted(seen)))
 
 
 @dataclass
@@ -122,7 +83,7 @@ class _Collector:
             self.seen[number][frame] = Rle.encode(mask)
 
     def clip(self) -> ClipTracks:
-        return sighted(self.video, self.annotated, self.seen)
+        return ClipTracks(self.video, tracks_from_masks(self.video, self.annotated, self.seen))
 
 
 def _from_maps(
@@ -169,7 +130,7 @@ def _from_folder(folder: Path, video: VideoInfo, stems: Sequence[str] | None) ->
         raise InputError(f"{folder}: PNGs beside folders ({folders[0].name}); give one or the other")
     if pngs:
         return _from_maps(
-            video, ((frame, read_ids(png, video)) for frame, png in _numbered(folder, pngs, video, stems).items())
+            video, ((frame, read_id_map(png, video)) for frame, png in _numbered(folder, pngs, video, stems).items())
         )
     if folders:
         return _from_object_folders(folders, video, stems)
@@ -187,7 +148,7 @@ def _from_object_folders(folders: Sequence[Path], video: VideoInfo, stems: Seque
         names[number] = folder.name
         collector.expect(number)
         for frame, png in _numbered(folder, _pngs(folder.iterdir()), video, stems).items():
-            collector.add(number, frame, read_ids(png, video) != 0)
+            collector.add(number, frame, read_id_map(png, video) != 0)
     if not collector.annotated:
         raise InputError(f"{folders[0].parent}: no PNG in the folders of this folder; give {FORMS}")
     return collector.clip()
@@ -223,23 +184,6 @@ def _frame_of(png: Path, places: Mapping[str, int] | None) -> int:
     if number is None:
         raise InputError(f"{png}: the name is no frame number; name masks 00000.png, 00001.png, ...")
     return int(number.group(1))
-
-
-def read_ids(png: Path, video: VideoInfo) -> Int[np.ndarray, "h w"]:
-    """The values of a palette, grey or black and white PNG, uncoloured; uint8 or wider.
-
-    InputError if it cannot be read, is of another size than the video, or a picture in colours.
-    """
-    with image_errors(png), Image.open(png, formats=["PNG"]) as image:
-        if (image.height, image.width) != (video.height, video.width):
-            raise InputError(
-                f"{png}: {image.height} x {image.width} pixels, the video has {video.height} x {video.width}; "
-                "give masks of the video's size"
-            )
-        if image.mode not in ("P", "L", "1", "I", "I;16"):
-            raise InputError(f"{png}: a picture in colours ({image.mode}), not ids; write it as a palette or grey PNG")
-        values = np.asarray(image)
-    return values.astype(np.uint8) if values.dtype == bool else values
 
 
 # npz

@@ -15,27 +15,28 @@ from pathlib import Path
 
 import numpy as np
 
-from vidamodal.formats import Clip, Kind
-from vidamodal.formats._pngs import mask_folders, numbered_pngs, read_folders, write_folders
-from vidamodal.formats._visible_masks import VOID, write_ids
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.masks.read import VOID
+from vidamodal.formats.masks.video_folders import mask_folders, numbered_pngs, read_folders, write_folders
+from vidamodal.media.mask_images import write_id_map
 from vidamodal.types import ClipTracks, InputError
 
 NAME = "DAVIS or YouTube-VOS"
 SIGN = "folders <video>/00000.png, in Annotations/ or not"
-FORMAT = "davis"
+ID = "davis"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
-ONE, FILE = True, False
+SINGLE_MASK, IS_FILE = True, False
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is such a data set, or the folder of one of its videos; folders named by numbers alone are SA-V's."""
     found = _folders(path)
-    return bool(found) and (
-        any(path.glob("Annotations*")) or path in found.values() or not all(map(str.isdigit, found))
+    return certain_if(
+        bool(found) and (any(path.glob("Annotations*")) or path in found.values() or not all(map(str.isdigit, found)))
     )
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each folder of PNGs; its key is the folder's name."""
     return read_folders(path, _folders(path), NAME)
 
@@ -44,7 +45,7 @@ def _folders(path: Path) -> dict[str, Path]:
     return mask_folders(path, lambda folder: bool(numbered_pngs(folder)))
 
 
-def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
     """Writes ``Annotations/<key>/00000.png`` and meta.json. InputError on what PNGs of ids cannot hold."""
     write_folders(out, clips, kind, _numbers, _write)
 
@@ -69,4 +70,4 @@ def _write(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> None:
                 )
             ids[inside] = numbers[number]
         if known:
-            write_ids(folder / f"{t:05d}.png", ids)
+            write_id_map(folder / f"{t:05d}.png", ids)

@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vidamodal.formats import Clip
+from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
 from vidamodal.types import InputError
 
+ID = "fishbowl"
 NAME = "FISHBOWL"
 SIGN = "<split>_data.pkl, to be converted by scripts/convert_fishbowl.py"
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is such a file, or a folder with one in it or in a folder of its split."""
-    return bool(_files(path))
+    return certain_if(_files(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """InputError that says how to convert it."""
     raise InputError(
         f"{_files(path)[0]}: FISHBOWL's annotations are a pickle, which is never opened here; if you trust this file, "

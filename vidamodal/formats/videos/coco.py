@@ -17,9 +17,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vidamodal.formats import Clip, Kind
-from vidamodal.formats._coco import Picture, Record, annotation_files, image_clips, read_annotations, read_mask
-from vidamodal.formats._video_json import (
+from vidamodal.formats.annotation_files import (
+    Picture,
+    Record,
+    annotation_files,
+    image_clips,
+    read_annotations,
+    read_mask,
+)
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.clip_record import (
     KEY,
     Categories,
     FrameVideo,
@@ -37,27 +44,27 @@ from vidamodal.types import ClipTracks, Rle, Track
 
 NAME = "COCO"
 SIGN = 'a JSON with "images" and "segmentation"'
-FORMAT = "coco"
+ID = "coco"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
-ONE, FILE = False, True
+SINGLE_MASK, IS_FILE = False, True
 _FOLDERS = ("images", "JPEGImages", "frames", "train2017", "val2017", "train2014", "val2014", "")
 _OTHERS = ("regions", "a_segm", "inmodal_seg", "amodal_bbox", "segmentations")
 """Keys of annotations that are no plain COCO."""
 _FPS = 24.0
 
 
-def recognise(path: Path) -> bool:
+def recognise(path: Path) -> Fit:
     """Whether it is an annotation file with these keys and none of a richer layout, or a folder with one in it."""
-    return bool(_files(path))
+    return certain_if(_files(path))
 
 
-def read(path: Path) -> Mapping[str, Clip]:
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """A clip for each video, whose key is its name or id, or for each annotated image, whose key is its id."""
     annotations = read_annotations(path, _files(path))
     if "videos" in annotations.document:
-        told = any("visible_mask" in record for records in annotations.records.values() for record in records)
-        return frame_clips(annotations, _FOLDERS, _masks, _FPS, NAME, told)
-    return image_clips(annotations, _FOLDERS, _image, told=False)
+        kind_known = any("visible_mask" in record for records in annotations.records.values() for record in records)
+        return frame_clips(annotations, _FOLDERS, _masks, _FPS, NAME, kind_known)
+    return image_clips(annotations, _FOLDERS, _image, kind_known=False)
 
 
 def _files(path: Path) -> list[Path]:
@@ -65,7 +72,7 @@ def _files(path: Path) -> list[Path]:
     return (
         annotation_files(path, (*wanted, "videos", "video_id"), _OTHERS)
         or annotation_files(path, wanted, (*_OTHERS, "visible_mask"))
-        or annotation_files(path, (mark(FORMAT),))
+        or annotation_files(path, (mark(ID),))
     )
 
 
@@ -88,7 +95,7 @@ def _image(picture: Picture, records: Sequence[Record], labels: Mapping[int, str
     return ClipTracks(picture.info, tracks, provenance={"layout": NAME})
 
 
-def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
+def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
     """Writes the JSON; every clip fits."""
     document: dict[str, list[Record]] = {"videos": [], "images": [], "annotations": []}
     categories = Categories()
@@ -118,7 +125,7 @@ def write(out: Path, clips: Iterable[Clip], kind: Kind) -> None:
                         **({} if whole is None else {"visible_mask": seen and rle_json(seen)}),
                     }
                 )
-    write_json(out, FORMAT, {**document, "categories": categories.records()})
+    write_json(out, ID, {**document, "categories": categories.records()})
 
 
 def add_frames(

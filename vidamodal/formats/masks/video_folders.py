@@ -18,11 +18,13 @@ from typing import Any
 
 from PIL import Image
 
-from vidamodal.formats import Clip, Kind, settled
-from vidamodal.formats._coco import Record
-from vidamodal.formats._tracks_json import MAX_BYTES, check_video, parse_video
-from vidamodal.formats._video_json import KEY, assembled, keyed, kind_of, masks_of, naming, packed, record_of
-from vidamodal.formats._visible_masks import read_masks
+from vidamodal.formats.annotation_files import Record
+from vidamodal.formats.base import Clip, MaskKind
+from vidamodal.formats.build import unite_visible
+from vidamodal.formats.clip_record import KEY, assembled, keyed, kind_of, masks_of, naming, packed, record_of
+from vidamodal.formats.masks.read import read_masks
+from vidamodal.formats.tracks.check import check_video
+from vidamodal.formats.tracks.parse import MAX_BYTES, parse_video
 from vidamodal.media.images import image_errors, is_image, natural_key
 from vidamodal.media.json_records import check_type, optional, required
 from vidamodal.media.video import FOLDER_FPS, open_video
@@ -66,7 +68,7 @@ def read_folders(path: Path, folders: Mapping[str, Path], layout: str) -> dict[s
             key = name if record is None else required(record, "key", str, f"{KEY}.")
         frames = _picture_folder(folder)
         tracks = partial(_tracks, folder, frames, meta, layout)
-        clips.append(Clip(key, tracks, partial(_frames, frames), told=record is not None))
+        clips.append(Clip(key, tracks, partial(_frames, frames), kind_known=record is not None))
     return keyed(clips, path)
 
 
@@ -117,7 +119,7 @@ def _tracks(folder: Path, frames: Path | None, meta: tuple[Path, Record], layout
         if record is None:
             labels = _labels(about)
             named = tuple(replace(track, label=labels.get(track.id)) for track in clip.tracks)
-            return settled(replace(clip, tracks=named), layout)
+            return unite_visible(replace(clip, tracks=named), layout)
         seen = {
             track.id: {t: mask for t, mask in enumerate(track.visible) if mask is not None and mask.area()}
             for track in clip.tracks
@@ -153,7 +155,7 @@ WriteMasks = Callable[[Path, ClipTracks, dict[int, int]], None]
 
 
 def write_folders(
-    out: Path, clips: Iterable[Clip], kind: Kind, numbers: Callable[[str, ClipTracks], list[int]], masks: WriteMasks
+    out: Path, clips: Iterable[Clip], kind: MaskKind, numbers: Callable[[str, ClipTracks], list[int]], masks: WriteMasks
 ) -> None:
     """Writes ``Annotations/<key>/`` and a meta.json, which carries the rest of each clip.
 

@@ -1,0 +1,1 @@
+"""Plain masks: PNGs of ids, folders of PNGs for each object, npz."""

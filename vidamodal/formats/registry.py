@@ -1,0 +1,117 @@
+"""The registry of formats: every module of this package, at any depth, that declares an ``ID``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+import vidamodal.formats
+from vidamodal.formats.base import Clip, Dataset, Fit, Format, VideoContext, WritableFormat
+from vidamodal.types import ClipTracks, InputError, VideoInfo
+
+
+def all_formats() -> dict[str, Format]:
+    """Return the formats that can be read, by id."""
+    found = [cast(Format, module) for module in _modules(vidamodal.formats) if hasattr(module, "ID")]
+    formats = {form.ID: form for form in sorted(found, key=lambda form: form.ID)}
+    if len(formats) < len(found):
+        raise ValueError(f"two formats with the same ID among {sorted(form.ID for form in found)}")
+    return formats
+
+
+def writable_formats() -> dict[str, WritableFormat]:
+    """Return the formats that can be written, by id."""
+    return {name: cast(WritableFormat, form) for name, form in all_formats().items() if hasattr(form, "write")}
+
+
+def _modules(package: ModuleType) -> Iterator[ModuleType]:
+    for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        module = importlib.import_module(info.name)
+        yield module
+        if info.ispkg:
+            yield from _modules(module)
+
+
+def find_dataset(
+    path: str | os.PathLike[str],
+    format_id: str | None = None,
+    video: VideoContext | None = None,
+    preferred: Sequence[str] = (),
+) -> Dataset:
+    """Return the data set at a path, in the format that it looks like.
+
+    Args:
+        path: A file or folder.
+        format_id: The id of the format to read; by default all formats are tried.
+        preferred: Ids of formats that are read wherever the path holds them, whatever else it holds.
+        video: The video of the masks, if the path holds those of one video. Masks that end before the video does are
+            unknown (None) from there on.
+
+    Raises:
+        InputError: The path has no known format, or several; the content is damaged; or the masks do not fit the video.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; pass a data set or masks in a known format")
+    formats = all_formats()
+    candidates = list(formats.values()) if format_id is None else [formats[format_id]]
+    fits = [(form.recognise(path), form) for form in candidates]
+    best = max(fit for fit, _ in fits)
+    if best == Fit.NONE:
+        signs = "; ".join(f"{form.NAME}: {form.SIGN}" for form in candidates)
+        raise InputError(f"{path}: not in a known format; looked for {signs}")
+    matches = [form for fit, form in fits if fit == best]
+    matches = [form for form in matches if form.ID in preferred] or matches
+    if len(matches) > 1:
+        names = " and ".join(form.NAME for form in matches)
+        raise InputError(f"{path}: holds several formats ({names}); pass the path of one of them")
+    clips = matches[0].read(path, video)
+    clips = {key: replace(clip, source=clip.source or f"{path}: {key}") for key, clip in clips.items()}
+    if video is not None:
+        if len(clips) > 1:
+            raise InputError(f"{path}: holds {len(clips)} clips, but the video is one; pass the masks of one clip")
+        clips = {key: _fitted(path, clip, video) for key, clip in clips.items()}
+    return Dataset(matches[0].NAME, clips)
+
+
+def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
+    """Return the visible masks for a video, from any format.
+
+    A format that states the kind of its masks gives the visible ones; others' masks are taken for visible. Ids, labels
+    and ``exhaustive`` are kept, everything else is dropped.
+
+    Args:
+        path: A file or folder with the masks of one clip.
+        video: The video.
+
+    Raises:
+        InputError: The masks cannot be read, or do not fit the video.
+    """
+    from vidamodal.formats.masks.read import read_masks as read
+
+    return read(path, video.info, video.frame_names)
+
+
+def _fitted(path: Path, clip: Clip, video: VideoContext) -> Clip:
+    return replace(clip, tracks=lambda: _fit(path, clip, video.info))
+
+
+def _fit(path: Path, clip: Clip, info: VideoInfo) -> ClipTracks:
+    """The tracks of a clip, with the name, length and frame rate of a video."""
+    tracks = clip.tracks()
+    theirs = tracks.video
+    missing = info.frames - theirs.frames
+    if (theirs.height, theirs.width) != (info.height, info.width) or missing < 0 or (missing and clip.kind_known):
+        raise InputError(
+            f"{path}: the masks are for {theirs.frames} frames of {theirs.height} x {theirs.width} pixels, the video "
+            f"has {info.frames} of {info.height} x {info.width}; pass the masks of this video"
+        )
+    unknown = (None,) * missing
+    longer = tuple(replace(t, visible=t.visible + unknown) for t in tracks.tracks) if missing else tracks.tracks
+    return replace(tracks, video=replace(info, canvas=theirs.canvas), tracks=longer)

@@ -1,0 +1,40 @@
+"""tracks.json: single files and folders of ``<key>/tracks.json`` or ``<key>.tracks.json``. Read and written.
+
+The pictures of a clip are ``<key>.mp4`` beside ``<key>.tracks.json`` or inside ``<key>/``. Nothing is changed on
+reading. Written are the tracks alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.tracks.locate import FILE_NAME, SUFFIX, find_clips
+from vidamodal.formats.tracks.parse import is_tracks
+from vidamodal.formats.tracks.write import write_tracks
+
+ID = "tracks"
+NAME = "vidamodal"
+SIGN = "a tracks.json, or a folder of <key>/tracks.json or <key>.tracks.json"
+HOLDS = frozenset({"visible", "amodal", "confidence", "hypotheses", "amodal_full"})
+SINGLE_MASK = IS_FILE = False
+
+
+def recognise(path: Path) -> Fit:
+    """Match a tracks.json of any name, or a folder with one in it, whatever else is there."""
+    if path.is_dir():
+        patterns = (FILE_NAME, f"*{SUFFIX}", f"*/{FILE_NAME}")
+        return certain_if(any(True for pattern in patterns for _ in path.glob(pattern)))
+    return certain_if(is_tracks(path))
+
+
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
+    """Return the clips under a path; shards beside the files are read, too."""
+    return find_clips(path)
+
+
+def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
+    """Write ``<key>.tracks.json`` files."""
+    for clip in clips:
+        write_tracks(out / f"{clip.key}{SUFFIX}", clip.tracks())

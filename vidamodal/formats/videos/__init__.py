@@ -1,0 +1,1 @@
+"""Annotated videos in the formats of other tools and data sets."""
