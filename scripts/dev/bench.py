@@ -20,7 +20,7 @@ from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.crops import boxes_and_areas
 from vidamodal.demo import sample_clip
 from vidamodal.formats.tracks import read_tracks
-from vidamodal.geometry import View, WindowConfig, paste, track_windows
+from vidamodal.geometry import paste
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor
 from vidamodal.metrics.counts import count_video
@@ -28,6 +28,7 @@ from vidamodal.metrics.evaluate import score_counts
 from vidamodal.models.attention import attend
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, Rle
+from vidamodal.windows import View, WindowConfig, track_windows
 from vidamodal.worlds.sample import WorldConfig
 from vidamodal.worlds.toy import toy_bank
 

@@ -29,7 +29,7 @@ import yaml
 from jaxtyping import Float
 from tqdm import tqdm
 
-from vidamodal.data.layer_frames import layered_frames
+from vidamodal.data.layer_frames import ground_truth_layers
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats import find_dataset
 from vidamodal.inference.predictor import Predictor, pick_precision
@@ -168,7 +168,7 @@ def score_frames(trained: Trained, use: Mapping[str, Any], data: Mapping[str, An
     model = changed_segmenter(load_segmenter(trained.model).model, settings).eval()
     found, truth, spent = [], [], 0.0
     bank = RecordedBank.load(Path(data["path"]), pixels=True)
-    for number, (images, true) in enumerate(layered_frames(bank, data["clips"], data["frames"], model.size)):
+    for number, (images, true) in enumerate(ground_truth_layers(bank, data["clips"], data["frames"], model.size)):
         before = time.process_time()
         with torch.autocast("cpu", pick_precision(torch.device("cpu"))):
             pictures = torch.from_numpy(images).float()

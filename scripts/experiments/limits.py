@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vidamodal.data.crops import boxes_and_areas
 from vidamodal.formats import find_dataset
-from vidamodal.geometry import Cropper, Windows, follow_scene, lay_windows, paste
+from vidamodal.geometry import Cropper, Windows, paste
 from vidamodal.inference.predictor import Predictor
 from vidamodal.metrics.counts import count_video
 from vidamodal.metrics.primary import Scores, bootstrap, mean_scores, score_video
@@ -27,6 +27,7 @@ from vidamodal.metrics.tables import format_table
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
+from vidamodal.windows import follow_scene, lay_windows
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from scripts.experiments.ablate import changed_segmenter
-from vidamodal.data.layer_frames import layered_frames
+from vidamodal.data.layer_frames import ground_truth_layers
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counts import mean
@@ -47,7 +47,7 @@ def main() -> None:
         bank = RecordedBank.load(options.truth, pixels=True)
     except InputError as error:
         raise SystemExit(f"samplers.py: {error}") from None
-    given = list(layered_frames(bank, options.clips, 1, loaded.model.size))
+    given = list(ground_truth_layers(bank, options.clips, 1, loaded.model.size))
     images = torch.from_numpy(np.concatenate([pictures for pictures, _ in given])).float()
     truth = [frame.layers for _, frames in given for frame in frames]
     ways = [("ddpm", options.steps, 1), *(("ddim", steps, 0) for steps in FEW)]

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Bool
 
-from vidamodal.data.augment import Degradation, _depth, degrade
-from vidamodal.data.clips import AugmentConfig
+from vidamodal.data.augment import AugmentConfig, Degradation, _signed_depth, degrade
 from vidamodal.types import InputError
 
 KINDS = [f.name for f in fields(Degradation)]
@@ -88,7 +87,7 @@ def test_edges_move_no_further_than_they_may(masks: Bool[np.ndarray, "n t h w"],
     for before, after in zip(masks, spoilt, strict=True):
         push = amount * np.sqrt(before.sum(axis=(1, 2)).max())
         reach = int(np.ceil(push))
-        depth = _depth(before, reach)
+        depth = _signed_depth(before, reach)
         assert not (after & (depth < -push)).any()
         # What is deeper inside than that is kept, unless a neighbour pushed in.
         lost = before & ~after & (depth > push)
@@ -98,9 +97,9 @@ def test_edges_move_no_further_than_they_may(masks: Bool[np.ndarray, "n t h w"],
 def test_depth_is_the_distance_to_the_outline() -> None:
     mask = np.zeros((1, 1, 9), dtype=bool)
     mask[..., 3:] = True  # an object that leaves the image goes on beyond it
-    assert _depth(mask, 3).ravel().tolist() == [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5, 3.5, 3.5]
+    assert _signed_depth(mask, 3).ravel().tolist() == [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5, 3.5, 3.5]
     disc = np.hypot(*np.mgrid[-20:21, -20:21])[None]
-    assert np.abs(_depth(disc < 10, 6) - np.clip(10 - disc, -6, 6)).max() < 1.3
+    assert np.abs(_signed_depth(disc < 10, 6) - np.clip(10 - disc, -6, 6)).max() < 1.3
 
 
 def test_edges_go_both_ways_and_change_from_frame_to_frame() -> None:
@@ -157,8 +156,8 @@ def test_what_is_no_share_is_refused(value: float) -> None:
 
 def test_clips_that_are_not_partial_have_gaps_at_most() -> None:
     rng, config = np.random.default_rng(0), AugmentConfig(unknown=0.5, noise=0.5)
-    clean = [config.draw(rng, partial=False) for _ in range(50)]
+    clean = [config.sample_degradation(rng, partial=False) for _ in range(50)]
     assert all(replace(how, unknown=0, gaps=0) == Degradation() for how in clean)
     assert any(how.unknown for how in clean) and any(how.gaps for how in clean)
-    partial = [config.draw(rng, partial=True) for _ in range(50)]
+    partial = [config.sample_degradation(rng, partial=True) for _ in range(50)]
     assert all(how.missing for how in partial) and 10 < sum(how.edge > 0 for how in partial) < 40

@@ -24,7 +24,6 @@ from vidamodal.backbones.pvt import Pyramid, PyramidConfig
 from vidamodal.cli import main
 from vidamodal.data.clips import ClipConfig
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
-from vidamodal.geometry import WindowConfig
 from vidamodal.heads import conddiff
 from vidamodal.heads.base import HeadInputs
 from vidamodal.heads.conddiff import CondDiffConfig, CondDiffHead, Fields, ensemble
@@ -35,6 +34,7 @@ from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.noise import Noise
 from vidamodal.training.trainer import StageConfig, TrainConfig, train
 from vidamodal.types import InputError
+from vidamodal.windows import WindowConfig
 from vidamodal.worlds.sample import WorldConfig
 
 CROP, FEATURES = 32, 6

@@ -11,11 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vidamodal.data.clips import ClipConfig, MixedBank, TrainingClips, first_order, load_bank
+from vidamodal.data.banks import MixedBank, load_bank
+from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.crops import FrameMap, boxes_and_areas, cut_frame
+from vidamodal.data.first_pass import simulate_first_order
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats.tracks import write_tracks
-from vidamodal.geometry import Cropper, View, Window, WindowConfig, box_windows, lay_windows, paste
+from vidamodal.geometry import Cropper, Window, paste
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.video_writer import write_video
@@ -26,6 +28,7 @@ from vidamodal.models.transformer import TransformerConfig
 from vidamodal.occlusion.evidence import extends_under, front_confidence, front_confidence_from_order
 from vidamodal.training.trainer import TrainConfig, _go_on_from, train
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.windows import View, WindowConfig, box_windows, lay_windows
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
 from vidamodal.worlds.toy import toy_bank
 
@@ -100,8 +103,8 @@ def test_evidence_counts_what_lies_under_what_is_seen(seed: int) -> None:
 @given(seeds)
 def test_what_a_first_pass_finds_is_drawn_from_the_truth(seed: int) -> None:
     clip = scene(seed)
-    drawn = first_order(clip, np.random.default_rng(seed))
-    assert np.array_equal(drawn, first_order(clip, np.random.default_rng(seed)))
+    drawn = simulate_first_order(clip, np.random.default_rng(seed))
+    assert np.array_equal(drawn, simulate_first_order(clip, np.random.default_rng(seed)))
     over = extends_under(clip.visible, clip.amodal)
     true = front_confidence(over)
     assert np.allclose(drawn, -drawn.transpose(0, 2, 1), atol=1e-6)
@@ -124,10 +127,10 @@ def test_the_crop_shows_the_order_of_what_each_label_shows() -> None:
     labels[:, :5], labels[:, 5:10], labels[:, 10:] = 1, 2, 3
     cropper = Cropper.at(Window((8, 8), (16, 16)), 16, 16, 16)
     front = np.array([0, 0, 1, -0.5], dtype=np.float32)
-    crops = cut_frame(cropper, labels == 1, FrameMap.of(labels), True, front)
+    crops = cut_frame(cropper, labels == 1, FrameMap.from_labels(labels), True, front)
     assert np.allclose(crops.order[:, :4], 0) and np.allclose(crops.order[:, 6:9], 1)
     assert np.allclose(crops.order[:, 11:], -0.5)
-    assert not cut_frame(cropper, labels == 1, FrameMap.of(labels), True).order.any()
+    assert not cut_frame(cropper, labels == 1, FrameMap.from_labels(labels), True).order.any()
 
 
 def test_the_second_pass_reads_the_order_that_the_first_one_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +193,7 @@ def test_recorded_clips_are_what_stands_in_their_files(tmp_path: Path) -> None:
         taken = bank.sample(np.random.default_rng(seed), WorldConfig(frames=4))
         (start,) = [s for s in range(4) if np.array_equal(taken.amodal, clip.amodal[:, s : s + 4])]
         assert np.array_equal(taken.visible, clip.visible[:, start : start + 4])
-        assert taken.image is not None and taken.exhaustive and taken.told is not None and taken.told.all()
+        assert taken.image is not None and taken.exhaustive and taken.known is not None and taken.known.all()
         assert np.abs(taken.image.astype(int) - clip.image[start : start + 4]).mean() < 8  # as H.264 keeps them
         starts.add(start)
     assert len(starts) > 1
@@ -206,8 +209,8 @@ def test_what_a_data_set_does_not_tell_is_not_learnt(tmp_path: Path) -> None:
     write_tracks(tmp_path / "set/a.tracks.json", replace(clip, tracks=(gap, *clip.tracks[1:])))
     bank = load_bank(str(tmp_path / "set"), 0, pixels=False)
     taken = bank.sample(np.random.default_rng(0), WorldConfig(frames=6))
-    assert taken.told is not None and not taken.exhaustive and taken.image is None
-    assert taken.told[0].tolist() == [False] * 2 + [True] * 4 and taken.told[1:].all()
+    assert taken.known is not None and not taken.exhaustive and taken.image is None
+    assert taken.known[0].tolist() == [False] * 2 + [True] * 4 and taken.known[1:].all()
     assert not taken.amodal[0, :2].any() and not taken.visible[0, :2].any()
     config = ClipConfig(tracks=6, frames=6, whole=0, world=WorldConfig(frames=6))
     batch = TrainingClips(bank, 0, 1, 4, config, View(WindowConfig(), 16))[0]
@@ -219,14 +222,14 @@ def test_what_a_data_set_does_not_tell_is_not_learnt(tmp_path: Path) -> None:
 def test_a_data_set_that_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
     folder = write_clip(tmp_path / "set", scene(4, frames=3))
     rng = np.random.default_rng(0)
-    with pytest.raises(InputError, match="has 3 frames and samples take 9"):
+    with pytest.raises(InputError, match="has 3 frames, but samples have 9"):
         load_bank(str(folder), 0, pixels=False).sample(rng, WorldConfig(frames=9))
     (folder / "clip.mp4").unlink()
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="has no images"):
         load_bank(str(folder), 0, pixels=True).sample(rng, WorldConfig(frames=3))
     bare = tracks_of(scene(4, frames=3))
     write_tracks(folder / "clip.tracks.json", replace(bare, tracks=tuple(replace(t, amodal=None) for t in bare.tracks)))
-    with pytest.raises(InputError, match="no masks of whole objects"):
+    with pytest.raises(InputError, match="no amodal masks"):
         load_bank(str(folder), 0, pixels=False).sample(rng, WorldConfig(frames=3))
     with pytest.raises(InputError, match="worlds: .*dataset_gen --masks-only"):
         load_bank(str(tmp_path / "nothing"), 0, pixels=False)
@@ -281,8 +284,8 @@ def test_a_hidden_frame_takes_the_box_between_its_neighbours() -> None:
     assert windows.shown is not None
     assert windows.shown[0, 2].tolist() == [9, 7, 29, 27]
     assert np.isnan(windows.center[1]).all()  # never seen
-    with pytest.raises(InputError, match="unknown mode of windows"):
-        lay_windows(boxes, np.ones((2, 5)), 100, 100, WindowConfig(mode="box"))
+    with pytest.raises(InputError, match="windows.mode is 'box'"):
+        lay_windows(boxes, np.ones((2, 5)), 100, 100, WindowConfig(mode="box"))  # type: ignore[arg-type]
 
 
 # A model that goes on from a smaller one, and the switches
@@ -369,7 +372,9 @@ def test_training_refuses_in_one_line_what_shows_late(tmp_path: Path) -> None:
     reader = replace(config.model, transformer=replace(TINY, image=True))
     with pytest.raises(InputError) as refused:
         train(config, quiet=True)
-    assert str(refused.value) == "the clip clip has 3 frames and samples take 24: set sample.world.frames"
+    assert str(refused.value) == (
+                "clip clip: it has 3 frames, but samples have 24. Reduce sample.world.frames, or leave the clip out."
+            )
     for changes, message in (
         ({"model": replace(config.model, chunk=8, overlap=8)}, "overlap must be less"),
         ({"validation": str(tmp_path / "none")}, "no such file"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
 from tests.helpers import ToyClip
-from vidamodal.data.layer_frames import LEAST_VISIBLE, layered_frames
+from vidamodal.data.layer_frames import LEAST_VISIBLE, ground_truth_layers
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.metrics.layer_masks import layer_scores, layered, pixel_precision
 from vidamodal.occlusion.layers import LayeredFrame
@@ -89,7 +89,7 @@ def test_frames_of_a_data_set_come_with_their_layers(clip: ToyClip, tmp_path: Pa
     shutil.copy(clip.video, tmp_path / "clip.mp4")
     shutil.copy(clip.truth, tmp_path / "clip.tracks.json")
     bank = RecordedBank.load(tmp_path, pixels=True)
-    ((images, frames),) = layered_frames(bank, 5, 3, 32)
+    ((images, frames),) = ground_truth_layers(bank, 5, 3, 32)
     assert images.shape == (3, 3, 32, 32) and len(frames) == 3
     for each in frames:
         assert len(each.objects) == len(each.layer) and len(each.layers) == each.layer.max(initial=0)

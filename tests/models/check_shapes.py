@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from jaxtyping import install_import_hook
 
-CHECKED = ["data", "geometry", "heads", "models", "segmenters", "training.losses", "training.stages"]
+CHECKED = ["data", "geometry", "heads", "models", "segmenters", "training.losses", "training.stages", "windows"]
 CHECKED += ["occlusion", "worlds"]
 
 with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.beartype"):
     from vidamodal.backbones.pvt import PyramidConfig
-    from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingClips
+    from vidamodal.data.augment import AugmentConfig
+    from vidamodal.data.clips import ClipConfig, TrainingClips
     from vidamodal.data.instance_frames import InstanceFrames
     from vidamodal.data.layer_frames import LayerClips
-    from vidamodal.geometry import View, WindowConfig
     from vidamodal.heads.aisdiff import AISDiffHeadConfig
     from vidamodal.heads.conddiff import CondDiffConfig
     from vidamodal.heads.conv import ConvConfig
@@ -33,6 +33,7 @@ with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.be
     from vidamodal.training.losses import LossConfig
     from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
     from vidamodal.training.stages.ours import AmodalStage, HeadStage, MicroStep, SegmenterStage, TokenizerStage
+    from vidamodal.windows import View, WindowConfig
     from vidamodal.worlds.sample import ClipMasks, WorldConfig
     from vidamodal.worlds.toy import toy_bank
 

@@ -24,8 +24,8 @@ from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidamodal.backbones.resnet import Backbone, BackboneConfig
-from vidamodal.data.augment import Degradation
-from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch
+from vidamodal.data.augment import AugmentConfig, Degradation
+from vidamodal.data.clips import ClipConfig, TrainingBatch
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import ModelConfig
@@ -696,7 +696,7 @@ def test_the_presets_are_what_they_are_called(name: str, monkeypatch: pytest.Mon
         c2f = C2F(config)
     layers = {"c2f": (768, 8, True), "c2f-small": (128, 4, True), "c2f-image": (768, 12, False)}[name]
     assert (config.transformer.width, config.transformer.depth, config.transformer.temporal) == layers
-    assert configs[0].amodal.sample.augment.draw(np.random.default_rng(0), False) == Degradation()
+    assert configs[0].amodal.sample.augment.sample_degradation(np.random.default_rng(0), False) == Degradation()
     discriminator = 0.66 if config.codec == "vqgan" else 0
     size = {"c2f": 182.0, "c2f-small": 2.2, "c2f-image": 190.8}[name]
     assert millions(c2f) - discriminator == pytest.approx(size, rel=0.005)

@@ -16,7 +16,6 @@ import yaml
 from scripts.experiments import ablate
 from vidamodal.backbones.pvt import PyramidConfig
 from vidamodal.backbones.resnet import BackboneConfig
-from vidamodal.geometry import WindowConfig
 from vidamodal.heads.aisdiff import AISDiffHeadConfig
 from vidamodal.heads.conddiff import CondDiffConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
@@ -31,6 +30,7 @@ from vidamodal.segmenters.aisdiff.diffsp import PriorConfig
 from vidamodal.segmenters.base import FrameSegmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
 from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
+from vidamodal.windows import WindowConfig
 
 PAGES = [yaml.safe_load(path.read_text()) for path in sorted((ablate.ROOT / "configs/ablation").glob("*.yaml"))]
 ROWS = [

@@ -36,7 +36,7 @@ from vidamodal.backbones.pretrained import fingerprint
 from vidamodal.data.clips import ClipConfig
 from vidamodal.data.crops import TrackCrops
 from vidamodal.data.frames import FrameSource
-from vidamodal.data.instance_frames import MOST, InstanceFrames, Picture, frame_truth, pasted, vocabulary
+from vidamodal.data.instance_frames import MOST, InstanceFrames, Picture, frame_ground_truth, paste_objects, vocabulary
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats.tracks import read_tracks
 from vidamodal.heads.aisdiff import AISDiffHead, AISDiffHeadConfig
@@ -203,7 +203,7 @@ def truth_of(count: int = 2) -> FrameGroundTruth:
     back[10:26, 10:26] = True
     visible, amodal = np.stack([front, back & ~front]), np.stack([front, back])
     return FrameGroundTruth.join(
-        [frame_truth(Picture(image.numpy(), visible, amodal, np.array([1, -1]))) for image in pictures(count)]
+        [frame_ground_truth(Picture(image.numpy(), visible, amodal, np.array([1, -1]))) for image in pictures(count)]
     )
 
 
@@ -781,7 +781,7 @@ def test_pasted_objects_lie_in_front_with_their_own_colours(masks: np.ndarray, c
     block = np.zeros((2, 16, 16), dtype=bool)
     block[0, 2:9, 3:9], block[1, 10:, :] = True, True  # the second one is hidden in part: it is not taken
     donor = Picture(np.full((3, 16, 16), 0.75), np.stack([block[0], block[1] & masks[3]]), block, np.array([5, 6]))
-    out = pasted(own, donor, count, np.random.default_rng(seed))
+    out = paste_objects(own, donor, count, np.random.default_rng(seed))
     new = len(out.visible) - 2
     assert new == (count if visible.any() else 0) and out.labels.tolist()[:2] == [0, 1]
     if not (block[1] & masks[3]).sum() >= 0.95 * block[1].sum():

@@ -21,9 +21,10 @@ from torch import Tensor
 import vidamodal
 from tests.helpers import ToyClip, head_inputs
 from vidamodal.cli import main
-from vidamodal.data.clips import AugmentConfig, ClipConfig
+from vidamodal.data.augment import AugmentConfig
+from vidamodal.data.clips import ClipConfig
 from vidamodal.data.crops import TrackCrops
-from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure
+from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure_limits
 from vidamodal.formats.tracks import read_tracks
 from vidamodal.heads.base import HeadInputs
 from vidamodal.heads.cumulative import CumulativeHead, CumulativeHeadConfig
@@ -516,7 +517,7 @@ def test_a_segmenter_learns_and_keeps_what_it_found_of_its_data(
     AcceleratorState._reset_state(True)
     loaded = load_segmenter(str(folder)).model
     bank = vidamodal.training.trainer.load_bank(config.worlds, 0, False)
-    limits = measure(bank, 0, config.amodal.sample, 32)
+    limits = measure_limits(bank, 0, config.amodal.sample, 32)
     assert 1 < limits.most_layers <= len(clip.tracks.tracks) and 1 <= limits.least_area < 32 * 32
     assert (loaded.config.most_layers, loaded.config.least_area) == (limits.most_layers, limits.least_area)
     kept = json.loads((folder / "config.json").read_text())

@@ -30,10 +30,11 @@ from vector_quantize_pytorch.vector_quantize_pytorch import Codebook
 
 from tests.training.ddp_gradients import learn
 from vidamodal import cli
-from vidamodal.data.clips import AugmentConfig, ClipConfig, TrainingBatch, TrainingClips, _turn, first_completion
+from vidamodal.data.augment import AugmentConfig
+from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, _transformed
 from vidamodal.data.crops import TrackCrops, boxes_and_areas
+from vidamodal.data.first_pass import simulate_first_boxes
 from vidamodal.formats import find_dataset
-from vidamodal.geometry import View, WindowConfig, track_windows
 from vidamodal.heads.coarse import CoarseConfig, CoarseHead
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.folder import load_model
@@ -46,6 +47,7 @@ from vidamodal.training.sharding import Average
 from vidamodal.training.stages.ours import AmodalStage
 from vidamodal.training.trainer import StageConfig, TrainConfig, train
 from vidamodal.types import InputError
+from vidamodal.windows import View, WindowConfig, track_windows
 from vidamodal.worlds.sample import WorldBank, WorldConfig
 from vidamodal.worlds.toy import toy_bank
 from vidamodal.worlds.truth import true_tracks
@@ -157,7 +159,7 @@ def test_a_first_completion_is_near_the_truth_and_within_its_windows() -> None:
         boxes, areas = boxes_and_areas(clip.visible)
         whole, truth = boxes_and_areas(clip.amodal)
         windows = track_windows(boxes, areas, WindowConfig())
-        found, shares = first_completion(clip, windows, areas, truth, rng)
+        found, shares = simulate_first_boxes(clip, windows, areas, truth, rng)
         seen = areas > 0
         low, high = windows.center - windows.side / 2, windows.center + windows.side / 2
         assert (found[seen][:, :2] >= low[seen][:, ::-1] - 1e-9).all()
@@ -192,8 +194,8 @@ def test_partial_clips_have_no_known_background() -> None:
 @pytest.mark.parametrize(("reverse", "mirror"), [(True, False), (False, True), (True, True), (False, False)])
 def test_turning_twice_is_nothing_and_once_is_what_it_says(reverse: bool, mirror: bool) -> None:
     batch = data()[4]
-    once = _turn(batch, reverse, mirror)
-    assert_same(_turn(once, reverse, mirror), batch)
+    once = _transformed(batch, reverse, mirror)
+    assert_same(_transformed(once, reverse, mirror), batch)
     flips = [axis for axis, flip in ((1, reverse), (-1, mirror)) if flip]
     assert torch.equal(once.amodal, batch.amodal.flip(flips))
     assert torch.equal(once.crops.visible, batch.crops.visible.flip(flips))

@@ -1,4 +1,4 @@
-"""From masks to what the model sees: windows, box numbers and crops, the same in training and inference."""
+"""Model inputs cut out of masks and images, the same in training and inference."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TrackCrops:
 def boxes_and_areas(
     masks: Bool[np.ndarray, "n t h w"],
 ) -> tuple[Float[np.ndarray, "n t 4"], Float[np.ndarray, "n t"]]:
-    """Boxes (top, left, bottom, right; nan where empty) and areas in pixels."""
+    """Return the boxes (top, left, bottom, right; nan for empty masks) and the areas of masks, in pixels."""
     rows = np.asarray(masks.any(axis=3))
     columns = np.asarray(masks.any(axis=2))
     height, width = masks.shape[2:]
@@ -89,8 +89,20 @@ def boxes_and_areas(
 def box_numbers(
     windows: Windows, areas: Float[np.ndarray, "n t"], height: int, width: int, exhaustive: bool
 ) -> Float[np.ndarray, "n t 8"]:
-    """Place (x, y) and log size of the window in the image, its velocity in sides a frame, the visible area over the
-    window's (times four), whether anything is visible, whether the scene is exhaustive."""
+    """Describe each window by eight numbers.
+
+    Args:
+        windows: Windows of n tracks over t frames.
+        areas: Visible areas in pixels.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        exhaustive: Whether every object that may occlude another is listed.
+
+    Returns:
+        Position (x, y) of the centre relative to the image, log2 of the side over the image's height, velocity (x, y)
+        in sides per frame, four times the visible area over the window's, whether the object is visible, and whether
+        the scene is exhaustive.
+    """
     out = np.zeros((*areas.shape, BOX_NUMBERS), dtype=np.float32)
     out[..., :2] = windows.center / (width, height) - 0.5
     out[..., 2] = np.log2(windows.areas) / 2 - np.log2(height)
@@ -105,18 +117,18 @@ def box_numbers(
 
 @dataclass(frozen=True)
 class FrameMap:
-    """What all listed objects show together in one frame."""
+    """Visible masks of all listed objects in one frame."""
 
     labels: UInt16[np.ndarray, "h w"]
-    """The number of the object that each pixel shows, 0 for none."""
+    """Number of the object that each pixel shows; 0 for none."""
     edges: Bool[np.ndarray, "h w"]
-    """Pixels whose right or lower neighbour belongs to another object, or to none."""
+    """Pixels whose right or lower neighbour has another label."""
     image: UInt8[np.ndarray, "h w 3"] | None = None
-    """The frame itself, where pixels are read."""
+    """Colours of the frame; None if the model reads no pixels."""
 
     @staticmethod
-    def of(labels: UInt16[np.ndarray, "h w"], image: UInt8[np.ndarray, "h w 3"] | None = None) -> FrameMap:
-        """From the labels."""
+    def from_labels(labels: UInt16[np.ndarray, "h w"], image: UInt8[np.ndarray, "h w 3"] | None = None) -> FrameMap:
+        """Create the map of a frame; its edges follow from the labels."""
         edges = np.zeros(labels.shape, dtype=bool)
         edges[:, :-1] = labels[:, :-1] != labels[:, 1:]
         edges[:-1] |= labels[:-1] != labels[1:]
@@ -125,7 +137,7 @@ class FrameMap:
 
 @dataclass(frozen=True)
 class FrameCrops:
-    """The maps of one object-frame, each (s, s) in [0, 1]; see `TrackCrops`."""
+    """Input channels of one object-frame: see `TrackCrops`."""
 
     visible: Float[np.ndarray, "s s"]
     others: Float[np.ndarray, "s s"]
@@ -143,19 +155,24 @@ def cut_frame(
     exhaustive: bool,
     front: Float[np.ndarray, " labels"] | None = None,
 ) -> FrameCrops:
-    """One object in its window; ``frame`` holds its own visible mask too, unless that is not known.
+    """Cut the input channels of one object out of a frame.
 
-    ``front``: for each label how sure it is that what it shows lies in front of the object (1) or behind (-1); 0 is
-    not known, as for label 0 and the object itself. None: nothing is known.
+    Args:
+        cropper: Window of the object.
+        visible: Visible mask of the object; None if unknown.
+        frame: Visible masks of all listed objects, this one included.
+        exhaustive: Whether pixels without a label certainly show no object.
+        front: Confidence for each label that its object lies in front (1) or behind (-1); 0 if unknown, and for label
+            0 and the object itself. None if nothing is known.
     """
     inside = cropper.inside
     taken = cropper.cut(frame.labels != 0)
-    own = np.zeros_like(inside) if visible is None else cropper.cut(visible)
-    others = np.maximum(taken - own, 0)
+    shown = np.zeros_like(inside) if visible is None else cropper.cut(visible)
+    others = np.maximum(taken - shown, 0)
     background = np.maximum(inside - taken, 0) if exhaustive else np.zeros_like(inside)
     order = np.zeros_like(inside) if front is None or not front.any() else cropper.cut(front[frame.labels])
     image = np.zeros((0, *inside.shape), np.float32) if frame.image is None else cropper.cut_image(frame.image)
-    return FrameCrops(own, others, cropper.cut(frame.edges), inside, background, order, image)
+    return FrameCrops(shown, others, cropper.cut(frame.edges), inside, background, order, image)
 
 
 def stack_crops(
@@ -164,7 +181,14 @@ def stack_crops(
     box: Float[np.ndarray, "b t 8"],
     time: Float[np.ndarray, "b t"],
 ) -> TrackCrops:
-    """Tensors from the crops of b tracks over t frames."""
+    """Stack the crops of b tracks over t frames to tensors.
+
+    Args:
+        frames: Crops of each track in each frame.
+        known: Whether the visible mask is known.
+        box: Numbers of each window: see `box_numbers`.
+        time: Frame numbers, relative to the middle of the clip.
+    """
 
     def planes(name: str) -> torch.Tensor:
         return torch.from_numpy(np.stack([np.stack([getattr(f, name) for f in track]) for track in frames])).float()

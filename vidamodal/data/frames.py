@@ -1,4 +1,4 @@
-"""Frames of clips with their pictures, on a segmenter's canvas: what all of its training data begin with."""
+"""Random frames of clips with images, on a segmenter's canvas."""
 
 from __future__ import annotations
 
@@ -8,65 +8,76 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from vidamodal.data.clips import Bank, ClipConfig
+from vidamodal.data.banks import Bank
+from vidamodal.data.clips import ClipConfig
 from vidamodal.geometry import Cropper, Window
 from vidamodal.types import InputError
 from vidamodal.worlds.sample import ClipMasks
 
 
 @dataclass(frozen=True)
-class DrawnFrames:
-    """Some frames of a clip."""
+class SampledFrames:
+    """Some frames of a clip, augmented except for the mirroring."""
 
     clip: ClipMasks
     times: Sequence[int]
-    """Of the clip's frames, those that were drawn."""
+    """Indices of the sampled frames within the clip."""
     images: Float[np.ndarray, "t 3 s s"]
-    """Their colours in [0, 1] on the canvas."""
+    """Colours in [0, 1] on the canvas."""
     cropper: Cropper
-    """Brings masks to the canvas."""
+    """Resamples masks to the canvas."""
     mirror: bool
-    """Whether all of it is to be mirrored, which is not done yet."""
+    """Whether the caller must mirror images and masks."""
     rng: np.random.Generator
-    """What else the sample draws from."""
+    """Source of further randomness in the same sample."""
 
 
 @dataclass(frozen=True)
 class FrameSource:
-    """Draws ``config.frames`` of ``config.world.frames`` neighbouring frames of a random clip of a bank."""
+    """Samples ``config.frames`` out of ``config.world.frames`` neighbouring frames of a random clip of a bank."""
 
     bank: Bank
     seed: int
     config: ClipConfig
     size: int
-    """Cells a side of the canvas."""
+    """Cells along each side of the canvas."""
 
     def __post_init__(self) -> None:
         if self.config.augment.zoom < 1 or min(self.config.augment.colour, self.config.augment.paste) < 0:
-            raise InputError("sample.augment: zoom must be at least 1, colour and paste at least 0")
+            raise InputError("sample.augment: zoom must be at least 1, colour and paste at least 0.")
         if self.config.frames > self.config.world.frames:
             raise InputError(
-                f"sample.frames is {self.config.frames}, of {self.config.world.frames} in sample.world.frames"
+                f"sample.frames is {self.config.frames}, but sample.world.frames is {self.config.world.frames}. "
+                "Sample at most as many frames as are read."
             )
 
-    def draw(self, index: int) -> DrawnFrames:
-        """Sample ``index``, which depends on it and the seed alone. InputError for worlds, which have no pictures."""
-        return self.take(np.random.default_rng([self.seed, 1, index]), self.config.world.frames, self.config.frames)
+    def sample(self, index: int) -> SampledFrames:
+        """Return sample ``index``, which depends on the seed and the index alone.
 
-    def take(self, rng: np.random.Generator, neighbours: int, frames: int) -> DrawnFrames:
-        """Some of so many neighbouring frames of a random clip."""
+        Raises:
+            InputError: If the clip has no images.
+        """
+        rng = np.random.default_rng([self.seed, 1, index])
+        return self.sample_with(rng, self.config.world.frames, self.config.frames)
+
+    def sample_with(self, rng: np.random.Generator, neighbours: int, frames: int) -> SampledFrames:
+        """Sample some out of so many neighbouring frames of a random clip.
+
+        Raises:
+            InputError: If the clip has no images.
+        """
         clip = self.bank.sample(rng, replace(self.config.world, frames=neighbours))
         if clip.image is None:
-            raise InputError("worlds: a segmenter learns from pictures, and these are masks alone: give a data set")
+            raise InputError("worlds: a segmenter learns from images, but worlds hold masks only. Name a data set.")
         mirror = bool(rng.random() < self.config.augment.mirror)
         times = np.sort(rng.permutation(neighbours)[:frames])
         height, width = clip.visible.shape[2:]
         cropper = Cropper.at(self._window(height, width, rng), self.size, height, width)
         images = self._recoloured(np.stack([cropper.cut_image(clip.image[t]) for t in times]), cropper, rng)
-        return DrawnFrames(clip, times.tolist(), images, cropper, mirror, rng)
+        return SampledFrames(clip, times.tolist(), images, cropper, mirror, rng)
 
     def _window(self, height: int, width: int, rng: np.random.Generator) -> Window:
-        """What the canvas shows: of the frame and what is round it, the larger one holds the smaller one."""
+        """Return a zoomed window that lies inside the square around the frame, or contains it."""
         window, zoom = Window.around(height, width), self.config.augment.zoom
         if zoom == 1:
             return window
@@ -78,7 +89,7 @@ class FrameSource:
     def _recoloured(
         self, images: Float[np.ndarray, "t 3 s s"], cropper: Cropper, rng: np.random.Generator
     ) -> Float[np.ndarray, "t 3 s s"]:
-        """All frames in the same other light; what lies beside the picture stays black."""
+        """Change light and contrast equally in all frames; cells outside the image stay black."""
         if not self.config.augment.colour:
             return images
         light, contrast, *channels = np.exp(self.config.augment.colour * rng.standard_normal(5))

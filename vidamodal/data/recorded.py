@@ -1,4 +1,4 @@
-"""Training clips from data sets: whatever has true masks of whole objects, with its pictures where they are read."""
+"""Training clips from data sets with true amodal masks, and with images where the model reads them."""
 
 from __future__ import annotations
 
@@ -8,82 +8,94 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.types import ClipTracks, InputError, Rle
+from vidamodal.types import ClipTracks, InputError, Rle, Track
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
 
 KEPT = 256
-"""Clips whose run lengths stay in memory, some 0.2 MB each."""
+"""Clips whose run lengths stay in memory, about 0.2 MB each."""
 
 
 @dataclass(frozen=True)
 class RecordedBank:
-    """Clips of data sets in any layout that is read; a sample is some consecutive frames of one."""
+    """Clips of data sets; a sample is a number of consecutive frames of one clip."""
 
     clips: tuple[Clip, ...]
     pixels: bool
-    """Whether to read pictures, too."""
+    """Whether samples have images."""
 
     @staticmethod
     def load(path: Path, pixels: bool) -> RecordedBank:
-        """The clips under a path. InputError if there is nothing that can be read."""
+        """Load the clips under a path.
+
+        Raises:
+            InputError: If the path holds no data set in a known format.
+        """
         return RecordedBank(tuple(find_dataset(path).clips.values()), pixels)
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
-        """Consecutive frames of a clip, ``config.frames`` of them. InputError if it is shorter or has no truth."""
-        return self.of(self.clips[rng.integers(len(self.clips))], rng, config)
+        """Sample ``config.frames`` consecutive frames of a random clip.
 
-    def of(self, clip: Clip, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
-        """A sample of one of the clips."""
-        truth = _truth(clip)
+        Raises:
+            InputError: If the clip is too short, has no amodal masks, or lacks images that are needed.
+        """
+        return self.sample_clip(self.clips[rng.integers(len(self.clips))], rng, config)
+
+    def sample_clip(self, clip: Clip, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
+        """Sample ``config.frames`` consecutive frames of one of the clips; raises like `sample`."""
+        truth = _ground_truth(clip)
         frames, video = config.frames, truth.video
         if video.frames < frames:
             raise InputError(
-                f"the clip {clip.key} has {video.frames} frames and samples take {frames}: set sample.world.frames"
+                f"clip {clip.key}: it has {video.frames} frames, but samples have {frames}. "
+                "Reduce sample.world.frames, or leave the clip out."
             )
         start = int(rng.integers(video.frames - frames + 1))
         tracks = [t for t in truth.tracks if t.amodal is not None and t.ever_visible]
         if not tracks:
-            raise InputError(f"the clip {clip.key} has no masks of whole objects to learn from")
-        now = slice(start, start + frames)
-        empty = np.zeros((video.height, video.width), dtype=bool)
-        told = np.array([[v is not None and a is not None for v, a in zip(t.visible[now], t.amodal[now], strict=True)]
-                         for t in tracks if t.amodal is not None])  # fmt: skip
-        visible = _decode([t.visible[now] for t in tracks], empty)
-        amodal = _decode([t.amodal[now] for t in tracks if t.amodal is not None], empty)
-        amodal &= told[..., None, None]
-        visible &= amodal
-        for k in range(len(visible) - 1):  # where masks overlap, the last one shows, as in predictions
-            visible[k] &= ~visible[k + 1 :].any(axis=0)
-        # An object that is seen and not learnt from is no background.
-        all_taken = len(tracks) == sum(t.ever_visible for t in truth.tracks)
-        labels = tuple(track.label for track in tracks)
-        masks = ClipMasks(visible, amodal, told, None, truth.exhaustive and all_taken, labels)
-        return replace(masks, image=self._image(clip, start, frames)) if self.pixels else masks
+            raise InputError(f"clip {clip.key}: it has no amodal masks to learn from. Leave it out.")
+        masks = _masks(tracks, slice(start, start + frames), np.zeros((video.height, video.width), dtype=bool))
+        # A visible object without amodal masks is not part of the sample, but is no background either.
+        complete = len(tracks) == sum(t.ever_visible for t in truth.tracks)
+        masks = replace(masks, exhaustive=truth.exhaustive and complete)
+        return replace(masks, image=_images(clip, start, frames)) if self.pixels else masks
 
-    def _image(self, clip: Clip, start: int, frames: int) -> np.ndarray:
-        pictures = clip.frames()
-        if pictures is None:
-            raise InputError(f"the clip {clip.key} has no pictures, and this model reads them: give their video, too")
-        taken = []
-        for number, picture in enumerate(pictures):
-            if number >= start:
-                taken.append(picture)
-            if len(taken) == frames:
-                break
-        if len(taken) < frames:
-            raise InputError(f"the clip {clip.key} has masks for more frames than pictures")
-        return np.stack(taken)
+
+def _masks(tracks: Sequence[Track], frames: slice, empty: Bool[np.ndarray, "h w"]) -> ClipMasks:
+    """Decode the masks of some frames and make the visible ones disjoint."""
+    rows = [(track.visible[frames], (track.amodal or ())[frames]) for track in tracks]
+    known = np.array([[v is not None and a is not None for v, a in zip(*row, strict=True)] for row in rows])
+    visible, amodal = (_decode([row[side] for row in rows], empty) for side in (0, 1))
+    amodal &= known[..., None, None]
+    visible &= amodal
+    for k in range(len(visible) - 1):  # the last of overlapping visible masks wins, as in predictions
+        visible[k] &= ~visible[k + 1 :].any(axis=0)
+    return ClipMasks(visible, amodal, known, labels=tuple(track.label for track in tracks))
+
+
+def _images(clip: Clip, start: int, frames: int) -> UInt8[np.ndarray, "t h w 3"]:
+    images = clip.frames()
+    if images is None:
+        raise InputError(f"clip {clip.key}: it has no images, but this model reads pixels. Add its video.")
+    taken = []
+    for number, image in enumerate(images):
+        if number >= start:
+            taken.append(image)
+        if len(taken) == frames:
+            break
+    if len(taken) < frames:
+        raise InputError(f"clip {clip.key}: it has masks for more frames than images. Add the missing images.")
+    return np.stack(taken)
 
 
 @lru_cache(maxsize=KEPT)
-def _truth(clip: Clip) -> ClipTracks:
-    """A clip's masks. They are read again and again, and checking run lengths takes longer than decoding them."""
+def _ground_truth(clip: Clip) -> ClipTracks:
+    """Read a clip once: checking run lengths takes longer than decoding them."""
     return clip.tracks()
 
 

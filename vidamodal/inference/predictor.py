@@ -21,11 +21,12 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame, stack_crops
-from vidamodal.geometry import Cropper, Window, WindowConfig, Windows, follow_scene, lay_windows, paste
+from vidamodal.geometry import Cropper, Window, Windows, paste
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, front_confidence_from_order, occluder_weights
 from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import ClipTracks, Frame, FrameOrder, Hypothesis, InputError, Rle, Track
+from vidamodal.windows import WindowConfig, follow_scene, lay_windows
 
 REMEMBERED = 8
 """Earlier frames kept of each track, the clearest ones, for when it is hidden for longer than a chunk."""
@@ -230,7 +231,7 @@ class Predictor:
         began = time.perf_counter()
         clip, visible = scene.clip, scene.visible(frame)
         labels = scene.labels(visible)
-        everyone = FrameMap.of(labels, image)
+        everyone = FrameMap.from_labels(labels, image)
         # Where the mask of an object that has been seen is not known, what shows nobody may still show that object.
         sure = clip.exhaustive and all(
             visible[track.id] is not None or not first <= frame < last

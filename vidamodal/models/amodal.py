@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vidamodal.data.crops import TrackCrops
-from vidamodal.geometry import View, WindowConfig
 from vidamodal.heads.base import HeadInputs, find_head
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.models.transformer import AmodalTransformer, TransformerConfig
 from vidamodal.noise import Noise
 from vidamodal.types import InputError
+from vidamodal.windows import View, WindowConfig
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from vidamodal.data.crops import TrackCrops
-from vidamodal.geometry import View, WindowConfig
 from vidamodal.heads.base import HeadInputs, find_head
 from vidamodal.models.amodal import AmodalOutput
 from vidamodal.noise import Noise
+from vidamodal.windows import View, WindowConfig
 
 SEEN = 6.0
 """Logit of what is visible, and minus that of the rest, in place of a coarse mask."""

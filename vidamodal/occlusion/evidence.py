@@ -48,7 +48,7 @@ def front_confidence(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, 
     """
     pooled = _pool_over_time(evidence)
     reverse = pooled.transpose(0, 2, 1)
-    return (pooled - reverse) / (pooled + reverse + DOUBT)
+    return np.asarray((pooled - reverse) / (pooled + reverse + DOUBT))
 
 
 def front_confidence_from_order(order: Sequence[FrameOrder], ids: Sequence[int]) -> Float[np.ndarray, "t n n"]:
@@ -82,11 +82,11 @@ def occluder_weights(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, 
     """
     pooled = _pool_over_time(evidence)
     # One pixel is added to both, so that a ratio of almost nothing means nothing.
-    return np.minimum(1.0, (pooled + 1) / (pooled.transpose(0, 2, 1) + 1))
+    return np.asarray(np.minimum(1.0, (pooled + 1) / (pooled.transpose(0, 2, 1) + 1)))
 
 
 def _pool_over_time(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
     """Add up the evidence of each frame and its neighbours, weighted by a Gaussian."""
     if len(evidence) < 2:
         return evidence
-    return gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant", radius=REACH)
+    return np.asarray(gaussian_filter1d(evidence, SMOOTHING, axis=0, mode="constant", radius=REACH))

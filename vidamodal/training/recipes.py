@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Protocol
 
-from vidamodal.data.clips import Bank, ClipConfig
+from vidamodal.data.banks import Bank
+from vidamodal.data.clips import ClipConfig
 from vidamodal.data.instance_frames import vocabulary
-from vidamodal.data.layer_frames import measure
+from vidamodal.data.layer_frames import measure_limits
 from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
 from vidamodal.training.stages.ours import SegmenterStage
 from vidamodal.types import InputError
@@ -32,7 +33,7 @@ class Layers:
 
     def settle(self, settings: Any, bank: Bank, seed: int, sample: ClipConfig) -> tuple[Any, dict[str, Any]]:
         """N_max and Area_min."""
-        limits = measure(bank, seed, sample, settings.size)
+        limits = measure_limits(bank, seed, sample, settings.size)
         most, least = settings.most_layers or limits.most_layers, settings.least_area or limits.least_area
         found = {"limits": dataclasses.asdict(limits)}
         return dataclasses.replace(settings, most_layers=most, least_area=least), found

@@ -32,7 +32,8 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from vidamodal.config import build
-from vidamodal.data.clips import ClipConfig, TrainingBatch, load_bank
+from vidamodal.data.banks import load_bank
+from vidamodal.data.clips import ClipConfig, TrainingBatch
 from vidamodal.data.layer_frames import LayerBatch
 from vidamodal.formats import find_dataset
 from vidamodal.heads.base import find_head

@@ -49,7 +49,7 @@ class ClipMasks:
 
     visible: Bool[np.ndarray, "n t h w"]
     amodal: Bool[np.ndarray, "n t h w"]
-    told: Bool[np.ndarray, "n t"] | None = None
+    known: Bool[np.ndarray, "n t"] | None = None
     image: UInt8[np.ndarray, "t h w 3"] | None = None
     exhaustive: bool = True
     labels: tuple[str | None, ...] | None = None

@@ -216,7 +216,9 @@ def rotation_matrix(quaternion: Quaternion) -> Float[np.ndarray, "3 3"]:
 
 def place(mesh: Mesh, scale: Vector, pose: Pose) -> Float[np.ndarray, "v 3"]:
     """World coordinates in metres of a mesh's vertices: scaled, then rotated, then moved."""
-    return (mesh.vertices * np.asarray(scale)) @ rotation_matrix(pose.quaternion).T + np.asarray(pose.position)
+    return np.asarray(
+        (mesh.vertices * np.asarray(scale)) @ rotation_matrix(pose.quaternion).T + np.asarray(pose.position)
+    )
 
 
 def place_object(mesh: Mesh, thing: ObjectSpec, frame: int) -> Float[np.ndarray, "v 3"]:

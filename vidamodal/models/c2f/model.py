@@ -20,12 +20,12 @@ from torch.nn.functional import interpolate, pad
 
 from vidamodal.backbones.resnet import Backbone, BackboneConfig
 from vidamodal.data.crops import TrackCrops
-from vidamodal.geometry import View, WindowConfig
 from vidamodal.models.amodal import AmodalOutput, gumbel
 from vidamodal.models.attention import attend
 from vidamodal.models.c2f.vqgan import VqGan, VqGanConfig
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.types import InputError
+from vidamodal.windows import View, WindowConfig
 
 VARIANTS = ("released", "paper")
 

@@ -11,7 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vidamodal.data.clips import ClipConfig, load_bank
+from vidamodal.data.banks import load_bank
+from vidamodal.data.clips import ClipConfig
 from vidamodal.data.instance_frames import InstanceFrames
 from vidamodal.noise import Noise
 from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth

@@ -17,15 +17,16 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import Dataset
 
-from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips, load_bank
+from vidamodal.data.banks import load_bank
+from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips
 from vidamodal.data.layer_frames import LayerBatch, LayerClips
-from vidamodal.geometry import View
 from vidamodal.models.amodal import AmodalModel, AmodalOutput
 from vidamodal.models.c2f.model import C2F
 from vidamodal.models.framewise import FramewiseModel
 from vidamodal.noise import Noise
 from vidamodal.segmenters.cumulative import CumulativeSegmenter
 from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, refined_loss
+from vidamodal.windows import View
 
 Batch = TypeVar("Batch")
 
