@@ -373,8 +373,8 @@ def test_training_refuses_in_one_line_what_shows_late(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         train(config, quiet=True)
     assert str(refused.value) == (
-                "clip clip: it has 3 frames, but samples have 24. Reduce sample.world.frames, or leave the clip out."
-            )
+        "clip clip: it has 3 frames, but samples have 24. Reduce sample.world.frames, or leave the clip out."
+    )
     for changes, message in (
         ({"model": replace(config.model, chunk=8, overlap=8)}, "overlap must be less"),
         ({"validation": str(tmp_path / "none")}, "no such file"),

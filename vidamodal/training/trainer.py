@@ -322,7 +322,9 @@ def _in_one_line(batches: Iterator[Record]) -> Iterator[Record]:
     try:
         yield from batches
     except InputError as error:
-        raise InputError(str(error).strip().splitlines()[-1].removeprefix("vidamodal.types.InputError: ")) from None
+        raise InputError(
+            str(error).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.InputError: ")
+        ) from None
 
 
 def _claim(output: Path, resolved: str) -> None:
