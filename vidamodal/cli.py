@@ -198,14 +198,14 @@ def _evaluate(options: Namespace) -> int:
     print(tables.format_table({names[0]: first.primary, **{n: e.primary for n, e in rest.items()}, **first.baselines}))
     print(f"per cent; {first.primary.object_frames} object-frames in {first.primary.videos} videos")
     if rest:
-        print("\n" + tables.format_differences({name: other.minus(first) for name, other in rest.items()}))
+        print("\n" + tables.format_differences({name: other.difference_from(first) for name, other in rest.items()}))
     for name, result in {names[0]: first, **rest}.items():
         if rest:
             print(f"\n== {name} ==")
         print("\n" + tables.format_strata(result.strata))
         print("\n" + tables.format_protocols(result.protocols))
         print("\n" + tables.format_ranked(result.protocols, result.time))
-        print("\n" + tables.format_time(result.time))
+        print("\n" + tables.format_temporal(result.time))
         if result.matched:
             print("\nmatched by what is visible: {} of {} predicted tracks".format(*result.matched))
         if result.missing:

@@ -35,7 +35,7 @@ def demo(out: Path, quiet: bool = False) -> None:
     run = json.loads((out / "run.json").read_text())
     steps = {name: run["seconds"][name] for name in ("cut", "model", "order", "paste")}
     milliseconds = 1000 * sum(steps.values()) / max(run["object_frames"], 1)
-    print(format_table(result.rows("vidamodal")))
+    print(format_table(result.primary_rows("vidamodal")))
     print(f"\nper cent of the sample clip's {result.primary.object_frames} object-frames, primary protocol")
     print(f"watch:  {out / 'overlay.mp4'}   (tinted = visible, hatched = completed)")
     print(f"look:   {out / 'sheet.png'}   (beside the truth, with the errors)")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Float, Int, Shaped, UInt8, UInt16
+from jaxtyping import Bool, Float, Int, Shaped, UInt8, UInt16
 
 
 @dataclass(frozen=True)
@@ -180,3 +180,9 @@ def _restrict(
     start, stop = max(pixels.start, first), min(pixels.stop, last)
     stop = max(start, stop)
     return slice(start, stop), matrix[start - pixels.start : stop - pixels.start]
+
+
+def centroid(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, " 2"]:
+    """Return the mean row and column of the pixels of a mask that is not empty."""
+    rows, columns = mask.sum(axis=1), mask.sum(axis=0)
+    return np.array([np.arange(n.size) @ n for n in (rows, columns)]) / rows.sum()

@@ -29,3 +29,27 @@ def find_classes(package: ModuleType, base: type[T]) -> dict[str, type[T]]:
             if classes.setdefault(identity, value) is not value:
                 raise ValueError(f"{classes[identity].__module__} and {value.__module__} both have the ID {identity!r}")
     return dict(sorted(classes.items()))
+
+
+def find_modules(package: str) -> dict[str, ModuleType]:
+    """Return the modules of a package by their ``ID``, in the order of the ids.
+
+    Modules with a name that starts with an underscore are skipped.
+
+    Args:
+        package: Dotted name of the package, such as ``"vidamodal.baselines"``.
+
+    Raises:
+        ValueError: If a module has no ``ID``, or two modules have the same one.
+    """
+    modules: dict[str, ModuleType] = {}
+    for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{package}.{info.name}")
+        identity = getattr(module, "ID", None)
+        if not isinstance(identity, str):
+            raise ValueError(f'{module.__name__} has no ID. Define one, such as ID = "{info.name.replace("_", "-")}".')
+        if modules.setdefault(identity, module) is not module:
+            raise ValueError(f"{modules[identity].__name__} and {module.__name__} both have the ID {identity!r}")
+    return dict(sorted(modules.items()))

@@ -23,7 +23,7 @@ from vidamodal.formats.tracks import read_tracks
 from vidamodal.geometry import paste
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor
-from vidamodal.metrics.counts import count_video
+from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.evaluate import score_counts
 from vidamodal.models.attention import attend
 from vidamodal.models.folder import load_model

@@ -29,13 +29,13 @@ import yaml
 from jaxtyping import Float
 from tqdm import tqdm
 
+from scripts.experiments.layer_scores import layer_scores, layered
 from vidamodal.data.layer_frames import ground_truth_layers
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats import find_dataset
 from vidamodal.inference.predictor import Predictor, pick_precision
 from vidamodal.media.files import write_text
-from vidamodal.metrics.counts import count_video
-from vidamodal.metrics.layer_masks import layer_scores, layered
+from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.primary import MEASURES, mean_scores, score_video
 from vidamodal.metrics.protocols import cumulative_iou
 from vidamodal.models.amodal import AmodalModel

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from scripts.experiments.presets import named
 from scripts.experiments.results import section
+from scripts.experiments.track_detections import FOUND, FoundCounts, count_found, score_found
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.geometry import Cropper, Window
 from vidamodal.inference.finders.base import Finder
@@ -31,7 +32,6 @@ from vidamodal.inference.finders.segmenter import VisibleFinder
 from vidamodal.inference.predictor import Predictor, Timings
 from vidamodal.inference.tracker import Association, join_instances
 from vidamodal.media.files import write_text
-from vidamodal.metrics.found import FOUND, FoundCounts, count_found, score_found
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model, load_segmenter
 from vidamodal.occlusion.layers import layers_of_clip

@@ -21,16 +21,16 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
+from scripts.experiments.hypothesis_scores import HypothesisScores, score_hypotheses
+from scripts.experiments.reliability import Reliability, Scaling, fit_scaling
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.hub import find_model
 from vidamodal.inference.predictor import CompletedFrame, Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
-from vidamodal.metrics.calibration import Reliability, Scaling, fit_scaling
-from vidamodal.metrics.counts import count_video, mean
-from vidamodal.metrics.hypotheses import HypothesisScores, score_hypotheses
-from vidamodal.metrics.primary import MEASURES, Scores, mean_scores, score_video
-from vidamodal.metrics.region import occluded
+from vidamodal.metrics.averages import mean
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.primary import MEASURES, PrimaryScores, mean_scores, score_video
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import Model, load_model
 from vidamodal.report.overlay import ObjectMasks, render_overlay
@@ -119,7 +119,7 @@ class Found:
     confidences: list[float] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
     occluded: list[bool] = field(default_factory=list)
-    scores: list[Scores] = field(default_factory=list)
+    scores: list[PrimaryScores] = field(default_factory=list)
 
     def split(self, hard: bool) -> tuple[np.ndarray, np.ndarray]:
         """Confidences and IoUs of the counted object-frames with at least 5 % hidden, or of the others."""
@@ -153,12 +153,12 @@ def measure(model: Model, clips: Sequence[Clip], device: str, constrain: bool, t
         confidence = {track.id: track.confidence for track in tracks}
         for counted in counts.tracks:
             promised = confidence[counted.id] or ()
-            for t in np.flatnonzero(counted.counted):
+            for t in np.flatnonzero(counted.scored):
                 value = promised[t]
                 if value is not None:
                     found.confidences.append(value)
                     found.ious.append(float(counted.iou[t]))
-                    found.occluded.append(bool(occluded(counted)[t]))
+                    found.occluded.append(bool(counted.occluded[t]))
     return found
 
 

@@ -21,8 +21,9 @@ from vidamodal.data.crops import boxes_and_areas
 from vidamodal.formats import find_dataset
 from vidamodal.geometry import Cropper, Windows, paste
 from vidamodal.inference.predictor import Predictor
-from vidamodal.metrics.counts import count_video
-from vidamodal.metrics.primary import Scores, bootstrap, mean_scores, score_video
+from vidamodal.metrics.averages import bootstrap_interval
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.primary import PrimaryScores, mean_scores, score_video
 from vidamodal.metrics.tables import format_table
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
@@ -41,7 +42,7 @@ def main() -> None:
     if not isinstance(model, AmodalModel):
         raise SystemExit(f"{options.model}: works in a box of each frame, which has no limits of its own here")
     predictor = Predictor(model)
-    rows: dict[str, list[Scores]] = {}
+    rows: dict[str, list[PrimaryScores]] = {}
     clips = find_dataset(options.truth).clips
     for key, clip in tqdm(islice(clips.items(), options.clips), total=min(options.clips, len(clips)), unit="video"):
         truth = clip.tracks()
@@ -56,7 +57,7 @@ def main() -> None:
             rows.setdefault(name, []).append(score_video(count_video(key, tracks, truth, shapes=False)))
     print(format_table({name: mean_scores(videos) for name, videos in rows.items()}))
     for name in ("full", "occ", "hidden"):
-        low, high = bootstrap([getattr(video, name) for video in rows["as predicted"]]) or (np.nan, np.nan)
+        low, high = bootstrap_interval([getattr(video, name) for video in rows["as predicted"]]) or (np.nan, np.nan)
         print(f"{name} as predicted: 95 % of bootstraps over videos within {100 * low:.1f} .. {100 * high:.1f}")
 
 

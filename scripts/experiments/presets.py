@@ -25,8 +25,10 @@ from vidamodal.formats import Clip, find_dataset
 from vidamodal.hub import find_model
 from vidamodal.inference.predictor import Pictures, Predictor
 from vidamodal.media.files import write_text
-from vidamodal.metrics.counts import VideoCounts, count_video, mean
-from vidamodal.metrics.primary import bootstrap, mean_scores, score_video
+from vidamodal.metrics.averages import bootstrap_interval, mean
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.counts import VideoCounts
+from vidamodal.metrics.primary import mean_scores, score_video
 from vidamodal.metrics.protocols import load_protocols
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, InputError
@@ -119,7 +121,7 @@ def score(clips: Sequence[Clip], ways: Mapping[str, Sequence[Method]], name: str
 
 def table(rows: Mapping[str, Counts]) -> list[list[str]]:
     """The heads, a row for each method and what a perfect prediction would score."""
-    perfect = [[video.perfected() for video in next(iter(rows.values()))[0]]]
+    perfect = [[video.with_perfect_prediction() for video in next(iter(rows.values()))[0]]]
     heads = ["", *(measure.replace("_", " ") for measure in SHOWN), "c2f-video full", "c2f-video occ"]
     return [heads, *([way, *figures(c)] for way, c in rows.items()), ["*a perfect prediction*", *figures(perfect)]]
 
@@ -130,7 +132,7 @@ def figures(counts: Counts) -> list[str]:
     means = [mean_scores(videos) for videos in scores]
     cells = {measure: cell([getattr(seed, measure) for seed in means]) for measure in SHOWN}
     for measure in WITH_INTERVAL:
-        interval = bootstrap([mean(getattr(s, measure) for s in video) for video in zip(*scores, strict=True)])
+        interval = bootstrap_interval([mean(getattr(s, measure) for s in video) for video in zip(*scores, strict=True)])
         cells[measure] += "" if interval is None else f" [{spread(interval)}]"
     pairs = [load_protocols()["c2f-video"].score(videos) for videos in counts]
     return [*cells.values(), *(cell([pair[key] for pair in pairs]) for key in ("full", "occ"))]

@@ -15,14 +15,15 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from scripts.experiments.probes import PROBES
 from vidamodal.baselines import load_baselines, predict_baseline
 from vidamodal.formats import find_dataset
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
-from vidamodal.metrics.counts import VideoCounts, count_video
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.counts import VideoCounts
 from vidamodal.metrics.evaluate import Evaluation, score_counts
 from vidamodal.metrics.primary import MEASURES
-from vidamodal.metrics.probes import PROBES
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, InputError

@@ -25,8 +25,8 @@ from vidamodal.formats import Clip, find_dataset
 from vidamodal.inference.predictor import Pictures, Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
-from vidamodal.metrics.counts import count_video
-from vidamodal.metrics.primary import Scores, mean_scores, score_video
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.primary import PrimaryScores, mean_scores, score_video
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, InputError, Rle
@@ -83,8 +83,8 @@ def main() -> None:
 class Study:
     """Scores by setting of the scene, and by kind and strength of spoiling, of each method."""
 
-    scenes: Mapping[str, Mapping[str, Scores]]
-    spoilt: Mapping[str, Mapping[float, Mapping[str, Scores]]]
+    scenes: Mapping[str, Mapping[str, PrimaryScores]]
+    spoilt: Mapping[str, Mapping[float, Mapping[str, PrimaryScores]]]
 
 
 def methods(model: str, device: str) -> dict[str, Method]:
@@ -98,7 +98,7 @@ def methods(model: str, device: str) -> dict[str, Method]:
 
 def run(clips: Sequence[Clip], methods: Mapping[str, Method], kinds: Sequence[str], seed: int) -> Study:
     """Every setting over every clip. One clip is held at a time."""
-    scores: dict[tuple[str, float], dict[str, list[Scores]]] = {}
+    scores: dict[tuple[str, float], dict[str, list[PrimaryScores]]] = {}
     bar = tqdm(clips, desc="score", unit="clip")
     for source in bar:
         truth = source.tracks()
@@ -147,7 +147,7 @@ def _decode(mask: Rle | None, truth: ClipTracks) -> np.ndarray:
     return np.zeros((truth.video.height, truth.video.width), dtype=bool) if mask is None else mask.decode()
 
 
-def score(method: Method, pictures: Pictures, given: Sequence[Given]) -> Scores:
+def score(method: Method, pictures: Pictures, given: Sequence[Given]) -> PrimaryScores:
     """The primary protocol of one clip, whose tracks may be given together or one by one."""
     tracks = [track for clip, _ in given for track in method(clip, pictures).tracks]
     clip, truth = given[0]
@@ -199,7 +199,7 @@ SCENES = {
 }
 
 
-def table(heads: Sequence[tuple[str, ...]], rows: Sequence[Mapping[str, Scores]]) -> str:
+def table(heads: Sequence[tuple[str, ...]], rows: Sequence[Mapping[str, PrimaryScores]]) -> str:
     """A Markdown table: a row for each setting, a column for each method; ``heads`` begin with the columns' names."""
     names = list(rows[0])
     lines = ["| " + " | ".join([*heads[0], *names]) + " |", "|" + " --- |" * (len(heads[0]) + len(names))]

@@ -22,7 +22,7 @@ from scripts.experiments.ablate import changed_segmenter
 from vidamodal.data.layer_frames import ground_truth_layers
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.media.files import write_text
-from vidamodal.metrics.counts import mean
+from vidamodal.metrics.averages import mean
 from vidamodal.models.folder import load_segmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter
 from vidamodal.types import InputError

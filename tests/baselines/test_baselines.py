@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidamodal.baselines import load_baselines, predict_baseline
-from vidamodal.baselines._hull import convex_hull
+from vidamodal.baselines._convex_hull import convex_hull
 from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 

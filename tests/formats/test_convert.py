@@ -23,7 +23,7 @@ from vidamodal.formats.convert import convert
 from vidamodal.formats.tracks import write_tracks
 from vidamodal.media.images import write_image
 from vidamodal.media.video_writer import write_video
-from vidamodal.metrics.match import match_visible
+from vidamodal.metrics.track_matching import match_by_visible_masks
 from vidamodal.types import ClipTracks, Hypothesis, InputError, Rle, Track, VideoInfo
 
 H, W, T = 6, 5, 3
@@ -619,7 +619,7 @@ def test_other_tools_ids_are_matched_by_what_is_visible() -> None:
     swapped = tuple(replace(track, id=10 - track.id) for track in SCENE.tracks)  # 3 is 7 and 7 is 3
     stranger = Track(0, rles(box(5, 0, 6, 1), None, None), rles(NOTHING | box(5, 0, 6, 1), None, None))
     order = (((7, 3), (3, 0)), (), ())
-    found, renamed = match_visible(replace(SCENE, tracks=(stranger, *swapped), order=order), SCENE)
+    found, renamed = match_by_visible_masks(replace(SCENE, tracks=(stranger, *swapped), order=order), SCENE)
     assert renamed == {0: 8, 3: 7, 7: 3} and found.tracks[:2] == SCENE.tracks
     assert found.tracks[2] == replace(stranger, id=8) and found.order == (((3, 7), (7, 8)), (), ())
 
@@ -628,7 +628,7 @@ def test_pairs_below_half_are_not_matched() -> None:
     truth = ClipTracks(SCENE.video, (Track(1, rles(box(0, 0, 6, 2), None, None)),))
     for width, expected in ((1, 1), (4, 1), (5, 0)):  # IoU 1/2, 1/2, 2/5
         predicted = replace(truth, tracks=(Track(4, rles(box(0, 0, 6, width), FRONT, None)),))
-        clip, renamed = match_visible(predicted, truth)
+        clip, renamed = match_by_visible_masks(predicted, truth)
         assert renamed == {4: 1 if expected else 2} and clip.tracks[0].id == (1 if expected else 2)
 
 
@@ -636,7 +636,7 @@ def test_each_track_is_matched_once() -> None:
     truth = ClipTracks(SCENE.video, (Track(1, rles(FRONT, None, None)),))
     near = FRONT & ~box(1, 1, 2, 2)
     predicted = replace(truth, tracks=(Track(5, rles(near, None, None)), Track(6, rles(FRONT, None, None))))
-    clip, renamed = match_visible(predicted, truth)
+    clip, renamed = match_by_visible_masks(predicted, truth)
     assert renamed == {5: 2, 6: 1}
     assert [(t.id, t.visible[0]) for t in clip.tracks] == [
         (1, Rle.encode(FRONT)),
@@ -649,22 +649,22 @@ def test_each_track_is_matched_once() -> None:
 def test_a_match_keeps_everything_but_ids(prediction: ClipTracks, truth: ClipTracks) -> None:
     if prediction.video.frames != truth.video.frames:
         with pytest.raises(InputError, match="give predictions for this video"):
-            match_visible(prediction, truth)
+            match_by_visible_masks(prediction, truth)
         return
-    clip, renamed = match_visible(prediction, truth)
+    clip, renamed = match_by_visible_masks(prediction, truth)
     ids = [track.id for track in clip.tracks]
     assert len(set(ids)) == len(ids) and set(ids) == set(renamed.values())
     assert set(renamed) == {track.id for track in prediction.tracks}
     assert {replace(t, id=0) for t in clip.tracks} == {replace(t, id=0) for t in prediction.tracks}
     seen = [track.id for track in truth.tracks if track.ever_visible]
-    same, renamed = match_visible(truth, truth)
+    same, renamed = match_by_visible_masks(truth, truth)
     assert all(renamed[number] == number for number in seen) and set(seen) <= {track.id for track in same.tracks}
 
 
 def test_no_tracks_are_matched_to_none() -> None:
     nobody = replace(SCENE, tracks=(), order=None)
-    assert match_visible(nobody, SCENE) == (nobody, {})
-    assert match_visible(SCENE, nobody)[0].tracks == tuple(replace(t, id=k) for k, t in enumerate(SCENE.tracks))
+    assert match_by_visible_masks(nobody, SCENE) == (nobody, {})
+    assert match_by_visible_masks(SCENE, nobody)[0].tracks == tuple(replace(t, id=k) for k, t in enumerate(SCENE.tracks))
 
 
 def test_evaluate_reads_other_formats_and_matches_their_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import vidamodal
 import vidamodal.inference.api as run_module
 from scripts.experiments import bare
+from scripts.experiments.track_detections import count_found, score_found
 from tests.helpers import ToyClip
 from tests.segmenters.test_cumulative import model_of
 from vidamodal.cli import main
@@ -28,7 +29,6 @@ from vidamodal.inference.predictor import Timings
 from vidamodal.inference.tracker import Association, Tracker, join_instances
 from vidamodal.media.prompts import Prompt
 from vidamodal.media.video import open_video
-from vidamodal.metrics.found import count_found, score_found
 from vidamodal.types import ClipTracks, FrameInstance, InputError, Rle, Track, VideoInfo
 from vidamodal.worlds.sample import random_camera
 from vidamodal.worlds.toy import toy_bank

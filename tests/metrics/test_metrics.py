@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidamodal.formats.tracks import dumps_tracks, write_tracks
-from vidamodal.metrics.counts import VideoCounts, count_video, mean
+from vidamodal.metrics.averages import bootstrap_interval, mean
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.counts import VideoCounts
 from vidamodal.metrics.evaluate import Evaluation, evaluate
-from vidamodal.metrics.primary import MEASURES, Scores, bootstrap, mean_scores, score_video
+from vidamodal.metrics.primary import MEASURES, PrimaryScores, mean_scores, score_video
 from vidamodal.metrics.protocols import ProtocolScores, score_protocols
 from vidamodal.metrics.tables import format_table
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
@@ -50,7 +52,7 @@ def count(objects: Sequence[Object], key: str = "clip") -> VideoCounts:
     return count_video(key, *pair(objects))
 
 
-def score(objects: Sequence[Object]) -> Scores:
+def score(objects: Sequence[Object]) -> PrimaryScores:
     return score_video(count(objects))
 
 
@@ -199,13 +201,13 @@ def test_flicker_divides_by_the_later_frame() -> None:
 def test_bootstrap_is_seeded_lies_around_the_mean_and_needs_two_videos() -> None:
     drawn = np.random.default_rng(0).random(40)
     values = [None, *drawn.tolist()]
-    interval, centre = bootstrap(values), mean(values)
-    assert interval is not None and interval == bootstrap(values) != bootstrap(values, seed=1)
+    interval, centre = bootstrap_interval(values), mean(values)
+    assert interval is not None and interval == bootstrap_interval(values) != bootstrap_interval(values, seed=1)
     spread = 2 * 1.96 * float(np.std(drawn)) / 40**0.5
     assert centre is not None and interval[0] < centre < interval[1]
     assert interval[1] - interval[0] == pytest.approx(spread, rel=0.1)
-    assert bootstrap([0.3, 0.3]) == pytest.approx((0.3, 0.3))
-    assert bootstrap([0.3, None]) is None
+    assert bootstrap_interval([0.3, 0.3]) == pytest.approx((0.3, 0.3))
+    assert bootstrap_interval([0.3, None]) is None
 
 
 # Properties
@@ -271,11 +273,11 @@ def random_objects(seed: int) -> list[Object]:
     return objects
 
 
-def numbers(scores: Scores) -> dict[str, float | None]:
+def numbers(scores: PrimaryScores) -> dict[str, float | None]:
     return {name: getattr(scores, name) for name in MEASURES}
 
 
-def everything(objects: Sequence[Object]) -> tuple[Scores, dict[str, ProtocolScores]]:
+def everything(objects: Sequence[Object]) -> tuple[PrimaryScores, dict[str, ProtocolScores]]:
     counts = count(objects)
     return score_video(counts), score_protocols([counts])
 
@@ -392,8 +394,8 @@ def test_counts_make_up_the_image(seed: int) -> None:
     for track in video.tracks:
         assert (track.cells >= 0).all()
         assert set(track.pixels()[track.known]) <= {int(track.pixels().max())}
-        assert not track.cells[~track.known].any() and not track.change[~track.known].any()
-        assert not track.change[1:][~track.known[:-1]].any()
+        assert not track.cells[~track.known].any() and not track.error_change[~track.known].any()
+        assert not track.error_change[1:][~track.known[:-1]].any()
 
 
 # evaluate
@@ -516,8 +518,8 @@ def faulty(kind: str) -> dict[str, ClipTracks]:
     ("kind", "words"),
     [
         ("video", "no prediction for video 'a'"),
-        ("length", "video 'a' has 9 frames .* its truth 10 frames"),
-        ("size", "video 'a' has 10 frames of 18 x 34 pixels, but its truth 10 frames of 16 x 32"),
+        ("length", "video 'a' has 9 frames .* ground truth has 10 frames"),
+        ("size", "video 'a' has 10 frames of 18 x 34 pixels, but its ground truth has 10 frames of 16 x 32"),
         ("track", "no amodal masks for track 4 of video 'a'"),
         ("amodal", "no amodal masks for track 4 of video 'a'"),
     ],
@@ -527,7 +529,7 @@ def test_what_is_missing_is_an_error_that_names_it_or_scores_zero(tmp_path: Path
     pred = flat(tmp_path / "pred", {**faulty(kind), "b": toy_clip()})
     with pytest.raises(InputError, match=words) as error:
         evaluate(pred, truth)
-    assert "\n" not in str(error.value) and "--allow-missing" in str(error.value)
+    assert "\n" not in str(error.value) and "allow missing" in str(error.value)
     evaluation = evaluate(pred, truth, allow_missing=True)
     assert evaluation.videos["a"].full == 0 and evaluation.videos["a"].hidden == 0
     assert evaluation.primary.full == 0.5
@@ -598,7 +600,7 @@ def test_a_member_with_an_evil_name_is_only_a_key(tmp_path: Path) -> None:
 def test_format_table_is_aligned_and_shows_nulls(tmp_path: Path) -> None:
     write_tracks(tmp_path / "truth.json", toy_clip())
     evaluation: Evaluation = evaluate(tmp_path / "truth.json", tmp_path / "truth.json")
-    table = format_table({**evaluation.rows("vidamodal"), "none": mean_scores([])})
+    table = format_table({**evaluation.primary_rows("vidamodal"), "none": mean_scores([])})
     lines = table.splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[0].split() == ["full", "occ", "hidden", "false", "completion", "flicker", "track", "IoU"]

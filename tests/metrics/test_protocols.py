@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from scripts.experiments.probes import PROBES
 from tests.metrics.test_metrics import (
     PROTOCOLS,
     Masks,
@@ -32,15 +33,15 @@ from tests.metrics.test_metrics import (
 from vidamodal.cli import main
 from vidamodal.formats.tracks import write_tracks
 from vidamodal.metrics import tables
-from vidamodal.metrics.counts import VideoCounts, count_video
-from vidamodal.metrics.detection import Matches, average_precision
+from vidamodal.metrics.average_precision import average_precision
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.counts import IouTable, VideoCounts
 from vidamodal.metrics.evaluate import score_counts
-from vidamodal.metrics.primary import differences, score_video
-from vidamodal.metrics.probes import PROBES
+from vidamodal.metrics.primary import paired_differences, score_video
 from vidamodal.metrics.protocols import load_protocols, score_protocols
-from vidamodal.metrics.shapes import boundary_f, boundary_reach, erode
+from vidamodal.metrics.shapes import boundary_f, boundary_tolerance, erode
 from vidamodal.metrics.strata import score_strata
-from vidamodal.metrics.temporal import hidden_spells, score_time
+from vidamodal.metrics.temporal import hidden_spells, score_temporal
 from vidamodal.occlusion.layers import layers_from_order
 from vidamodal.occlusion.order import order_from_visible
 from vidamodal.rle import overlaps, pack, shared_area
@@ -186,7 +187,7 @@ def test_cumulative_iou_is_one_ratio_over_all_videos() -> None:
 # Average precision
 
 
-def images(seed: int) -> list[Matches]:
+def images(seed: int) -> list[IouTable]:
     """Frames of a few boxes, half of them found; every score is different."""
     rng = np.random.default_rng(seed)
     frames = []
@@ -196,7 +197,7 @@ def images(seed: int) -> list[Matches]:
         iou = overlaps([Rle.encode(m) for m in found], [Rle.encode(m) for m in true])[0]
         ones = np.ones(len(found), dtype=int), np.ones(len(true), dtype=int)
         ids = tuple(range(len(found))), tuple(range(len(true)))
-        frames.append(Matches(*ids, iou, rng.random(len(found)), np.zeros(len(true), dtype=bool), *ones))
+        frames.append(IouTable(*ids, iou, rng.random(len(found)), np.zeros(len(true), dtype=bool), *ones))
         MASKS[id(frames[-1])] = found, true
     return frames
 
@@ -267,8 +268,8 @@ def test_coco_ranks_by_confidence_takes_extra_tracks_for_false_alarms_and_does_n
 def test_track_ap_sums_intersections_and_unions_over_frames() -> None:
     predicted = [columns(0, 16), columns(0, 8), NOTHING]
     video = behind([(predicted, [WHOLE] * 3, [WHOLE] * 3)])
-    assert video.whole is not None and video.whole.iou.tolist() == [[pytest.approx(24 / 48)]]
-    ranks = score_time([video]).track_ap
+    assert video.track_ious is not None and video.track_ious.iou.tolist() == [[pytest.approx(24 / 48)]]
+    ranks = score_temporal([video]).track_ap
     assert (ranks["ap50"], ranks["ap75"]) == (pytest.approx(1), 0)
     assert (ranks["ap"], ranks["ar"]) == (pytest.approx(0.1), pytest.approx(0.1))
 
@@ -338,13 +339,13 @@ def test_boundary_f_is_that_of_davis(seed: int) -> None:
     predicted = np.roll(true, rng.integers(-3, 4, size=2), axis=(0, 1)) & (
         rng.random(true.shape) < rng.choice([0.8, 1])
     )
-    reach = boundary_reach(*true.shape)
+    reach = boundary_tolerance(*true.shape)
     assert reach == 2
     expected = slow_boundary_f(predicted, true, reach)
     assert boundary_f(predicted, true, reach) == pytest.approx(expected, abs=1e-6)
     if true.any():
         track = count([([predicted], [true], [true])]).tracks[0]  # counted in a box around the object
-        assert track.boundary[0] == pytest.approx(expected, abs=1e-6)
+        assert track.boundary_f[0] == pytest.approx(expected, abs=1e-6)
 
 
 DISCS = [  # size, predicted and true (y, x, radius), F and J as davis2017-evaluation has them
@@ -362,14 +363,14 @@ def test_f_and_j_are_the_values_of_the_davis_evaluation(
     y, x = np.mgrid[: size[0], : size[1]]
     ours, theirs = ((y - row) ** 2 + (x - column) ** 2 < radius**2 for row, column, radius in (predicted, true))
     track = count([([ours], [theirs], [theirs])]).tracks[0]
-    assert track.boundary[0] == pytest.approx(f, abs=1e-6)
+    assert track.boundary_f[0] == pytest.approx(f, abs=1e-6)
     assert track.iou[0] == pytest.approx(j, abs=1e-6)
 
 
 def test_boundary_f_of_nothing() -> None:
     assert boundary_f(NOTHING, NOTHING, 1) == 1
     assert boundary_f(NOTHING, WHOLE, 1) == boundary_f(WHOLE, NOTHING, 1) == 0
-    assert boundary_reach(480, 854) == 8
+    assert boundary_tolerance(480, 854) == 8
 
 
 def test_any_number_of_masks_may_be_compared() -> None:
@@ -404,7 +405,7 @@ def test_drift_and_identity_through_a_hidden_spell() -> None:
     visible = [at(0), NOTHING, NOTHING, at(6)]
     stays = behind([([at(0), at(0), at(0), at(6)], amodal, visible)])
     assert list(hidden_spells(stays.tracks[0])) == [(1, 3)]
-    time = score_time([stays])
+    time = score_temporal([stays])
     size = (16 * 8) ** 0.5
     assert (time.spells, time.lost) == (1, 0)
     assert time.drift == {
@@ -415,7 +416,7 @@ def test_drift_and_identity_through_a_hidden_spell() -> None:
         "16+": None,
     }
     assert time.identity_hidden == time.identity_after == 1
-    lost = score_time([behind([([at(0), NOTHING, NOTHING, at(20)], amodal, visible)])])
+    lost = score_temporal([behind([([at(0), NOTHING, NOTHING, at(20)], amodal, visible)])])
     assert (lost.lost, lost.identity_hidden, lost.identity_after) == (1, 0, 0)
     assert set(lost.drift.values()) == {None}
 
@@ -425,13 +426,13 @@ def test_the_identity_is_lost_where_another_object_fits_better() -> None:
     visible = [one, NOTHING, one]
     taken = [one, other, other]
     video = behind([(taken, [one] * 3, visible), ([other] * 3, [other] * 3, [other] * 3)])
-    time = score_time([video])
+    time = score_temporal([video])
     assert (time.spells, time.identity_hidden, time.identity_after) == (1, 0, 0)
 
 
 def test_a_spell_before_the_first_sight_is_none() -> None:
     video = behind([([WHOLE] * 3, [WHOLE] * 3, [NOTHING, WHOLE, WHOLE])])
-    assert score_time([video]).spells == 0
+    assert score_temporal([video]).spells == 0
 
 
 def test_what_each_measure_fails_to_notice() -> None:
@@ -546,9 +547,9 @@ def test_differences_are_paired_by_video() -> None:
     hard: Object = ([columns(0, 4)] * 2, [WHOLE] * 2, [columns(0, 4)] * 2)
     first = [score_video(count([each])) for each in (easy, hard)]
     better = [replace(scores, full=(scores.full or 0) + 0.1) for scores in first]
-    gap = differences(better, first)["full"]
+    gap = paired_differences(better, first)["full"]
     assert gap.mean == pytest.approx(0.1) and gap.interval == pytest.approx((0.1, 0.1))
-    assert differences(first, first)["occ"].mean == 0
+    assert paired_differences(first, first)["occ"].mean == 0
 
 
 def toy(masks: Masks) -> ClipTracks:
@@ -592,6 +593,6 @@ def test_tables_show_what_is_missing() -> None:
         tables.format_strata(empty.strata),
         tables.format_protocols(empty.protocols),
         tables.format_ranked(empty.protocols, empty.time),
-        tables.format_time(empty.time),
+        tables.format_temporal(empty.time),
     ):
         assert "-" in text

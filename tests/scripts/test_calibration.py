@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from scripts.experiments.hypothesis_scores import best_of, score_hypotheses, spread
+from scripts.experiments.reliability import Reliability, fit_scaling
 from tests.helpers import ToyClip
 from vidamodal.inference.predictor import Predictor
-from vidamodal.metrics.calibration import Reliability, fit_scaling
-from vidamodal.metrics.hypotheses import best_of, score_hypotheses, spread
 from vidamodal.metrics.primary import MEASURES
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model

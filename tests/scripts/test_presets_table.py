@@ -63,7 +63,7 @@ def test_the_page_holds_what_evaluate_finds(truth: Path, model_folder: Path, tmp
         write_tracks(tmp_path / "found" / key / "tracks.json", method(clip.tracks(), clip.frames))
     result = evaluate(tmp_path / "found", truth)
     named = result.protocols["c2f-video"]
-    for way, scores in result.rows("small").items():
+    for way, scores in result.primary_rows("small").items():
         shown = [value.split()[0] for value in cells(page, way)]
         assert shown[:5] == [percent(getattr(scores, measure)) for measure in presets.SHOWN]
     assert "(0.0)" in cells(page, "small")[0] and "(" not in cells(page, "hull")[0]

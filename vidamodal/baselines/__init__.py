@@ -1,64 +1,78 @@
-"""What predictors without a model score, beside which every result is read. They see the visible masks only.
+"""Baselines: completions without a model, from the visible masks alone, beside which every result is reported.
 
-A baseline is one file in this package, found by being there: its name, with hyphens, is the baseline's. It has
-``complete(visible, covered)``, and ``UNDER_OCCLUDERS``, whether what it adds always
-lies where other objects are visible.
+A baseline is one module of this package, discovered by scanning, with
+
+- ``ID``: its name in metrics.json,
+- ``ADDS_ONLY_UNDER_OCCLUDERS``: True if everything it adds lies where other objects are visible,
+- ``complete(visible, covered)``: the amodal masks of one track.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Protocol
+from typing import Protocol, cast
 
 from pycocotools import mask as coco
 
+from vidamodal.registry import find_modules
 from vidamodal.rle import pack
 from vidamodal.types import ClipTracks, InputError, Rle, Track
 
 
 class Baseline(Protocol):
-    """What the file of a baseline holds."""
+    """Interface of a baseline's module."""
 
-    UNDER_OCCLUDERS: bool
+    ID: str
+    ADDS_ONLY_UNDER_OCCLUDERS: bool
 
     def complete(self, visible: Sequence[Rle | None], covered: Sequence[Rle]) -> list[Rle]:
-        """One track's amodal masks in every frame, from its visible ones and the pixels where any object is visible.
+        """Return the amodal masks of one track in every frame.
 
-        Nowhere is a mask needed before the first or after the last known visible one, nor is it used there.
+        Masks before the first and after the last known visible mask are discarded.
+
+        Args:
+            visible: Visible masks of the track; None where they are not known. At least one is not empty.
+            covered: Union of the visible masks of all objects, this one included, in every frame.
         """
 
 
 @cache
 def load_baselines() -> dict[str, Baseline]:
-    """All baselines by name, in the order of their names."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    return {name.replace("_", "-"): importlib.import_module(f"{__name__}.{name}") for name in names}
+    """Return all baselines by id, in alphabetical order."""
+    return cast(dict[str, Baseline], find_modules(__name__))
 
 
-def predict_baseline(name: str, clip: ClipTracks) -> ClipTracks:
-    """Completes every track of a clip from its visible masks alone, under the rules that hold for every prediction.
+def predict_baseline(baseline_id: str, clip: ClipTracks) -> ClipTracks:
+    """Complete every track of a clip with a baseline.
 
-    The confidence is 1: the mask's expected IoU under its own probabilities, which are 0 or 1. InputError for an
-    unknown name.
+    The confidence is 1: the expected IoU under the mask's own probabilities, which are 0 or 1.
+
+    Args:
+        baseline_id: Id of the baseline, such as ``"copy-visible"``.
+        clip: Tracks with visible masks; amodal masks are ignored.
+
+    Returns:
+        The completed tracks.
+
+    Raises:
+        InputError: If there is no such baseline.
     """
-    if name not in load_baselines():
-        raise InputError(f"no baseline is called {name!r}; choose one of {', '.join(load_baselines())}")
-    baseline = load_baselines()[name]
-    covered = [_union(clip, t) for t in range(clip.video.frames)]
+    if baseline_id not in load_baselines():
+        raise InputError(f"no baseline is called {baseline_id!r}. Choose one of {', '.join(load_baselines())}.")
+    baseline = load_baselines()[baseline_id]
+    covered = [_union_of_visible(clip, t) for t in range(clip.video.frames)]
     return replace(
         clip,
-        tracks=tuple(_predict(baseline, track, covered) for track in clip.tracks),
-        exhaustive=clip.exhaustive and baseline.UNDER_OCCLUDERS,
+        tracks=tuple(_complete_track(baseline, track, covered) for track in clip.tracks),
+        exhaustive=clip.exhaustive and baseline.ADDS_ONLY_UNDER_OCCLUDERS,
         order=None,
-        provenance={"baseline": name},
+        provenance={"baseline": baseline_id},
     )
 
 
-def _predict(baseline: Baseline, track: Track, covered: Sequence[Rle]) -> Track:
+def _complete_track(baseline: Baseline, track: Track, covered: Sequence[Rle]) -> Track:
     amodal: list[Rle | None] = [None] * len(covered)
     if track.ever_visible and track.span is not None:
         first, past = track.span
@@ -67,8 +81,7 @@ def _predict(baseline: Baseline, track: Track, covered: Sequence[Rle]) -> Track:
     return Track(track.id, track.visible, tuple(amodal), confidence, label=track.label)
 
 
-def _union(clip: ClipTracks, t: int) -> Rle:
-    """The pixels of frame t where any object is visible."""
+def _union_of_visible(clip: ClipTracks, t: int) -> Rle:
     empty = Rle.empty(clip.video.height, clip.video.width)
     masks = [pack(mask) for track in clip.tracks if (mask := track.visible[t]) is not None]
     return Rle(empty.height, empty.width, coco.merge([pack(empty), *masks])["counts"].decode("ascii"))

@@ -1,4 +1,4 @@
-"""The shape an object showed, or soon will, with nothing against it, moved along its path: no model, but memory."""
+"""Baseline that moves the nearest unoccluded shape of an object along its path: memory without a model."""
 
 from __future__ import annotations
 
@@ -7,52 +7,67 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from vidamodal.metrics.shapes import centre
+from vidamodal.geometry import centroid
 from vidamodal.types import Rle
 
-UNDER_OCCLUDERS = False  # the shape lies where it lies
+ID = "last-complete-shape"
+ADDS_ONLY_UNDER_OCCLUDERS = False  # the shape is not cut to the occluders
 
 _HALF_LIFE = 6.0
-"""Frames after which a shape counts as half as complete as it was: objects turn, come near and go away."""
-_MEMORY = 5
-"""Frames whose motion goes on after the object was last seen, and for how many."""
+"""Frames after which a shape counts half as much: objects turn, and come nearer or go away."""
+_MOTION_FRAMES = 5
+"""Number of frames from which a velocity is estimated, and for which it continues after the object was last visible."""
 
+Mask = Bool[np.ndarray, "h w"]
 Path = Float[np.ndarray, "k 2"]
 
 
 def complete(visible: Sequence[Rle | None], covered: Sequence[Rle]) -> list[Rle]:
-    """A complete shape near each frame, before or after it, united with what is visible there.
+    """Return in each frame a complete shape from an earlier or later frame, united with the visible mask.
 
-    What no other object's visible pixels touch is taken to be complete, or if there is none, what is largest near each
-    frame. A frame that shows such a shape is left as it is; elsewhere the shape is on the straight path between these
-    frames, moved as little as makes it cover the box of what shows; where nothing does, on the path between its
-    neighbours, and before the first and after the last of them where their motion takes it.
+    A visible mask is taken for complete if no other object's visible pixels touch it; if there is none, the largest
+    mask near each frame is used. Frames with a complete mask keep it. In other visible frames the shape lies on the
+    straight path between complete frames, moved as little as needed to cover the box of the visible mask. In frames
+    with nothing visible it lies on the path between the visible frames before and after; before the first and after
+    the last one it continues with their motion.
     """
     areas = np.array([0 if mask is None else mask.area() for mask in visible])
-    free = np.array([n > 0 and not _touches(_decode(v), c) for n, v, c in zip(areas, visible, covered, strict=True)])
+    source = _source_frames(visible, covered, areas)
     times = np.arange(len(visible))
-    worth = areas * (free if free.any() else True) * 0.5 ** (np.abs(times - times[:, None]) / _HALF_LIFE)
-    source = np.where(free, times, worth.argmax(axis=1))
-    certain, seen = np.flatnonzero(source == times), np.flatnonzero(areas)
-    centres = {int(t): centre(_decode(visible[t])) for t in set(source.tolist())}
-    boxes = {int(t): _box(visible[t]) for t in seen.tolist()}
-    # How far the centre may lie from the sides of the visible box, if the shape is to cover it.
-    bounds = np.array([np.sort(boxes[t] - boxes[source[t]] + centres[source[t]], axis=0) for t in seen.tolist()])
-    path = np.clip(
-        _between(certain, np.array([centres[t] for t in certain.tolist()]), seen), bounds[:, 0], bounds[:, 1]
+    complete_frames, visible_frames = np.flatnonzero(source == times), np.flatnonzero(areas)
+    centroids = {int(t): centroid(_decode(visible[t])) for t in set(source.tolist())}
+    boxes = {int(t): _box(visible[t]) for t in visible_frames.tolist()}
+    # Range of centroids for which the shape covers the visible box.
+    bounds = np.array(
+        [np.sort(boxes[t] - boxes[source[t]] + centroids[source[t]], axis=0) for t in visible_frames.tolist()]
     )
-    places = _onwards(seen, path, len(visible))
+    anchors = np.array([centroids[t] for t in complete_frames.tolist()])
+    path = np.clip(_interpolate(complete_frames, anchors, visible_frames), bounds[:, 0], bounds[:, 1])
+    places = _extrapolate(visible_frames, path, len(visible))
     return [
         Rle.encode(
-            _moved(_decode(visible[int(source[t])]), places[t] - centres[source[t]])
+            _shift(_decode(visible[int(source[t])]), places[t] - centroids[source[t]])
             | (mask.decode() if mask is not None else False)
         )
         for t, mask in enumerate(visible)
     ]
 
 
-def _touches(visible: Bool[np.ndarray, "h w"], covered: Rle) -> bool:
-    """Whether another object's visible pixels lie beside (not only at a corner of) this one's."""
+def _source_frames(
+    visible: Sequence[Rle | None], covered: Sequence[Rle], areas: Int[np.ndarray, " t"]
+) -> Int[np.ndarray, " t"]:
+    """Return for each frame the frame that its shape is taken from: itself if its visible mask is complete."""
+    untouched = np.array(
+        [n > 0 and not _touches_others(_decode(v), c) for n, v, c in zip(areas, visible, covered, strict=True)]
+    )
+    times = np.arange(len(visible))
+    nearness = 0.5 ** (np.abs(times - times[:, None]) / _HALF_LIFE)
+    worth = areas * (untouched if untouched.any() else True) * nearness
+    return np.where(untouched, times, worth.argmax(axis=1))
+
+
+def _touches_others(visible: Mask, covered: Rle) -> bool:
+    """Return True if a pixel of another object's visible mask is a 4-neighbour of this one's."""
     others = covered.decode() & ~visible
     return any(
         (one[1:] & other[:-1]).any()
@@ -60,41 +75,41 @@ def _touches(visible: Bool[np.ndarray, "h w"], covered: Rle) -> bool:
     )
 
 
-def _between(known: Int[np.ndarray, " k"], path: Path, times: Int[np.ndarray, " t"]) -> Float[np.ndarray, "t 2"]:
+def _interpolate(known: Int[np.ndarray, " k"], path: Path, times: Int[np.ndarray, " t"]) -> Float[np.ndarray, "t 2"]:
     return np.stack([np.interp(times, known, path[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _onwards(seen: Int[np.ndarray, " k"], path: Path, frames: int) -> Float[np.ndarray, "t 2"]:
-    """The centre in every frame: linear between the frames where it is known, then on at its mean velocity, then still.
+def _extrapolate(known: Int[np.ndarray, " k"], path: Path, frames: int) -> Float[np.ndarray, "t 2"]:
+    """Return the centroid in every frame: interpolated, and extrapolated beyond the first and last known frame.
 
-    The velocity is that of the first, or last, five known frames, and lasts for five.
+    It moves on at the mean velocity of the first, or last, five known frames for five frames and then rests.
     """
     times = np.arange(frames)
-    places = _between(seen, path, times)
-    memory = min(_MEMORY, len(seen)) - 1
-    for end, other, beyond in ((0, memory, times < seen[0]), (-1, -1 - memory, times > seen[-1])):
-        velocity = (path[end] - path[other]) / ((seen[end] - seen[other]) or 1)
-        places[beyond] += np.outer(np.clip(times[beyond] - seen[end], -_MEMORY, _MEMORY), velocity)
+    places = _interpolate(known, path, times)
+    memory = min(_MOTION_FRAMES, len(known)) - 1
+    for end, other, beyond in ((0, memory, times < known[0]), (-1, -1 - memory, times > known[-1])):
+        velocity = (path[end] - path[other]) / ((known[end] - known[other]) or 1)
+        places[beyond] += np.outer(np.clip(times[beyond] - known[end], -_MOTION_FRAMES, _MOTION_FRAMES), velocity)
     return places
 
 
 def _box(mask: Rle | None) -> Float[np.ndarray, "2 2"]:
-    """First and last row and column: (top, left), (bottom, right)."""
+    """Return the first and last row and column of a mask that is not empty: (top, left), (bottom, right)."""
     box = mask.box() if mask is not None else None
-    assert box is not None  # only frames with visible pixels are asked for
+    assert box is not None
     return np.array([box[:2], [box[2] - 1, box[3] - 1]], dtype=float)
 
 
-def _moved(shape: Bool[np.ndarray, "h w"], offset: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "h w"]:
-    """The shape moved by whole pixels; what leaves the image is cut off."""
-    moved = np.zeros_like(shape)
+def _shift(shape: Mask, offset: Float[np.ndarray, " 2"]) -> Mask:
+    """Move a shape by whole pixels; pixels that leave the image are dropped."""
+    shifted = np.zeros_like(shape)
     rows, columns = np.nonzero(shape)
     rows, columns = rows + round(float(offset[0])), columns + round(float(offset[1]))
     kept = (rows >= 0) & (rows < shape.shape[0]) & (columns >= 0) & (columns < shape.shape[1])
-    moved[rows[kept], columns[kept]] = True
-    return moved
+    shifted[rows[kept], columns[kept]] = True
+    return shifted
 
 
-def _decode(mask: Rle | None) -> Bool[np.ndarray, "h w"]:
-    assert mask is not None  # only frames with visible pixels are asked for
+def _decode(mask: Rle | None) -> Mask:
+    assert mask is not None  # only called for frames with visible pixels
     return mask.decode()

@@ -1,1 +1,1 @@
-"""How good amodal tracks are: one store of pixel counts, and every measure read off it. Never needs torch."""
+"""Evaluation of amodal tracks: one store of pixel counts, from which every measure is computed. Never imports torch."""

@@ -1,51 +1,54 @@
-"""Predictions against truth: finds the clips under two paths, matches them by key and id, and scores them."""
+"""Evaluation of predictions against ground truth: reads the clips under two paths and computes every measure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from vidamodal.baselines import load_baselines, predict_baseline
-from vidamodal.formats import Clip, find_dataset
-from vidamodal.metrics.counts import VideoCounts, count_video, scored_tracks
-from vidamodal.metrics.match import match_visible
-from vidamodal.metrics.primary import MEASURES, Difference, Scores, bootstrap, differences, mean_scores, score_video
+from vidamodal.formats import Clip
+from vidamodal.metrics.averages import Interval, bootstrap_interval
+from vidamodal.metrics.clip_pairs import pair_clips
+from vidamodal.metrics.counting import count_video, scored_tracks
+from vidamodal.metrics.counts import VideoCounts
+from vidamodal.metrics.primary import MEASURES, Difference, PrimaryScores, mean_scores, paired_differences, score_video
 from vidamodal.metrics.protocols import ProtocolScores, score_protocols
 from vidamodal.metrics.strata import StratumScores, score_strata
-from vidamodal.metrics.temporal import TimeScores, score_time
+from vidamodal.metrics.temporal import TemporalScores, score_temporal
+from vidamodal.metrics.track_matching import match_by_visible_masks
 from vidamodal.types import ClipTracks, InputError
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that metrics.json holds; fractions, None for a mean over nothing.
+    """Everything that metrics.json holds; fractions, None for a mean over nothing."""
 
-    ``interval`` is the 95 % bootstrap interval of each primary measure over videos. ``videos`` are the primary scores
-    of each video by key, ``baselines`` those of the predictors without a model. ``missing`` names what had no matching
-    prediction and scored 0, ``ignored`` the predicted videos and tracks that the truth does not have.
-    ``matched`` is how many predicted tracks were matched by what is visible, and of how many; None if ids were taken.
-    ``counts``, the store that all of it is read off with an entry for every object-frame, is not in metrics.json.
-    """
-
-    primary: Scores
-    interval: Mapping[str, tuple[float, float] | None]
+    primary: PrimaryScores
+    interval: Mapping[str, Interval | None]
+    """95 % bootstrap interval over videos of each primary measure."""
     strata: Mapping[str, StratumScores]
-    time: TimeScores
+    time: TemporalScores
     protocols: Mapping[str, ProtocolScores]
-    baselines: Mapping[str, Scores]
-    videos: Mapping[str, Scores]
+    baselines: Mapping[str, PrimaryScores]
+    """Primary scores of the predictors without a model."""
+    videos: Mapping[str, PrimaryScores]
+    """Primary scores of each video by key."""
     missing: tuple[str, ...]
+    """Videos and tracks that had no matching prediction and scored 0."""
     ignored: tuple[str, ...]
+    """Predicted videos and tracks that the ground truth does not have."""
     counts: tuple[VideoCounts, ...]
+    """The prediction store that all scores are computed from; not part of metrics.json."""
     matched: tuple[int, int] | None = None
+    """How many predicted tracks were matched by their visible masks, and of how many; None if ids were used."""
 
     def record(self) -> dict[str, Any]:
-        """What metrics.json holds."""
+        """Return the content of metrics.json."""
         pair = ("full", "occ", "ceiling_full", "ceiling_occ")
         return {
             "primary": {**asdict(self.primary), "interval": dict(self.interval)},
@@ -62,25 +65,29 @@ class Evaluation:
         }
 
     def to_json(self, others: Mapping[str, Evaluation] | None = None) -> str:
-        """The text of metrics.json. ``others`` are further predictions of the same truth: each one's own record and
-        ``difference``, by how much its primary measures lie above this one's."""
+        """Return the text of metrics.json.
+
+        Args:
+            others: Evaluations of further predictions of the same ground truth by name. Each is added with its own
+                record and with ``difference``, how much its primary measures exceed this one's.
+        """
         record = self.record()
         if others:
             record["others"] = {
                 name: {
                     **other.record(),
-                    "difference": {measure: asdict(gap) for measure, gap in other.minus(self).items()},
+                    "difference": {measure: asdict(gap) for measure, gap in other.difference_from(self).items()},
                 }
                 for name, other in others.items()
             }
         return json.dumps(record, indent=1, allow_nan=False) + "\n"
 
-    def minus(self, other: Evaluation) -> dict[str, Difference]:
-        """How far this prediction's primary measures lie above another's of the same truth, paired by video."""
-        return differences(list(self.videos.values()), list(other.videos.values()))
+    def difference_from(self, other: Evaluation) -> dict[str, Difference]:
+        """Return how much the primary measures exceed those of another prediction of the same ground truth."""
+        return paired_differences(list(self.videos.values()), list(other.videos.values()))
 
-    def rows(self, name: str) -> dict[str, Scores]:
-        """The primary scores of the prediction, called ``name``, and of the baselines, for ``format_table``."""
+    def primary_rows(self, name: str) -> dict[str, PrimaryScores]:
+        """Return the primary scores of the prediction, under ``name``, and of the baselines, for `format_table`."""
         return {name: self.primary, **self.baselines}
 
 
@@ -92,116 +99,119 @@ def evaluate(
     baselines: bool = True,
     match: bool = False,
 ) -> Evaluation:
-    """Scores the predictions under ``pred`` against the truth under ``truth``.
+    """Score predictions against ground truth.
 
-    Each is a tracks.json (or the folder that ``predict`` wrote it to), a folder of ``<key>/tracks.json`` or
-    ``<key>.tracks.json``, WebDataset shards (a .tar or a folder of them), or in any other layout that is read; masks of
-    which it does not say whether they are visible or amodal are taken for amodal. Two single files match whatever their
-    names. A video or scored track without a prediction of the same size and length is an InputError that names it, or
-    scores 0 with ``allow_missing``. ``baselines`` False leaves those out. ``match``: predicted tracks get the ids of
-    the true ones that their visible masks lie on. Memory holds one video's masks at a time.
+    Both are a tracks.json (or the folder that ``predict`` wrote it to), a folder of ``<key>/tracks.json`` or
+    ``<key>.tracks.json``, WebDataset shards (a .tar or a folder of them), or a data set in any other format that can be
+    read. Masks of a format with one mask an object are taken for amodal. Videos are matched by key, except that two
+    single files match whatever their names. One video's masks are in memory at a time.
+
+    Args:
+        pred: Predictions.
+        truth: Ground truth.
+        allow_missing: True to score a video or track without a usable prediction 0.
+        quiet: True for no progress bar.
+        baselines: True to score the predictors without a model too.
+        match: True to match tracks by their visible masks; False to match them by id.
+
+    Returns:
+        All scores.
+
+    Raises:
+        InputError: If a path holds no clips or a damaged one; if the ground truth has no amodal masks; or, without
+            ``allow_missing``, if a video or scored track has no prediction of the same size and length.
     """
-    truths, predictions = find_pairs(pred, truth)
+    truths, predictions = pair_clips(pred, truth)
+    baseline_scores: dict[str, list[PrimaryScores]] = {name: [] for name in load_baselines()} if baselines else {}
+    pairing = _Pairing(match, ignored=[f"video {key!r}" for key in predictions if key not in truths])
     counts: list[VideoCounts] = []
-    rivals: dict[str, list[Scores]] = {name: [] for name in load_baselines()} if baselines else {}
-    missing: list[str] = []
-    found = total = 0
-    ignored = [f"video {key!r}" for key in predictions if key not in truths]
-    for key, source in tqdm(truths.items(), desc="evaluate", unit="video", disable=quiet):
-        true = _read_truth(source)
-        predicted = predictions[key].tracks_as("amodal") if key in predictions else None
-        own: dict[int, int] = {}
-        if match and predicted is not None and _same_shape(predicted, true):
-            predicted, renamed = _matched(predicted, true, predictions[key].source)
-            own = {new: old for old, new in renamed.items()}
-            found, total = found + len(own.keys() & {track.id for track in true.tracks}), total + len(own)
-        lacking = _lacking(key, predicted, true)
-        if lacking and not allow_missing:
+    for key, clip in tqdm(truths.items(), desc="evaluate", unit="video", disable=quiet):
+        true = _read_truth(clip)
+        predicted, missing = pairing.read(key, predictions.get(key), true)
+        if missing and not allow_missing:
             where = predictions[key].source if key in predictions else pred
-            raise InputError(f"{where}: {lacking[0]}; predict it, or let it score 0 with --allow-missing")
-        missing += lacking
-        ignored += _extra(key, predicted, true, own)
-        counts.append(count_video(key, predicted if _same_shape(predicted, true) else None, true))
-        for name, scores in rivals.items():
+            raise InputError(f"{where}: {missing[0]}. Predict it, or allow missing predictions, which score 0.")
+        counts.append(count_video(key, predicted, true))
+        for name, scores in baseline_scores.items():
             scores.append(score_video(count_video(key, predict_baseline(name, true), true, shapes=False)))
-    result = score_counts(counts, {name: mean_scores(scores) for name, scores in rivals.items()}, missing, ignored)
-    return replace(result, matched=(found, total)) if match else result
+    result = score_counts(counts, {name: mean_scores(scores) for name, scores in baseline_scores.items()})
+    return replace(
+        result,
+        missing=tuple(pairing.missing),
+        ignored=tuple(pairing.ignored),
+        matched=(pairing.matched, pairing.candidates) if match else None,
+    )
 
 
-def find_pairs(pred: Path, truth: Path) -> tuple[Mapping[str, Clip], Mapping[str, Clip]]:
-    """The clips of a truth and of its prediction by the truth's keys, as ``evaluate`` pairs them; read when asked."""
-    truths, predictions = _find(truth), _find(pred)
-    if _is_single(truth, truths) and _is_single(pred, predictions):
-        predictions = dict(zip(truths, predictions.values(), strict=True))
-    return truths, predictions
-
-
-def score_counts(
-    counts: Sequence[VideoCounts],
-    baselines: Mapping[str, Scores] | None = None,
-    missing: Sequence[str] = (),
-    ignored: Sequence[str] = (),
-) -> Evaluation:
-    """Reads every measure and protocol off the counts of all videos."""
+def score_counts(counts: Sequence[VideoCounts], baselines: Mapping[str, PrimaryScores] | None = None) -> Evaluation:
+    """Compute every measure and protocol from the counts of all videos."""
     videos = {video.key: score_video(video) for video in counts}
     return Evaluation(
         primary=mean_scores(list(videos.values())),
-        interval={name: bootstrap([getattr(scores, name) for scores in videos.values()]) for name in MEASURES},
+        interval={name: bootstrap_interval([getattr(scores, name) for scores in videos.values()]) for name in MEASURES},
         strata=score_strata(counts),
-        time=score_time(counts),
+        time=score_temporal(counts),
         protocols=score_protocols(counts),
         baselines=baselines or {},
         videos=videos,
-        missing=tuple(missing),
-        ignored=tuple(ignored),
+        missing=(),
+        ignored=(),
         counts=tuple(counts),
     )
 
 
-def _find(path: Path) -> Mapping[str, Clip]:
-    """The clips under a path by key; a tracks.json wins over other formats in the same folder."""
-    return find_dataset(path, preferred=("tracks", "shards")).clips
+@dataclass
+class _Pairing:
+    """Reads predictions and collects which parts of them, and of the ground truth, have no counterpart."""
+
+    match: bool
+    ignored: list[str]
+    missing: list[str] = field(default_factory=list)
+    matched: int = 0
+    candidates: int = 0
+
+    def read(self, key: str, clip: Clip | None, true: ClipTracks) -> tuple[ClipTracks | None, list[str]]:
+        """Return the prediction of one video, or None without a usable one, and what is missing from it."""
+        predicted = clip.tracks_as("amodal") if clip is not None else None
+        old_ids: dict[int, int] = {}
+        same_shape = predicted is not None and _shape(predicted) == _shape(true)
+        if self.match and clip is not None and predicted is not None and same_shape:
+            predicted, new_ids = _match(predicted, true, clip.source)
+            old_ids = {new: old for old, new in new_ids.items()}
+            self.matched += len(old_ids.keys() & {track.id for track in true.tracks})
+            self.candidates += len(old_ids)
+        missing = _missing(key, predicted, true)
+        self.missing += missing
+        true_ids = {track.id for track in true.tracks}
+        unknown = [track.id for track in predicted.tracks if track.id not in true_ids] if predicted else []
+        self.ignored += [f"track {old_ids.get(number, number)} of video {key!r}" for number in unknown]
+        return predicted if same_shape else None, missing
 
 
-def _matched(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTracks, dict[int, int]]:
+def _match(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTracks, dict[int, int]]:
     if predicted.tracks and not any(track.ever_visible for track in predicted.tracks):
-        raise InputError(f"{name}: no visible masks to match tracks by; give them, or ids of the truth")
-    return match_visible(predicted, true)
+        raise InputError(
+            f"{name}: no visible masks to match tracks by. Add visible masks, or use the ids of the ground truth."
+        )
+    return match_by_visible_masks(predicted, true)
 
 
-def _read_truth(source: Clip) -> ClipTracks:
-    clip = source.tracks_as("amodal")
-    if clip.tracks and all(track.amodal is None for track in clip.tracks):
-        raise InputError(f"{source.source}: no track has amodal masks; give a truth that does")
-    return clip
-
-
-def _same_shape(predicted: ClipTracks | None, true: ClipTracks) -> bool:
-    return predicted is not None and _shape(predicted) == _shape(true)
+def _read_truth(clip: Clip) -> ClipTracks:
+    true = clip.tracks_as("amodal")
+    if true.tracks and all(track.amodal is None for track in true.tracks):
+        raise InputError(f"{clip.source}: no track has amodal masks. Pass a ground truth with amodal masks.")
+    return true
 
 
 def _shape(clip: ClipTracks) -> str:
     return f"{clip.video.frames} frames of {clip.video.height} x {clip.video.width} pixels"
 
 
-def _lacking(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str]:
-    """What of a video has no usable prediction, each in words that name it."""
+def _missing(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str]:
+    """Describe the parts of a video that have no usable prediction."""
     if predicted is None:
         return [f"no prediction for video {key!r}"]
-    if not _same_shape(predicted, true):
-        return [f"video {key!r} has {_shape(predicted)}, but its truth {_shape(true)}"]
-    given = {track.id for track in predicted.tracks if track.amodal is not None}
-    return [f"no amodal masks for track {t.id} of video {key!r}" for t in scored_tracks(true) if t.id not in given]
-
-
-def _extra(key: str, predicted: ClipTracks | None, true: ClipTracks, own: Mapping[int, int]) -> list[str]:
-    """The predicted tracks that the truth does not have, by the ids that they came with."""
-    known = {track.id for track in true.tracks}
-    others = [track.id for track in predicted.tracks if track.id not in known] if predicted else []
-    return [f"track {own.get(number, number)} of video {key!r}" for number in others]
-
-
-def _is_single(path: Path, clips: Mapping[str, Clip]) -> bool:
-    """Whether a path stands for one video: a tracks.json, a folder of ``predict``, or another format's only clip."""
-    own = (str(path), str(path / "tracks.json"))
-    return len(clips) == 1 and all(clip.source in (*own, f"{path}: {key}") for key, clip in clips.items())
+    if _shape(predicted) != _shape(true):
+        return [f"video {key!r} has {_shape(predicted)}, but its ground truth has {_shape(true)}"]
+    amodal_ids = {track.id for track in predicted.tracks if track.amodal is not None}
+    return [f"no amodal masks for track {t.id} of video {key!r}" for t in scored_tracks(true) if t.id not in amodal_ids]

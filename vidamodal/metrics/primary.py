@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from vidamodal.metrics import region, temporal
-from vidamodal.metrics.counts import TrackCounts, VideoCounts, mean
+from vidamodal.metrics.averages import Interval, bootstrap_interval, mean
+from vidamodal.metrics.counts import TrackCounts, VideoCounts
 
 MEASURES: dict[str, Callable[[TrackCounts], float | None]] = {
     "full": region.full,
@@ -18,15 +17,16 @@ MEASURES: dict[str, Callable[[TrackCounts], float | None]] = {
     "flicker": temporal.flicker,
     "track_iou": temporal.track_iou,
 }
+"""The measures of one track by name; None for a mean over no frames."""
 
-Interval = tuple[float, float]
+LOWER_IS_BETTER = frozenset({"false_completion", "flicker"})
 
 
 @dataclass(frozen=True)
-class Scores:
-    """The primary protocol: fractions (None for a mean over nothing), and how many object-frames and videos counted.
+class PrimaryScores:
+    """The six measures of the primary protocol as fractions, None for a mean over nothing.
 
-    ``full``, ``occ``, ``hidden`` and ``track_iou`` are the better the higher, the other two the better the lower.
+    ``object_frames`` and ``videos`` are how many were scored.
     """
 
     full: float | None
@@ -39,45 +39,39 @@ class Scores:
     videos: int
 
 
-def score_video(video: VideoCounts) -> Scores:
-    """The primary protocol in one video: means over an object's frames, then over the objects."""
+def score_video(video: VideoCounts) -> PrimaryScores:
+    """Return the primary protocol of one video: means over an object's frames, then over the objects."""
     means = {name: mean(measure(track) for track in video.tracks) for name, measure in MEASURES.items()}
-    return Scores(**means, object_frames=sum(int(track.counted.sum()) for track in video.tracks), videos=1)
+    return PrimaryScores(**means, object_frames=sum(int(track.scored.sum()) for track in video.tracks), videos=1)
 
 
-def mean_scores(videos: Sequence[Scores]) -> Scores:
-    """The primary protocol over videos: each measure's mean over those videos that have it."""
+def mean_scores(videos: Sequence[PrimaryScores]) -> PrimaryScores:
+    """Return the primary protocol of several videos: each measure's mean over the videos that have it."""
     means = {name: mean(getattr(video, name) for video in videos) for name in MEASURES}
-    return Scores(**means, object_frames=sum(v.object_frames for v in videos), videos=len(videos))
-
-
-def bootstrap(values: Sequence[float | None], seed: int = 0, resamples: int = 2000) -> Interval | None:
-    """The 95 % percentile interval of the mean when videos are drawn again; None for fewer than two values."""
-    present = np.array([value for value in values if value is not None])
-    if present.size < 2:
-        return None
-    draws = np.random.default_rng(seed).integers(present.size, size=(resamples, present.size))
-    low, high = np.percentile(present[draws].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+    return PrimaryScores(**means, object_frames=sum(v.object_frames for v in videos), videos=len(videos))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher one method's measure is than another's, over the videos that have it under both."""
+    """How much higher a measure is for one method than for another, over the videos that have it under both."""
 
     mean: float | None
     interval: Interval | None
 
 
-def differences(videos: Sequence[Scores], others: Sequence[Scores]) -> dict[str, Difference]:
-    """Of each primary measure, ``videos`` minus ``others``: the mean over videos and its paired bootstrap interval.
+def paired_differences(videos: Sequence[PrimaryScores], others: Sequence[PrimaryScores]) -> dict[str, Difference]:
+    """Return ``videos`` minus ``others`` for each primary measure, with paired bootstrap intervals.
 
-    Both lists score the same videos in the same order. Drawing videos, not methods, again takes out what makes a video
-    hard for either: the interval of the difference is narrower than those of the two methods suggest.
+    Pairing by video cancels what makes a video hard for both methods, so the interval of the difference is narrower
+    than the intervals of the two methods suggest.
+
+    Args:
+        videos: Scores of one method, one entry a video.
+        others: Scores of another method on the same videos in the same order.
     """
-    found = {}
+    differences = {}
     for name in MEASURES:
         pairs = [(getattr(one, name), getattr(other, name)) for one, other in zip(videos, others, strict=True)]
         gaps = [one - other for one, other in pairs if one is not None and other is not None]
-        found[name] = Difference(mean(gaps), bootstrap(gaps))
-    return found
+        differences[name] = Difference(mean(gaps), bootstrap_interval(gaps))
+    return differences

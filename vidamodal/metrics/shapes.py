@@ -1,4 +1,4 @@
-"""What needs pixels rather than run lengths: outlines, erosion and centres. Masks come cut to a box around them."""
+"""Outlines, erosion and centroids of pixel masks, which may be cropped to a box around the object."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from scipy.ndimage import binary_dilation
 
 Mask = Bool[np.ndarray, "h w"]
 
-_BOUND = 0.008
-"""Tolerance of DAVIS' boundary measure, in image diagonals."""
+_TOLERANCE = 0.008
+"""``bound_th`` of davis2017-evaluation, in image diagonals."""
 
 
-def boundary_reach(height: int, width: int) -> int:
-    """How far apart two outlines may lie and still match, in pixels: davis2017-evaluation's ``bound_th`` of 0.008."""
-    return math.ceil(_BOUND * float(np.linalg.norm((height, width))))
+def boundary_tolerance(height: int, width: int) -> int:
+    """Return how far apart two outlines may lie and still match, in pixels: 0.008 image diagonals, as in DAVIS."""
+    return math.ceil(_TOLERANCE * float(np.linalg.norm((height, width))))
 
 
 def outline(mask: Mask) -> Mask:
-    """Pixels that differ from their neighbour to the right, below, or both: half a pixel up and left of the outline.
+    """Return the pixels that differ from their neighbour to the right, below, or diagonally below to the right.
 
-    davis2017-evaluation's rule, with its border: the last row looks only right, the last column only down, and the
-    last pixel nowhere. A mask may be cut to a box that leaves one empty pixel around it wherever the image goes on.
+    This is the rule of davis2017-evaluation, including its border: the last row looks only to the right, the last
+    column only down, and the last pixel nowhere. A mask may be cropped to a box that leaves one empty pixel on each
+    side that is not the image's border.
     """
     edge = np.zeros_like(mask)
     edge[:-1] = mask[:-1] ^ mask[1:]
@@ -33,35 +34,35 @@ def outline(mask: Mask) -> Mask:
     return edge
 
 
-def boundary_f(predicted: Mask, true: Mask, reach: int) -> float:
-    """F measure of two masks' outlines, each within ``reach`` pixels (a disk) of the other: DAVIS' F.
+def boundary_f(predicted: Mask, true: Mask, tolerance: int) -> float:
+    """Return DAVIS' boundary F: the F measure of two outlines that match within a disk.
 
-    1 if neither has an outline, 0 if only one has.
+    Args:
+        predicted: Predicted mask.
+        true: True mask.
+        tolerance: Radius of the disk in pixels.
+
+    Returns:
+        F in [0, 1]; 1 if neither mask has an outline, 0 if only one has.
     """
-    ours, theirs = outline(predicted), outline(true)
-    n_ours, n_theirs = np.count_nonzero(ours), np.count_nonzero(theirs)
-    if not n_ours or not n_theirs:
-        return float(n_ours == n_theirs)
-    disk = _disk(reach)
-    precision = np.count_nonzero(ours & binary_dilation(theirs, disk)) / n_ours
-    recall = np.count_nonzero(theirs & binary_dilation(ours, disk)) / n_theirs
+    edges, true_edges = outline(predicted), outline(true)
+    count, true_count = np.count_nonzero(edges), np.count_nonzero(true_edges)
+    if not count or not true_count:
+        return float(count == true_count)
+    disk = _disk(tolerance)
+    precision = np.count_nonzero(edges & binary_dilation(true_edges, disk)) / count
+    recall = np.count_nonzero(true_edges & binary_dilation(edges, disk)) / true_count
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def erode(mask: Mask) -> Mask:
-    """Erosion by 5 x 5 pixels; what lies outside the image wears nothing away, as in OpenCV."""
+    """Erode a mask by 5 x 5 pixels; as in OpenCV, pixels beyond the image count as inside."""
     padded = np.pad(mask, 2, constant_values=True)
     rows = padded[:-4] & padded[1:-3] & padded[2:-2] & padded[3:-1] & padded[4:]
-    return rows[:, :-4] & rows[:, 1:-3] & rows[:, 2:-2] & rows[:, 3:-1] & rows[:, 4:]
-
-
-def centre(mask: Mask) -> Float[np.ndarray, " 2"]:
-    """Mean row and column of the pixels of a mask that is not empty."""
-    rows, columns = mask.sum(axis=1), mask.sum(axis=0)
-    return np.array([np.arange(n.size) @ n for n in (rows, columns)]) / rows.sum()
+    return np.asarray(rows[:, :-4] & rows[:, 1:-3] & rows[:, 2:-2] & rows[:, 3:-1] & rows[:, 4:])
 
 
 @lru_cache
 def _disk(radius: int) -> Bool[np.ndarray, "d d"]:
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return x * x + y * y <= radius * radius
+    return np.asarray(x * x + y * y <= radius * radius)

@@ -18,15 +18,16 @@ import numpy as np
 from jaxtyping import Bool
 from tqdm import tqdm
 
-from vidamodal.formats import Clip, find_dataset
+from vidamodal.formats import Clip
 from vidamodal.media.files import write_text
-from vidamodal.metrics.counts import TrackCounts, mean
-from vidamodal.metrics.evaluate import Evaluation, find_pairs
-from vidamodal.metrics.match import match_visible
-from vidamodal.metrics.primary import MEASURES, Difference, Interval
-from vidamodal.metrics.region import occluded
+from vidamodal.metrics.averages import Interval, mean
+from vidamodal.metrics.clip_pairs import clips_of, pair_clips
+from vidamodal.metrics.counts import TrackCounts
+from vidamodal.metrics.evaluate import Evaluation
+from vidamodal.metrics.primary import LOWER_IS_BETTER, MEASURES, Difference
 from vidamodal.metrics.strata import StratumScores
 from vidamodal.metrics.tables import percent
+from vidamodal.metrics.track_matching import match_by_visible_masks
 from vidamodal.report.colours import FALSE_NEGATIVE, FALSE_POSITIVE, OCCLUDED, VISIBLE, Colour
 from vidamodal.report.plots import Point, dot_plot, legend
 from vidamodal.report.strips import Row, Strip, film_strip
@@ -34,7 +35,6 @@ from vidamodal.types import ClipTracks
 
 WORST, MEDIAN = 6, 3
 """How many object-tracks are shown as film strips."""
-_LOWER_IS_BETTER = ("false_completion", "flicker")
 _LISTED = 20
 
 
@@ -111,7 +111,7 @@ def _listing(what: str, names: Sequence[str]) -> str:
 
 def _primary(methods: Sequence[Method]) -> str:
     first, *others = methods
-    head = ["", *(f"{name.replace('_', ' ')} {'↓' if name in _LOWER_IS_BETTER else '↑'}" for name in MEASURES)]
+    head = ["", *(f"{name.replace('_', ' ')} {'↓' if name in LOWER_IS_BETTER else '↑'}" for name in MEASURES)]
     rows = [
         _row(m.name, [_cell(getattr(m.result.primary, name), m.result.interval[name]) for name in MEASURES])
         for m in methods
@@ -129,7 +129,7 @@ def _primary(methods: Sequence[Method]) -> str:
         _table(head, rows),
     ]
     if others:
-        gaps = {method.name: method.result.minus(first.result) for method in others}
+        gaps = {method.name: method.result.difference_from(first.result) for method in others}
         rows = [_row(name, [_gap(measure, gap[measure]) for measure in MEASURES]) for name, gap in gaps.items()]
         parts += [
             f"<h2>Difference to {escape(first.name)}</h2>",
@@ -229,8 +229,8 @@ def _films(methods: Sequence[Method], truth: Path, quiet: bool) -> str:
     ranked = _ranked(methods[0].result)
     middle = ranked[max(0, len(ranked) - MEDIAN) // 2 :][:MEDIAN]
     chosen = {"Worst": ranked[:WORST], "Median": [pick for pick in middle if pick not in ranked[:WORST]]}
-    clips = _clips(truth)
-    predicted = [find_pairs(method.path, truth)[1] for method in methods]
+    clips = clips_of(truth)
+    predicted = [pair_clips(method.path, truth)[1] for method in methods]
     bar = tqdm(total=sum(map(len, chosen.values())), desc="film strips", unit="track", disable=quiet)
     parts = [
         "<section><h2>Film strips</h2>",
@@ -270,16 +270,11 @@ def _ranked(result: Evaluation) -> list[_Pick]:
 
 def _asked(track: TrackCounts) -> Bool[np.ndarray, " t"]:
     """The frames that tracks are ranked by: counted, and at least 5 % is hidden, be it all."""
-    return track.counted & occluded(track)
+    return np.asarray(track.scored & track.occluded)
 
 
 def _found(track: TrackCounts) -> float | None:
-    return mean(track.iou_outside_visible[_asked(track)])
-
-
-def _clips(path: Path) -> Mapping[str, Clip]:
-    """The clips under a path by key, our own layout before any other."""
-    return find_dataset(path, preferred=("tracks", "shards")).clips
+    return mean(track.occluded_iou[_asked(track)])
 
 
 def _read(method: Method, source: Clip | None, truth: ClipTracks) -> ClipTracks | None:
@@ -288,7 +283,7 @@ def _read(method: Method, source: Clip | None, truth: ClipTracks) -> ClipTracks 
     sizes = {(c.video.frames, c.video.height, c.video.width) for c in (prediction, truth) if c}
     if prediction is None or len(sizes) > 1:
         return None
-    return prediction if method.result.matched is None else match_visible(prediction, truth)[0]
+    return prediction if method.result.matched is None else match_by_visible_masks(prediction, truth)[0]
 
 
 def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, predicted: Sequence[Mapping[str, Clip]]) -> str:
@@ -299,7 +294,7 @@ def _film(pick: _Pick, methods: Sequence[Method], clip: Clip, predicted: Sequenc
     scores = ", ".join(f"{escape(name)} {percent(_found(track))}" for name, track in counts.items())
     label = f" &middot; {escape(strip.label)}" if strip.label else ""
     plain = f" Plain ground: {strip.plain}." if strip.plain else ""
-    share = next(iter(counts.values())).hidden_share
+    share = next(iter(counts.values())).occluded_share
     head = "".join(f"<th>frame {t}<small>{percent(share[t])} % hidden</small></th>" for t in strip.frames)
     rows = "".join(_film_row(row, strip, counts) for row in strip.rows)
     return (
@@ -322,7 +317,7 @@ def _film_row(row: Row, strip: Strip, counts: Mapping[str, TrackCounts]) -> str:
 
 
 def _errors(track: TrackCounts, t: int) -> str:
-    outside = f"<small>outside V {percent(track.iou_outside_visible[t])}</small>" if occluded(track)[t] else ""
+    outside = f"<small>outside V {percent(track.occluded_iou[t])}</small>" if track.occluded[t] else ""
     return f"<small>IoU {percent(track.iou[t])}</small>{outside}"
 
 
@@ -357,7 +352,7 @@ def _gap(measure: str, gap: Difference) -> str:
     """A difference; one whose interval leaves out 0 is marked."""
     low, high = gap.interval or (0.0, 0.0)
     sure = low > 0 or high < 0
-    kind = ("better" if (low > 0) != (measure in _LOWER_IS_BETTER) else "worse") if sure else ""
+    kind = ("better" if (low > 0) != (measure in LOWER_IS_BETTER) else "worse") if sure else ""
     return _cell(gap.mean, gap.interval, "+", kind)
 
 

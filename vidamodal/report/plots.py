@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from vidamodal.metrics.primary import Interval
+from vidamodal.metrics.averages import Interval
 from vidamodal.metrics.tables import percent
 
 COLOURS = 6

@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 
 from vidamodal.formats import find_dataset
 from vidamodal.inference.predictor import Predictor
-from vidamodal.metrics.counts import count_video
+from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.primary import mean_scores, score_video
 from vidamodal.models.folder import Model
 

@@ -1,37 +1,40 @@
-"""Named protocols: other people's scores, exactly as their code computes them, and our own beside them.
+"""Named protocols: scores of other projects, computed exactly as their code does, beside our own.
 
-A protocol is one file in this package, found by being there: its name, with hyphens, is the protocol's. It has
-``HIDES``, one line that says what its numbers do not show, and ``score(videos)``, which turns the counts of all videos
-into numbers by name. ``full`` and ``occ`` are the pair that most papers print; whatever else it returns is kept apart.
+A protocol is one module of this package, discovered by scanning, with
+
+- ``ID``: its key in metrics.json,
+- ``HIDES``: one line that names what its numbers do not show,
+- ``score(videos)``: numbers by name, from the counts of all videos.
+
+``full`` and ``occ`` are the pair that most papers print; all other numbers are reported separately.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from vidamodal.metrics.counts import VideoCounts
+from vidamodal.registry import find_modules
 
 
 class ScoringRule(Protocol):
-    """What the file of a protocol holds."""
+    """Interface of a protocol's module."""
 
+    ID: str
     HIDES: str
 
     def score(self, videos: Sequence[VideoCounts]) -> dict[str, Any]:
-        """Numbers by name: fractions, None for a mean over nothing, or groups of them by name."""
+        """Return numbers by name: fractions, None for a mean over nothing, or nested groups of them."""
 
 
 @dataclass(frozen=True)
 class ProtocolScores:
-    """A named protocol, and what a perfect prediction scores in it on the same data; fractions.
+    """Scores of one protocol, and those of a perfect prediction on the same data; fractions.
 
-    None for a mean over nothing, and in protocols that have no such pair. ``more`` holds a protocol's other numbers,
-    and under "ceiling" the perfect prediction's.
+    ``full`` and ``occ`` are None for a mean over nothing, and in protocols that have no such pair.
     """
 
     full: float | None
@@ -39,26 +42,27 @@ class ProtocolScores:
     ceiling_full: float | None
     ceiling_occ: float | None
     hides: str
+    """What the numbers do not show."""
     more: Mapping[str, Any]
+    """The protocol's other numbers, with the perfect prediction's under "ceiling"; empty if it has none."""
 
 
 @cache
 def load_protocols() -> dict[str, ScoringRule]:
-    """All protocols by name, the primary one first."""
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    return {
-        name.replace("_", "-"): importlib.import_module(f"{__name__}.{name}")
-        for name in sorted(names, key=lambda name: (name != "primary", name))
-    }
+    """Return all protocols by id: the primary one, then the others in alphabetical order."""
+    protocols = cast(dict[str, ScoringRule], find_modules(__name__))
+    return {key: protocols[key] for key in sorted(protocols, key=lambda key: (key != "primary", key))}
 
 
 def score_protocols(videos: Sequence[VideoCounts]) -> dict[str, ProtocolScores]:
-    """Every protocol with its ceiling."""
-    perfect = [video.perfected() for video in videos]
-    return {name: _both(rule, videos, perfect) for name, rule in load_protocols().items()}
+    """Score the videos, and a perfect prediction of them, under every protocol."""
+    perfect = [video.with_perfect_prediction() for video in videos]
+    return {key: _score_with_ceiling(rule, videos, perfect) for key, rule in load_protocols().items()}
 
 
-def _both(rule: ScoringRule, videos: Sequence[VideoCounts], perfect: Sequence[VideoCounts]) -> ProtocolScores:
+def _score_with_ceiling(
+    rule: ScoringRule, videos: Sequence[VideoCounts], perfect: Sequence[VideoCounts]
+) -> ProtocolScores:
     scores, ceiling = rule.score(videos), rule.score(perfect)
     pairs = [(numbers.pop("full", None), numbers.pop("occ", None)) for numbers in (scores, ceiling)]
     return ProtocolScores(*pairs[0], *pairs[1], rule.HIDES, {**scores, "ceiling": ceiling} if scores else {})

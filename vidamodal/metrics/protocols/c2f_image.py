@@ -1,26 +1,28 @@
-"""C2F-Seg's test on images (amazon-science/c2f-seg, ``evaluation_image`` on the post-processed mask)."""
+"""C2F-Seg's image protocol: ``evaluation_image`` of amazon-science/c2f-seg, on the post-processed mask."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vidamodal.metrics.counts import VideoCounts, mean
+from vidamodal.metrics.averages import mean
+from vidamodal.metrics.counts import VideoCounts
 
+ID = "c2f-image"
 HIDES = "large videos outweigh small ones; V is pasted in: full is at least the visible share"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
-    """Each visible object-frame is an instance, all weigh the same, and V is pasted into P.
+    """Return means over all visible object-frames, each an instance of equal weight, with V pasted into P.
 
-    occ is over the instances of which anything is hidden, be it one pixel. The smoothing terms of 1e-10 and 1e-6 decide
-    only 0 / 0, which does not come up.
+    full is the IoU of P and A. occ is the IoU of P minus V and A minus V, over the instances of which at least one
+    pixel is hidden. The original's smoothing terms of 1e-10 and 1e-6 only decide 0 / 0, which does not occur here.
     """
     full: list[float] = []
     occ: list[float] = []
     for track in (track for video in videos for track in video.tracks):
-        seen = track.seen
+        visible = track.visible
         union = track.pixels() - track.pixels(p=0, a=0, v=0)
-        common = track.pixels(a=1) - track.pixels(p=0, a=1, v=0)
-        full.extend(common[seen] / union[seen])
-        occ.extend(track.iou_outside_visible[seen & (track.pixels(a=1, v=0) > 0)])
+        shared = track.pixels(a=1) - track.pixels(p=0, a=1, v=0)
+        full.extend(shared[visible] / union[visible])
+        occ.extend(track.occluded_iou[visible & (track.pixels(a=1, v=0) > 0)])
     return {"full": mean(full), "occ": mean(occ)}

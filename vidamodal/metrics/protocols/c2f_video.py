@@ -1,21 +1,24 @@
-"""C2F-Seg's test on videos, before its post-processing (amazon-science/c2f-seg, ``video_iou``)."""
+"""C2F-Seg's video protocol before post-processing: ``video_iou`` of amazon-science/c2f-seg."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vidamodal.metrics.counts import VideoCounts, mean
+from vidamodal.metrics.averages import mean
+from vidamodal.metrics.counts import VideoCounts
 
+ID = "c2f-video"
 HIDES = "unoccluded frames count 0 in occ even if perfect; frames with nothing visible are left out"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
-    """A mean over each object's visible frames, then over all objects of all videos.
+    """Return means over each object's visible frames, then over all objects of all videos.
 
-    Empty against empty is 0. Their 1e-6 under the fraction is left out; it decides only 0 / 0.
+    full is the IoU of P and A, occ that of P minus V and A minus V; the IoU of two empty masks is 0. The original adds
+    1e-6 to the denominator, which only decides 0 / 0 and is left out.
     """
     tracks = [track for video in videos for track in video.tracks]
     return {
-        "full": mean(mean(track.iou[track.seen]) for track in tracks),
-        "occ": mean(mean(track.iou_outside_visible[track.seen]) for track in tracks),
+        "full": mean(mean(track.iou[track.visible]) for track in tracks),
+        "occ": mean(mean(track.occluded_iou[track.visible]) for track in tracks),
     }

@@ -1,4 +1,4 @@
-"""One ratio over the whole data set: CondDiff-AMO's cumulative IoU (2026), SDAmodal's "mIoU"."""
+"""Cumulative IoU: one ratio over the whole data set, as in CondDiff-AMO (2026) and SDAmodal's "mIoU"."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from collections.abc import Sequence
 
 from vidamodal.metrics.counts import VideoCounts
 
+ID = "cumulative-iou"
 HIDES = "large objects decide; small ones, and whole videos of them, may fail unseen"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
-    """Sum of intersections over sum of unions; occ outside V, over the object-frames of which anything is hidden."""
-    sums = dict.fromkeys(("common", "union", "hidden common", "hidden union"), 0)
+    """Return the sum of intersections over the sum of unions of all object-frames.
+
+    full compares P and A; occ compares P minus V and A minus V, in the object-frames with at least one hidden pixel.
+    """
+    shared = union = occ_shared = occ_union = 0
     for track in (track for video in videos for track in video.tracks):
         occluded = track.pixels(a=1, v=0) > 0
-        sums["common"] += int(track.pixels(p=1, a=1).sum())
-        sums["union"] += int((track.pixels(a=1) + track.pixels(p=1, a=0)).sum())
-        sums["hidden common"] += int(track.pixels(p=1, a=1, v=0)[occluded].sum())
-        sums["hidden union"] += int((track.pixels(a=1, v=0) + track.pixels(p=1, a=0, v=0))[occluded].sum())
+        shared += int(track.pixels(p=1, a=1).sum())
+        union += int((track.pixels(a=1) + track.pixels(p=1, a=0)).sum())
+        occ_shared += int(track.pixels(p=1, a=1, v=0)[occluded].sum())
+        occ_union += int((track.pixels(a=1, v=0) + track.pixels(p=1, a=0, v=0))[occluded].sum())
     return {
-        "full": sums["common"] / sums["union"] if sums["union"] else None,
-        "occ": sums["hidden common"] / sums["hidden union"] if sums["hidden union"] else None,
+        "full": shared / union if union else None,
+        "occ": occ_shared / occ_union if occ_union else None,
     }

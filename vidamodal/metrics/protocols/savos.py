@@ -1,4 +1,7 @@
-"""SaVos on FISHBOWL: "metric1, in paper" of amazon-science/self-supervised-amodal-video-object-segmentation."""
+"""SaVos' protocol on FISHBOWL.
+
+Follows "metric1, in paper" of amazon-science/self-supervised-amodal-video-object-segmentation.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +9,51 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 
-from vidamodal.metrics.counts import TrackCounts, VideoCounts, mean
+from vidamodal.metrics.averages import mean
+from vidamodal.metrics.counts import TrackCounts, VideoCounts
 
+ID = "savos"
 HIDES = "all but 10-70 % hidden; occ sees only other objects' pixels, empty against empty is 1"
 
-_SMOOTH = 1e-6
+_SMOOTHING = 1e-6
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
-    """Mean over the objects of each frame of each video, then over these frames.
+    """Return means over the objects of each frame, then over all frames of all videos.
 
-    P is replaced by V wherever no other object is visible; occ compares P and A where another one is. Their choice of
-    fish when the data set was made (no small ones, none after it was fully hidden) is not part of the rule.
+    Only object-frames with 10 to 70 % hidden count. P is replaced by V wherever no other object is visible; full is the
+    IoU of this P and A, occ the IoU of P and A where another object is visible. The original also selects fish when it
+    builds its data set (no small ones, none after it was fully hidden); that is not part of the protocol.
     """
     full: dict[tuple[int, int], list[float]] = defaultdict(list)
     occ: dict[tuple[int, int], list[float]] = defaultdict(list)
     for number, video in enumerate(videos):
         for track in video.tracks:
-            common, extra = track.pixels(p=1, a=1, v=0, o=1), track.pixels(p=1, a=0, v=0, o=1)
-            whole = _iou(track.pixels(v=1) + common, track.pixels(a=1) + extra)
-            hidden = _iou(common, track.pixels(a=1, v=0, o=1) + extra)
-            for t in np.flatnonzero(_kept(track)):
-                full[number, int(t)].append(float(whole[t]))
-                occ[number, int(t)].append(float(hidden[t]))
+            shared, extra = track.pixels(p=1, a=1, v=0, o=1), track.pixels(p=1, a=0, v=0, o=1)
+            full_iou = _smoothed_iou(track.pixels(v=1) + shared, track.pixels(a=1) + extra)
+            occ_iou = _smoothed_iou(shared, track.pixels(a=1, v=0, o=1) + extra)
+            for t in np.flatnonzero(_counted_frames(track)):
+                full[number, int(t)].append(float(full_iou[t]))
+                occ[number, int(t)].append(float(occ_iou[t]))
     return {name: mean(mean(objects) for objects in frames.values()) for name, frames in (("full", full), ("occ", occ))}
 
 
-def _kept(track: TrackCounts) -> Bool[np.ndarray, " t"]:
-    """Frames between 10 and 70 % hidden, without the first and last of a sequence padded to the length of the video.
+def _counted_frames(track: TrackCounts) -> Bool[np.ndarray, " t"]:
+    """Return the frames with 10 to 70 % hidden, without the first and last frame of the original's padded sequences.
 
-    An object's sequence begins where it is first seen, so its last frame goes only if it fills the whole video.
+    An object's sequence begins where it first becomes visible, so its last frame is dropped only if it fills the whole
+    video.
     """
-    share = track.hidden_share
-    kept = track.present & (share > 0.1) & (share < 0.7)
-    first = int(track.seen.argmax())
-    kept[first] = False
+    share = track.occluded_share
+    counted = track.present & (share > 0.1) & (share < 0.7)
+    first = int(track.visible.argmax())
+    counted[first] = False
     if first == 0:
-        kept[-1] = False
-    return kept
+        counted[-1] = False
+    return counted
 
 
-def _iou(common: np.ndarray, union: np.ndarray) -> np.ndarray:
-    return (common + _SMOOTH) / (union + _SMOOTH)
+def _smoothed_iou(shared: Int[np.ndarray, " t"], union: Int[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:
+    return (shared + _SMOOTHING) / (union + _SMOOTHING)

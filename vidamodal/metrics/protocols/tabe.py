@@ -1,19 +1,22 @@
-"""TABE-51 (Hudson and Smith 2024; finlay-hudson/TABE, eval_tabe51.py)."""
+"""TABE-51's protocol (Hudson and Smith, 2024): eval_tabe51.py of finlay-hudson/TABE."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vidamodal.metrics.counts import VideoCounts, mean
+from vidamodal.metrics.averages import mean
+from vidamodal.metrics.counts import VideoCounts
 
+ID = "tabe"
 HIDES = "occ falls for visible pixels that are not predicted, as if wrongly added behind others"
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
-    """A mean over all of an object's frames, then over objects (their videos have one each).
+    """Return means over all of an object's known frames, then over all objects (TABE-51 has one a video).
 
-    Masks are subtracted with a sign and then taken as true where they are not 0, so P minus V is P xor V. occ is over
-    the frames of which anything is hidden. Empty against empty is 0.
+    full is the IoU of P and A, 0 if both are empty. occ is over the frames with at least one hidden pixel and compares
+    A minus V with P minus V; as the original subtracts signed masks and takes everything but 0 for true, P minus V is
+    in fact P xor V.
     """
     full, occ = [], []
     for track in (track for video in videos for track in video.tracks):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from scripts.experiments import bare
+from scripts.experiments.track_detections import count_found, score_found
 from tests.helpers import ToyClip
 from tests.segmenters.test_cumulative import model_of
-from vidamodal.metrics.found import count_found, score_found
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 SIZE, FRAMES = 40, 9

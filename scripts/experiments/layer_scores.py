@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool
 
-from vidamodal.metrics.counts import mean
-from vidamodal.metrics.detection import Matches, average_precision
+from vidamodal.metrics.average_precision import average_precision
+from vidamodal.metrics.averages import mean
+from vidamodal.metrics.counts import IouTable
 from vidamodal.occlusion.layers import LayeredFrame
 from vidamodal.types import FrameInstance
 
@@ -72,9 +73,9 @@ def _iou(one: Bool[np.ndarray, "s s"], other: Bool[np.ndarray, "s s"]) -> float:
     return int(np.count_nonzero(one & other)) / max(int(np.count_nonzero(one | other)), 1)
 
 
-def _matches(found: LayeredFrame, truth: LayeredFrame, kind: str) -> Matches:
+def _matches(found: LayeredFrame, truth: LayeredFrame, kind: str) -> IouTable:
     overlap = np.array([[_iou(ours, true) for true in getattr(truth, kind)] for ours in getattr(found, kind)])
-    return Matches(
+    return IouTable(
         tuple(range(len(found.objects))),
         tuple(range(len(truth.objects))),
         overlap.reshape(len(found.objects), len(truth.objects)),

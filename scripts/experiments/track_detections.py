@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from vidamodal.metrics.counts import VideoCounts, count_video, mean
-from vidamodal.metrics.detection import Matches, average_precision
+from vidamodal.metrics.average_precision import average_precision
+from vidamodal.metrics.averages import mean
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.counts import IouTable, VideoCounts
 from vidamodal.metrics.temporal import hidden_spells
 from vidamodal.types import ClipTracks
 
@@ -34,7 +36,7 @@ class FoundCounts:
     lie over each other in some frame, ``right`` of which the prediction puts in the same order.
     """
 
-    whole: Matches
+    whole: IouTable
     share: float | None
     iou: float | None
     spells: int
@@ -68,14 +70,14 @@ def count_found(prediction: ClipTracks, truth: ClipTracks) -> FoundCounts:
     order = prediction.order and tuple(tuple((names[a], names[b]) for a, b in pairs) for pairs in prediction.order)
     prediction = replace(prediction, tracks=tracks, order=order)
     counts = count_video("", prediction, truth)
-    assert counts.whole is not None
-    pairs = _matched(counts.whole)
+    assert counts.track_ious is not None
+    pairs = _matched(counts.track_ious)
     owners = _owners(counts)
     spells = [
         (owners[track.id][start - 1], owners[track.id][stop])
         for track in counts.tracks
         for start, stop in hidden_spells(track)
-        if stop < len(track.seen) and track.seen[stop]
+        if stop < len(track.visible) and track.visible[stop]
     ]
     both = [(before, after) for before, after in spells if before is not None and after is not None]
     seen = [[owner for owner in row if owner is not None] for row in owners.values()]
@@ -85,9 +87,9 @@ def count_found(prediction: ClipTracks, truth: ClipTracks) -> FoundCounts:
         for front, back in told
         if front in pairs and back in pairs
     ]
-    objects = len(counts.whole.true_ids)
+    objects = len(counts.track_ious.true_ids)
     return FoundCounts(
-        whole=counts.whole,
+        whole=counts.track_ious,
         share=len(pairs) / objects if objects else None,
         iou=mean(_mean_iou(counts, true, predicted) for true, predicted in pairs.items()),
         spells=len(spells),
@@ -114,7 +116,7 @@ def score_found(videos: Sequence[FoundCounts]) -> FoundScores:
     )
 
 
-def _matched(found: Matches) -> dict[int, int]:
+def _matched(found: IouTable) -> dict[int, int]:
     """The predicted id of each true one that is found."""
     return {
         found.true_ids[g]: found.predicted_ids[d]
@@ -125,13 +127,13 @@ def _matched(found: Matches) -> dict[int, int]:
 
 def _owners(counts: VideoCounts) -> dict[int, list[int | None]]:
     """The predicted track whose mask is on each true object, frame by frame."""
-    frames = [_matched(frame) for frame in counts.frames]
+    frames = [_matched(frame) for frame in counts.frame_ious]
     return {track.id: [frame.get(track.id) for frame in frames] for track in counts.tracks}
 
 
 def _mean_iou(counts: VideoCounts, true: int, predicted: int) -> float:
     values = []
-    for frame in counts.frames:
+    for frame in counts.frame_ious:
         if true in frame.true_ids:
             there = predicted in frame.predicted_ids
             row = frame.predicted_ids.index(predicted) if there else 0

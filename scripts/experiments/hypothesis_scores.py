@@ -12,7 +12,9 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool
 
-from vidamodal.metrics.counts import TrackCounts, count_video, mean
+from vidamodal.metrics.averages import mean
+from vidamodal.metrics.counting import count_video
+from vidamodal.metrics.counts import TrackCounts
 from vidamodal.metrics.primary import MEASURES
 from vidamodal.types import ClipTracks, InputError, Rle, Track
 
