@@ -89,17 +89,17 @@ class TrackCounts:
     ) -> Int[np.ndarray, " t"]:
         """Return the number of pixels inside (1), outside (0) or regardless of (None) P, A, V and O in every frame."""
         sides = (slice(None) if side is None else slice(side, side + 1) for side in (p, a, v, o))
-        return self.cells[(slice(None), *sides)].sum(axis=(1, 2, 3, 4))
+        return np.asarray(self.cells[(slice(None), *sides)].sum(axis=(1, 2, 3, 4)))
 
     @property
     def scored(self) -> Bool[np.ndarray, " t"]:
         """Frames that the primary protocol scores: at least 64 amodal pixels when scaled to a height of 256."""
-        return np.logical_and(self.known, self.pixels(a=1) >= least_counted_area(self.height))
+        return np.asarray(self.known & (self.pixels(a=1) >= least_counted_area(self.height)))
 
     @property
     def visible(self) -> Bool[np.ndarray, " t"]:
         """Known frames with at least one visible pixel."""
-        return self.pixels(v=1) > 0
+        return np.asarray(self.pixels(v=1) > 0)
 
     @property
     def present(self) -> Bool[np.ndarray, " t"]:
