@@ -1,1 +1,4 @@
-"""Synthetic videos with exact amodal truth: sampled, settled by PyBullet, rendered by Blender through Kubric."""
+"""Synthetic videos with exact amodal ground truth.
+
+Scenes are sampled by seeded code, simulated by PyBullet and rendered by Blender through Kubric.
+"""

@@ -1,416 +1,113 @@
-"""The offline assets: labelled shape families made here, and pybullet_data's ``random_urdfs``, labelled ``thing``.
+"""The offline assets: procedural shape families, and the ``random_urdfs`` of pybullet_data with the label ``thing``.
 
-Every asset is a set of closed convex parts: the physics collides the parts, the image shows all of them. An asset is
-centred on its centroid and its longest side is 1 m, so that an object's scale is its size in metres.
-The ids alone decide everything: ``mug/0017`` is the same mug on every machine and belongs to one split only.
+An asset consists of closed convex parts. The physics collides the parts, and the image shows all of them. An asset is
+centred on its centroid and its longest side is 1 m, so an object's scale is its size in metres. The id determines the
+shape: ``mug/0017`` is the same mug on every machine and belongs to one split only.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import pairwise
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
-from scipy.spatial import ConvexHull
 
+from dataset_gen.meshes import convex_hull, join, normalize_parts, read_obj
+from dataset_gen.shapes import FAMILIES
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import Mesh
 
-Points = Float[np.ndarray, "p 3"]
+Split = Literal["train", "validation", "test"]
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[Split, ...] = get_args(Split)
 """Disjoint sets of assets."""
 
 THING = "random_urdfs"
-"""Family of the shapes that come with pybullet_data."""
+"""Family of the shapes that come with pybullet_data. Shapes of a manifest without a category are in it too."""
 
-_DAMAGED = {f"{THING}/168"}  # its file holds "nan"
+_DAMAGED = {f"{THING}/168"}  # its file contains "nan"
 
-_VARIANTS = {"train": range(0, 200), "validation": range(200, 240), "test": range(240, 300)}
+_VARIANTS: dict[Split, range] = {"train": range(200), "validation": range(200, 240), "test": range(240, 300)}
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A shape: closed convex parts in metres with outward faces, what it is called, and where it comes from.
-
-    Where the parts only stand for it in the physics, ``surface`` is what is seen; else they are.
-    """
+    """A shape with its label and origin."""
 
     id: str
     label: str
     parts: tuple[Mesh, ...]
+    """Closed convex parts in metres, with outward faces."""
     licence: str
     source: str
     surface: Mesh | None = None
+    """The visible surface in metres, where the parts are only the collision shape."""
 
     @property
     def mesh(self) -> Mesh:
-        """What is seen: the surface, or all parts as one mesh."""
-        if self.surface is not None:
-            return self.surface
-        starts = np.cumsum([0, *(len(part.vertices) for part in self.parts[:-1])])
-        faces = [part.faces + start for part, start in zip(self.parts, starts, strict=True)]
-        return Mesh(np.concatenate([part.vertices for part in self.parts]), np.concatenate(faces).astype(np.int32))
+        """The visible mesh: the surface if there is one, otherwise all parts joined."""
+        return join(self.parts) if self.surface is None else self.surface
 
 
-def variants(split: str) -> range:
-    """The numbers of a split's variants of every family made here."""
+def variants(split: Split) -> range:
+    """Return the variant numbers that a split has of every procedural family."""
     return _VARIANTS[split]
 
 
 @cache
-def asset_ids(split: str) -> dict[str, tuple[str, ...]]:
-    """The asset ids of a split by family. Splits share families, never ids; reserved ids are in none."""
-    numbers = _VARIANTS[split]
-    families = {family: tuple(f"{family}/{number:04d}" for number in numbers) for family in sorted(FAMILIES)}
-    return {**families, THING: _things(split)}
+def asset_ids(split: Split) -> dict[str, tuple[str, ...]]:
+    """Return the asset ids of a split by family.
+
+    Splits share families but no ids. Reserved ids are in no split.
+    """
+    families = {family: tuple(f"{family}/{number:04d}" for number in variants(split)) for family in sorted(FAMILIES)}
+    return {**families, THING: _thing_ids(split)}
 
 
 @cache
 def reserved_ids() -> frozenset[str]:
-    """Asset ids that no split may use."""
+    """Return the asset ids that no split may use."""
     lines = resources.files(__package__).joinpath("reserved.txt").read_text("utf-8").splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
 @cache
-def asset(asset_id: str) -> Asset:
-    """The asset of an id. Raises InputError for an id that is in no split."""
+def load_asset(asset_id: str) -> Asset:
+    """Return the offline asset with the given id.
+
+    Raises:
+        InputError: The id is in no split.
+    """
     family, _, number = asset_id.partition("/")
     if not any(asset_id in asset_ids(split).get(family, ()) for split in SPLITS):
-        raise InputError(f"asset {asset_id!r} is in no split: take one from dataset_gen.assets.asset_ids")
+        raise InputError(
+            f"asset {asset_id!r} is in no split. Use one of the ids that dataset_gen.assets.asset_ids returns."
+        )
     if family == THING:
-        return Asset(asset_id, "thing", unit(_random_urdf(number)), *origin(family))
+        return Asset(asset_id, "thing", normalize_parts(_random_urdf(number)), *origin(family))
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(asset_id.encode())))
-    parts = [convex(points) for points in FAMILIES[family](rng)]
-    return Asset(asset_id, family, unit(parts), *origin(family))
+    parts = [convex_hull(points) for points in FAMILIES[family](rng)]
+    return Asset(asset_id, family, normalize_parts(parts), *origin(family))
 
 
 def origin(family: str) -> tuple[str, str]:
-    """Licence and source of a family."""
+    """Return the licence and the source of a family."""
     return ("zlib", "pybullet_data") if family == THING else ("Apache-2.0", "dataset_gen")
 
 
-def _things(split: str) -> tuple[str, ...]:
+def _thing_ids(split: Split) -> tuple[str, ...]:
     free = [f"{THING}/{number:03d}" for number in range(1000)]
     free = [thing for thing in free if thing not in reserved_ids()]
-    places = {"train": range(3, 10), "validation": (0,), "test": (1, 2)}[split]
-    return tuple(thing for k, thing in enumerate(free) if k % 10 in places and thing not in _DAMAGED)
+    last_digits = {"train": range(3, 10), "validation": (0,), "test": (1, 2)}[split]
+    return tuple(thing for k, thing in enumerate(free) if k % 10 in last_digits and thing not in _DAMAGED)
 
 
 def _random_urdf(number: str) -> list[Mesh]:
-    """The parts of one of pybullet_data's shapes: its OBJ file has one group for each convex part."""
+    """Read the convex parts of a shape of pybullet_data: its OBJ file has one group per part."""
     import pybullet_data
 
     return read_obj(Path(pybullet_data.getDataPath(), THING, number, f"{number}.obj").read_text("ascii"))
-
-
-def read_obj(text: str) -> list[Mesh]:
-    """The meshes of an OBJ file in its own units, one a group; of a face with more corners, a fan of triangles.
-
-    Raises ValueError or IndexError for what is no such file.
-    """
-    vertices: list[list[float]] = []
-    groups: list[list[list[int]]] = [[]]
-    for words in map(str.split, text.splitlines()):
-        match words:
-            case ["o" | "g", *_]:
-                groups.append([])
-            case ["v", x, y, z, *_]:
-                vertices.append([float(x), float(y), float(z)])
-            case ["f", *corners]:
-                numbers = (int(corner.split("/")[0]) for corner in corners)
-                first, *rest = (number - 1 if number > 0 else len(vertices) + number for number in numbers)
-                groups[-1] += [[first, *pair] for pair in pairwise(rest)]
-    points = np.array(vertices).reshape(-1, 3)
-    if not np.isfinite(points).all() or min((min(face) for faces in groups for face in faces), default=0) < 0:
-        raise ValueError("a coordinate is no number, or a corner no vertex")
-    return [compact(points, np.array(faces)) for faces in groups if faces]
-
-
-def dump_obj(meshes: Mapping[str, Mesh]) -> str:
-    """An OBJ file of some meshes by the name of their group, to the micrometre."""
-    lines: list[str] = []
-    count = 1
-    for name, mesh in meshes.items():
-        lines.append(f"o {name}")
-        lines += ["v {:.6f} {:.6f} {:.6f}".format(*vertex) for vertex in mesh.vertices]
-        lines += ["f {} {} {}".format(*face) for face in mesh.faces + count]
-        count += len(mesh.vertices)
-    return "\n".join(lines) + "\n"
-
-
-def compact(points: Points, faces: np.ndarray) -> Mesh:
-    """The mesh of some faces without the points that none of them uses."""
-    used, index = np.unique(faces, return_inverse=True)
-    return Mesh(points[used], index.reshape(faces.shape).astype(np.int32))
-
-
-def convex(points: Points) -> Mesh:
-    """The convex hull of some points, its faces counter-clockwise seen from outside."""
-    hull = ConvexHull(points)
-    corners = points[hull.simplices]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    inward = np.einsum("fc,fc->f", normals, hull.equations[:, :3]) < 0
-    return compact(points, np.where(inward[:, None], hull.simplices[:, ::-1], hull.simplices))
-
-
-def unit(parts: list[Mesh]) -> tuple[Mesh, ...]:
-    """The parts moved to their common centroid, scaled to a longest side of 1 m and rounded to micrometres."""
-    corners = np.concatenate([part.vertices[part.faces] for part in parts])
-    volumes = np.einsum("fc,fc->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
-    centre = volumes @ corners.sum(axis=1) / 4 / volumes.sum()
-    longest = np.ptp(corners.reshape(-1, 3), axis=0).max()
-    return tuple(Mesh(np.round((part.vertices - centre) / longest, 6).astype(np.float32), part.faces) for part in parts)
-
-
-# Point sets whose hulls are the parts of a shape.
-
-
-def _block(size: tuple[float, float, float], at: tuple[float, float, float] = (0, 0, 0)) -> Points:
-    """A box of the given sides around a point."""
-    signs = np.array(np.meshgrid((-0.5, 0.5), (-0.5, 0.5), (-0.5, 0.5))).reshape(3, 8).T
-    return signs * size + at
-
-
-def _circle(radius: float, z: float, sides: int = 16, turn: float = 0.0) -> Points:
-    angles = turn + np.arange(sides) * (2 * np.pi / sides)
-    return np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(sides, z)], axis=1)
-
-
-def ball(points: int) -> Points:
-    """Points spread evenly over a sphere of radius 1."""
-    index = np.arange(points)
-    z = 1 - (2 * index + 1) / points
-    angle = index * np.pi * (3 - np.sqrt(5))
-    return np.stack([np.sqrt(1 - z * z) * np.cos(angle), np.sqrt(1 - z * z) * np.sin(angle), z], axis=1)
-
-
-def _lathe(*rings: tuple[float, float], sides: int = 16) -> Iterator[Points]:
-    """Frustums between neighbouring rings (radius, z)."""
-    for lower, upper in pairwise(rings):
-        yield np.concatenate([_circle(*lower, sides), _circle(*upper, sides)])
-
-
-def _wall(*rings: tuple[float, float], thickness: float, sides: int = 12) -> Iterator[Points]:
-    """Hollow frustums between neighbouring rings (outer radius, z), one part a side."""
-    for (low, z0), (high, z1) in pairwise(rings):
-        edges = [_circle(r, z, sides) for z, outer in ((z0, low), (z1, high)) for r in (outer, outer - thickness)]
-        for side in range(sides):
-            yield np.concatenate([edge[[side, (side + 1) % sides]] for edge in edges])
-
-
-def _arc(radius: float, thickness: float, start: float, stop: float, segments: int) -> Iterator[Points]:
-    """A bent round bar about the y axis, in the x-z plane: one part a segment."""
-    bar = _circle(thickness / 2, 0.0, 6)
-    out, along = radius + bar[:, 0], bar[:, 1]
-    ends = [np.stack([out * np.cos(a), along, out * np.sin(a)], 1) for a in np.linspace(start, stop, segments + 1)]
-    for first, last in pairwise(ends):
-        yield np.concatenate([first, last])
-
-
-def _box(rng: np.random.Generator) -> Iterator[Points]:
-    x, y, z = rng.uniform(0.25, 1.0, 3)
-    yield _block((x, y, z))
-
-
-def _plank(rng: np.random.Generator) -> Iterator[Points]:
-    yield _block((1.0, rng.uniform(0.15, 0.6), rng.uniform(0.06, 0.12)))
-
-
-def _cylinder(rng: np.random.Generator) -> Iterator[Points]:
-    yield from _lathe((1.0, 0.0), (1.0, rng.uniform(0.4, 5.0)), sides=20)
-
-
-def _cone(rng: np.random.Generator) -> Iterator[Points]:
-    yield from _lathe((1.0, 0.0), (rng.choice((0.05, rng.uniform(0.2, 0.7))), rng.uniform(0.8, 3.0)), sides=20)
-
-
-def _prism(rng: np.random.Generator) -> Iterator[Points]:
-    yield from _lathe((1.0, 0.0), (rng.uniform(0.6, 1.0), rng.uniform(0.4, 3.0)), sides=int(rng.integers(3, 7)))
-
-
-def _ellipsoid(rng: np.random.Generator) -> Iterator[Points]:
-    yield ball(120) * rng.uniform(0.4, 1.0, 3)
-
-
-def _capsule(rng: np.random.Generator) -> Iterator[Points]:
-    half = rng.uniform(0.6, 3.0)
-    latitudes = np.linspace(0.0, np.pi / 2, 5)[:-1]
-    caps = [_circle(np.cos(a), sign * (half + np.sin(a)), 14) for a in latitudes for sign in (-1, 1)]
-    yield np.concatenate([*caps, [(0.0, 0.0, half + 1), (0.0, 0.0, -half - 1)]])
-
-
-def _ring(rng: np.random.Generator) -> Iterator[Points]:
-    yield from _arc(1.0, rng.uniform(0.2, 0.7), 0.0, 2 * np.pi, 14)
-
-
-def _hook(rng: np.random.Generator) -> Iterator[Points]:
-    thickness = rng.uniform(0.25, 0.5)
-    yield from _arc(1.0, thickness, 0.0, rng.uniform(0.9, 1.5) * np.pi, 10)
-    length = rng.uniform(0.5, 2.0)
-    yield np.concatenate([_circle(thickness / 2, z, 6) for z in (-length, 0.0)]) + (1.0, 0.0, 0.0)
-
-
-def _mug(rng: np.random.Generator) -> Iterator[Points]:
-    height, foot, wall = rng.uniform(1.6, 3.0), rng.uniform(0.75, 1.0), rng.uniform(0.08, 0.16)
-    yield from _lathe((foot, 0.0), (foot, wall), sides=12)
-    yield from _wall((foot, wall), (1.0, height), thickness=wall)
-    reach = rng.uniform(0.3, 0.42) * height
-    for part in _arc(reach, rng.uniform(0.14, 0.24), -0.5 * np.pi, 0.5 * np.pi, 7):
-        yield part + (0.5 * (1 + foot) - wall / 2, 0.0, height / 2)
-
-
-def _bowl(rng: np.random.Generator) -> Iterator[Points]:
-    depth, wall = rng.uniform(0.45, 1.0), rng.uniform(0.08, 0.15)
-    angles = np.array((0.25, 0.6, 0.95, 1.3)) * np.pi / 2.6
-    rings = [(float(np.sin(a)), depth * float(1 - np.cos(a))) for a in angles]
-    yield from _lathe((rings[0][0], rings[0][1] - wall), rings[0], sides=12)
-    yield from _wall(*rings, thickness=wall)
-
-
-def _bottle(rng: np.random.Generator) -> Iterator[Points]:
-    body, shoulder, neck = rng.uniform(1.5, 3.5), rng.uniform(0.4, 1.2), rng.uniform(0.25, 0.5)
-    top = body + shoulder
-    length = rng.uniform(0.4, 1.4)
-    yield from _lathe((1.0, 0.0), (1.0, body), (neck, top), (neck, top + length))
-    yield from _lathe((neck * 1.25, top + length), (neck * 1.25, top + length + 0.25))
-
-
-def _lamp(rng: np.random.Generator) -> Iterator[Points]:
-    height, wide = rng.uniform(2.0, 3.5), rng.uniform(0.8, 1.2)
-    yield from _lathe((rng.uniform(0.5, 0.8), 0.0), (0.4, 0.2), (0.1, 0.3), (0.1, height), sides=12)
-    yield from _lathe((wide, height), (rng.uniform(0.3, 0.7), height + rng.uniform(0.7, 1.3)))
-
-
-def _legs(width: float, depth: float, height: float, thick: float) -> Iterator[Points]:
-    """Four legs from z = 0 up to a height, flush with the corners of a width x depth board."""
-    for x in (-1, 1):
-        for y in (-1, 1):
-            yield _block((thick, thick, height), (x * (width - thick) / 2, y * (depth - thick) / 2, height / 2))
-
-
-def _table(rng: np.random.Generator) -> Iterator[Points]:
-    width, depth, height = 1.0, rng.uniform(0.5, 1.0), rng.uniform(0.4, 0.8)
-    thick = rng.uniform(0.05, 0.1)
-    yield from _legs(width, depth, height, thick)
-    yield _block((width, depth, thick), (0.0, 0.0, height + thick / 2))
-
-
-def _chair(rng: np.random.Generator) -> Iterator[Points]:
-    width, depth, height = rng.uniform(0.45, 0.6), rng.uniform(0.45, 0.6), rng.uniform(0.35, 0.55)
-    thick, back = rng.uniform(0.05, 0.09), rng.uniform(0.4, 0.6)
-    yield from _legs(width, depth, height, thick)
-    yield _block((width, depth, thick), (0.0, 0.0, height + thick / 2))
-    at = (thick - depth) / 2
-    if rng.random() < 0.5:
-        yield _block((width, thick, back), (0.0, at, height + thick + back / 2))
-        return
-    for x in (-1, 1):
-        yield _block((thick, thick, back), (x * (width - thick) / 2, at, height + thick + back / 2))
-    for z in (0.45, 0.85):
-        yield _block((width - 2 * thick, thick, back * 0.2), (0.0, at, height + thick + back * z))
-
-
-def _l_shape(rng: np.random.Generator) -> Iterator[Points]:
-    thick, wide, height = rng.uniform(0.2, 0.4), rng.uniform(0.2, 0.6), rng.uniform(0.5, 1.0)
-    yield _block((1.0, wide, thick))
-    yield _block((thick, wide, height), ((1.0 - thick) / 2, 0.0, (height + thick) / 2))
-
-
-def _u_shape(rng: np.random.Generator) -> Iterator[Points]:
-    yield from _l_shape(rng)
-    thick, wide, height = rng.uniform(0.2, 0.3), rng.uniform(0.2, 0.6), rng.uniform(0.4, 0.8)
-    yield _block((thick, wide, height), ((thick - 1.0) / 2, 0.0, height / 2))
-
-
-def _cross(rng: np.random.Generator) -> Iterator[Points]:
-    thick = rng.uniform(0.18, 0.35)
-    yield _block((1.0, thick, thick))
-    yield _block((thick, rng.uniform(0.6, 1.0), thick))
-    if rng.random() < 0.6:
-        yield _block((thick, thick, rng.uniform(0.6, 1.0)))
-
-
-def _star(rng: np.random.Generator) -> Iterator[Points]:
-    points, inner, height = int(rng.integers(4, 8)), rng.uniform(0.35, 0.6), rng.uniform(0.2, 0.6)
-    low, high = (_circle(inner, z, points) for z in (0.0, height))
-    yield np.concatenate([low, high])
-    tips = [_circle(1.0, z, points, np.pi / points) for z in (0.0, height)]
-    for k in range(points):
-        pair = [k, (k + 1) % points]
-        yield np.concatenate([low[pair], high[pair], tips[0][[k]], tips[1][[k]]])
-
-
-def _gear(rng: np.random.Generator) -> Iterator[Points]:
-    teeth, height, inner = int(rng.integers(6, 12)), rng.uniform(0.3, 0.6), rng.uniform(0.65, 0.8)
-    yield from _wall((inner, 0.0), (inner, height), thickness=rng.uniform(0.2, 0.4), sides=teeth)
-    width = inner * np.pi / teeth
-    for angle in (np.arange(teeth) + 0.5) * (2 * np.pi / teeth):
-        turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-        length = 1.0 - inner * np.cos(np.pi / teeth)
-        yield _block((length, width, height), (1.0 - length / 2, 0.0, height / 2)) @ turn
-
-
-def _frame(rng: np.random.Generator) -> Iterator[Points]:
-    height, thick, deep = rng.uniform(0.5, 1.0), rng.uniform(0.08, 0.16), rng.uniform(0.08, 0.3)
-    for side in (-1, 1):
-        yield _block((1.0, deep, thick), (0.0, 0.0, side * (height - thick) / 2))
-        yield _block((thick, deep, height - 2 * thick), (side * (1.0 - thick) / 2, 0.0, 0.0))
-
-
-def _ladder(rng: np.random.Generator) -> Iterator[Points]:
-    wide, thick, rungs = rng.uniform(0.25, 0.45), rng.uniform(0.05, 0.08), int(rng.integers(3, 6))
-    for side in (-1, 1):
-        yield _block((thick, thick, 1.0), (side * (wide - thick) / 2, 0.0, 0.0))
-    for rung in range(rungs):
-        yield _block((wide - 2 * thick, thick, thick), (0.0, 0.0, (rung + 0.5) / rungs - 0.5))
-
-
-def _stairs(rng: np.random.Generator) -> Iterator[Points]:
-    steps, wide, rise = int(rng.integers(3, 6)), rng.uniform(0.3, 0.7), rng.uniform(0.5, 1.0)
-    for step in range(steps):
-        top = rise * (step + 1) / steps
-        yield _block((1.0 / steps, wide, top), ((step + 0.5) / steps, 0.0, top / 2))
-
-
-def _dumbbell(rng: np.random.Generator) -> Iterator[Points]:
-    plate, grip, bar = rng.uniform(0.3, 0.9), rng.uniform(0.8, 2.0), rng.uniform(0.2, 0.45)
-    yield from _lathe((1.0, 0.0), (1.0, plate))
-    yield from _lathe((bar, plate), (bar, plate + grip), sides=12)
-    yield from _lathe((1.0, plate + grip), (1.0, 2 * plate + grip))
-
-
-FAMILIES: dict[str, Callable[[np.random.Generator], Iterator[Points]]] = {
-    "bottle": _bottle,
-    "bowl": _bowl,
-    "box": _box,
-    "capsule": _capsule,
-    "chair": _chair,
-    "cone": _cone,
-    "cross": _cross,
-    "cylinder": _cylinder,
-    "dumbbell": _dumbbell,
-    "ellipsoid": _ellipsoid,
-    "frame": _frame,
-    "gear": _gear,
-    "hook": _hook,
-    "l_shape": _l_shape,
-    "ladder": _ladder,
-    "lamp": _lamp,
-    "mug": _mug,
-    "plank": _plank,
-    "prism": _prism,
-    "ring": _ring,
-    "stairs": _stairs,
-    "star": _star,
-    "table": _table,
-    "u_shape": _u_shape,
-}
-"""Shape families by label: a generator in, the point sets of the convex parts out."""

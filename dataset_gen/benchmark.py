@@ -1,59 +1,74 @@
-"""Benchmark sets: runs with a name, defined in ``benchmarks.json`` with the ``truth_hash`` that each must have.
+"""The command ``benchmark``: generate a named set of scenes and compare its ``truth_hash`` with the recorded one.
 
-``python -m dataset_gen benchmark movid-a-mini --out DIR`` makes ``DIR/test``, ``DIR/validation`` and ``DIR/train``.
+``benchmarks.json`` defines the sets. ``python -m dataset_gen benchmark movid-a-mini --out DIR`` makes ``DIR/test``,
+``DIR/validation`` and ``DIR/train``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from dataset_gen.jobs import Run, generate
-from dataset_gen.options import PROGRAM, Parser, add_executor, check_installed
+from jsonargparse import Namespace
+
+from dataset_gen.generate import Workers, generate
+from dataset_gen.options import PROGRAM, add_workers, check_installed
+from dataset_gen.run import Run
+from vidamodal.commandline import Parser
 
 
 @dataclass(frozen=True)
-class Part:
-    """One folder of a benchmark: its run, and the hash of its truth, None if it was not recorded yet."""
+class BenchmarkPart:
+    """One folder of a benchmark."""
 
     run: Run
     truth_hash: str | None
+    """Recorded hash of the ground truth; None if it was not recorded yet."""
 
 
-def benchmarks() -> dict[str, dict[str, Part]]:
-    """The parts of every benchmark by the name of their folder, in the order in which they are made."""
+def benchmarks() -> dict[str, dict[str, BenchmarkPart]]:
+    """Return the parts of every benchmark by the name of their folder, in the order in which they are made."""
     text = resources.files(__package__).joinpath("benchmarks.json").read_text("utf-8")
     return {
-        name: {split: Part(Run(split=split, **part["run"]), part["truth_hash"]) for split, part in parts.items()}
+        name: {
+            split: BenchmarkPart(Run(split=split, **part["run"]), part["truth_hash"]) for split, part in parts.items()
+        }
         for name, parts in json.loads(text).items()
     }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command ``benchmark``; returns 1 if the truth of a part is not what it must be."""
+    """Run ``python -m dataset_gen benchmark``; return 1 if the ground truth of a part differs from the recorded one."""
     known = benchmarks()
-    parser = Parser(prog=f"{PROGRAM} benchmark", description="Make a named set of scenes, and compare it.")
+    parser = Parser(
+        prog=f"{PROGRAM} benchmark",
+        description="Generate a named set of scenes and compare its hash with the recorded one.\n\n"
+        f"example:\n  {PROGRAM} benchmark movid-a-mini --out data/movid-a-mini --workers 2\n",
+    )
     parser.add_argument("name", choices=sorted(known), metavar="NAME", help=f"one of: {', '.join(sorted(known))}")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the parts' folders")
-    add_executor(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the folders of the parts")
+    add_workers(parser)
     options = parser.parse_args(arguments)
-    right = [_make(part, options.out / folder, options) for folder, part in known[options.name].items()]
-    return 0 if all(right) else 1
+    matches = [_make(part, options.out / folder, options) for folder, part in known[options.name].items()]
+    return 0 if all(matches) else 1
 
 
-def _make(part: Part, folder: Path, options: argparse.Namespace) -> bool:
-    """Make a part unless it is there; says, also to the user, whether its truth is as recorded."""
+def _make(part: BenchmarkPart, folder: Path, options: Namespace) -> bool:
+    """Generate a part unless it exists; print and return whether its ground truth is as recorded."""
     if not (folder / "manifest.json").exists():
         check_installed("pybullet", "kubric", "bpy")
-    outcome = generate(part.run, folder, options.workers, quiet=options.quiet, executor=options.executor)
+    outcome = generate(part.run, folder, Workers(options.workers, options.executor), quiet=options.quiet)
     if outcome.timing:
         print(outcome.timing)
-    found = json.loads((folder / "manifest.json").read_text("utf-8"))["truth_hash"]
-    verdict = "not recorded" if part.truth_hash is None else "as recorded" if found == part.truth_hash else "DIFFERENT"
-    recorded = f" from the recorded {part.truth_hash}" if verdict == "DIFFERENT" else ""
-    print(f"{folder}: {part.run.scenes} scenes, truth_hash {found}: {verdict}{recorded}", flush=True)
-    return verdict != "DIFFERENT"
+    actual = json.loads((folder / "manifest.json").read_text("utf-8"))["truth_hash"]
+    if part.truth_hash is None:
+        verdict = "not recorded"
+    elif actual == part.truth_hash:
+        verdict = "as recorded"
+    else:
+        verdict = f"DIFFERENT from the recorded {part.truth_hash}"
+    print(f"{folder}: {part.run.scenes} scenes, truth_hash {actual}: {verdict}", flush=True)
+    return not verdict.startswith("DIFFERENT")

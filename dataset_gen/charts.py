@@ -1,4 +1,4 @@
-"""Small bar charts in Pillow's own typeface: the same picture on every machine."""
+"""Small bar charts in the typeface bundled with Pillow, with the same pixels on every machine."""
 
 from __future__ import annotations
 
@@ -21,15 +21,20 @@ _TEXT = 15
 
 
 def column_chart(title: str, names: Sequence[str], values: Sequence[float], below: str, size: tuple[int, int]) -> Frame:
-    """Upright bars with their names under them and their shares of the total on top; ``below`` says what names are.
+    """Draw vertical bars with their names below and their percentages of the total on top.
 
-    ``size`` is (width, height) in pixels; text shrinks until it fits its bar.
+    Args:
+        title: Title of the chart.
+        names: Names of the bars. The text shrinks until it fits the bars.
+        values: Values of the bars.
+        below: Caption of the horizontal axis.
+        size: (width, height) in pixels.
     """
-    picture, pen = _begin(title, size)
+    picture, pen = _new_chart(title, size)
     left, right, top, bottom = _MARGIN, size[0] - _MARGIN, _TITLE + 28, size[1] - 78
     step = (right - left) / max(len(names), 1)
-    shares = [_percent(value, values) for value in values]
-    text = min(_fitting(names, step), _fitting(shares, step))
+    shares = [_percentage_label(value, values) for value in values]
+    text = min(_fitting_font_size(names, step), _fitting_font_size(shares, step))
     for k, (name, value) in enumerate(zip(names, values, strict=True)):
         x, y = left + (k + 0.5) * step, bottom - (bottom - top) * value / (max(values) or 1)
         if value:
@@ -42,8 +47,8 @@ def column_chart(title: str, names: Sequence[str], values: Sequence[float], belo
 
 
 def bar_chart(title: str, names: Sequence[str], values: Sequence[float], size: tuple[int, int]) -> Frame:
-    """Bars that lie in two columns, with their names to the left and their values to the right."""
-    picture, pen = _begin(title, size)
+    """Draw horizontal bars in two columns, with their names to the left and their values to the right."""
+    picture, pen = _new_chart(title, size)
     half = -(-len(names) // 2)
     height = (size[1] - _TITLE - _MARGIN) / max(half, 1)
     text = load_font(max(9, min(_TEXT, round(0.7 * height))))
@@ -58,18 +63,18 @@ def bar_chart(title: str, names: Sequence[str], values: Sequence[float], size: t
     return np.array(picture)
 
 
-def _begin(title: str, size: tuple[int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+def _new_chart(title: str, size: tuple[int, int]) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     picture = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(picture)
     pen.text((_MARGIN, _TITLE / 2), title, _INK, load_font(20), "lm")
     return picture, pen
 
 
-def _percent(value: float, values: Sequence[float]) -> str:
+def _percentage_label(value: float, values: Sequence[float]) -> str:
     share = 100 * value / (sum(values) or 1)
     return "0" if not value else f"{share:.0f} %" if share >= 9.5 else f"{share:.1f} %"
 
 
-def _fitting(texts: Sequence[str], width: float) -> int:
-    """The size of type at which each text fits a width, if one of at least 9 does."""
+def _fitting_font_size(texts: Sequence[str], width: float) -> int:
+    """Return the largest font size from 9 to 15 at which all texts fit a width; 9 if none does."""
     return next((n for n in range(_TEXT, 9, -1) if all(load_font(n).getlength(t) <= 0.94 * width for t in texts)), 9)

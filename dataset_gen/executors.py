@@ -1,7 +1,7 @@
-"""Where jobs run: in processes of this machine, or as tasks of a Ray cluster. Each job has a fresh process to itself.
+"""Executors of jobs: processes on this machine, or tasks of a Ray cluster. Each job has a fresh process.
 
-A job is a function of the package and its arguments, and all that comes of it is what the function returns. Nothing is
-shared with the process that ordered it, so the machines of a cluster need no common disk; they need the same packages.
+A job is a function of the package with its arguments, and its only effect is what it returns. It shares nothing with
+the submitting process, so the machines of a cluster need no common disk, only the same packages.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from vidamodal.types import InputError
 
-EXECUTORS = ("local", "ray")
+ExecutorKind = Literal["local", "ray"]
 
 T = TypeVar("T")
 _SPAWN = multiprocessing.get_context("spawn")
@@ -35,11 +35,15 @@ class Executor(ABC):
         self._threads = ThreadPoolExecutor(workers)  # each waits for one job
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Start a job. Its future raises what the function raises, and RuntimeError if its process dies."""
+        """Start a job.
+
+        Returns:
+            A future that raises what the function raises, or RuntimeError if its process dies.
+        """
         return self._threads.submit(self._run, function, arguments)
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Stop the running jobs."""
         self._threads.shutdown(cancel_futures=True)
 
     @abstractmethod
@@ -47,39 +51,44 @@ class Executor(ABC):
 
 
 @contextmanager
-def open_executor(kind: str, workers: int | None = None) -> Iterator[Executor]:
-    """An executor; what still runs when the block is left, such as after an error, is stopped.
+def open_executor(kind: ExecutorKind, workers: int | None = None) -> Iterator[Executor]:
+    """Open an executor. Jobs that still run at the end of the block, for example after an error, are stopped.
 
-    ``workers`` is 1 by default for ``local`` and the number of CPUs of the cluster for ``ray``.
+    Args:
+        kind: ``local`` for processes, ``ray`` for tasks of a cluster.
+        workers: Jobs at a time. None for 1, or with Ray for the number of CPUs of the cluster.
+
+    Raises:
+        InputError: Ray is not installed.
     """
-    chosen = _Processes(workers or 1) if kind == "local" else _Ray(workers)
+    executor = _ProcessExecutor(workers or 1) if kind == "local" else _RayExecutor(workers)
     try:
-        yield chosen
+        yield executor
     finally:
-        chosen.close()
+        executor.close()
 
 
-class _Processes(Executor):
+class _ProcessExecutor(Executor):
     """Spawned processes that die with this one."""
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         self._lock = threading.Lock()
         self._children: set[BaseProcess] = set()
-        self._open = True
+        self._is_open = True
 
     def _run(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        ours, theirs = _SPAWN.Pipe(duplex=False)
-        child = _SPAWN.Process(target=_serve, args=(theirs, function, arguments), daemon=True)
+        receiver, sender = _SPAWN.Pipe(duplex=False)
+        child = _SPAWN.Process(target=_run_in_child, args=(sender, function, arguments), daemon=True)
         with self._lock:
-            if not self._open:
+            if not self._is_open:
                 raise RuntimeError("stopped")
             child.start()
             self._children.add(child)
-        theirs.close()
+        sender.close()
         try:
-            outcome = ours.recv()
-        except (EOFError, OSError):  # the end of the stream, perhaps in the middle of a message
+            outcome = receiver.recv()
+        except (EOFError, OSError):  # the stream ended, perhaps in the middle of a message
             child.join()
             raise RuntimeError(f"a worker process died (exit status {child.exitcode})") from None
         finally:
@@ -87,57 +96,58 @@ class _Processes(Executor):
             child.join()
             with self._lock:
                 self._children.discard(child)
-        return _value(outcome)
+        return cast(T, _unwrap(outcome))
 
     def close(self) -> None:
         with self._lock:
-            self._open = False
+            self._is_open = False
             for child in self._children:
                 child.kill()
         super().close()
 
 
-def _serve(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """What a process does: one job. It ends with its parent, and whatever Blender prints stays off stdout."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and stops it
-    multiprocessing.set_start_method("fork", force=True)  # Kubric makes locks: made for a fork, none outlives a kill
+def _run_in_child(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Run one job. The process ends with its parent, and Blender's messages stay off stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well and stops this process
+    # Kubric creates locks; those for a forked process leave nothing behind when this process is killed.
+    multiprocessing.set_start_method("fork", force=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def follow() -> None:
+    def exit_with_parent() -> None:
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
-    pipe.send(_outcome(function, arguments))
+    threading.Thread(target=exit_with_parent, daemon=True).start()
+    pipe.send(_wrap(function, arguments))
     pipe.close()
-    os._exit(0)  # Blender's own end would only take time
+    os._exit(0)  # skips Blender's slow shutdown
 
 
-class _Ray(Executor):
-    """Tasks of the cluster at RAY_ADDRESS or of one that runs on this machine; without either, of a new local one."""
+class _RayExecutor(Executor):
+    """Tasks of the cluster at RAY_ADDRESS, of one that runs on this machine, or else of a new local one."""
 
     def __init__(self, workers: int | None) -> None:
         try:
             import ray
         except ImportError:
-            raise InputError("--executor ray: ray is not installed; install the extra [ray]") from None
-        self._ray = ray
-        self._joined = not ray.is_initialized()
-        if self._joined:
+            raise InputError("Ray is not installed. Install the extra [ray], or use the local executor.") from None
+        self._ray: Any = ray  # its functions have no types
+        self._is_owner = not self._ray.is_initialized()
+        if self._is_owner:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            ray.init(log_to_driver=False, logging_level=logging.ERROR)
-        super().__init__(workers or max(1, int(ray.cluster_resources().get("CPU", 1))))
-        # A task that its machine took down with it is tried again elsewhere.
-        self._task = ray.remote(num_cpus=1, max_calls=1, max_retries=3)(_outcome)
+            self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        super().__init__(workers or max(1, int(self._ray.cluster_resources().get("CPU", 1))))
+        # A task is tried again elsewhere if its machine fails.
+        self._task = self._ray.remote(num_cpus=1, max_calls=1, max_retries=3)(_wrap)
         self._running: set[Any] = set()
 
     def _run(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         task = self._task.remote(function, arguments)
         self._running.add(task)
         try:
-            return _value(self._ray.get(task))
+            return cast(T, _unwrap(self._ray.get(task)))
         except self._ray.exceptions.RayError as error:
             raise RuntimeError(f"ray: {str(error).strip().splitlines()[0]}") from None
         finally:
@@ -148,20 +158,20 @@ class _Ray(Executor):
         for task in list(self._running):
             self._ray.cancel(task, force=True)
         super().close()
-        if self._joined:
+        if self._is_owner:
             self._ray.shutdown()
 
 
-def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    """What a function returns or raises, as a value: the error crosses to the other process as it is."""
+def _wrap(function: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
+    """Return what a function returns or raises, so that errors cross unchanged to the other process."""
     try:
         return function(*arguments), None
     except Exception as error:
         return None, error
 
 
-def _value(outcome: tuple[Any, Exception | None]) -> Any:
+def _unwrap(outcome: tuple[T | None, Exception | None]) -> T:
     value, error = outcome
     if error is not None:
         raise error
-    return value
+    return cast(T, value)

@@ -1,4 +1,7 @@
-"""Import Kubric without TensorFlow: all it wants of it is file copying and opening, which etils.epath does as well."""
+"""Import of Kubric without TensorFlow.
+
+Kubric only needs TensorFlow to copy and open files, and etils.epath can do both.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,38 @@ from etils import epath
 
 @contextmanager
 def kubric_imports() -> Iterator[None]:
-    """Import Kubric's modules inside this block, in every process and module that uses them::
+    """Allow imports of Kubric's modules inside this block.
+
+    Every module that uses Kubric needs it:
 
         with kubric_imports():
             import kubric as kb
             from kubric.renderer.blender import Blender
 
-    ``tensorflow`` stands for ``tensorflow.io.gfile`` only while the block lasts: left in ``sys.modules``, it would make
-    other libraries believe that TensorFlow is there. A TensorFlow already imported is left alone.
+    A stand-in for ``tensorflow`` exists only inside the block: if it stayed in ``sys.modules``, other libraries would
+    assume that TensorFlow is installed. If TensorFlow is already imported, nothing is changed.
     """
     if "tensorflow" in sys.modules:
         yield
         return
-    sys.modules["tensorflow"] = _tensorflow()
+    sys.modules["tensorflow"] = _tensorflow_stand_in()
     try:
         yield
     finally:
         del sys.modules["tensorflow"]
 
 
-def _tensorflow() -> Any:
+def _tensorflow_stand_in() -> types.ModuleType:
     module: Any = types.ModuleType("tensorflow")
     module.__spec__ = importlib.machinery.ModuleSpec("tensorflow", loader=None)
     module.io = types.SimpleNamespace(gfile=types.SimpleNamespace(GFile=_open, copy=_copy))
-    return module
+    stand_in: types.ModuleType = module
+    return stand_in
 
 
 def _open(path: str, mode: str = "r") -> IO[Any]:
-    return epath.Path(path).open(mode)
+    file: IO[Any] = epath.Path(path).open(mode)
+    return file
 
 
 def _copy(source: epath.PathLike, target: epath.PathLike, overwrite: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Who makes what, where several processes work on one folder: locks that end with the process that holds them."""
+"""File locks and temporary folders for several processes that work on one folder."""
 
 from __future__ import annotations
 
@@ -10,62 +10,64 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_SCRATCH = "vidamodal-scratch-"
+_SCRATCH_PREFIX = "vidamodal-scratch-"
 
 
 class Locks:
-    """Many locks in one file, one a byte. A process that ends in whatever way gives its locks back.
+    """Numbered locks in one file, one byte each. The system releases them when the process ends.
 
     These are POSIX record locks: they hold between processes, not threads, and on NFS also between machines. A process
-    must open a file of locks once only, because closing it gives all of them back.
+    must open a lock file only once, because closing it releases all of its locks.
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it in an existing folder."""
-        self._path = path
+        """Open the file, or create it in an existing folder."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def close(self) -> None:
-        """Give all locks back."""
+        """Release all locks."""
         os.close(self._file)
 
     @property
-    def lost(self) -> bool:
-        """Whether the file was removed, so that others no longer see these locks."""
+    def is_deleted(self) -> bool:
+        """True if the file was deleted, so that other processes no longer see these locks."""
         return os.fstat(self._file).st_nlink == 0
 
-    def take(self, number: int) -> bool:
-        """Take a lock unless another process has it; says whether it is ours now."""
+    def acquire(self, number: int) -> bool:
+        """Acquire a lock without waiting; return False if another process holds it."""
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
         except (BlockingIOError, PermissionError):
             return False
         return True
 
-    def give(self, number: int) -> None:
-        """Give one lock back."""
+    def release(self, number: int) -> None:
+        """Release one lock."""
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
 
     @contextmanager
-    def held(self, number: int) -> Iterator[None]:
+    def hold(self, number: int) -> Iterator[None]:
         """Wait for a lock and hold it inside the block."""
         fcntl.lockf(self._file, fcntl.LOCK_EX, 1, number)
         try:
             yield
         finally:
-            self.give(number)
+            self.release(number)
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A temporary folder on this machine. First removes what processes that were killed have left there."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
-        if (lock := _lock_folder(left)) is not None:
-            _remove(left, lock)
+    """Create a temporary folder that is deleted at the end of the block.
+
+    Folders that killed processes left behind are deleted first.
+    """
+    for stale in Path(tempfile.gettempdir()).glob(f"{_SCRATCH_PREFIX}*"):
+        if (lock := _lock_folder(stale)) is not None:
+            _remove(stale, lock)
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH))
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX))
         lock = _lock_folder(folder)
-        if lock is not None and folder.exists():  # else somebody has just taken it for left behind
+        if lock is not None and folder.exists():  # otherwise another process took it for a stale one
             break
     try:
         yield folder
@@ -74,7 +76,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def _lock_folder(folder: Path) -> int | None:
-    """The descriptor that holds the lock; None if the folder is another's or gone."""
+    """Return the descriptor that holds the folder's lock; None if another process holds it or the folder is gone."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

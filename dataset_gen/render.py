@@ -1,7 +1,7 @@
-"""Render a SceneSpec with Kubric and Blender's Cycles: pictures, visible masks and depth.
+"""Rendering of a SceneSpec with Kubric and Blender's Cycles: images, visible masks and depth.
 
-Import this module in a process of its own: Blender is a library with one global scene, and bpy is large.
-The world is the one of ``vidamodal.worlds.spec``: metres, z up, the floor's top at z = 0.
+Import this module in a process of its own: Blender has one global scene, and bpy is large. The axes are those of
+``vidamodal.worlds.spec``: metres, z up, the floor's top at z = 0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from jaxtyping import Bool, Float32, Int32, UInt8
 from mathutils import Matrix
 
 from dataset_gen.kubric_compat import kubric_imports
-from dataset_gen.library import OFFLINE, Library, VisualFile
+from dataset_gen.library import OFFLINE, Library
+from dataset_gen.shape_files import VisualFile
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import Deformation, LightSpec, Material, Mesh, ObjectSpec, SceneSpec, deform
 
@@ -33,7 +34,7 @@ with kubric_imports():
     from kubric.renderer.blender_utils import prepare_blender_object
 
 _FLOOR_HALF_WIDTH = 100.0  # metres: the floor reaches the horizon
-_WHITE = 0.8  # scene brightness of a white floor: Filmic shows 0.18 as mid-grey
+_FLOOR_BRIGHTNESS = 0.8  # of a white floor; Filmic shows 0.18 as mid-grey
 _SMOOTH_ANGLE = math.radians(40)  # edges sharper than this stay sharp
 _PRINCIPLED_SOCKETS = {
     "color": "Base Color",
@@ -44,83 +45,88 @@ _PRINCIPLED_SOCKETS = {
     "transmission": "Transmission Weight",
     "emission": "Emission Color",
 }
-_TEXTURES = {  # node, scale that makes its cells 1 wide, output, the range of that over which color becomes color2
+_TEXTURES = {  # node, scale that makes its cells 1 wide, output, output range over which color turns into color2
     "noise": ("ShaderNodeTexNoise", 1.0, "Fac", 0.4, 0.6),
     "voronoi": ("ShaderNodeTexVoronoi", 1.0, "Distance", 0.3, 0.5),
     "checker": ("ShaderNodeTexChecker", 1.0, "Fac", 0.0, 1.0),
     "wave": ("ShaderNodeTexWave", 0.314, "Fac", 0.3, 0.7),
     "brick": ("ShaderNodeTexBrick", 0.5, "Fac", 0.0, 1.0),
 }
-# Keeps flat faces at round coordinates away from the planes where a solid texture changes colour, which would flicker.
+# Keeps flat faces at round coordinates away from planes where a solid texture changes colour: they would flicker.
 _TEXTURE_OFFSET = (0.137, 0.271, 0.393)
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A rendered clip.
-
-    ``segmentation`` holds the id of the object seen at a pixel's centre, 0 for floor and sky; ``depth`` is the distance
-    of the same point along the optical axis in metres, inf for the sky.
-    """
+    """A rendered clip."""
 
     rgb: UInt8[np.ndarray, "t h w 3"]
     segmentation: Int32[np.ndarray, "t h w"]
+    """Id of the object visible at each pixel's centre; 0 for floor and sky."""
     depth: Float32[np.ndarray, "t h w"]
+    """Depth at each pixel's centre along the optical axis, in metres; inf for the sky."""
 
 
 def render_scene(
     spec: SceneSpec, meshes: Mapping[str, Mesh], scratch: Path, samples: int = 16, library: Library = OFFLINE
 ) -> Rendered:
-    """Render every frame on one CPU thread; the same arguments give the same bytes.
+    """Render every frame on one CPU thread. The same arguments give the same bytes.
 
-    ``meshes`` maps the objects' asset names to their geometry; ``samples`` are rays a pixel. Where the library has a
-    file that shows an asset, that is what is seen, with its own textures if it has any. Needs room for the frames in
-    the folder ``scratch``, where nothing is left behind.
-    Raises InputError for an unknown environment map or texture, RuntimeError where Blender fails.
+    Args:
+        spec: The settled scene.
+        meshes: Meshes by asset id. An asset with a visual file in the library is rendered from that file, with the
+            file's textures if it has any.
+        scratch: Folder for temporary frames. It is empty again afterwards.
+        samples: Rays per pixel.
+        library: Source of visual files and environment maps.
+
+    Raises:
+        InputError: An environment map or texture is unknown.
+        RuntimeError: Blender failed.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder, _quiet():
         stage = _Stage(spec, meshes, Path(folder), samples, library)
-        stage.light(spec.light)
+        stage.add_light(spec.light)
         return stage.render(range(spec.frames))
 
 
 def isolated_masks(
     spec: SceneSpec, meshes: Mapping[str, Mesh], scratch: Path, frames: Sequence[int], library: Library = OFFLINE
 ) -> Bool[np.ndarray, "n t h w"]:
-    """Amodal masks by brute force: each object (in the spec's order) rendered alone in each of the given frames.
+    """Render each object alone to get its amodal masks, in the spec's order, as a check of the rasteriser.
 
-    Slow beside rasterising (about 0.1 s an object-frame at 256 px): a check of it by other code.
+    It takes about 0.1 s per object-frame at 256 px, far more than rasterising.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder, _quiet():
         stage = _Stage(spec, meshes, Path(folder), 1, library)
-        bpy.context.scene.view_layers[0].use = False  # no picture, only the truth layer
+        bpy.context.scene.view_layers[0].use = False  # no image, only segmentation and depth
         return np.stack([stage.render_alone(item.id, frames).segmentation > 0 for item in spec.objects])
 
 
 class _Stage:
-    """Kubric's scene and renderer with a spec's objects and camera."""
+    """Kubric's scene and renderer with the objects and camera of a spec."""
 
     def __init__(
         self, spec: SceneSpec, meshes: Mapping[str, Mesh], folder: Path, samples: int, library: Library
     ) -> None:
         if min((item.id for item in spec.objects), default=1) < 1:
-            raise ValueError("object ids must be 1 or more: 0 is the background")
+            raise ValueError("object ids must be at least 1; 0 is the background")
         self.folder, self.frames, self.library = folder, spec.frames, library
         self.scene = kb.Scene(frame_start=0, frame_end=spec.frames - 1, resolution=(spec.size, spec.size))
         self.renderer = kubric_blender.Blender(
             self.scene, scratch_dir=folder, samples_per_pixel=samples, adaptive_sampling=False, verbose=True
         )
         _configure_cycles(spec.seed)
-        _keep_truth_passes(self.renderer)
+        _configure_passes(self.renderer)
         self._add_camera(spec)
-        changing = {o.asset for o in spec.objects if o.deformation}
+        deforming = {item.asset for item in spec.objects if item.deformation}
         files = {
-            asset: library.visual_file(asset) or _write_obj(meshes[asset], folder, merge=asset not in changing)
-            for asset in sorted({o.asset for o in spec.objects})
+            asset: library.visual_file(asset) or _write_obj(meshes[asset], folder, merge=asset not in deforming)
+            for asset in sorted({item.asset for item in spec.objects})
         }
         self.objects = {item.id: self._add_object(item, files[item.asset]) for item in spec.objects}
 
-    def light(self, light: LightSpec) -> None:
+    def add_light(self, light: LightSpec) -> None:
         """Add the sun, the environment and the floor."""
         sun = kb.DirectionalLight(position=light.sun_direction, look_at=(0, 0, 0), intensity=light.sun_strength)
         self.scene += sun
@@ -135,18 +141,18 @@ class _Stage:
         self._add_with_material(floor, light.floor)
 
     def render(self, frames: Sequence[int]) -> Rendered:
-        """Render the given frames as the stage stands."""
+        """Render frames."""
         layers = self.renderer.render(frames, return_layers=("rgb", "z", "segmentation"))
         ids = kb.adjust_segmentation_idxs(layers["segmentation"], self.scene.assets, self.scene.foreground_assets)
         depth = layers["z"][..., 0].astype(np.float32)
-        depth[depth >= 1e9] = np.inf  # Blender's 1e10 means "nothing there"
+        depth[depth >= 1e9] = np.inf  # Blender writes 1e10 where there is no surface
         return Rendered(layers["rgb"], ids[..., 0].astype(np.int32), depth)
 
     def render_alone(self, object_id: int, frames: Sequence[int]) -> Rendered:
-        """Render the given frames with one object only."""
+        """Render frames with one object only."""
         for other, item in self.objects.items():
             item.linked_objects[self.renderer].hide_render = other != object_id
-        self.renderer.scratch_dir = self.folder / f"alone_{object_id}"  # Kubric reads back all the frames it finds
+        self.renderer.scratch_dir = self.folder / f"alone_{object_id}"  # Kubric reads all frames in the folder
         return self.render(frames)
 
     def _add_camera(self, spec: SceneSpec) -> None:
@@ -159,66 +165,66 @@ class _Stage:
             camera.keyframe_insert("quaternion", frame)
 
     def _add_object(self, item: ObjectSpec, file: VisualFile) -> kb.FileBasedObject:
-        thing = kb.FileBasedObject(
+        body = kb.FileBasedObject(
             name=f"object_{item.id}",
             asset_id=item.asset,
             render_filename=str(file.path),
-            render_import_kwargs={"forward_axis": "Y", "up_axis": "Z"},  # our meshes are in Blender's axes already
+            render_import_kwargs={"forward_axis": "Y", "up_axis": "Z"},  # the meshes are in Blender's axes already
             segmentation_id=item.id,
             scale=item.scale,
         )
-        if file.textured:
-            self.scene += thing
-            _make_opaque(thing.linked_objects[self.renderer])
-        else:  # a texture sticks to a changing shape as it is at rest
-            self._add_with_material(thing, item.material, "Generated" if item.deformation else "Object")
+        if file.is_textured:
+            self.scene += body
+            _make_opaque(body.linked_objects[self.renderer])
+        else:  # the texture of a deforming shape sticks to its vertices
+            self._add_with_material(body, item.material, "Generated" if item.deformation else "Object")
         if (file.centre, file.longest) != ((0.0, 0.0, 0.0), 1.0):
             move = Matrix.Scale(1 / file.longest, 4) @ Matrix.Translation([-x for x in file.centre])
-            thing.linked_objects[self.renderer].data.transform(move)
+            body.linked_objects[self.renderer].data.transform(move)
         if item.deformation:
-            _change_shape(thing.linked_objects[self.renderer], item.deformation, self.frames)
+            _add_shape_keys(body.linked_objects[self.renderer], item.deformation, self.frames)
         for frame, pose in enumerate(item.poses):
-            thing.position = pose.position
-            thing.quaternion = pose.quaternion
+            body.position = pose.position
+            body.quaternion = pose.quaternion
             if len(item.poses) > 1:
-                thing.keyframe_insert("position", frame)
-                thing.keyframe_insert("quaternion", frame)
-        return thing
+                body.keyframe_insert("position", frame)
+                body.keyframe_insert("quaternion", frame)
+        return body
 
-    def _add_with_material(self, thing: kb.PhysicalObject, material: Material, coordinates: str = "Object") -> None:
+    def _add_with_material(self, body: kb.PhysicalObject, material: Material, coordinates: str = "Object") -> None:
         surface = kb.PrincipledBSDFMaterial(
             color=material.color, roughness=material.roughness, metallic=material.metallic
         )
-        thing.material = surface
-        self.scene += thing
+        body.material = surface
+        self.scene += body
         if material.texture != "plain":
-            _mix_texture(surface.linked_objects[self.renderer], material, tuple(thing.scale), coordinates)
+            _mix_texture(surface.linked_objects[self.renderer], material, tuple(body.scale), coordinates)
 
 
 def _configure_cycles(seed: int) -> None:
-    """One thread, a fixed seed, persistent data (halves the time), denoising and Filmic colours."""
+    """Set one thread, a fixed seed, persistent data (halves the time), denoising and Filmic colours."""
     scene = bpy.context.scene
     scene.render.threads_mode = "FIXED"
     scene.render.threads = 1
     scene.render.use_persistent_data = True
     scene.cycles.seed = seed % 2**31
-    scene.cycles.use_light_tree = False  # a sun and a map need no tree: 7 % faster without
+    scene.cycles.use_light_tree = False  # useless with one sun and one map: 7 % faster without
     scene.cycles.denoiser = "OPENIMAGEDENOISE"
-    scene.cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"  # without them grain stays on the far floor
+    scene.cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"  # without them the far floor stays grainy
     scene.cycles.denoising_prefilter = "FAST"  # the accurate one costs a quarter more
     scene.view_settings.view_transform = "Filmic"
     scene.view_settings.look = "High Contrast"
 
 
-def _keep_truth_passes(renderer: Any) -> None:
-    """Keep depth and segmentation of the layers that Kubric sets up, and take both from its one-ray-a-pixel layer.
+def _configure_passes(renderer: Any) -> None:
+    """Output only image, depth and segmentation, with the latter two from Kubric's layer of one ray per pixel.
 
-    Depth from the picture's own layer would be that of a point up to a pixel away from the centre.
+    The image's layer would give the depth of a point up to a pixel away from the centre.
     """
     scene = bpy.context.scene
-    truth = scene.view_layers["AuxOutputs"]
-    truth.use_pass_vector = truth.use_pass_uv = truth.use_pass_normal = False
-    truth.use_pass_z = True
+    auxiliary = scene.view_layers["AuxOutputs"]
+    auxiliary.use_pass_vector = auxiliary.use_pass_uv = auxiliary.use_pass_normal = False
+    auxiliary.use_pass_z = True
     scene.view_layers[0].use_pass_z = False
     output = renderer.exr_output_node
     for slot in ("Image", "UV", "Normal", "ObjectCoordinates", "Vector"):
@@ -228,32 +234,32 @@ def _keep_truth_passes(renderer: Any) -> None:
 
 
 def _expose(light: LightSpec, environment: Any) -> None:
-    """Expose for the light that falls on the floor, as a hand-held meter would: the maps differ by a factor of 13."""
+    """Set the exposure by the light on the floor, since the brightness of the maps differs by a factor of 13."""
     direction = np.asarray(light.sun_direction)
     sun = light.sun_strength * max(direction[2], 0.0) / np.linalg.norm(direction) / math.pi
     total = sun + light.hdri_strength * _brightness_from_above(environment)
-    bpy.context.scene.view_settings.exposure = math.log2(_WHITE / max(total, 1e-6))
+    bpy.context.scene.view_settings.exposure = math.log2(_FLOOR_BRIGHTNESS / max(total, 1e-6))
 
 
 def _brightness_from_above(environment: Any) -> float:
-    """Luminance of a white floor lit by an environment map alone: its cosine-weighted mean over the upper half."""
+    """Return the luminance of a white floor lit by a map alone: the cosine-weighted mean of the upper half."""
     width, height = environment.size
     if not width * height:
-        raise InputError(f"{Path(environment.filepath).name}: not an environment map that Blender can read")
+        raise InputError(f"{Path(environment.filepath).name}: Blender cannot read this environment map")
     pixels = np.empty(width * height * 4, dtype=np.float32)
     environment.pixels.foreach_get(pixels)
-    rows = pixels.reshape(height, width, 4)[..., :3].mean(axis=1) @ (0.2126, 0.7152, 0.0722)  # rows run upwards
+    rows = pixels.reshape(height, width, 4)[..., :3].mean(axis=1) @ (0.2126, 0.7152, 0.0722)  # rows go upwards
     elevation = ((np.arange(height) + 0.5) / height - 0.5) * math.pi
     weights = np.maximum(np.sin(elevation), 0.0) * np.cos(elevation)
     return float(np.average(rows, weights=weights))
 
 
-def _change_shape(thing: Any, deformation: Deformation, frames: int) -> None:
-    """Give a Blender object a shape key for every frame, fully on in that frame and off in all others."""
-    rest = np.array([vertex.co for vertex in thing.data.vertices])
-    thing.shape_key_add(name="rest")
+def _add_shape_keys(blender_object: Any, deformation: Deformation, frames: int) -> None:
+    """Add a shape key per frame, fully on in that frame and off in all others."""
+    rest = np.array([vertex.co for vertex in blender_object.data.vertices])
+    blender_object.shape_key_add(name="rest")
     for frame in range(frames):
-        key = thing.shape_key_add(name=str(frame))
+        key = blender_object.shape_key_add(name=str(frame))
         key.data.foreach_set("co", deform(rest, deformation, frame).ravel())
         for near in (frame - 1, frame, frame + 1):
             key.value = float(near == frame)
@@ -263,10 +269,10 @@ def _change_shape(thing: Any, deformation: Deformation, frames: int) -> None:
 def _mix_texture(surface: Any, material: Material, scale: tuple[float, ...], coordinates: str) -> None:
     """Mix ``color2`` into a Blender material by a solid texture that sticks to the object.
 
-    ``texture_scale`` counts cells a metre along the object's own axes, whatever its scale.
+    ``texture_scale`` is in cells per metre along the object's axes, independent of its scale.
     """
     if material.texture not in _TEXTURES:
-        raise InputError(f"unknown texture {material.texture!r}: use plain or one of {', '.join(_TEXTURES)}")
+        raise InputError(f"unknown texture {material.texture!r}. Use plain or one of {', '.join(_TEXTURES)}.")
     kind, cell, output, low, high = _TEXTURES[material.texture]
     nodes, links = surface.node_tree.nodes, surface.node_tree.links
     origin = nodes.new("ShaderNodeTexCoord")
@@ -288,62 +294,63 @@ def _mix_texture(surface: Any, material: Material, scale: tuple[float, ...], coo
 
 
 def _write_obj(mesh: Mesh, folder: Path, merge: bool) -> VisualFile:
-    """Write a mesh under a name of its own (asset names need not be file names); ``merge`` equal vertices."""
+    """Write a mesh to a numbered file, since asset ids need not be file names; ``merge`` equal vertices."""
     path = folder / f"mesh_{len(list(folder.glob('mesh_*.obj'))):04d}.obj"
     trimesh.Trimesh(mesh.vertices, mesh.faces, process=merge).export(path, include_normals=False, digits=9)
     return VisualFile(path)
 
 
 def _import_file(self: Any, asset: kb.FileBasedObject) -> Any:
-    """Kubric's importer of OBJ and glTF files for Blender 4: ``import_scene.obj`` and auto-smooth are gone.
+    """Import an OBJ or glTF file, in place of Kubric's importer: Blender 4 has no ``import_scene.obj`` or auto-smooth.
 
-    A material that is given takes the place of all that the file has.
+    The asset's material, if any, replaces those of the file.
     """
     bpy.ops.object.select_all(action="DESELECT")
     if asset.render_filename.endswith(".obj"):
         bpy.ops.wm.obj_import(filepath=asset.render_filename, use_split_objects=False, **asset.render_import_kwargs)
     else:
         _import_gltf(asset.render_filename)
-    (thing,) = bpy.context.selected_objects
+    (blender_object,) = bpy.context.selected_objects
     if not isinstance(asset.material, kb.UndefinedMaterial):
-        thing.data.materials.clear()
-    bpy.context.view_layer.objects.active = thing
+        blender_object.data.materials.clear()
+    bpy.context.view_layer.objects.active = blender_object
     bpy.ops.object.shade_smooth_by_angle(angle=_SMOOTH_ANGLE)
-    kubric_blender.register_object3d_setters(asset, thing)
+    kubric_blender.register_object3d_setters(asset, blender_object)
     as_blender = self._convert_to_blender_object
-    asset.observe(kubric_blender.AttributeSetter(thing, "active_material", converter=as_blender), "material")
-    asset.observe(kubric_blender.AttributeSetter(thing, "scale"), "scale")
-    return thing
+    asset.observe(kubric_blender.AttributeSetter(blender_object, "active_material", converter=as_blender), "material")
+    asset.observe(kubric_blender.AttributeSetter(blender_object, "scale"), "scale")
+    return blender_object
 
 
 def _import_gltf(path: str) -> None:
-    """Import a file's meshes as one selected object with the file's own axes, as PyBullet has them: unturned."""
+    """Import the meshes of a file as one selected object with the file's axes, as PyBullet uses them."""
     bpy.ops.import_scene.gltf(filepath=path)
-    meshes = [thing for thing in bpy.context.selected_objects if thing.type == "MESH"]
-    for thing in meshes:
-        place = Matrix.Rotation(-math.pi / 2, 4, "X") @ thing.matrix_world
-        thing.parent = None
-        thing.data = thing.data.copy()  # two objects may share it
-        thing.data.transform(place)
-        thing.matrix_world = Matrix.Identity(4)
-    for other in [thing for thing in bpy.context.selected_objects if thing not in meshes]:
+    meshes = [item for item in bpy.context.selected_objects if item.type == "MESH"]
+    for mesh in meshes:
+        place = Matrix.Rotation(-math.pi / 2, 4, "X") @ mesh.matrix_world
+        mesh.parent = None
+        mesh.data = mesh.data.copy()  # two objects may share it
+        mesh.data.transform(place)
+        mesh.matrix_world = Matrix.Identity(4)
+    for other in [item for item in bpy.context.selected_objects if item not in meshes]:
         bpy.data.objects.remove(other)
     bpy.context.view_layer.objects.active = meshes[0]
     bpy.ops.object.join()
 
 
-def _make_opaque(thing: Any) -> None:
-    """The truth takes every surface for solid, so it has to look so."""
-    for material in filter(None, thing.data.materials):
-        for node in material.node_tree.nodes if material.use_nodes else ():
-            for name, value in (("Alpha", 1.0), ("Transmission Weight", 0.0)) if node.type == "BSDF_PRINCIPLED" else ():
+def _make_opaque(blender_object: Any) -> None:
+    """Make all materials opaque, because the ground truth treats every surface as solid."""
+    for material in filter(None, blender_object.data.materials):
+        nodes = material.node_tree.nodes if material.use_nodes else ()
+        for node in (node for node in nodes if node.type == "BSDF_PRINCIPLED"):
+            for name, value in (("Alpha", 1.0), ("Transmission Weight", 0.0)):
                 for link in list(node.inputs[name].links):
                     material.node_tree.links.remove(link)
                 node.inputs[name].default_value = value
 
 
-def _make_principled(self: Any, asset: kb.PrincipledBSDFMaterial) -> Any:
-    """Kubric's principled material for Blender 4, which renamed or dropped a number of sockets."""
+def _make_principled(self: Any, asset: kb.PrincipledBSDFMaterial) -> Any:  # noqa: ARG001
+    """Create Kubric's principled material for Blender 4, which renamed or removed some sockets."""
     material = bpy.data.materials.new(asset.uid)
     material.use_nodes = True
     sockets = material.node_tree.nodes["Principled BSDF"].inputs
@@ -359,7 +366,7 @@ _handlers.register(kb.PrincipledBSDFMaterial, prepare_blender_object(_make_princ
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Blender's C code prints off stdout; where the block fails, it goes to stderr instead."""
+    """Keep the messages of Blender's C code off stdout; print them to stderr if the block fails."""
     sys.stdout.flush()
     saved = os.dup(1)
     with tempfile.TemporaryFile() as log:

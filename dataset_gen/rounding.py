@@ -1,4 +1,4 @@
-"""Numbers as specs hold them: rounded, so that a spec is compact and its hash stable."""
+"""Rounding of the numbers in a spec, which keeps specs compact and their hashes stable."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from jaxtyping import Float
 from vidamodal.worlds.spec import Vector
 
 DECIMALS = 6
-"""Every number of a spec is rounded to this many decimals."""
+"""Decimal places of every number in a spec."""
 
 
-def vector(values: Float[np.ndarray, " 3"]) -> Vector:
-    """Three numbers as a spec holds them."""
+def round_vector(values: Float[np.ndarray, " 3"]) -> Vector:
+    """Round three numbers and return them as a tuple of floats."""
     x, y, z = np.round(np.asarray(values, dtype=np.float64), DECIMALS).tolist()
     return x, y, z

@@ -1,4 +1,4 @@
-"""Make videos with exact amodal truth: `python scripts/generate.py --out DIR --scenes N --seed S`."""
+"""Generate videos with exact amodal ground truth: `python scripts/generate.py --out DIR --scenes N --seed S`."""
 
 import sys
 

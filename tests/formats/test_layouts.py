@@ -25,7 +25,7 @@ from pycocotools import mask as coco
 
 from dataset_gen.export import export_movid_a
 from dataset_gen.export import main as export
-from dataset_gen.write import write_shard
+from dataset_gen.scene_shards import write_shard
 from vidamodal.formats import Clip, Fit, all_formats, find_dataset, writable_formats
 from vidamodal.formats.convert import convert
 from vidamodal.formats.tracks import dumps_tracks, loads_tracks
