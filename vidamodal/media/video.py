@@ -7,6 +7,7 @@ either, so it only serves random access to plain H.264 files (`VideoReader.pick`
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ def _open_folder(folder: Path) -> VideoReader:
     paths = sorted((p for p in folder.iterdir() if is_image(p)), key=lambda p: natural_key(p.stem))
     if not paths:
         raise InputError(f"{folder}: no PNG or JPEG images in this folder. Pass a folder of frames or a video file.")
-    for first, second in zip(paths, paths[1:], strict=False):
+    for first, second in itertools.pairwise(paths):
         if first.stem == second.stem:
             raise InputError(f"{folder}: {first.name} and {second.name} are the same frame. Remove one of them.")
     return _open_images(paths, folder, FOLDER_FPS)

@@ -112,7 +112,7 @@ def decode_with_decord(
     content = str(source.content) if isinstance(source.content, Path) else io.BytesIO(source.content)
     try:
         reader = decord.VideoReader(content, num_threads=1)
-        frames = reader.get_batch(list(numbers)).asnumpy()
+        frames: np.ndarray = reader.get_batch(list(numbers)).asnumpy()
     except (RuntimeError, decord.DECORDError):
         raise InputError(f"{source.name}: frames {list(numbers)} cannot be decoded. Pass an undamaged file.") from None
     if len(reader) != info.frames or frames.shape[1:3] != (info.height, info.width):

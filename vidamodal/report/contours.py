@@ -68,7 +68,8 @@ def on_dash(points: Points, scale: int, dash: float, gap: float) -> Bool[np.ndar
     """
     along = np.cumsum(abs(points - _start_at(points, -1))) * scale
     count = max(1, round(along[-1] / (dash + gap)))
-    return along * (count / max(along[-1], 1e-6)) % 1 < dash / (dash + gap)
+    phase: np.ndarray = along * (count / max(along[-1], 1e-6)) % 1
+    return phase < dash / (dash + gap)
 
 
 def stretches(points: Points, painted: Bool[np.ndarray, " p"]) -> Iterator[Points]:

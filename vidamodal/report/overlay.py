@@ -54,8 +54,8 @@ def object_masks_at(tracks: ClipTracks, frame: int) -> list[ObjectMasks]:
         visible = track.visible[frame]
         amodal = track.amodal[frame] if track.amodal else None
         if visible or amodal:
-            decoded = (mask.decode() if mask else None for mask in (visible, amodal))
-            objects.append(ObjectMasks(track.id, *decoded))
+            visible_mask, amodal_mask = (mask.decode() if mask else None for mask in (visible, amodal))
+            objects.append(ObjectMasks(track.id, visible_mask, amodal_mask))
     return objects
 
 
