@@ -1,4 +1,4 @@
-"""Score predictions against truth: `python scripts/evaluate.py --pred PATH --truth PATH`."""
+"""Score predictions against ground truth: `python scripts/evaluate.py --pred PATH --truth PATH`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Video and visible masks in, amodal tracks out: `python scripts/infer.py VIDEO --masks MASKS --out DIR`."""
+"""Predict the amodal masks of a video's objects: `python scripts/infer.py VIDEO --masks MASKS --out DIR`."""
 
 import sys
 

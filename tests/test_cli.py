@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 import vidamodal
 import vidamodal.demo
-import vidamodal.inference.api as run_module
+import vidamodal.inference.prediction as prediction_module
 from tests.helpers import FRAMES, SIZE, ToyClip
 from vidamodal.cli import main
 from vidamodal.formats.tracks import dumps_tracks, read_tracks
@@ -151,7 +151,7 @@ def test_every_form_of_masks_and_the_python_api_give_the_same_bytes(
     np.savez(forms["stack"], masks=maps[None] == ids[:, None, None, None], ids=ids.astype(int), frames=np.arange(10))
 
     api = vidamodal.predict(clip.video, forms["palette"], model=str(model_folder))
-    expected = dumps_tracks(api).encode()
+    expected = dumps_tracks(api.clip).encode()
     forms["tracks"] = tmp_path / "t.json"
     forms["tracks"].write_bytes(expected)  # a prediction's visible masks are its input
     for name, masks in forms.items():
@@ -210,7 +210,7 @@ def test_what_is_not_an_earlier_result_stays(
     ):  # fmt: skip
         assert "replace" in refuse(*predict_command(tmp_path, **inputs))
     for told in ('{"files": []}', '{"files": 3}', '["files"]', "[" * 100_000, "{}"):
-        assert "move it" in refuse(*predict_command(tmp_path, "--formats", "tracks,masks"))
+        assert "Move it" in refuse(*predict_command(tmp_path, "--formats", "tracks,masks"))
         (tmp_path / "run.json").write_text(told)
     for _ in range(2):  # the second time over a result of ours
         assert leave(*predict_command(tmp_path, "--formats", "tracks")) == 0
@@ -229,7 +229,7 @@ def test_a_failure_on_the_way_leaves_what_was_there(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(run_module, "write_video", fail)
+    monkeypatch.setattr(prediction_module, "write_video", fail)
     for out in (tmp_path / "old", tmp_path / "new" / "deep"):
         refuse(*predict_command(out, "--partial"), status=status)
 
@@ -238,7 +238,7 @@ def test_a_run_that_is_told_to_end_clears_away_what_is_half_done(
     predict_command: Command, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(run_module, "write_video", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(prediction_module, "write_video", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert "stopped" in refuse(*predict_command(tmp_path / "out"), status=143)
     assert signal.getsignal(signal.SIGTERM) == before
 

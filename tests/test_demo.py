@@ -55,10 +55,10 @@ def test_demo_prints_the_table_and_beats_every_baseline(tmp_path: Path, capsys: 
 
 def test_the_python_of_the_readme_gives_masks(tmp_path: Path) -> None:
     video, truth = sample_clip()
-    clip = vidamodal.predict(video, truth, tmp_path, formats=["tracks"])
+    prediction = vidamodal.predict(video, truth, tmp_path, formats=["tracks"])
     written = read_tracks(tmp_path / "tracks.json")
-    assert [track.amodal for track in written.tracks] == [track.amodal for track in clip.tracks]
-    for track in clip.tracks:
+    assert [track.amodal for track in written.tracks] == [track.amodal for track in prediction.tracks]
+    for track in prediction.tracks:
         assert track.amodal is not None and track.amodal[0] is not None
         assert track.amodal[0].decode().shape == (256, 256)
 

@@ -1,30 +1,46 @@
-"""vidamodal: whole masks of objects in video, also while they are hidden, as temporally consistent tracks."""
+"""Video amodal segmentation: the whole masks of occluded objects, as temporally consistent tracks."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
 
-# Idle threads that spin instead of sleeping make a step many times slower on a busy machine; OpenMP reads this once.
+# OpenMP reads this once. Threads that spin while idle make a step many times slower on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from vidamodal.errors import InputError as InputError
+    from vidamodal.formats.tracks import read_tracks as read_tracks
     from vidamodal.inference.api import predict as predict
+    from vidamodal.inference.prediction import Prediction as Prediction
     from vidamodal.metrics.evaluate import evaluate as evaluate
     from vidamodal.models.folder import load_model as load_model
 
-_PUBLIC = {
-    "predict": "vidamodal.inference.api",
+    __version__: str
+
+_MODULES = {
+    "InputError": "vidamodal.errors",
+    "Prediction": "vidamodal.inference.prediction",
     "evaluate": "vidamodal.metrics.evaluate",
     "load_model": "vidamodal.models.folder",
+    "predict": "vidamodal.inference.api",
+    "read_tracks": "vidamodal.formats.tracks",
 }
-__all__ = ["evaluate", "load_model", "predict"]
+__all__ = ["InputError", "Prediction", "__version__", "evaluate", "load_model", "predict", "read_tracks"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public functions when they are first used: torch takes seconds."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'vidamodal' has no attribute {name!r}")
+    """Import a public name when it is first used, because torch takes seconds to import."""
     import importlib
 
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("vidamodal")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'vidamodal' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

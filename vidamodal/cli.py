@@ -1,17 +1,17 @@
-"""The command line: `vidamodal predict | evaluate | convert | train | demo`, each one function of the package.
+"""The console script: `vidamodal predict | evaluate | convert | demo | train`.
 
-Exit status 0 on success, 2 with one line on stderr for bad input or arguments, 1 for a failure of disk or program, 130
-and 143 where a key or a signal ended it.
+Each command calls one function of the package, which is imported only then.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from jsonargparse import Namespace
 
@@ -19,131 +19,125 @@ from vidamodal.allocator import keep_freed_memory
 from vidamodal.commandline import Parser, run_command
 from vidamodal.errors import InputError
 
+if TYPE_CHECKING:
+    from vidamodal.inference.prediction import Prediction
+    from vidamodal.metrics.evaluate import Evaluation
+
+_PARAMETER = re.compile(r"\b([a-z_]+)=(?=[\s,.;:)]|$)")
+"""A parameter of the Python API in an error message, such as "points="."""
 _FORMATS = "burst, coco, davis, movid-a, sav, shards, tao-amodal, tracks, youtube-vis"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and leave with its exit status."""
+    """Run a command and exit with its status; see `vidamodal.commandline`."""
     keep_freed_memory()
     sys.exit(run_command(partial(_run, list(sys.argv[1:] if arguments is None else arguments)), "vidamodal"))
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments[:1] == ["train"]:  # its options are the fields of the config, read by jsonargparse
-        from vidamodal.training.trainer import main as train
+    try:
+        if arguments[:1] == ["train"]:  # its options are the fields of the config, which are slow to import
+            from vidamodal.training.trainer import main as train
 
-        print(f"model: {train(arguments[1:])}")
-        return 0
-    parsed = _parser().parse_args(arguments)
-    options = parsed[parsed.command]
-    options.quiet |= not sys.stderr.isatty()  # a bar is for people: what else reads stderr wants one line
-    return _COMMANDS[parsed.command](options)
+            print(f"model: {train(arguments[1:])}")
+            return 0
+        parsed = _parser().parse_args(arguments)
+        options = parsed[parsed.command]
+        options.quiet |= not sys.stderr.isatty()  # programs that read stderr expect one line
+        return _COMMANDS[parsed.command].run(options)
+    except InputError as error:
+        raise InputError(with_option_names(str(error))) from error
+
+
+def with_option_names(message: str) -> str:
+    """Return a message of the Python API with options in place of parameters: "--points" for "points="."""
+    return _PARAMETER.sub(lambda match: f"--{match[1].replace('_', '-')}", message)
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="vidamodal", description="Whole masks of objects in video, also while they are hidden.")
-    commands = parser.add_subcommands(dest="command")
-
-    predict = Parser(description="video and visible masks in, or a bare video, amodal tracks out")
-    commands.add_subcommand("predict", predict, help="video and visible masks in, or a bare video, amodal tracks out")
-    predict.add_argument("video", help="a video file, a folder of frames, or an image")
-    visible = predict.add_mutually_exclusive_group()
-    visible.add_argument(
-        "--masks",
-        help="visible masks: a tracks.json, a folder of PNGs (DAVIS or SA-V), or an .npz; with --sam, SAM 2 follows "
-        "them into the frames where they are not known, such as all after a masked first one. Without any of --masks, "
-        "--detect, --points and --boxes, the bundled segmenter detects, or the one that --head or --model names is "
-        "used alone: its own amodal masks are the result",
+    parser = Parser(
+        prog="vidamodal",
+        description="Predict the amodal (whole) masks of occluded objects in video, as consistent tracks.",
     )
-    visible.add_argument(
+    commands = parser.add_subcommands(dest="command")
+    for name, command in _COMMANDS.items():
+        options = Parser(description=command.description, epilog=command.examples)
+        command.add_options(options)
+        options.add_argument("--quiet", action="store_true", help="show no progress bar")
+        commands.add_subcommand(name, options, help=command.summary)
+    commands.add_subcommand("train", Parser(), help="train a model: --config NAME|FILE [--section.key value ...]")
+    return parser
+
+
+def _add_predict_options(parser: Parser) -> None:
+    parser.add_argument("video", help="a video file, a folder of frames, or an image")
+    _add_mask_options(parser)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to; an earlier result is replaced")
+    parser.add_argument(
+        "--model", default="tiny", help="model: a folder, a bundled name, or owner/name on the Hugging Face Hub"
+    )
+    parser.add_argument("--head", help="head of the model, or a segmenter that is used alone (default: the model's)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--order", metavar="FILE", help="tracks.json with the order of every frame, for a model that reads it"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything that is sampled")
+    parser.add_argument("--hypotheses", type=int, default=1, metavar="K", help="number of hypotheses of each track")
+    parser.add_argument(
+        "--formats", default="tracks,png,overlay", help="what to write: any of tracks, png, overlay and masks"
+    )
+    scene = parser.add_mutually_exclusive_group()
+    scene.add_argument("--partial", action="store_true", help="objects that are not listed may occlude the others")
+    scene.add_argument("--exhaustive", action="store_true", help="every object that may occlude another is listed")
+
+
+def _add_mask_options(parser: Parser) -> None:
+    """Options that determine the visible masks."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--masks",
+        metavar="PATH",
+        help="visible masks: a tracks.json, a folder of PNGs, an .npz, or another format of the documentation; with "
+        "--sam, SAM 2 follows the objects into the frames in which their masks are unknown",
+    )
+    source.add_argument(
         "--detect",
         nargs="?",
         const=True,
         metavar="SEGMENTER",
-        help="find the objects with a segmenter of bare frames: a model folder, a bundled name, or owner/name on the "
-        "Hub (default: the bundled one)",
+        help="detect the objects with a segmenter: a folder, a bundled name, or owner/name on the Hugging Face Hub "
+        "(without a name: the bundled one)",
     )
-    visible.add_argument(
+    source.add_argument(
         "--points",
         metavar="FILE",
-        help='JSON, pixels: {"objects": [{"id": 1, "frame": 0, "points": [[x, y], ...], "labels": [1, 0, ...]}, ...]}, '
-        "label 1 on the object and 0 beside it; SAM 2 follows each object from there on",
+        help='JSON with points on each object in one frame, in pixels: {"objects": [{"id": 1, "frame": 0, '
+        '"points": [[x, y], ...], "labels": [1, 0, ...]}, ...]}; label 1 on the object, 0 beside it. SAM 2 follows '
+        "the object from there",
     )
-    visible.add_argument(
+    source.add_argument(
         "--boxes",
         metavar="FILE",
-        help='likewise: {"objects": [{"id": 1, "frame": 0, "box": [x0, y0, x1, y1]}, ...]}',
+        help='JSON with a box around each object in one frame: {"objects": [{"id": 1, "frame": 0, '
+        '"box": [x0, y0, x1, y1]}, ...]}. SAM 2 follows the object from there',
     )
-    predict.add_argument(
+    parser.add_argument(
         "--sam",
         metavar="MODEL",
         help="SAM 2 video model: a folder, or a name on the Hub (default: facebook/sam2.1-hiera-tiny)",
     )
-    predict.add_argument(
+    parser.add_argument(
         "--diffsp",
         metavar="MODEL",
-        help="Stable-Diffusion inpainting model, a folder or a name on the Hub, for the shape prior of a segmenter of "
-        "the head aisdiff (default: its own)",
+        help="Stable Diffusion inpainting model, a folder or a name on the Hub, as the shape prior of an aisdiff "
+        "segmenter (default: the segmenter's)",
     )
-    predict.add_argument("--out", required=True, help="folder to write to; an earlier result there is replaced")
-    predict.add_argument("--model", default="tiny", help="a model folder, a bundled name, or owner/name on the Hub")
-    predict.add_argument("--head", help="head of the model (default: its own), or a segmenter that is used alone")
-    predict.add_argument("--device", default="auto", help="auto | cpu | cuda (default: auto)")
-    predict.add_argument("--order", help="a tracks.json that tells who lies in front, for a model that reads it")
-    predict.add_argument("--seed", type=int, default=0, help="seed of drawn hypotheses (default: 0)")
-    predict.add_argument("--hypotheses", type=int, default=1, metavar="K", help="completions a track (default: 1)")
-    predict.add_argument(
-        "--formats", default="tracks,png,overlay", help="of tracks, png, overlay, masks (default: tracks,png,overlay)"
-    )
-    scene = predict.add_mutually_exclusive_group()
-    scene.add_argument("--partial", action="store_true", help="other things than the listed objects may hide them")
-    scene.add_argument("--exhaustive", action="store_true", help="every object that may hide another is listed")
-
-    evaluate = Parser(description="score predictions against truth")
-    commands.add_subcommand("evaluate", evaluate, help="score predictions against truth")
-    evaluate.add_argument(
-        "--pred",
-        required=True,
-        type=Path,
-        action="append",
-        help="a tracks.json, a folder of them, shards, or any other layout that is read; given again: further methods, "
-        "compared with the first",
-    )
-    evaluate.add_argument("--truth", required=True, type=Path, help="in any layout that is read, likewise")
-    evaluate.add_argument("--out", type=Path, help="metrics.json to write")
-    evaluate.add_argument("--report", type=Path, help="report.html to write: tables, plots and film strips of tracks")
-    evaluate.add_argument("--allow-missing", action="store_true", help="what is not predicted scores 0")
-    evaluate.add_argument(
-        "--match", choices=["visible"], help="match tracks by their visible masks (IoU from 0.5 up), not by their ids"
-    )
-
-    convert = Parser(description="masks of one format in another")
-    commands.add_subcommand("convert", convert, help="masks of one format in another")
-    convert.add_argument("source", type=Path, help="a data set or predictions in any layout that is read")
-    convert.add_argument("--to", required=True, metavar="FORMAT", help=f"one of {_FORMATS}")
-    convert.add_argument("--out", required=True, type=Path, help="file or folder to write, where nothing is yet")
-    convert.add_argument(
-        "--what",
-        choices=["visible", "amodal"],
-        default="visible",
-        help="the masks that a format with one mask an object holds, read or written (default: visible)",
-    )
-    convert.add_argument("--from", dest="layout", metavar="FORMAT", help="format of the source, where it does not show")
-    convert.add_argument("--video", help="video or folder of frames of a source that holds the masks of one")
-
-    demo = Parser(description="complete the bundled clip and score it")
-    commands.add_subcommand("demo", demo, help="complete the bundled clip and score it")
-    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to write to (default: demo)")
-    commands.add_subcommand("train", Parser(), help="train a model: --config FILE [--section.key value ...]")
-    for command in (predict, evaluate, convert, demo):
-        command.add_argument("--quiet", action="store_true", help="no progress bar")
-    return parser
 
 
 def _predict(options: Namespace) -> int:
     from vidamodal.inference.api import predict
 
-    result = predict(
+    prediction = predict(
         options.video,
         options.masks,
         options.out,
@@ -162,69 +156,125 @@ def _predict(options: Namespace) -> int:
         exhaustive=True if options.exhaustive else False if options.partial else None,
         quiet=options.quiet,
     )
-    run = json.loads((Path(options.out) / "run.json").read_text())
-    spent = sum(run["seconds"].values()) - run["seconds"]["start"]
-    canvas, size = run.get("canvas"), f"{result.video.height} x {result.video.width}"
-    if canvas is not None and size != f"{canvas} x {canvas}":
-        print(f"frames of {size} pixels are read on a canvas of {canvas} x {canvas} cells, masks are brought back")
-    print(
-        f"{options.out}: {len(result.tracks)} tracks over {result.video.frames} frames, "
-        f"{run['object_frames']} object-frames in {spent:.1f} s, "
-        f"{'exhaustive' if result.exhaustive else 'partial'} scene"
-    )
+    _print_prediction(prediction, options.out)
     return 0
+
+
+def _print_prediction(prediction: Prediction, out: str) -> None:
+    video, canvas = prediction.video, prediction.run.get("canvas")
+    if canvas is not None and (video.height, video.width) != (canvas, canvas):
+        print(
+            f"frames of {video.height} x {video.width} pixels are resized to a canvas of {canvas} x {canvas} cells; "
+            "masks are resized back"
+        )
+    steps = {name: seconds for name, seconds in prediction.timings.seconds.items() if name != "start"}
+    print(
+        f"{out}: {len(prediction.tracks)} tracks over {video.frames} frames, "
+        f"{prediction.run['object_frames']} object-frames in {sum(steps.values()):.1f} s, "
+        f"{'exhaustive' if prediction.exhaustive else 'partial'} scene"
+    )
+
+
+def _add_evaluate_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--pred",
+        required=True,
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help="predictions: a tracks.json, a folder of them, shards, or any other format that is read; repeat the "
+        "option to compare further methods with the first",
+    )
+    parser.add_argument("--truth", required=True, type=Path, metavar="PATH", help="ground truth, in any of these")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="metrics.json to write")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="report.html to write, with tables, plots and film strips of tracks"
+    )
+    parser.add_argument("--allow-missing", action="store_true", help="score 0 for what is not predicted")
+    parser.add_argument(
+        "--match", choices=["visible"], help="match tracks by the IoU of their visible masks (at least 0.5), not by id"
+    )
 
 
 def _evaluate(options: Namespace) -> int:
     from vidamodal.media.files import write_text
-    from vidamodal.metrics import tables
     from vidamodal.metrics.evaluate import evaluate
 
     names = _method_names(options.pred)
-    first, *others = (
+    results = [
         evaluate(
             pred, options.truth, options.allow_missing, options.quiet, baselines=number == 0, match=bool(options.match)
         )
         for number, pred in enumerate(options.pred)
-    )
-    rest = dict(zip(names[1:], others, strict=True))
+    ]
+    named = dict(zip(names, results, strict=True))
     if options.out is not None:
-        write_text(options.out, first.to_json(rest))
+        others = {name: result for name, result in named.items() if name != names[0]}
+        write_text(options.out, results[0].to_json(others))
     if options.report is not None:
         from vidamodal.report.html import Method, write_report
 
-        methods = map(Method, names, options.pred, [first, *others])
-        write_report(options.report, list(methods), options.truth, options.quiet)
-    print(tables.format_table({names[0]: first.primary, **{n: e.primary for n, e in rest.items()}, **first.baselines}))
-    print(f"per cent; {first.primary.object_frames} object-frames in {first.primary.videos} videos")
-    if rest:
-        print("\n" + tables.format_differences({name: other.difference_from(first) for name, other in rest.items()}))
-    for name, result in {names[0]: first, **rest}.items():
-        if rest:
+        write_report(options.report, list(map(Method, names, options.pred, results)), options.truth, options.quiet)
+    _print_comparison(named)
+    for name, result in named.items():
+        if len(named) > 1:
             print(f"\n== {name} ==")
-        print("\n" + tables.format_strata(result.strata))
-        print("\n" + tables.format_protocols(result.protocols))
-        print("\n" + tables.format_ranked(result.protocols, result.time))
-        print("\n" + tables.format_temporal(result.time))
-        if result.matched:
-            print("\nmatched by what is visible: {} of {} predicted tracks".format(*result.matched))
-        if result.missing:
-            print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
-        if result.ignored:
-            print(f"not in the truth, ignored: {', '.join(result.ignored)}", file=sys.stderr)
+        _print_evaluation(result)
     return 0
 
 
+def _print_comparison(named: dict[str, Evaluation]) -> None:
+    """Print the primary protocol of all methods and the baselines, and the differences from the first method."""
+    from vidamodal.metrics import tables
+
+    first, *others = named.values()
+    print(tables.format_table({name: result.primary for name, result in named.items()} | dict(first.baselines)))
+    print(f"per cent; {first.primary.object_frames} object-frames in {first.primary.videos} videos")
+    if others:
+        differences = {name: result.difference_from(first) for name, result in named.items() if result is not first}
+        print("\n" + tables.format_differences(differences))
+
+
+def _print_evaluation(result: Evaluation) -> None:
+    """Print all other tables of a method."""
+    from vidamodal.metrics import tables
+
+    print("\n" + tables.format_strata(result.strata))
+    print("\n" + tables.format_protocols(result.protocols))
+    print("\n" + tables.format_ranked(result.protocols, result.time))
+    print("\n" + tables.format_temporal(result.time))
+    if result.matched:
+        print("\nmatched by what is visible: {} of {} predicted tracks".format(*result.matched))
+    if result.missing:
+        print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
+    if result.ignored:
+        print(f"not in the ground truth, ignored: {', '.join(result.ignored)}", file=sys.stderr)
+
+
 def _method_names(paths: Sequence[Path]) -> list[str]:
-    """One is called prediction; several by the last parts of their paths that tell them apart."""
+    """Names of the methods in tables: the shortest ends of their paths that differ; "prediction" for a single one."""
     if len(paths) == 1:
         return ["prediction"]
-    whole = [path.absolute() for path in paths]
-    for parts in range(1, max(len(path.parts) for path in whole) + 1):
-        names = ["/".join(path.parts[-parts:]) for path in whole]
+    absolute = [path.absolute() for path in paths]
+    for parts in range(1, max(len(path.parts) for path in absolute) + 1):
+        names = ["/".join(path.parts[-parts:]) for path in absolute]
         if len(set(names)) == len(names):
             return names
-    raise InputError(f"--pred {paths[0]}: given twice; give each prediction once")
+    raise InputError(f"--pred {paths[0]} is repeated. Pass each prediction once.")
+
+
+def _add_convert_options(parser: Parser) -> None:
+    parser.add_argument("source", type=Path, help="a data set or predictions in any format that is read")
+    parser.add_argument("--to", required=True, metavar="FORMAT", help=f"one of {_FORMATS}")
+    parser.add_argument("--out", required=True, type=Path, metavar="DEST", help="new file or folder to write")
+    parser.add_argument(
+        "--what",
+        choices=["visible", "amodal"],
+        default="visible",
+        help="which masks a format with one mask for each object holds, when it is read or written",
+    )
+    parser.add_argument("--from", dest="layout", metavar="FORMAT", help="format of the source, if it is ambiguous")
+    parser.add_argument("--video", help="video or folder of frames that the masks of the source belong to")
 
 
 def _convert(options: Namespace) -> int:
@@ -241,8 +291,12 @@ def _convert(options: Namespace) -> int:
     )
     print(f"{options.out}: {done.clips} clip{'s' * (done.clips != 1)} from {done.format}, written as {options.to}")
     if done.left_out:
-        print(f"left out, as {options.to} has no place for them here: {', '.join(done.left_out)}", file=sys.stderr)
+        print(f"dropped, because {options.to} cannot hold them: {', '.join(done.left_out)}", file=sys.stderr)
     return 0
+
+
+def _add_demo_options(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write to")
 
 
 def _demo(options: Namespace) -> int:
@@ -252,7 +306,59 @@ def _demo(options: Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"predict": _predict, "evaluate": _evaluate, "convert": _convert, "demo": _demo}
+@dataclass(frozen=True)
+class _Command:
+    """A command of the console script."""
+
+    summary: str
+    description: str
+    add_options: Callable[[Parser], None]
+    run: Callable[[Namespace], int]
+    examples: str = ""
+
+
+_COMMANDS = {
+    "predict": _Command(
+        "predict the amodal masks of a video's objects",
+        "Predict the amodal masks of a video's objects. Without --masks, --detect, --points and --boxes, the bundled "
+        "segmenter detects the objects; if --head or --model names a segmenter, its own amodal masks are the result.",
+        _add_predict_options,
+        _predict,
+        """
+examples:
+  vidamodal predict video.mp4 --masks masks/ --out out       complete visible masks
+  vidamodal predict video.mp4 --out out                      detect the objects first
+  vidamodal predict video.mp4 --points clicks.json --out out follow clicked objects with SAM 2
+""",
+    ),
+    "evaluate": _Command(
+        "score predictions against ground truth",
+        "Score predictions against ground truth. Tracks are matched by video and id.",
+        _add_evaluate_options,
+        _evaluate,
+        """
+examples:
+  vidamodal evaluate --pred out --truth truth.json
+  vidamodal evaluate --pred ours --pred theirs --truth set --out metrics.json --report report.html
+""",
+    ),
+    "convert": _Command(
+        "convert masks from one format to another",
+        "Convert masks from one format to another. Dropped fields are reported.",
+        _add_convert_options,
+        _convert,
+        """
+examples:
+  vidamodal convert out --to coco --what amodal --out masks.json
+""",
+    ),
+    "demo": _Command(
+        "predict the bundled clip and score the result",
+        "Predict the bundled clip and score the result.",
+        _add_demo_options,
+        _demo,
+    ),
+}
 
 
 if __name__ == "__main__":

@@ -54,11 +54,11 @@ def prediction() -> None:
         whole = time.process_time() - began
     predictor = Predictor(loaded.model, "cpu")
     predictor.predict(clip)
-    timings = predictor.timings
-    print(f"predict --formats tracks, one thread, {str(predictor.precision)}, {timings.object_frames} object-frames")
+    timings, count = predictor.timings, predictor.timings.object_frames
+    print(f"predict --formats tracks, one thread, {predictor.runtime.precision}, {count} object-frames")
     for step, seconds in timings.seconds.items():
-        print(f"  {step:8s} {1000 * seconds / timings.object_frames:7.2f} ms an object-frame by the clock")
-    print(f"  {'whole':8s} {1000 * whole / timings.object_frames:7.2f} CPU-ms an object-frame (limit 30)")
+        print(f"  {step:8s} {1000 * seconds / count:7.2f} ms an object-frame by the clock")
+    print(f"  {'whole':8s} {1000 * whole / count:7.2f} CPU-ms an object-frame (limit 30)")
     print(f"track windows hold {100 * held_share(clip):.1f} % of the hidden pixels of the sample clip")
 
 

@@ -33,7 +33,8 @@ from scripts.experiments.layer_scores import layer_scores, layered
 from vidamodal.data.layer_frames import ground_truth_layers
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats import find_dataset
-from vidamodal.inference.predictor import Predictor, pick_precision
+from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.runtime import pick_precision
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.primary import MEASURES, mean_scores, score_video
@@ -215,7 +216,7 @@ def score_tracks(trained: Trained, use: Mapping[str, Any], data: Mapping[str, An
     for key, clip in islice(find_dataset(Path(data["path"])).clips.items(), data["clips"]):
         truth = clip.tracks()
         before = time.process_time()
-        found = predictor.predict(truth, pictures=clip.frames, order=truth.order if told else None)
+        found = predictor.predict(truth, frames=clip.frames, order=truth.order if told else None)
         spent += time.process_time() - before
         videos.append(count_video(key, found, truth, shapes=False))
     mean = mean_scores([score_video(video) for video in videos])

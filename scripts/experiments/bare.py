@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -22,15 +23,17 @@ from jaxtyping import Bool
 from tqdm import tqdm
 
 from scripts.experiments.presets import named
+from scripts.experiments.regions import Kind, RegionFinder
 from scripts.experiments.results import section
 from scripts.experiments.track_detections import FOUND, FoundCounts, count_found, score_found
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.geometry import Cropper, Window
 from vidamodal.inference.finders.base import Finder
-from vidamodal.inference.finders.regions import RegionFinder
-from vidamodal.inference.finders.segmenter import VisibleFinder
-from vidamodal.inference.predictor import Predictor, Timings
-from vidamodal.inference.tracker import Association, join_instances
+from vidamodal.inference.finders.segmenter import SegmenterFinder
+from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.runtime import Timings
+from vidamodal.inference.track_builder import build_tracks
+from vidamodal.inference.tracker import TrackerConfig
 from vidamodal.media.files import write_text
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model, load_segmenter
@@ -106,27 +109,27 @@ def methods(segmenters: Mapping[str, str], model: str, device: str) -> dict[str,
     loaded = load_model(model)
     predictor = Predictor(loaded.model, device)
 
-    def found(finder: Finder) -> Way:
+    def found(finder: Finder | RegionFinder) -> Way:
         return Way(lambda clip, truth: finder.find(truth.video, clip.frames))
 
     def completed(clip: Clip, tracks: ClipTracks) -> ClipTracks:
-        return predictor.predict(tracks, pictures=clip.frames)
+        return predictor.predict(tracks, frames=clip.frames)
 
     def given(clip: Clip, truth: ClipTracks) -> ClipTracks:
         bare = tuple(replace(track, amodal=None, amodal_full=None) for track in truth.tracks)
-        return predictor.predict(replace(truth, tracks=bare, exhaustive=False), pictures=clip.frames)
+        return predictor.predict(replace(truth, tracks=bare, exhaustive=False), frames=clip.frames)
 
     ways: dict[str, Way] = {}
     for name, folder in segmenters.items():
-        finder = VisibleFinder(load_segmenter(folder).model, device)
+        finder = SegmenterFinder(load_segmenter(folder).model, device)
         ways |= {f"{name} alone": found(finder), f"{name} + {loaded.name}": Way(completed, f"{name} alone")}
     ways |= {f"true visible masks + {loaded.name}": Way(given), "true instances, joined": Way(joined)}
-    return ways | {f"regions of {kind}": found(RegionFinder(kind)) for kind in ("motion", "colour")}
+    return ways | {f"regions of {kind}": found(RegionFinder(kind)) for kind in get_args(Kind)}
 
 
 def joined(_clip: Clip, truth: ClipTracks) -> ClipTracks:
     """The tracks of a perfect segmenter, which finds whatever shows in a frame and knows of no other."""
-    return join_instances(truth.video, true_instances(truth), Association(), Timings())
+    return build_tracks(truth.video, true_instances(truth), TrackerConfig(), Timings())
 
 
 def true_instances(truth: ClipTracks) -> Iterator[list[FrameInstance]]:

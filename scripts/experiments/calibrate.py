@@ -25,7 +25,8 @@ from scripts.experiments.hypothesis_scores import HypothesisScores, score_hypoth
 from scripts.experiments.reliability import Reliability, Scaling, fit_scaling
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.hub import find_model
-from vidamodal.inference.predictor import CompletedFrame, Predictor
+from vidamodal.inference.compose import FramePrediction
+from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
 from vidamodal.metrics.averages import mean
@@ -129,11 +130,11 @@ class Found:
 
 def measure(model: Model, clips: Sequence[Clip], device: str, constrain: bool, title: str) -> Found:
     """Streams every clip once. Held are the run lengths of one clip, and sums."""
-    predictor, found = Predictor(model, device, constrain=constrain, probabilities=True), Found()
+    predictor, found = Predictor(model, device, constrain=constrain, keep_probabilities=True), Found()
     for source in tqdm(clips, desc=title, unit="clip"):
         truth = source.tracks()
         frames = []
-        for frame in predictor.stream(truth, pictures=source.frames):
+        for frame in predictor.stream(truth, frames=source.frames):
             add_pixels(found, frame, truth)
             frames.append(
                 {n: replace(c, probability=None) for n, c in frame.objects.items()}  # pixels go, run lengths stay
@@ -162,13 +163,13 @@ def measure(model: Model, clips: Sequence[Clip], device: str, constrain: bool, t
     return found
 
 
-def add_pixels(found: Found, frame: CompletedFrame, truth: ClipTracks) -> None:
+def add_pixels(found: Found, frame: FramePrediction, truth: ClipTracks) -> None:
     """The pixels of every object's window in a frame."""
     anyone = np.zeros((truth.video.height, truth.video.width), dtype=bool)
     for track in truth.tracks:
-        anyone |= decoded(track.visible[frame.frame], anyone)
+        anyone |= decoded(track.visible[frame.number], anyone)
     for track in truth.tracks:
-        seen, whole = track.visible[frame.frame], track.amodal[frame.frame] if track.amodal else None
+        seen, whole = track.visible[frame.number], track.amodal[frame.number] if track.amodal else None
         completed = frame.objects.get(track.id)
         if seen is None or whole is None or completed is None or completed.probability is None:
             continue
@@ -294,7 +295,7 @@ def sample(model: Model, clips: Sequence[Clip], count: int, device: str) -> tupl
     scores, example = [], None
     for source in tqdm(clips, desc=f"{count} hypotheses", unit="clip"):
         truth = source.tracks()
-        prediction = predictor.predict(truth, pictures=source.frames)
+        prediction = predictor.predict(truth, frames=source.frames)
         scores.append(score_hypotheses(prediction, truth, steps(count)))
         example = film(prediction, truth) if example is None else example
     assert example is not None  # a data set has a clip

@@ -113,7 +113,7 @@ def main() -> None:
 def child(*words: object) -> dict[str, Any]:
     """What ``--child`` with these words measures in a process of its own, so that peak and threads are its own."""
     command = [sys.executable, __file__, "--child", *map(str, words)]
-    alone = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     found = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **alone})
     if found.returncode:
         raise InputError(f"{' '.join(map(str, words))}: {found.stderr.strip().splitlines()[-1]}")
@@ -156,7 +156,7 @@ def measure_cost(name: str) -> Cost:
     predictor = predict(model, clip)
     return Cost(
         name=Path(name).stem,
-        precision=str(predictor.precision).removeprefix("torch."),
+        precision=str(predictor.runtime.precision).removeprefix("torch."),
         parameters=sum(p.numel() for p in model.parameters()),
         multiply_adds=multiply_adds,
         network=spent.seconds / frames / model.config.windows.passes,
@@ -183,7 +183,7 @@ class Stopwatch:
 def predict(model: Model, clip: ClipTracks) -> Predictor:
     """Completes a clip on the CPU and forgets the result."""
     predictor = Predictor(model, "cpu")
-    predictor.predict(clip, pictures=lambda: paint(clip))
+    predictor.predict(clip, frames=lambda: paint(clip))
     return predictor
 
 
@@ -208,7 +208,7 @@ def measure_load(name: str, objects: int, frames: int) -> Load:
     seconds, peak = time.process_time() - began, peak_memory()
     tracemalloc.start()
     results, marks = [], []
-    for result in Predictor(model, "cpu").stream(clip, pictures=lambda: paint(clip)):
+    for result in Predictor(model, "cpu").stream(clip, frames=lambda: paint(clip)):
         results.append((result.objects, result.order))  # what a prediction keeps
         marks.append(time.process_time())
     third = frames // 3

@@ -46,12 +46,12 @@ def main() -> None:
     clips = find_dataset(options.truth).clips
     for key, clip in tqdm(islice(clips.items(), options.clips), total=min(options.clips, len(clips)), unit="video"):
         truth = clip.tracks()
-        found = predictor.predict(truth, pictures=clip.frames)
+        found = predictor.predict(truth, frames=clip.frames)
         made = {"as predicted": found, "fully hidden masks in their places": placed(found, truth)}
         if model.view.order:
             nothing: list[FrameOrder] = [()] * truth.video.frames
-            made["without any order"] = predictor.predict(truth, pictures=clip.frames, order=nothing)
-            made["given the true order"] = predictor.predict(truth, pictures=clip.frames, order=truth.order)
+            made["without any order"] = predictor.predict(truth, frames=clip.frames, order=nothing)
+            made["given the true order"] = predictor.predict(truth, frames=clip.frames, order=truth.order)
         made["the truth through the windows"] = through_windows(truth, model)
         for name, tracks in made.items():
             rows.setdefault(name, []).append(score_video(count_video(key, tracks, truth, shapes=False)))

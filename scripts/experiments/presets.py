@@ -23,7 +23,8 @@ from scripts.experiments.results import section, spread
 from vidamodal.baselines import load_baselines, predict_baseline
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.hub import find_model
-from vidamodal.inference.predictor import Pictures, Predictor
+from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.runtime import FrameSource
 from vidamodal.media.files import write_text
 from vidamodal.metrics.averages import bootstrap_interval, mean
 from vidamodal.metrics.counting import count_video
@@ -33,7 +34,7 @@ from vidamodal.metrics.protocols import load_protocols
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, InputError
 
-Method = Callable[[ClipTracks, Pictures], ClipTracks]
+Method = Callable[[ClipTracks, FrameSource], ClipTracks]
 Counts = Sequence[Sequence[VideoCounts]]
 """What one method scored on one set: for each of its seeds, every video."""
 WITH_INTERVAL = ("full", "occ", "hidden")
@@ -97,7 +98,7 @@ def methods(models: Mapping[str, str], device: str) -> dict[str, list[Method]]:
 
     def completed(model: str) -> Method:
         predictor = Predictor(load_model(model).model, device)
-        return lambda clip, pictures: predictor.predict(clip, pictures=pictures)
+        return lambda clip, pictures: predictor.predict(clip, frames=pictures)
 
     def baseline(name: str) -> Method:
         return lambda clip, _: predict_baseline(name, clip)

@@ -22,7 +22,8 @@ from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
 from vidamodal.baselines import load_baselines, predict_baseline
 from vidamodal.data.augment import Degradation, degrade
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.inference.predictor import Pictures, Predictor
+from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.runtime import FrameSource
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
 from vidamodal.metrics.counting import count_video
@@ -31,7 +32,7 @@ from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, InputError, Rle
 
-Method = Callable[[ClipTracks, Pictures], ClipTracks]
+Method = Callable[[ClipTracks, FrameSource], ClipTracks]
 Given = tuple[ClipTracks, ClipTracks]
 """What methods are given of a clip, and the truth that they are scored against."""
 
@@ -90,7 +91,7 @@ class Study:
 def methods(model: str, device: str) -> dict[str, Method]:
     """The model first, then the baselines."""
     predictor = Predictor(load_model(model).model, device)
-    found: dict[str, Method] = {Path(model).name: lambda clip, pictures: predictor.predict(clip, pictures=pictures)}
+    found: dict[str, Method] = {Path(model).name: lambda clip, pictures: predictor.predict(clip, frames=pictures)}
     for name in load_baselines():
         found[name] = lambda clip, pictures, name=name: predict_baseline(name, clip)  # type: ignore[misc]
     return found
@@ -147,7 +148,7 @@ def _decode(mask: Rle | None, truth: ClipTracks) -> np.ndarray:
     return np.zeros((truth.video.height, truth.video.width), dtype=bool) if mask is None else mask.decode()
 
 
-def score(method: Method, pictures: Pictures, given: Sequence[Given]) -> PrimaryScores:
+def score(method: Method, pictures: FrameSource, given: Sequence[Given]) -> PrimaryScores:
     """The primary protocol of one clip, whose tracks may be given together or one by one."""
     tracks = [track for clip, _ in given for track in method(clip, pictures).tracks]
     clip, truth = given[0]

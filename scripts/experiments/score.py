@@ -48,7 +48,7 @@ def score(options: argparse.Namespace, constrain: bool, name: str) -> Evaluation
         raise SystemExit(f"{options.truth}: the key {unsafe[0]!r} is no file name; name the sample otherwise")
     for key, source in tqdm(clips.items(), desc=name, unit="video"):
         write_tracks(
-            options.out / name / f"{key}.tracks.json", predictor.predict(source.tracks(), pictures=source.frames)
+            options.out / name / f"{key}.tracks.json", predictor.predict(source.tracks(), frames=source.frames)
         )
     return evaluate(options.out / name, options.truth)
 

@@ -156,18 +156,18 @@ def test_the_second_pass_reads_the_order_that_the_first_one_found(monkeypatch: p
 def test_a_model_that_reads_pixels_needs_them_and_sees_them() -> None:
     clip = scene(5)
     tracks, reader = tracks_of(clip), model(image=True)
-    with pytest.raises(InputError, match="reads pixels"):
+    with pytest.raises(InputError, match="this model reads the frames"):
         Predictor(reader, "cpu").predict(tracks)
-    with pytest.raises(InputError, match="reads pixels"):
-        Predictor(reader, "cpu").predict(tracks, pictures=lambda: None)
+    with pytest.raises(InputError, match="this model reads the frames"):
+        Predictor(reader, "cpu").predict(tracks, frames=lambda: None)
     image = clip.image
     assert image is not None
-    one = Predictor(reader, "cpu").predict(tracks, pictures=lambda: iter(image))
-    again = Predictor(reader, "cpu").predict(tracks, pictures=lambda: iter(image))
-    other = Predictor(reader, "cpu").predict(tracks, pictures=lambda: iter(255 - image))
+    one = Predictor(reader, "cpu").predict(tracks, frames=lambda: iter(image))
+    again = Predictor(reader, "cpu").predict(tracks, frames=lambda: iter(image))
+    other = Predictor(reader, "cpu").predict(tracks, frames=lambda: iter(255 - image))
     assert one == again and one != other
     blind = Predictor(model(), "cpu")
-    assert blind.predict(tracks) == blind.predict(tracks, pictures=lambda: iter(image))
+    assert blind.predict(tracks) == blind.predict(tracks, frames=lambda: iter(image))
 
 
 @settings(max_examples=30, deadline=None)
@@ -346,7 +346,7 @@ def test_an_order_is_refused_where_nobody_reads_it_and_where_there_is_none(tmp_p
     video, tracks = folder / "clip.mp4", folder / "clip.tracks.json"
     save_model(tmp_path / "blind", model(), {}, "")
     save_model(tmp_path / "reader", model(order=True), {}, "")
-    with pytest.raises(InputError, match="does not tell who lies in front"):
+    with pytest.raises(InputError, match='has no "order"'):
         predict(video, tracks, model=str(tmp_path / "reader"), order=tracks)
     told, short = (
         replace(tracks_of(scene(6)), order=(((1, 2),),) * 5),
@@ -354,9 +354,9 @@ def test_an_order_is_refused_where_nobody_reads_it_and_where_there_is_none(tmp_p
     )
     write_tracks(tmp_path / "told.json", told)
     write_tracks(tmp_path / "short.json", short)
-    with pytest.raises(InputError, match="does not read who lies in front"):
+    with pytest.raises(InputError, match="does not read the order"):
         predict(video, tracks, model=str(tmp_path / "blind"), order=tmp_path / "told.json")
-    with pytest.raises(InputError, match="told for 4 frames, the clip has 5"):
+    with pytest.raises(InputError, match="has 4 frames, but the clip has 5"):
         predict(video, tracks, model=str(tmp_path / "reader"), order=tmp_path / "short.json")
     assert predict(video, tracks, model=str(tmp_path / "reader"), order=tmp_path / "told.json").order
 

@@ -16,10 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidamodal.inference.predictor as predictor_module
+from vidamodal.data.crops import FrameCrops
 from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.hub import find_model
 from vidamodal.inference.api import predict
-from vidamodal.inference.predictor import Predictor, pick_device
+from vidamodal.inference.predictor import Chunk, Predictor
+from vidamodal.inference.runtime import pick_device
+from vidamodal.inference.scene import REMEMBERED, Scene
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
@@ -44,6 +47,10 @@ def clip_of(tracks: dict[int, Masks], exhaustive: bool = False, height: int = H,
         tuple(Track(k, tuple(None if m is None else Rle.encode(m) for m in v)) for k, v in tracks.items()),
         exhaustive,
     )
+
+
+def chunk_starts(model: AmodalModel, frames: int) -> list[int]:
+    return [chunk.start for chunk in Predictor(model)._chunks(frames)]
 
 
 def behind_a_bar(frames: int, drift: float = 0.25, exhaustive: bool = False) -> ClipTracks:
@@ -151,7 +158,7 @@ def test_null_is_predicted_inside_the_known_span_and_nowhere_else(model: AmodalM
 def test_tracks_may_begin_and_end_anywhere_among_the_chunks(model: AmodalModel) -> None:
     """Also inside the frames that two chunks share, and in a video that goes on long after the last mask."""
     frames = 50
-    assert Predictor(model)._starts(frames) == [0, 8, 16, 24, 32, 40]
+    assert chunk_starts(model, frames) == [0, 8, 16, 24, 32, 40]
     spans = [(0, 8), (0, 9), (0, 10), (3, 13), (9, 11), (12, 25), (20, 30)]
     clip = clip_of({
         k: [disc(20 + 3 * k, 20, 6) if first <= t < last else None for t in range(frames)]
@@ -170,15 +177,15 @@ def test_what_a_track_gets_does_not_depend_on_how_many_others_are_far_away(
 
     def logits(tracks: dict[int, Masks]) -> dict[int, list[bytes]]:
         found: dict[int, list[bytes]] = {}
-        complete = Predictor._complete
+        complete = Predictor._complete_track
 
-        def spy(self: Predictor, scene: predictor_module._Scene, k: int, *rest: object) -> np.ndarray:
+        def spy(self: Predictor, scene: Scene, k: int, *rest: object) -> np.ndarray:
             values = complete(self, scene, k, *rest)  # type: ignore[arg-type]
             found.setdefault(scene.tracks[k].id, []).append(values.tobytes())
             return values
 
         with monkeypatch.context() as patch:
-            patch.setattr(Predictor, "_complete", spy)
+            patch.setattr(Predictor, "_complete_track", spy)
             Predictor(model, seed=3, hypotheses=2).predict(clip_of(tracks, height=height, width=width))
         return found
 
@@ -239,7 +246,7 @@ def test_given_masks_are_taken_at_their_word_whatever_an_earlier_prediction_thou
     for t in range(4):
         iio.imwrite(frames / f"{t:05d}.png", np.zeros((H, W, 3), dtype=np.uint8))
     once = predict(frames, clip, model=str(model_folder))
-    assert predict(frames, once, model=str(model_folder)).tracks == once.tracks
+    assert predict(frames, once.clip, model=str(model_folder)).tracks == once.tracks
 
 
 def test_hypotheses_in_an_exhaustive_scene_lie_under_others(model: AmodalModel) -> None:
@@ -283,13 +290,13 @@ def test_a_second_pass_moves_the_windows_of_hidden_objects_with_the_scene(
 ) -> None:
     """Only the windows: with one pass, and while an object is seen whole, they are where they were."""
     clip, laid = turning_scene(), []
-    begin = Predictor._pass
+    begin = Predictor._run_pass
 
-    def spy(self: Predictor, scene: predictor_module._Scene, hypotheses: int, pictures: None) -> object:
+    def spy(self: Predictor, scene: Scene, hypotheses: int, frames: None) -> object:
         laid.append((scene.windows.center, hypotheses))
-        return begin(self, scene, hypotheses, pictures)
+        return begin(self, scene, hypotheses, frames)
 
-    monkeypatch.setattr(Predictor, "_pass", spy)
+    monkeypatch.setattr(Predictor, "_run_pass", spy)
     check(clip, Predictor(model, hypotheses=2).predict(clip))
     (first, one), (second, two) = laid
     assert (one, two) == (1, 2)
@@ -309,16 +316,16 @@ def test_a_second_pass_moves_the_windows_of_hidden_objects_with_the_scene(
 def probabilities(model: AmodalModel, clip: ClipTracks, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """(2, t, s, s): the probabilities under the other object of the disc and of the bar, all chunks joined."""
     found: list[list[np.ndarray]] = []
-    finish = Predictor._finish
+    compose = Predictor._compose
 
     def spy(
         self: Predictor, scene: object, frame: int, logits: dict[int, np.ndarray], allowed: np.ndarray, *rest: object
     ) -> object:
         found.append([allowed[k, 2 - k] / (1 + np.exp(-logits[k][0])) for k in (0, 1)])
-        return finish(self, scene, frame, logits, allowed, *rest)  # type: ignore[arg-type]
+        return compose(self, scene, frame, logits, allowed, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "_finish", spy)
+        patch.setattr(Predictor, "_compose", spy)
         Predictor(model).predict(clip)
     return np.array(found[-clip.video.frames :]).swapaxes(0, 1)  # of the last pass
 
@@ -339,11 +346,11 @@ def hard_cut(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 def test_chunks_are_joined_without_a_jump(model: AmodalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a still scene: a chunk is blind beyond its ends and counts time from its middle, so neighbours disagree."""
     clip = behind_a_bar(36, drift=0)
-    starts = Predictor(model)._starts(clip.video.frames)
+    starts = chunk_starts(model, clip.video.frames)
     assert len(starts) > 3
     for values in probabilities(model, clip, monkeypatch):
         assert seam_ratio(values, starts, model.config.overlap) <= 1.2
-    monkeypatch.setattr(predictor_module, "_fade", hard_cut)
+    monkeypatch.setattr(predictor_module, "cross_fade", hard_cut)
     for values in probabilities(model, clip, monkeypatch):
         assert seam_ratio(values, starts, model.config.overlap) > 2  # the test can fail
 
@@ -351,17 +358,17 @@ def test_chunks_are_joined_without_a_jump(model: AmodalModel, monkeypatch: pytes
 def test_who_may_hide_whom_is_not_forgotten_between_chunks(model: AmodalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = behind_a_bar(44, drift=0.2)
     found: list[np.ndarray] = []
-    finish = Predictor._finish
+    compose = Predictor._compose
 
     def spy(self: Predictor, scene: object, frame: int, logits: object, allowed: np.ndarray, *rest: object) -> object:
         found.append(allowed)
-        return finish(self, scene, frame, logits, allowed, *rest)  # type: ignore[arg-type]
+        return compose(self, scene, frame, logits, allowed, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Predictor, "_finish", spy)
+    monkeypatch.setattr(Predictor, "_compose", spy)
     Predictor(model).predict(clip)
     del found[:-44]  # the last pass is left
     assert np.min(found) < 0.95  # there was something to weigh
-    assert seam_ratio(np.stack(found), Predictor(model)._starts(44), model.config.overlap) <= 2
+    assert seam_ratio(np.stack(found), chunk_starts(model, 44), model.config.overlap) <= 2
 
 
 def test_the_bundled_model_joins_its_chunks_without_a_jump(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +377,7 @@ def test_the_bundled_model_joins_its_chunks_without_a_jump(monkeypatch: pytest.M
     except InputError:
         pytest.skip("the bundled model is not there")
     model, clip = load_model("tiny").model, behind_a_bar(60, drift=0)
-    starts = Predictor(model)._starts(clip.video.frames)
+    starts = chunk_starts(model, clip.video.frames)
     assert len(starts) > 2
     for values in probabilities(model, clip, monkeypatch):
         assert seam_ratio(values, starts, model.config.overlap) <= 1.2
@@ -386,7 +393,7 @@ def test_pixels_and_tensors_do_not_grow_with_the_video(model: AmodalModel, monke
     lengths: list[int] = []
     forward: Callable[..., object] = model.forward
 
-    def spy(crops: predictor_module.FrameCrops, *rest: object, **named: object) -> object:
+    def spy(crops: FrameCrops, *rest: object, **named: object) -> object:
         lengths.append(crops.visible.shape[1])
         return forward(crops, *rest, **named)
 
@@ -404,7 +411,7 @@ def test_pixels_and_tensors_do_not_grow_with_the_video(model: AmodalModel, monke
 
     peak(13)  # what is made once
     assert peak(60) < 1.25 * peak(20)
-    assert max(lengths) <= model.config.chunk + predictor_module.REMEMBERED
+    assert max(lengths) <= model.config.chunk + REMEMBERED
 
 
 def test_an_object_hidden_for_longer_than_a_chunk_is_remembered(model: AmodalModel) -> None:
@@ -415,18 +422,16 @@ def test_an_object_hidden_for_longer_than_a_chunk_is_remembered(model: AmodalMod
         seen = Rle.encode(disc(12, 16, radius, 32, 48))
         visible = (seen,) * 6 + (hidden,) * 34
         clip = ClipTracks(VideoInfo("x.mp4", 32, 48, 40, 12.0), (Track(1, visible), Track(2, (wall,) * 40)))
-        scene = predictor_module._Scene.of(
-            list(clip.tracks), clip, replace(model.config.windows, growth=1.0, floor=0.0)
-        )
+        scene = Scene.from_clip(clip, replace(model.config.windows, growth=1.0, floor=0.0))
         predictor = Predictor(model)
-        looks = {t: predictor._cut(scene, t, None) for t in range(40)}
-        memory = scene.remember(0, {}, looks, 0, 20)
+        views = {t: predictor._view(scene, t, None) for t in range(40)}
+        memory = scene.remember(0, {}, views, range(20))
         assert sorted(memory) == list(range(6))
-        with_memory = predictor._complete(scene, 0, looks, memory, 28, 40, 1)
-        without = predictor._complete(scene, 0, looks, {}, 28, 40, 1)
+        with_memory = predictor._complete_track(scene, 0, views, memory, Chunk(28, 40, 40), 1)
+        without = predictor._complete_track(scene, 0, views, {}, Chunk(28, 40, 40), 1)
         assert with_memory.shape == without.shape == (1, 12, *with_memory.shape[2:])
         assert not np.allclose(with_memory, without, atol=1e-3)
-        assert len(scene.remember(0, memory, looks, 20, 40)) <= predictor_module.REMEMBERED
+        assert len(scene.remember(0, memory, views, range(20, 40))) <= REMEMBERED
 
 
 # Odd sizes
@@ -441,12 +446,12 @@ def test_odd_sizes_are_kept(size: tuple[int, int], model: AmodalModel, model_fol
     clip = clip_of({1: [disc(width / 2, height / 2, 3, height, width)] * 3}, height=height, width=width)
     result = predict(tmp_path / "frames", clip, tmp_path / "out", model=str(model_folder))
     assert all(m is not None and (m.height, m.width) == size for m in result.tracks[0].amodal or ())
-    check(clip, replace(result, video=clip.video))
+    check(clip, replace(result.clip, video=clip.video))
 
 
 def test_chunks_have_constant_length_and_are_aligned_to_the_first_frame(model: AmodalModel) -> None:
     config = model.config
     for frames in range(1, 80):
-        starts = Predictor(model)._starts(frames)
+        starts = chunk_starts(model, frames)
         assert starts[0] == 0 and all(b - a == config.chunk - config.overlap for a, b in pairwise(starts))
         assert starts[-1] + config.chunk >= frames

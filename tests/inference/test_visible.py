@@ -16,17 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidamodal
-import vidamodal.inference.api as run_module
+import vidamodal.inference.sources as sources_module
 from scripts.experiments import bare
+from scripts.experiments.regions import RegionFinder
 from scripts.experiments.track_detections import count_found, score_found
 from tests.helpers import ToyClip
 from tests.segmenters.test_cumulative import model_of
 from vidamodal.cli import main
 from vidamodal.formats.tracks import read_tracks, write_tracks
-from vidamodal.inference.finders.regions import RegionFinder
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, PROMPTED, Sam2Finder, load_sam
-from vidamodal.inference.predictor import Timings
-from vidamodal.inference.tracker import Association, Tracker, join_instances
+from vidamodal.inference.runtime import Timings
+from vidamodal.inference.track_builder import build_tracks
+from vidamodal.inference.tracker import Tracker, TrackerConfig
 from vidamodal.media.prompts import Prompt
 from vidamodal.media.video import open_video
 from vidamodal.types import ClipTracks, FrameInstance, InputError, Rle, Track, VideoInfo
@@ -60,13 +61,13 @@ def found(*masks: np.ndarray, looks: Sequence[object] = (), score: float = 0.9) 
 
 
 def follow(frames: Sequence[Sequence[FrameInstance]], **rules: float) -> list[list[int | None]]:
-    tracker = Tracker(Association(**rules))  # type: ignore[arg-type]
-    return [tracker.follow(t, instances) for t, instances in enumerate(frames)]
+    tracker = Tracker(TrackerConfig(**rules))  # type: ignore[arg-type]
+    return [tracker.update(t, instances) for t, instances in enumerate(frames)]
 
 
 def join(frames: Sequence[Sequence[FrameInstance]], **rules: float) -> ClipTracks:
     video = VideoInfo("v.mp4", SIZE, SIZE, len(frames), 12.0)
-    return join_instances(video, frames, Association(**rules), Timings())  # type: ignore[arg-type]
+    return build_tracks(video, frames, TrackerConfig(**rules), Timings())  # type: ignore[arg-type]
 
 
 # Who is who
@@ -75,7 +76,7 @@ def join(frames: Sequence[Sequence[FrameInstance]], **rules: float) -> ClipTrack
 def passing(speed: float = 1.5) -> list[list[FrameInstance]]:
     """A disc that passes behind a wide box, and is altogether hidden for longer than an unseen track waits."""
     frames = [found(box(16, 50), disc(6 + speed * t, 32)) for t in range(int(52 / speed))]
-    assert sum(len(instances) == 1 for instances in frames) > Association().patience
+    assert sum(len(instances) == 1 for instances in frames) > TrackerConfig().patience
     return frames
 
 
@@ -88,8 +89,8 @@ def test_an_object_that_passes_behind_another_is_the_same_one_when_it_comes_out(
     hidden = behind.visible.index(None)
     assert (behind.amodal[hidden].decode() & box(16, 50)).any()  # type: ignore[union-attr]
     assert clip.order is not None and clip.order[hidden] == ((1, 2),)
-    assert len(join(passing(), covered=2.0).tracks) == 3  # were no place taken for a hidden one
-    assert len(join(passing(), hidden=6).tracks) == 3  # nor does it wait for ever
+    assert len(join(passing(), occluded_share=2.0).tracks) == 3  # were no place taken for a hidden one
+    assert len(join(passing(), max_unseen=6).tracks) == 3  # nor does it wait for ever
 
 
 def test_an_object_that_stopped_while_it_was_hidden_is_found_near_where_it_was_expected() -> None:
@@ -106,10 +107,12 @@ def test_an_object_that_turned_back_while_it_was_hidden_is_found_where_it_went_i
     assert [1] in ids and ids[-1] == [1, 2]
 
 
-@pytest.mark.parametrize("rules", [{"inertia": 1.5}, {"patience": -1}, {"reach": float("nan")}, {"least": 0}], ids=str)
+@pytest.mark.parametrize(
+    "rules", [{"inertia": 1.5}, {"patience": -1}, {"reach": float("nan")}, {"min_frames": 0}], ids=str
+)
 def test_rules_that_mean_nothing_are_refused(rules: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=f"association: {next(iter(rules))} cannot be"):
-        Association(**rules)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=f"tracker: {next(iter(rules))} must be at least"):
+        TrackerConfig(**rules)  # type: ignore[arg-type]
 
 
 def test_an_object_is_known_by_its_looks_wherever_it_appears() -> None:
@@ -120,8 +123,8 @@ def test_an_object_is_known_by_its_looks_wherever_it_appears() -> None:
     assert follow([*frames, found(disc(50, 50))])[-1] == [2]  # looks are not told
     crossing = [found(disc(30, 30), disc(33, 30), looks=[red, blue])] * 2
     swapped = found(disc(30, 30), disc(33, 30), looks=[blue, red])
-    assert follow([*crossing, swapped], appearance=2.0)[-1] == [2, 1]
-    assert follow([*crossing, swapped], appearance=0.0)[-1] == [1, 2]
+    assert follow([*crossing, swapped], appearance_weight=2.0)[-1] == [2, 1]
+    assert follow([*crossing, swapped], appearance_weight=0.0)[-1] == [1, 2]
 
 
 def test_the_longer_an_object_was_not_seen_the_farther_it_may_have_gone() -> None:
@@ -141,7 +144,7 @@ def test_visible_masks_count_where_the_whole_ones_are_guessed_badly() -> None:
     shown = disc(20, 32)
     frames = [[FrameInstance(shown, shown, 1, None, 0.9)], [FrameInstance(shown, box(14, 64), 1, None, 0.9)]]
     assert follow(frames) == [[1], [1]]
-    assert follow(frames, overlap=1.01, reach=0.0) == [[1], [2]]
+    assert follow(frames, min_overlap=1.01, reach=0.0) == [[1], [2]]
 
 
 def test_what_is_weak_carries_a_track_on_and_begins_none() -> None:
@@ -149,7 +152,7 @@ def test_what_is_weak_carries_a_track_on_and_begins_none() -> None:
     assert follow([strong, weak, weak]) == [[1], [1, None], [1, None]]
     clip = join([strong, weak, weak])
     assert [track.id for track in clip.tracks] == [1]
-    assert follow([weak], birth=0.05) == [[1, 2]]
+    assert follow([weak], min_birth_score=0.05) == [[1, 2]]
 
 
 def test_a_track_has_the_label_that_most_of_its_scores_give() -> None:
@@ -224,7 +227,7 @@ def test_ids_hold_in_worlds_of_which_a_fifth_of_the_instances_is_missed() -> Non
         pieces.append([[one for one in frame if rng.random() > 0.2] for frame in bare.true_instances(truth)])
     scores = {
         reach: score_found([count_found(join(p, reach=reach), c) for p, c in zip(pieces, clips, strict=True)])
-        for reach in (0.0, Association().reach)
+        for reach in (0.0, TrackerConfig().reach)
     }
     alone, again = scores.values()
     assert again.share is not None and alone.share is not None
@@ -299,7 +302,7 @@ def test_sam_follows_each_object_from_its_prompt_on() -> None:
 
 def test_what_sam_forgets_is_what_it_never_attends_to(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = 20
-    plain, short = sam_tracks(frames), sam_tracks(frames, window=1)
+    plain, short = sam_tracks(frames), sam_tracks(frames, memory=1)
     with monkeypatch.context() as patch:
         patch.setattr(Sam2Finder, "_forget", lambda *_: None)
         assert sam_tracks(frames) == plain
@@ -330,7 +333,7 @@ def test_the_memory_of_sam_does_not_grow_with_the_video(monkeypatch: pytest.Monk
     shown = ClipTracks(info, (Track(1, (mask,) * 15 + (None,) * 15),))
     finder = Sam2Finder(sam_model(), PROMPTS, shown, device="cpu")
     finder.find(info, lambda: watched(30))
-    assert max(held) <= 3 * (finder.window + PROMPTED) and max(alive) <= 2
+    assert max(held) <= 3 * (finder.memory + PROMPTED) and max(alive) <= 2
 
 
 def test_masks_that_are_known_stay_and_prompt_the_other_frames() -> None:
@@ -339,7 +342,7 @@ def test_masks_that_are_known_stay_and_prompt_the_other_frames() -> None:
     shown = Track(5, (None, mask, None, nothing, mask, None), label="mug")
     unseen = Track(6, (nothing,) + (None,) * 5)
     told = ClipTracks(info, (shown, unseen), exhaustive=True)
-    clip = Sam2Finder(sam_model(), given=told, device="cpu").find(info, lambda: pictures(6))
+    clip = Sam2Finder(sam_model(), known=told, device="cpu").find(info, lambda: pictures(6))
     visible = clip.tracks[0].visible
     assert (visible[0], visible[1], visible[3], visible[4]) == (None, mask, nothing, mask)
     assert visible[2] is not None and visible[5] is not None
@@ -372,8 +375,8 @@ def test_weights_that_do_not_fit_are_refused_and_others_have_another_hash(sam_fo
     model.save_pretrained(tmp_path / "less", state_dict=kept)
     with pytest.raises(InputError, match="no_object_pointer is missing"):
         load_sam(str(tmp_path / "less"))
-    with pytest.raises(InputError, match="window must be at least 1"):
-        Sam2Finder(model, window=0)
+    with pytest.raises(InputError, match="memory must be at least 1"):
+        Sam2Finder(model, memory=0)
 
 
 # predict
@@ -420,9 +423,9 @@ def test_what_a_segmenter_detects_is_completed_by_the_model(tmp_path: Path, clip
     assert [t.amodal for t in completed.tracks] != [t.amodal for t in own.tracks]
     assert completed.exhaustive and not own.exhaustive
     run = json.loads((tmp_path / "out/run.json").read_text())
-    assert run["association"] == asdict(Association())
+    assert run["association"] == asdict(TrackerConfig())
     assert run["masks"] == "segmenter m" and run["model"] == "small" and run["finder"].keys() == {"weights", "config"}
-    given_masks = vidamodal.predict(clip.video, own, model=str(model_folder), exhaustive=True)
+    given_masks = vidamodal.predict(clip.video, own.clip, model=str(model_folder), exhaustive=True)
     assert [t.amodal for t in given_masks.tracks] == [t.amodal for t in completed.tracks]
 
 
@@ -430,10 +433,10 @@ def test_the_bundled_segmenter_detects_where_nothing_is_said(
     tmp_path: Path, clip: ToyClip, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = model_of(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
-    load = run_module.load_segmenter
+    load = sources_module.load_segmenter
     bundled = ("aisdiff", "cumulative")
     monkeypatch.setattr(
-        run_module, "load_segmenter", lambda name, *more: load(str(folder) if name in bundled else name, *more)
+        sources_module, "load_segmenter", lambda name, *more: load(str(folder) if name in bundled else name, *more)
     )
     bare_result = vidamodal.predict(clip.video, model=str(model_folder))
     assert bare_result == vidamodal.predict(clip.video, detect=str(folder), model=str(model_folder))
@@ -441,7 +444,7 @@ def test_the_bundled_segmenter_detects_where_nothing_is_said(
     assert command(clip, tmp_path / "out", "--detect", "--model", model_folder) == 0
     told = read_tracks(tmp_path / "out/tracks.json").tracks
     assert [t.amodal for t in told] == [t.amodal for t in bare_result.tracks]
-    assert vidamodal.predict(clip.video, head="cumulative").provenance["model"] == "m"  # alone: its own masks
+    assert vidamodal.predict(clip.video, head="cumulative").clip.provenance["model"] == "m"  # alone: its own masks
 
 
 @pytest.mark.parametrize(
@@ -449,12 +452,12 @@ def test_the_bundled_segmenter_detects_where_nothing_is_said(
     [
         (["--points", "p.json", "--masks", "m"], "not allowed with argument"),
         (["--detect", "--boxes", "b.json"], "not allowed with argument"),
-        (["--sam", "SAM"], "give --points, --boxes or --masks beside --sam"),
-        (["--detect", "MODEL", "--sam", "SAM"], "beside --sam"),
+        (["--sam", "SAM"], "Pass --points, --boxes or --masks as well"),
+        (["--detect", "MODEL", "--sam", "SAM"], "as well"),
         (["--detect", "MODEL"], "is not a segmenter"),
         (["--points", "none.json", "--sam", "SAM"], "none.json: cannot be read as a JSON file of points"),
         (["--masks", "TRUTH", "--sam", "MODEL"], "--sam"),
-        (["--detect", "--order", "TRUTH"], "whose masks are given"),
+        (["--detect", "--order", "TRUTH"], "need objects whose visible masks are known"),
     ],
 )
 def test_what_does_not_go_together_is_told_in_one_line(
@@ -465,7 +468,7 @@ def test_what_does_not_go_together_is_told_in_one_line(
     assert command(clip, tmp_path / "out", *(places.get(o, o) for o in options)) == 2
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1 and not (tmp_path / "out").exists()
-    with pytest.raises(InputError, match="masks and points"):
+    with pytest.raises(InputError, match="masks= and points="):
         vidamodal.predict(clip.video, clip.tracks, points="p.json")
 
 
@@ -494,5 +497,5 @@ def test_regions_of_motion_and_colour_are_tracked(clip: ToyClip) -> None:
             truth = disc(12 + 3 * t, 20)
             assert (mask.decode() & truth).sum() / (mask.decode() | truth).sum() > 0.7
     reader = open_video(clip.video)
-    with pytest.raises(InputError, match="choose motion or colour"):
+    with pytest.raises(InputError, match="Choose motion or colour"):
         RegionFinder("depth").find(reader.info, reader.frames)

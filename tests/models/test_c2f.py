@@ -552,7 +552,7 @@ def test_pretrained_weights_that_cannot_be_had_are_said_in_one_line(name: str, m
 
 
 def spoken(c2f: C2F, clip: ClipTracks, frames: list[np.ndarray], seed: int = 0) -> dict[int, tuple[Rle | None, ...]]:
-    result = Predictor(c2f, "cpu", seed).predict(clip, pictures=lambda: iter(frames))
+    result = Predictor(c2f, "cpu", seed).predict(clip, frames=lambda: iter(frames))
     return {track.id: track.amodal for track in result.tracks if track.amodal is not None}
 
 

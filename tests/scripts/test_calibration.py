@@ -99,7 +99,7 @@ def test_scaling_needs_both_outcomes() -> None:
 
 
 def test_probabilities_leave_the_predictor_when_asked_for(model: AmodalModel, clip: ToyClip) -> None:
-    frames = list(Predictor(model, "cpu", probabilities=True).stream(clip.tracks))
+    frames = list(Predictor(model, "cpu", keep_probabilities=True).stream(clip.tracks))
     plain = list(Predictor(model, "cpu").stream(clip.tracks))
     seen = {track.id: track.visible for track in clip.tracks.tracks}
     partly = 0
@@ -107,7 +107,7 @@ def test_probabilities_leave_the_predictor_when_asked_for(model: AmodalModel, cl
         assert all(completed.probability is None for completed in without.objects.values())
         for number, completed in frame.objects.items():
             assert completed.masks == without.objects[number].masks
-            window, own = completed.probability, seen[number][frame.frame]
+            window, own = completed.probability, seen[number][frame.number]
             assert window is not None and own is not None
             expected = own.decode()
             expected[window.rows, window.columns] |= window.values > model.config.threshold
@@ -124,7 +124,7 @@ def test_temperature_divides_logits(model: AmodalModel, clip: ToyClip) -> None:
     for temperature in (1.0, 2.5):
         model.config = replace(config, temperature=temperature, windows=replace(config.windows, passes=1))
         try:
-            predictor = Predictor(model, "cpu", constrain=False, probabilities=True)
+            predictor = Predictor(model, "cpu", constrain=False, keep_probabilities=True)
             found.append([frame.objects[1] for frame in predictor.stream(clip.tracks)])
         finally:
             model.config = config

@@ -14,7 +14,7 @@ from tests.helpers import ToyClip
 from vidamodal.baselines import predict_baseline
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.formats.tracks import write_tracks
-from vidamodal.inference.predictor import Pictures
+from vidamodal.inference.runtime import FrameSource
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.metrics.tables import percent
 from vidamodal.types import ClipTracks, InputError
@@ -36,10 +36,10 @@ def cells(page: str, way: str) -> list[str]:
 
 
 def test_seeds_are_averaged_and_videos_drawn_again(truth: Path) -> None:
-    def oracle(clip: ClipTracks, _pictures: Pictures) -> ClipTracks:
+    def oracle(clip: ClipTracks, _pictures: FrameSource) -> ClipTracks:
         return clip
 
-    def copy(clip: ClipTracks, _pictures: Pictures) -> ClipTracks:
+    def copy(clip: ClipTracks, _pictures: FrameSource) -> ClipTracks:
         return predict_baseline("copy-visible", clip)
 
     clips: list[Clip] = list(find_dataset(truth).clips.values())

@@ -41,7 +41,7 @@ from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats.tracks import read_tracks
 from vidamodal.heads.aisdiff import AISDiffHead, AISDiffHeadConfig
 from vidamodal.heads.base import HeadInputs, find_head
-from vidamodal.inference.finders.segmenter import VisibleFinder
+from vidamodal.inference.finders.segmenter import SegmenterFinder
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
@@ -841,7 +841,7 @@ def test_a_segmenter_is_saved_whole_and_found_like_heads(tmp_path: Path) -> None
 
 
 def test_a_bare_video_becomes_tracks(trained: Path, clip: ToyClip) -> None:
-    finder = VisibleFinder(load_segmenter(str(trained)).model, "cpu")
+    finder = SegmenterFinder(load_segmenter(str(trained)).model, "cpu")
     video = open_video(clip.video)
     one, two = (finder.find(clip.tracks.video, video.frames) for _ in range(2))
     assert one == two and one.order is not None and len(one.order) == clip.tracks.video.frames
@@ -944,7 +944,7 @@ def test_predict_takes_the_prior_of_another_model_by_name(
     assert [one["name"] for one in told] == [stable.name] and len(told[0]["weights"]) == 64
     loaded = load_segmenter(str(trained))
     before, _, after = (vidamodal.predict(clip.video, model=loaded, diffsp=p) for p in (None, str(stable), None))
-    assert before == after and "outside" not in before.provenance
+    assert before == after and "outside" not in before.clip.provenance
     assert isinstance(loaded.model, AISDiffSegmenter) and loaded.model.paints  # the caller's stays as it was
-    with pytest.raises(InputError, match="leave it out"):
+    with pytest.raises(InputError, match="Leave one out"):
         vidamodal.predict(clip.video, clip.truth, diffsp=str(stable))

@@ -28,9 +28,9 @@ from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure_limits
 from vidamodal.formats.tracks import read_tracks
 from vidamodal.heads.base import HeadInputs
 from vidamodal.heads.cumulative import CumulativeHead, CumulativeHeadConfig
-from vidamodal.inference.finders.segmenter import VisibleFinder
+from vidamodal.inference.finders.segmenter import SegmenterFinder
 from vidamodal.inference.predictor import Predictor
-from vidamodal.inference.tracker import Association, Tracker
+from vidamodal.inference.tracker import Tracker, TrackerConfig
 from vidamodal.media.video import open_video
 from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
@@ -337,11 +337,11 @@ def test_layers_of_a_frame_are_those_of_eq_2() -> None:
 
 
 def follow(tracker: Tracker, t: int, masks: list[np.ndarray]) -> list[int | None]:
-    return tracker.follow(t, [FrameInstance(mask, mask, 1, None, 0.5) for mask in masks])
+    return tracker.update(t, [FrameInstance(mask, mask, 1, None, 0.5) for mask in masks])
 
 
 def test_an_object_is_the_same_one_again_after_a_short_hiding_and_another_one_after_a_long() -> None:
-    tracker = Tracker(Association(patience=4))
+    tracker = Tracker(TrackerConfig(patience=4))
     other = square(40, 40, 10, 64)
 
     def at(t: int) -> np.ndarray:
@@ -377,7 +377,7 @@ def find(monkeypatch: pytest.MonkeyPatch, masks: Callable[[int], list[np.ndarray
     monkeypatch.setattr(CumulativeSegmenter, "segment", segment)
     video = VideoInfo("v.mp4", 4 * SIZE, 4 * SIZE, frames, 12.0)
     pictures = (np.full((4 * SIZE, 4 * SIZE, 3), t, dtype=np.uint8) for t in range(frames))
-    return VisibleFinder(segmenter(), "cpu").find(video, lambda: pictures)
+    return SegmenterFinder(segmenter(), "cpu").find(video, lambda: pictures)
 
 
 def test_tracks_have_masks_at_the_size_of_the_video_and_the_order_of_their_layers(
@@ -431,7 +431,7 @@ def test_predict_without_masks_writes_tracks_from_end_to_end(
         with pytest.raises(SystemExit) as left:
             main([*command, str(tmp_path / out), "--formats", formats])
         assert left.value.code == 0
-    assert "are read on a canvas of 16 x 16 cells" in capsys.readouterr().out
+    assert "are resized to a canvas of 16 x 16 cells" in capsys.readouterr().out
     assert (tmp_path / "one/tracks.json").read_bytes() == (tmp_path / "two/tracks.json").read_bytes()
     found = read_tracks(tmp_path / "one/tracks.json")
     assert found.tracks and found.order is not None and not found.exhaustive
@@ -446,8 +446,8 @@ def test_predict_without_masks_writes_tracks_from_end_to_end(
     ("options", "words"),
     [
         (["--head", "conv"], "there is no segmenter 'conv'. Choose one of aisdiff, cumulative"),
-        (["--head", "cumulative", "--model", "MASKS"], "it is no segmenter of the head 'cumulative'"),
-        (["--model", "BARE", "--hypotheses", "2"], "whose masks are given"),
+        (["--head", "cumulative", "--model", "MASKS"], "'cumulative' is a segmenter, and --model names another model"),
+        (["--model", "BARE", "--hypotheses", "2"], "need objects whose visible masks are known"),
         (["--model", "BARE", "--masks", "TRUTH"], "leave out the masks"),
         (["--model", "BARE", "--head", "conddiff"], "there is no segmenter"),
     ],
@@ -636,6 +636,6 @@ def test_a_head_alone_is_told_the_order(clip: ToyClip) -> None:
     assert model.view.order and clip.tracks.order is not None
     predictor = Predictor(model, "cpu", constrain=False)
     pictures = open_video(clip.video).frames
-    plain = predictor.predict(clip.tracks, pictures=pictures)
-    told = predictor.predict(clip.tracks, pictures=pictures, order=clip.tracks.order)
+    plain = predictor.predict(clip.tracks, frames=pictures)
+    told = predictor.predict(clip.tracks, frames=pictures, order=clip.tracks.order)
     assert [t.confidence for t in plain.tracks] != [t.confidence for t in told.tracks]

@@ -1,12 +1,11 @@
-"""From instances of single frames to tracks: who is who, also after having been hidden.
+"""Association of the instances of single frames with tracks, also after an object was occluded.
 
-What stays of a frame is run lengths and, of each living track, the masks it was last seen with.
+Only the masks with which each living track was last seen are kept.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,310 +13,240 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.ndimage import center_of_mass, shift
 from scipy.optimize import linear_sum_assignment
-from tqdm import tqdm
 
-from vidamodal.geometry import Window, paste
-from vidamodal.inference.predictor import Timings
-from vidamodal.occlusion.order import OrderKeeper
-from vidamodal.types import ClipTracks, FrameInstance, FrameOrder, InputError, Rle, Track, VideoInfo
+from vidamodal.types import FrameInstance, InputError
 
 Mask = Bool[np.ndarray, "h w"]
-LEAST = 1e-3
-"""Score of a pair that may be one object, however little speaks for it."""
+MIN_SCORE = 1e-3
+"""Lowest score of a pair that is allowed, however little speaks for it."""
 
 
 @dataclass(frozen=True)
-class Association:
-    """When instances of different frames are one object.
+class TrackerConfig:
+    """Rules by which instances of different frames are taken for one object.
 
-    In each frame, instances and tracks are paired so that the sum of their scores is the greatest. First those that
-    overlap: the score is a weighted sum of the IoU of the amodal masks, the IoU of the visible masks, and how much more
-    alike the two are than the instance is to the tracks on average (by the cosine of the appearances, where they are
-    told); a track's masks are moved on as it moved before. Then, among those left over, a track is found again by place
-    or by appearance: in place of the overlap counts how near the centres of the amodal masks are. What remains begins
-    new tracks.
+    In each frame, instances and tracks are paired so that the sum of their scores is the largest. First come the pairs
+    that overlap. Their score is a weighted sum of the IoU of the amodal masks, the IoU of the visible masks and the
+    relative similarity of their appearance; the masks of a track are moved on by its velocity. Then the remaining
+    tracks are recovered by position or appearance; in this step the distance of the amodal masks' centres replaces the
+    overlap. The remaining instances start new tracks.
     """
 
-    amodal: float = 1.0
+    amodal_weight: float = 1.0
     """Weight of the amodal masks."""
-    visible: float = 0.5
+    visible_weight: float = 0.5
     """Weight of the visible masks."""
-    appearance: float = 0.5
+    appearance_weight: float = 0.5
     """Weight of the appearance."""
-    overlap: float = 0.3
-    """Least IoU, of the amodal or of the visible masks, of a pair that overlaps; and least ratio of the areas of a pair
-    that is near."""
+    min_overlap: float = 0.3
+    """Minimum IoU, of the amodal or the visible masks, of pairs that overlap, and minimum ratio of the areas of pairs
+    that are near each other."""
     reach: float = 0.35
-    """How far from its expected place a track is found again, in square roots of its area, one frame after it was seen;
-    grows with the root of the time since. One that was hidden is else found as near to where it was last seen."""
-    alike: float = 0.98
-    """Least cosine of appearances by which a track is found again wherever it is. Features of one frame are all rather
-    alike: of the pairs of the bundled segmenter one in five has more than 0.9, and one in a hundred more than 0.98."""
-    birth: float = 0.35
-    """Least score of an instance that begins a track. Those below only carry one on; the bundled segmenter leaves them
-    out itself (``least_score``), since they led tracks astray."""
+    """Distance within which a track is recovered one frame after it was last seen, in square roots of its area; it
+    grows with the square root of time. It is measured from the expected position and, for a track that was occluded,
+    also from the last one."""
+    min_similarity: float = 0.98
+    """Minimum cosine of appearances by which a track is recovered anywhere. Features of one frame are all similar: of
+    the pairs of the bundled segmenter, 20 % exceed 0.9 and 1 % exceed 0.98."""
+    min_birth_score: float = 0.35
+    """Minimum score of an instance that starts a track. Weaker ones only continue a track."""
     patience: int = 7
-    """Frames that a track may be missing from and be found again; those in which it is hidden do not count."""
-    covered: float = 0.5
-    """Share of a track's expected amodal mask under the visible masks of others from which it is hidden."""
-    hidden: int = 48
-    """Frames after which a track that is not seen ends, hidden or not."""
+    """Number of frames in which a track may be missing; frames in which it is occluded do not count."""
+    occluded_share: float = 0.5
+    """A track is occluded if this share of its expected amodal mask lies under the visible masks of other objects."""
+    max_unseen: int = 48
+    """Number of frames after which an unseen track ends, occluded or not."""
     inertia: float = 0.5
-    """Share of its last movement, and of its appearance, that a track keeps in the mean with the new one."""
-    least: int = 2
-    """Tracks seen in fewer frames are left out, unless the video is shorter."""
+    """Weight of the old velocity and appearance in the running mean with the new ones."""
+    min_frames: int = 2
+    """Tracks that were seen in fewer frames are dropped, unless the video is shorter."""
 
     def __post_init__(self) -> None:
-        """InputError for a number that means nothing."""
+        """Check the numbers; InputError if one is out of range."""
         for name, value in vars(self).items():
-            if not (value >= (1 if name == "least" else 0) and (name != "inertia" or value <= 1)):
-                raise InputError(f"association: {name} cannot be {value}")
+            least = 1 if name == "min_frames" else 0
+            if not (value >= least and (name != "inertia" or value <= 1)):
+                raise InputError(
+                    f"tracker: {name} must be at least {least}{' and at most 1' * (name == 'inertia')}, not {value}"
+                )
 
 
 @dataclass
-class _Living:
-    """A track that may go on: when and how it was last seen, how it moved (rows and columns a frame), and for how many
-    frames it has been missed where it should show."""
+class _LiveTrack:
+    """A track that may continue."""
 
     id: int
     frame: int
+    """The frame in which it was last seen, with the masks, appearance and centre (row, column) below."""
     amodal: Bool[np.ndarray, "s s"]
     visible: Bool[np.ndarray, "s s"]
-    looks: Float[np.ndarray, " d"] | None
+    appearance: Float[np.ndarray, " d"] | None
     centre: Float[np.ndarray, " 2"]
-    speed: Float[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2))
+    velocity: Float[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2))
+    """Rows and columns a frame."""
     missed: int = 0
+    """Frames since then in which it should have been visible."""
 
     @staticmethod
-    def born(number: int, frame: int, instance: FrameInstance) -> _Living:
-        """A new one."""
+    def start(number: int, frame: int, instance: FrameInstance) -> _LiveTrack:
         centre = np.array(center_of_mass(instance.amodal))
-        return _Living(number, frame, instance.amodal, instance.visible, instance.appearance, centre)
+        return _LiveTrack(number, frame, instance.amodal, instance.visible, instance.appearance, centre)
 
-    def expected(self, frame: int) -> tuple[Bool[np.ndarray, "s s"], Bool[np.ndarray, "s s"]]:
-        """Its amodal and visible mask in a later frame."""
-        step = np.rint(self.speed * (frame - self.frame))
+    def expected_masks(self, frame: int) -> tuple[Bool[np.ndarray, "s s"], Bool[np.ndarray, "s s"]]:
+        """Its amodal and visible mask in a later frame, moved on by its velocity."""
+        step = np.rint(self.velocity * (frame - self.frame))
         if not step.any():
             return self.amodal, self.visible
-        return moved(self.amodal, step), moved(self.visible, step)
+        return shift_mask(self.amodal, step), shift_mask(self.visible, step)
 
-    def place(self, frame: int) -> Float[np.ndarray, " 2"]:
-        """Where the centre of its amodal mask is expected."""
-        return self.centre + self.speed * (frame - self.frame)
+    def expected_centre(self, frame: int) -> Float[np.ndarray, " 2"]:
+        return self.centre + self.velocity * (frame - self.frame)
 
-    def see(self, frame: int, instance: FrameInstance, inertia: float) -> None:
-        """It is this instance."""
+    def update(self, frame: int, instance: FrameInstance, inertia: float) -> None:
+        """Continue the track with an instance of a later frame."""
         centre = np.array(center_of_mass(instance.amodal))
-        self.speed = inertia * self.speed + (1 - inertia) * (centre - self.centre) / (frame - self.frame)
+        self.velocity = inertia * self.velocity + (1 - inertia) * (centre - self.centre) / (frame - self.frame)
         if instance.appearance is not None:
-            old = instance.appearance if self.looks is None else self.looks
-            mixed = inertia * old + (1 - inertia) * instance.appearance
-            self.looks = mixed / max(float(np.linalg.norm(mixed)), 1e-9)
+            old = instance.appearance if self.appearance is None else self.appearance
+            mean = inertia * old + (1 - inertia) * instance.appearance
+            self.appearance = mean / max(float(np.linalg.norm(mean)), 1e-9)
         self.frame, self.amodal, self.visible, self.centre = frame, instance.amodal, instance.visible, centre
         self.missed = 0
 
 
+@dataclass(frozen=True)
+class _Candidates:
+    """What is compared in one frame: n instances that may be tracked and m living tracks."""
+
+    frame: int
+    instances: list[FrameInstance]
+    tracks: list[_LiveTrack]
+    expected: list[tuple[Mask, Mask]]
+    """Expected amodal and visible mask of each track."""
+    cosines: Float[np.ndarray, "n m"]
+    """Cosines of the appearances; NaN where one is unknown."""
+
+
 @dataclass
 class Tracker:
-    """Gives the instances of one frame after the other the ids of their tracks.
+    """Assigns track ids to the instances of successive frames.
 
-    The order in which a frame's instances come decides nothing but the numbers of new tracks.
+    The order of a frame's instances affects only the numbers of new tracks.
     """
 
-    rules: Association = field(default_factory=Association)
-    _living: list[_Living] = field(default_factory=list)
-    _next: int = 1
+    rules: TrackerConfig = field(default_factory=TrackerConfig)
+    _tracks: list[_LiveTrack] = field(default_factory=list)
+    _next_id: int = 1
 
-    def follow(self, frame: int, instances: Sequence[FrameInstance]) -> list[int | None]:
-        """The ids of a frame's instances; None for one that is of no track and too weak to begin one. Frame numbers
-        rise by one from call to call."""
-        rules = self.rules
-        self._living = sorted(
-            (k for k in self._living if k.missed <= rules.patience and frame - k.frame <= rules.hidden), key=_track_key
-        )
-        places = sorted((k for k, one in enumerate(instances) if one.amodal.any()), key=lambda k: _key(instances[k]))
-        expected = [track.expected(frame) for track in self._living]
-        seen = [instances[k] for k in places]
-        cosine = self._cosines(seen)
-        found: dict[int, _Living] = {}
-        for scores in (self._overlap(seen, expected, cosine), self._nearness(frame, seen, cosine)):
-            taken = {id(track) for track in found.values()}
-            free = [row for row, k in enumerate(places) if k not in found]
-            waiting = [j for j, track in enumerate(self._living) if id(track) not in taken]
-            for row, j in zip(*linear_sum_assignment(-scores[np.ix_(free, waiting)]), strict=True):
-                if scores[free[row], waiting[j]] > 0:
-                    found[places[free[row]]] = self._living[waiting[j]]
-        self._miss(frame, instances, found, expected)
-        ids: list[int | None] = []
-        for k, instance in enumerate(instances):
-            if k in found:
-                found[k].see(frame, instance, rules.inertia)
-                ids.append(found[k].id)
-            elif k in places and instance.score >= rules.birth:
-                self._living.append(_Living.born(self._next, frame, instance))
-                ids.append(self._next)
-                self._next += 1
-            else:
-                ids.append(None)
-        return ids
+    def update(self, frame: int, instances: Sequence[FrameInstance]) -> list[int | None]:
+        """Return the track ids of a frame's instances; None for an instance that is too weak to start a track.
 
-    def _overlap(
-        self, seen: Sequence[FrameInstance], expected: Sequence[tuple[Mask, Mask]], cosine: Float[np.ndarray, "n m"]
-    ) -> Float[np.ndarray, "n m"]:
-        """The scores of pairs that overlap, 0 of others."""
-        amodal = _ious([one.amodal for one in seen], [masks[0] for masks in expected])
-        visible = _ious([one.visible for one in seen], [masks[1] for masks in expected])
-        scores = self.rules.amodal * amodal + self.rules.visible * visible
-        scores += self.rules.appearance * _likeness(cosine)
-        return np.where(np.maximum(amodal, visible) >= self.rules.overlap, scores, 0.0)
+        Args:
+            frame: Frame number, one more than in the last call.
+            instances: The instances of the frame.
+        """
+        self._tracks = sorted(filter(lambda track: self._is_alive(track, frame), self._tracks), key=_track_sort_key)
+        # Sorted, because the assignment takes the first of equal pairs.
+        rows = sorted((k for k, one in enumerate(instances) if one.amodal.any()), key=lambda k: _sort_key(instances[k]))
+        candidates = self._compare(frame, [instances[k] for k in rows])
+        pairs = {rows[row]: track for row, track in self._assign(candidates).items()}
+        self._count_missed(candidates, instances, list(pairs.values()))
+        return [self._continue(frame, one, pairs.get(k), k in rows) for k, one in enumerate(instances)]
 
-    def _nearness(
-        self, frame: int, seen: Sequence[FrameInstance], cosine: Float[np.ndarray, "n m"]
-    ) -> Float[np.ndarray, "n m"]:
-        """The scores of pairs that are near or look alike, 0 of others."""
-        rules, shape = self.rules, cosine.shape
-        here = np.array([center_of_mass(one.amodal) for one in seen]).reshape(-1, 1, 2)
-        there = np.array([track.place(frame) for track in self._living]).reshape(1, -1, 2)
-        last = np.array([track.centre for track in self._living]).reshape(1, -1, 2)
-        hidden = np.array([frame - track.frame - 1 > track.missed for track in self._living], dtype=bool)
-        area = np.array([np.count_nonzero(one.amodal) for one in seen], dtype=float)[:, None]
-        other = np.array([np.count_nonzero(track.amodal) for track in self._living], dtype=float)[None]
-        largest, ratio = np.maximum(area, other), np.minimum(area, other) / np.maximum(area, other)
-        since = np.array([frame - track.frame for track in self._living], dtype=float)[None]
-        apart = [np.linalg.norm(here - place, axis=2) / np.sqrt(largest * since) for place in (there, last)]
-        near, stayed = (np.maximum(0, 1 - d / rules.reach) if rules.reach else np.zeros(shape) for d in apart)
-        # What is hidden may have stopped or turned back behind what hides it.
-        near = np.where((near == 0) & hidden, stayed, near)
-        near = np.where(ratio >= rules.overlap, near, 0.0)
-        scores = rules.amodal * near * ratio + rules.appearance * _likeness(cosine)
-        allowed = (near > 0) | (np.nan_to_num(cosine, nan=-1.0) >= rules.alike)
-        return np.where(allowed, np.maximum(scores, LEAST), 0.0)
+    def _is_alive(self, track: _LiveTrack, frame: int) -> bool:
+        return track.missed <= self.rules.patience and frame - track.frame <= self.rules.max_unseen
 
-    def _cosines(self, seen: Sequence[FrameInstance]) -> Float[np.ndarray, "n m"]:
-        """Of the appearances; NaN where one is not told."""
-        out = np.full((len(seen), len(self._living)), np.nan)
-        for k, one in enumerate(seen):
-            for j, track in enumerate(self._living):
-                if one.appearance is not None and track.looks is not None:
-                    out[k, j] = one.appearance @ track.looks
-        return out
+    def _compare(self, frame: int, instances: list[FrameInstance]) -> _Candidates:
+        cosines = np.full((len(instances), len(self._tracks)), np.nan)
+        for k, one in enumerate(instances):
+            for j, track in enumerate(self._tracks):
+                if one.appearance is not None and track.appearance is not None:
+                    cosines[k, j] = one.appearance @ track.appearance
+        expected = [track.expected_masks(frame) for track in self._tracks]
+        return _Candidates(frame, instances, list(self._tracks), expected, cosines)
 
-    def _miss(
-        self,
-        frame: int,
-        instances: Sequence[FrameInstance],
-        found: dict[int, _Living],
-        expected: Sequence[tuple[Mask, Mask]],
+    def _assign(self, candidates: _Candidates) -> dict[int, _LiveTrack]:
+        """The track of each instance that continues one: by overlap first, then by position or appearance."""
+        pairs: dict[int, int] = {}
+        for scores in (self._overlap_scores(candidates), self._recovery_scores(candidates)):
+            free = [k for k in range(len(candidates.instances)) if k not in pairs]
+            waiting = [j for j in range(len(candidates.tracks)) if j not in pairs.values()]
+            for row, column in zip(*linear_sum_assignment(-scores[np.ix_(free, waiting)]), strict=True):
+                if scores[free[row], waiting[column]] > 0:
+                    pairs[free[row]] = waiting[column]
+        return {k: candidates.tracks[j] for k, j in pairs.items()}
+
+    def _overlap_scores(self, candidates: _Candidates) -> Float[np.ndarray, "n m"]:
+        """The scores of pairs that overlap, 0 for all others."""
+        amodal = _pairwise_iou([one.amodal for one in candidates.instances], [m for m, _ in candidates.expected])
+        visible = _pairwise_iou([one.visible for one in candidates.instances], [m for _, m in candidates.expected])
+        scores = self.rules.amodal_weight * amodal + self.rules.visible_weight * visible
+        scores += self.rules.appearance_weight * _relative_similarity(candidates.cosines)
+        return np.where(np.maximum(amodal, visible) >= self.rules.min_overlap, scores, 0.0)
+
+    def _recovery_scores(self, candidates: _Candidates) -> Float[np.ndarray, "n m"]:
+        """The scores of pairs that are near each other or look alike, 0 for all others."""
+        rules, tracks, cosines = self.rules, candidates.tracks, candidates.cosines
+        area = np.array([np.count_nonzero(one.amodal) for one in candidates.instances], dtype=float)[:, None]
+        track_area = np.array([np.count_nonzero(track.amodal) for track in tracks], dtype=float)[None]
+        ratio = np.minimum(area, track_area) / np.maximum(area, track_area)
+        near = self._nearness(candidates, np.maximum(area, track_area))
+        near = np.where(ratio >= rules.min_overlap, near, 0.0)
+        scores = rules.amodal_weight * near * ratio + rules.appearance_weight * _relative_similarity(cosines)
+        allowed = (near > 0) | (np.nan_to_num(cosines, nan=-1.0) >= rules.min_similarity)
+        return np.where(allowed, np.maximum(scores, MIN_SCORE), 0.0)
+
+    def _nearness(self, candidates: _Candidates, area: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
+        """1 where the centres coincide, falling to 0 at the reach."""
+        frame, tracks = candidates.frame, candidates.tracks
+        centres = np.array([center_of_mass(one.amodal) for one in candidates.instances]).reshape(-1, 1, 2)
+        expected = np.array([track.expected_centre(frame) for track in tracks]).reshape(1, -1, 2)
+        last = np.array([track.centre for track in tracks]).reshape(1, -1, 2)
+        was_occluded = np.array([frame - track.frame - 1 > track.missed for track in tracks], dtype=bool)
+        since = np.array([frame - track.frame for track in tracks], dtype=float)[None]
+
+        def within_reach(centre: Float[np.ndarray, "1 m 2"]) -> Float[np.ndarray, "n m"]:
+            if not self.rules.reach:
+                return np.zeros(area.shape)
+            distance = np.linalg.norm(centres - centre, axis=2) / np.sqrt(area * since)
+            return np.asarray(np.maximum(0, 1 - distance / self.rules.reach))
+
+        near = within_reach(expected)
+        # An occluded object may have stopped or turned back behind its occluder.
+        return np.where((near == 0) & was_occluded, within_reach(last), near)
+
+    def _count_missed(
+        self, candidates: _Candidates, instances: Sequence[FrameInstance], continued: Sequence[_LiveTrack]
     ) -> None:
-        """Count the frame for the tracks that should show and do not."""
-        seen = {id(track) for track in found.values()}
+        """Count the frame as missed for the tracks that should be visible in it and are not."""
+        seen = {track.id for track in continued}
         shown = np.any([one.visible for one in instances], axis=0) if instances else None
-        for track, (amodal, _) in zip(self._living, expected, strict=True):
-            if id(track) in seen:
+        for track, (amodal, _) in zip(candidates.tracks, candidates.expected, strict=True):
+            if track.id in seen:
                 continue
-            under = 0 if shown is None else np.count_nonzero(amodal & shown)
-            track.missed += int(under < max(self.rules.covered * np.count_nonzero(amodal), 1))
+            covered = 0 if shown is None else np.count_nonzero(amodal & shown)
+            track.missed += int(covered < max(self.rules.occluded_share * np.count_nonzero(amodal), 1))
+
+    def _continue(self, frame: int, instance: FrameInstance, track: _LiveTrack | None, is_valid: bool) -> int | None:
+        """Continue a track with an instance, or start a new one if it is strong enough; return its id."""
+        if track is not None:
+            track.update(frame, instance, self.rules.inertia)
+            return track.id
+        if not is_valid or instance.score < self.rules.min_birth_score:
+            return None
+        track = _LiveTrack.start(self._next_id, frame, instance)
+        self._tracks.append(track)
+        self._next_id += 1
+        return track.id
 
 
-def join_instances(
-    video: VideoInfo,
-    frames: Iterable[Sequence[FrameInstance]],
-    rules: Association,
-    timings: Timings,
-    quiet: bool = True,
-) -> ClipTracks:
-    """Tracks with visible and amodal masks and the order of every frame, from the instances of each frame of a video on
-    a canvas as `on_canvas` lays it, those in front first.
-
-    A track's label is the one that its instances have by most of their scores. Where a track is not seen between two
-    sightings, its visible mask is not known, and its amodal mask moves from the one to the other.
-    """
-    tracker, seen = Tracker(rules), {}  # type: ignore[var-annotated]
-    ranks: list[list[int]] = []
-    for t, instances in enumerate(tqdm(frames, total=video.frames, desc="segment", unit="frame", disable=quiet)):
-        began = time.perf_counter()
-        ids = tracker.follow(t, instances)
-        followed = [(key, one) for key, one in zip(ids, instances, strict=True) if key is not None]
-        enlarged = _enlarged([one for _, one in followed], video.height, video.width)
-        for (key, _), sighting in zip(followed, enlarged, strict=True):
-            if sighting is not None:
-                seen.setdefault(key, {})[t] = sighting
-        ranks.append([key for key, _ in followed])
-        timings.add("join", began)
-    least = min(rules.least, video.frames)
-    tracks = [_track(key, at, video) for key, at in seen.items() if len(at) >= least]
-    timings.object_frames += sum(m is not None for track in tracks for m in track.amodal or ())
-    return ClipTracks(video, tuple(tracks), exhaustive=False, order=tuple(_order(tracks, ranks)))
-
-
-def moved(mask: Bool[np.ndarray, "h w"], step: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "h w"]:
-    """A mask moved by whole rows and columns."""
+def shift_mask(mask: Bool[np.ndarray, "h w"], step: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "h w"]:
+    """Return a mask shifted by whole rows and columns."""
     return np.asarray(shift(mask.astype(np.uint8), step, order=0, prefilter=False) > 0)
 
 
-@dataclass(frozen=True)
-class _Sighting:
-    """An instance at the size of the video."""
-
-    visible: Rle
-    amodal: Rle
-    score: float
-    label: str | None
-
-
-def _enlarged(instances: Sequence[FrameInstance], height: int, width: int) -> list[_Sighting | None]:
-    """Instances at the size of the video; None where nothing is visible. Of a pixel that two show, the one in front
-    has it; what is visible is part of the whole."""
-    taken, out = np.zeros((height, width), dtype=bool), []
-    for instance in instances:
-        visible = _on_video(instance.visible, height, width) & ~taken
-        taken |= visible
-        amodal = _on_video(instance.amodal, height, width) | visible
-        sighting = _Sighting(Rle.encode(visible), Rle.encode(amodal), instance.score, instance.label)
-        out.append(sighting if visible.any() else None)
-    return out
-
-
-def _on_video(mask: Bool[np.ndarray, "s s"], height: int, width: int) -> Mask:
-    rows, columns, values = paste(2.0 * mask - 1, Window.around(height, width), height, width)
-    out = np.zeros((height, width), dtype=bool)
-    out[rows, columns] = values > 0
-    return out
-
-
-def _track(key: int, at: dict[int, _Sighting], video: VideoInfo) -> Track:
-    """One object, with the gaps between its sightings filled."""
-    visible: list[Rle | None] = [None] * video.frames
-    amodal: list[Rle | None] = [None] * video.frames
-    confidence: list[float | None] = [None] * video.frames
-    votes: dict[str, float] = {}
-    for t, sighting in at.items():
-        visible[t], amodal[t], confidence[t] = sighting.visible, sighting.amodal, sighting.score
-        if sighting.label is not None:
-            votes[sighting.label] = votes.get(sighting.label, 0.0) + sighting.score
-    times = sorted(at)
-    for before, after in zip(times, times[1:], strict=False):
-        if after - before == 1:
-            continue
-        mask, end = at[before].amodal.decode(), at[after].amodal.decode()
-        way = np.subtract(center_of_mass(end), center_of_mass(mask))
-        for t in range(before + 1, after):
-            there = moved(mask, np.rint(way * (t - before) / (after - before)))
-            amodal[t], confidence[t] = Rle.encode(there), min(at[before].score, at[after].score)
-    label = min(votes, key=lambda name: (-votes[name], name)) if votes else None
-    return Track(key, tuple(visible), tuple(amodal), tuple(confidence), label=label)
-
-
-def _order(tracks: Sequence[Track], ranks: Sequence[Sequence[int]]) -> Iterator[FrameOrder]:
-    """Yield the order of each frame, from the ids of the instances detected in it, front to back."""
-    keeper = OrderKeeper()
-    for t, front_to_back in enumerate(ranks):
-        amodal = {k.id: mask.decode() for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
-        yield keeper.from_ranks(amodal, front_to_back)
-
-
-def _ious(ones: Sequence[Mask], others: Sequence[Mask]) -> Float[np.ndarray, "n m"]:
-    """IoU of every pair, 0 where both are empty."""
+def _pairwise_iou(ones: Sequence[Mask], others: Sequence[Mask]) -> Float[np.ndarray, "n m"]:
+    """IoU of every pair; 0 if both are empty."""
     if not ones or not others:
         return np.zeros((len(ones), len(others)))
     one, other = (rearrange(np.stack(m), "n h w -> n (h w)").astype(np.float32) for m in (ones, others))
@@ -325,20 +254,19 @@ def _ious(ones: Sequence[Mask], others: Sequence[Mask]) -> Float[np.ndarray, "n 
     return shared / np.maximum(one.sum(axis=1)[:, None] + other.sum(axis=1)[None] - shared, 1)
 
 
-def _likeness(cosine: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
-    """How much more alike an instance and a track are than the instance is to the tracks on average; 0 where one of
-    them does not tell."""
-    told = np.isfinite(cosine)
-    mean = np.where(told, cosine, 0).sum(axis=1, keepdims=True) / np.maximum(told.sum(axis=1, keepdims=True), 1)
-    return np.where(told, cosine - mean, 0.0)
+def _relative_similarity(cosines: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
+    """How much an instance resembles a track more than it resembles the tracks on average; 0 where unknown."""
+    known = np.isfinite(cosines)
+    mean = np.where(known, cosines, 0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, cosines - mean, 0.0)
 
 
-def _key(instance: FrameInstance) -> tuple[float, bytes, bytes]:
-    """Sorts a frame's instances by what they are: the assignment takes the first of equal pairs."""
+def _sort_key(instance: FrameInstance) -> tuple[float, bytes, bytes]:
+    """Orders instances by their content, so that the order in which they come does not matter."""
     return -instance.score, np.packbits(instance.amodal).tobytes(), np.packbits(instance.visible).tobytes()
 
 
-def _track_key(track: _Living) -> tuple[int, bytes, bytes, tuple[float, ...]]:
-    """Sorts tracks by what they are, not by their ids."""
-    masks = (np.packbits(mask).tobytes() for mask in (track.amodal, track.visible))
-    return (track.frame, *masks, tuple(track.speed.tolist()))  # type: ignore[return-value]
+def _track_sort_key(track: _LiveTrack) -> tuple[int, bytes, bytes, tuple[float, ...]]:
+    """Orders tracks by their content, not by their ids."""
+    amodal, visible = (np.packbits(mask).tobytes() for mask in (track.amodal, track.visible))
+    return track.frame, amodal, visible, tuple(track.velocity.tolist())

@@ -29,7 +29,7 @@ def validate(model: Model, truth: Path, accelerator: Accelerator) -> dict[str, f
     for number in range(rank, len(clips), ranks):
         key, source = clips[number]
         clip = source.tracks()
-        found = predictor.predict(clip, pictures=source.frames)
+        found = predictor.predict(clip, frames=source.frames)
         scores.append((number, score_video(count_video(key, found, clip, shapes=False))))
     mean = mean_scores([score for _, score in sorted(gather_object(scores), key=itemgetter(0))])
     return {

@@ -1,8 +1,7 @@
 """Visible masks from points, boxes or the masks of a few frames, by SAM 2 (Ravi et al. 2024) in transformers.
 
-Frames stream through one at a time. What SAM 2 remembers of earlier frames is a window that slides with it: it attends
-to the last few memories and object pointers and to the prompted frames, so whatever is older is dropped, and its masks
-are those of a run over the whole video at once.
+Frames are read one at a time. SAM 2 attends only to the last few memories and object pointers and to the prompted
+frames, so older ones are dropped: the masks are the same as if it kept the whole video.
 """
 
 from __future__ import annotations
@@ -19,25 +18,26 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import interpolate
 from tqdm import tqdm
 
 from vidamodal.backbones.pretrained import fingerprint, one_line, read_pretrained, transformers
 from vidamodal.backbones.resnet import MEAN, STD
-from vidamodal.inference.predictor import Pictures, Timings, pick_device, pick_precision
+from vidamodal.inference.finders.base import Finder
+from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
 from vidamodal.media.prompts import Prompt
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 DEFAULT_SAM = "facebook/sam2.1-hiera-tiny"
 PROMPTED = 4
-"""Prompted frames of an object that are remembered: its first one and the latest others."""
+"""Prompted frames of an object that are remembered: the first and the latest others."""
 _BOX_CORNERS = (2, 3)
 """Labels of a box's corners among the labels of points."""
 
 
 @dataclass(frozen=True)
 class LoadedSam:
-    """A SAM 2 video model, ready to be used, and what run.json says of it."""
+    """A SAM 2 video model ready to use, and what run.json records of it."""
 
     model: Any
     name: str
@@ -46,145 +46,163 @@ class LoadedSam:
 
 
 def load_sam(name: str = DEFAULT_SAM) -> LoadedSam:
-    """Load a SAM 2 video model by folder or by its name on the Hub. InputError if it cannot be had, or does not fit."""
-    library = transformers("SAM 2", "sam")
-    kind = library.Sam2VideoModel
-    model = read_pretrained(kind, name, "--sam", DEFAULT_SAM)
+    """Load a SAM 2 video model.
+
+    Args:
+        name: A folder, or ``owner/name`` on the Hugging Face Hub.
+
+    Raises:
+        InputError: If there is no such model, if it cannot be downloaded, or if it is not a SAM 2 video model.
+    """
+    video_model = transformers("SAM 2", "sam").Sam2VideoModel
+    model = read_pretrained(video_model, name, "sam=", DEFAULT_SAM)
     with one_line():
-        told = kind.config_class.get_config_dict(name)[0].get("model_type")
-    if told != kind.config_class.model_type:
-        raise InputError(f"--sam: {name!r} is not a SAM 2 video model")
+        model_type = video_model.config_class.get_config_dict(name)[0].get("model_type")
+    if model_type != video_model.config_class.model_type:
+        raise InputError(f"sam=: {name!r} is not a SAM 2 video model. Pass one such as {DEFAULT_SAM}.")
     settings = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
-    config = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-    return LoadedSam(model.eval(), name.rstrip("/").rpartition("/")[2], config, fingerprint(model))
+    config_hash = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+    return LoadedSam(model.eval(), name.rstrip("/").rpartition("/")[2], config_hash, fingerprint(model))
 
 
-class Sam2Finder:
-    """SAM 2 on a device. An object is followed from its first prompt on; before, its visible mask is not known."""
+class Sam2Finder(Finder):
+    """SAM 2 on a device. It follows each object from its first prompt on; before, the visible mask is unknown."""
+
+    ID = "sam2"
 
     def __init__(
         self,
         model: Any,
         prompts: Sequence[Prompt] = (),
-        given: ClipTracks | None = None,
+        known: ClipTracks | None = None,
         device: str = "auto",
-        window: int | None = None,
+        memory: int | None = None,
     ) -> None:
-        """``prompts``: points or boxes. ``given``: tracks whose known visible masks stay and prompt the others.
+        """Move the model to a device.
 
-        ``window``: frames that are remembered, beside the prompted ones; None: as many as the model ever attends to. A
-        shorter window takes less memory and changes the masks.
+        Args:
+            model: A ``Sam2VideoModel``; it is switched to evaluation mode.
+            prompts: Points or boxes that mark objects.
+            known: Tracks with some known visible masks, which are kept and prompt the other frames.
+            device: "auto", "cpu" or "cuda".
+            memory: Number of frames that are remembered besides the prompted ones; None for as many as the model
+                attends to. Fewer frames take less memory and change the masks.
+
+        Raises:
+            InputError: If ``memory`` is less than 1, or if the device is not available.
         """
-        reads = max(model.config.num_maskmem, model.config.max_object_pointers_in_encoder) - 1
-        if window is not None and window < 1:
-            raise InputError(f"the window must be at least 1 frame, not {window}")
-        self.device = pick_device(device)
-        self.precision = pick_precision(self.device)
-        self.model = model.to(self.device).eval()
-        self.window = reads if window is None else window
-        self.prompts, self.given = tuple(prompts), given
+        if memory is not None and memory < 1:
+            raise InputError(f"memory must be at least 1 frame, not {memory}")
+        attended = max(model.config.num_maskmem, model.config.max_object_pointers_in_encoder) - 1
+        self.runtime = Runtime.choose(device)
+        self.model = model.to(self.runtime.device).eval()
+        self.memory = attended if memory is None else memory
+        self.prompts, self.known_tracks = tuple(prompts), known.tracks if known is not None else ()
+        self.exhaustive = known is not None and known.exhaustive
         self.timings = Timings()
+
+    @classmethod
+    def create(cls, device: str, seed: int) -> Sam2Finder:  # noqa: ARG003
+        """SAM 2 needs prompts, so there is no default.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError("SAM 2 follows objects that are marked. Pass points=, boxes= or masks= instead of detect=.")
 
     @property
     def size(self) -> int:
+        """Side in pixels of the square that the model reads."""
         return int(self.model.config.image_size)
 
-    def find(self, video: VideoInfo, pictures: Pictures, quiet: bool = True) -> ClipTracks:
-        """Tracks with the ids of their prompts; a pixel belongs to the object that is surest of it."""
-        frames = pictures()
-        if frames is None:
-            raise InputError("SAM 2 reads pictures, and there are none: give the video")
-        tracks = self.given.tracks if self.given is not None else ()
-        visible: dict[int, list[Rle | None]] = {k: [None] * video.frames for k in self._ids()}
-        bar = tqdm(self._stream(frames), total=video.frames, desc="follow", unit="frame", disable=quiet)
-        for t, found in enumerate(bar):
-            for key, mask in found.items():
+    def find(self, video: VideoInfo, frames: FrameSource, quiet: bool = True) -> ClipTracks:
+        """Return a track with visible masks for each prompt; a pixel belongs to the object with the largest logit."""
+        ids = [prompt.id for prompt in self.prompts] + [track.id for track in self.known_tracks]
+        visible: dict[int, list[Rle | None]] = {key: [None] * video.frames for key in ids}
+        stream = self._stream(open_frames(frames, "SAM 2"))
+        bar = tqdm(stream, total=video.frames, desc="follow", unit="frame", disable=quiet)
+        for t, masks in enumerate(bar):
+            for key, mask in masks.items():
                 visible[key][t] = mask
-        for track in tracks:
-            visible[track.id] = [known or found for known, found in zip(track.visible, visible[track.id], strict=True)]
-        labels = {track.id: track.label for track in tracks}
-        out = tuple(Track(k, tuple(masks), label=labels.get(k)) for k, masks in visible.items())
-        return ClipTracks(video, out, exhaustive=self.given is not None and self.given.exhaustive)
-
-    def _ids(self) -> list[int]:
-        return [prompt.id for prompt in self.prompts] + [
-            track.id for track in (self.given.tracks if self.given else ())
-        ]
+        for track in self.known_tracks:
+            pairs = zip(track.visible, visible[track.id], strict=True)
+            visible[track.id] = [known or predicted for known, predicted in pairs]
+        labels = {track.id: track.label for track in self.known_tracks}
+        tracks = tuple(Track(key, tuple(masks), label=labels.get(key)) for key, masks in visible.items())
+        return ClipTracks(video, tracks, exhaustive=self.exhaustive)
 
     def _stream(self, frames: Iterator[Frame]) -> Iterator[Mapping[int, Rle]]:
-        """The visible masks of each frame, by id, of the objects that have been prompted."""
+        """The visible masks of each frame, by id, of the objects that have been prompted so far."""
         library = transformers("SAM 2", "sam")
-        places = {f"{use}_device": self.device for use in ("inference", "inference_state", "video_storage")}
-        session = library.Sam2VideoInferenceSession(dtype=torch.float32, **places)
+        devices = {f"{use}_device": self.runtime.device for use in ("inference", "inference_state", "video_storage")}
+        session = library.Sam2VideoInferenceSession(dtype=torch.float32, **devices)
         for t, frame in enumerate(frames):
             began = time.perf_counter()
             height, width = frame.shape[:2]
-            self._prompt(session, t, height, width)
+            self._add_prompts(session, t, height, width)
             if session.get_obj_num() == 0:
                 yield {}
                 continue
-            with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-                out = self.model(inference_session=session, frame_idx=t, frame=self._read(frame))
+            with self.runtime.autocast():
+                out = self.model(inference_session=session, frame_idx=t, frame=self._normalise(frame))
             self._forget(session, t)
-            masks = _apart(rearrange(out.pred_masks, "n 1 h w -> n h w").float(), height, width)
+            masks = disjoint_masks(rearrange(out.pred_masks, "n 1 h w -> n h w").float(), height, width)
             self.timings.add("model", began)
             yield {key: Rle.encode(mask) for key, mask in zip(out.object_ids, masks, strict=True)}
 
-    def _read(self, frame: Frame) -> Float[Tensor, "1 3 s s"]:
-        """A frame's colours as the model reads them: brought to its square, whatever their shape was."""
-        colours = rearrange(torch.from_numpy(np.ascontiguousarray(frame)), "h w c -> 1 c h w").float().to(self.device)
-        colours = F.interpolate(colours / 255, (self.size, self.size), mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(v, device=self.device)[:, None, None] for v in (MEAN, STD))
+    def _normalise(self, frame: Frame) -> Float[Tensor, "1 3 s s"]:
+        """The frame as the model reads it: resized to a square regardless of its shape, and normalised."""
+        pixels = torch.from_numpy(np.ascontiguousarray(frame))
+        colours = rearrange(pixels, "h w c -> 1 c h w").float().to(self.runtime.device)
+        colours = interpolate(colours / 255, (self.size, self.size), mode="bilinear", antialias=True)
+        mean, std = (torch.tensor(v, device=self.runtime.device)[:, None, None] for v in (MEAN, STD))
         return (colours - mean) / std
 
-    def _prompt(self, session: Any, t: int, height: int, width: int) -> None:
-        """Tell the session what is known of frame t before it is read."""
-        scale = torch.tensor([self.size / width, self.size / height])
+    def _add_prompts(self, session: Any, t: int, height: int, width: int) -> None:
+        """Add the prompts of frame t to the session."""
         for prompt in self.prompts:
-            if prompt.frame != t:
-                continue
-            corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
-            labels = [*(_BOX_CORNERS if corners else ()), *prompt.labels]
-            points = torch.tensor([*corners, *prompt.points]) * scale
-            inputs = {"point_coords": points[None, None], "point_labels": torch.tensor(labels)[None, None].int()}
-            session.add_point_inputs(session.obj_id_to_idx(prompt.id), t, inputs)
-            session.obj_with_new_inputs.append(prompt.id)
-        for track in self.given.tracks if self.given is not None else ():
+            if prompt.frame == t:
+                self._add_prompt(session, prompt, height, width)
+        for track in self.known_tracks:
             mask = track.visible[t]
-            if mask is None or not mask.area():
-                continue
-            plane = torch.from_numpy(mask.decode())[None, None].float()
-            plane = F.interpolate(plane, (self.size, self.size), mode="bilinear", antialias=True)
-            session.add_mask_inputs(session.obj_id_to_idx(track.id), t, (plane >= 0.5).float())
-            session.obj_with_new_inputs.append(track.id)
+            if mask is not None and mask.area():
+                plane = torch.from_numpy(mask.decode())[None, None].float()
+                plane = interpolate(plane, (self.size, self.size), mode="bilinear", antialias=True)
+                session.add_mask_inputs(session.obj_id_to_idx(track.id), t, (plane >= 0.5).float())
+                session.obj_with_new_inputs.append(track.id)
+
+    def _add_prompt(self, session: Any, prompt: Prompt, height: int, width: int) -> None:
+        corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
+        labels = [*(_BOX_CORNERS if corners else ()), *prompt.labels]
+        scale = torch.tensor([self.size / width, self.size / height])
+        points = torch.tensor([*corners, *prompt.points]) * scale
+        inputs = {"point_coords": points[None, None], "point_labels": torch.tensor(labels)[None, None].int()}
+        session.add_point_inputs(session.obj_id_to_idx(prompt.id), prompt.frame, inputs)
+        session.obj_with_new_inputs.append(prompt.id)
 
     def _forget(self, session: Any, t: int) -> None:
-        """Drop the picture, and what no later frame attends to."""
+        """Drop the frame, and everything that no later frame attends to."""
         session.processed_frames.clear()
         for prompts in (session.point_inputs_per_obj, session.mask_inputs_per_obj, session.frames_tracked_per_obj):
             for by_frame in prompts.values():
                 by_frame.clear()
         for outputs in session.output_dict_per_obj.values():
             followed, prompted = outputs["non_cond_frame_outputs"], outputs["cond_frame_outputs"]
-            for old in [k for k in followed if k <= t - self.window]:
+            for old in [k for k in followed if k <= t - self.memory]:
                 del followed[old]
             for old in sorted(prompted)[1 : 1 - PROMPTED]:
                 del prompted[old]
-            for output in (*followed.values(), *prompted.values()):  # of the model's size; only its memory is read
+            for output in (*followed.values(), *prompted.values()):  # as large as a frame, and never attended to
                 output.pop("high_res_masks", None)
 
 
-def _apart(logits: Float[Tensor, "n s s"], height: int, width: int) -> Iterator[Bool[np.ndarray, "h w"]]:
-    """Masks at the size of the video, none of which shares a pixel with another."""
-
-    def enlarged(plane: Float[Tensor, "s s"]) -> Float[Tensor, "h w"]:
-        return F.interpolate(plane[None, None], (height, width), mode="bilinear")[0, 0]
-
-    best, owner = torch.zeros(height, width, device=logits.device), torch.full((height, width), -1)
-    owner = owner.to(logits.device)
-    for number, plane in enumerate(logits):
-        large = enlarged(plane)
-        owner[large > best] = number
-        best = torch.maximum(best, large)
-    told = owner.cpu().numpy()
-    return (told == number for number in range(len(logits)))
+def disjoint_masks(logits: Float[Tensor, "n s s"], height: int, width: int) -> Iterator[Bool[np.ndarray, "h w"]]:
+    """Return masks at the size of the video; each pixel belongs to the object with the largest positive logit."""
+    best = torch.zeros(height, width, device=logits.device)
+    owner = torch.full((height, width), -1, device=logits.device)
+    for number, plane in enumerate(logits):  # one at a time: all at the size of the video would take too much memory
+        enlarged = interpolate(plane[None, None], (height, width), mode="bilinear")[0, 0]
+        owner[enlarged > best] = number
+        best = torch.maximum(best, enlarged)
+    owners = owner.cpu().numpy()
+    return (owners == number for number in range(len(logits)))

@@ -1,64 +1,93 @@
-"""Visible masks, and amodal ones, from a segmenter of bare frames.
-
-Frames are read a few at a time and brought to the segmenter's canvas.
-"""
+"""Visible and amodal masks from a segmenter of single frames, joined into tracks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 
-from vidamodal.inference.finders.base import on_canvas
-from vidamodal.inference.predictor import Pictures, Timings, pick_device, pick_precision
-from vidamodal.inference.tracker import Association, join_instances
+from vidamodal.backbones.pretrained import outside_networks
+from vidamodal.inference.finders.base import Finder, frame_on_canvas
+from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
+from vidamodal.inference.track_builder import build_tracks
+from vidamodal.inference.tracker import TrackerConfig
+from vidamodal.models.folder import load_segmenter
 from vidamodal.segmenters.base import FrameSegmenter
 from vidamodal.types import ClipTracks, FrameInstance, InputError, VideoInfo
 
-TOGETHER = 16
+DEFAULT_SEGMENTER = "aisdiff"
+"""The bundled segmenter that detects objects unless another is named."""
+BATCH = 16
 """Frames that are held in memory at once."""
 
 
-class VisibleFinder:
+class SegmenterFinder(Finder):
     """A segmenter on a device, for whole videos."""
 
+    ID = "segmenter"
+
     def __init__(
-        self, segmenter: FrameSegmenter, device: str = "auto", seed: int = 0, rules: Association | None = None
+        self, segmenter: FrameSegmenter, device: str = "auto", seed: int = 0, rules: TrackerConfig | None = None
     ) -> None:
+        """Move the segmenter to a device.
+
+        Args:
+            segmenter: The segmenter; it is switched to evaluation mode.
+            device: "auto", "cpu" or "cuda".
+            seed: Seed of a segmenter that samples, at least 0.
+            rules: How instances of different frames are joined.
+
+        Raises:
+            InputError: If the seed is negative, or if the device is not available.
+        """
         if seed < 0:
-            raise InputError(f"the seed must be at least 0, not {seed}")
-        self.device = pick_device(device)
-        self.precision = pick_precision(self.device)
-        self.segmenter = segmenter.to(self.device).eval()
-        self.seed, self.rules = seed, rules or Association()
+            raise InputError(f"seed must be at least 0, not {seed}")
+        self.runtime = Runtime.choose(device)
+        self.segmenter = segmenter.to(self.runtime.device).eval()
+        self.seed, self.rules = seed, rules or TrackerConfig()
         self.timings = Timings()
+
+    @classmethod
+    def create(cls, device: str, seed: int) -> SegmenterFinder:
+        """Return a finder with the bundled default segmenter."""
+        return cls(load_segmenter(DEFAULT_SEGMENTER).model, device, seed)
 
     @property
     def size(self) -> int:
+        """Side of the segmenter's canvas in cells."""
         return self.segmenter.size
 
-    def find(self, video: VideoInfo, pictures: Pictures, quiet: bool = True) -> ClipTracks:
-        """Tracks with visible and amodal masks and the order of every frame: see `join_instances`."""
-        return join_instances(video, self._instances(pictures), self.rules, self.timings, quiet)
+    def find(self, video: VideoInfo, frames: FrameSource, quiet: bool = True) -> ClipTracks:
+        """Return tracks with visible and amodal masks and the order of every frame; see `build_tracks`."""
+        return build_tracks(video, self._instances(frames), self.rules, self.timings, quiet)
 
-    def _instances(self, pictures: Pictures) -> Iterator[list[FrameInstance]]:
-        """Of each frame, those in front first."""
-        frames = pictures()
-        if frames is None:
-            raise InputError("a segmenter reads pictures, and there are none: give the video")
-        first, shared = 0, getattr(self.segmenter.config, "noise", "clip") == "clip"
-        while batch := list(islice(frames, TOGETHER)):
+    def run_record(self) -> dict[str, Any]:
+        """Return the size of the canvas and the rules of association."""
+        return {"canvas": self.size, "association": asdict(self.rules)}
+
+    def external_networks(self) -> list[dict[str, str]]:
+        """Return the networks from other projects that the segmenter has used."""
+        return outside_networks(self.segmenter)
+
+    def _instances(self, frames: FrameSource) -> Iterator[list[FrameInstance]]:
+        """The instances of each frame, those in front first."""
+        remaining, first = open_frames(frames, "a segmenter"), 0
+        while batch := list(islice(remaining, BATCH)):
             began = time.perf_counter()
-            canvas = torch.from_numpy(np.stack([on_canvas(frame, self.segmenter.size) for frame in batch]))
-            seeds = [
-                int(np.random.SeedSequence([self.seed, 0 if shared else 1 + first + k]).generate_state(1)[0])
-                for k in range(len(batch))
-            ]
-            with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-                found = self.segmenter.segment(canvas.float().to(self.device), seeds)
+            images = torch.from_numpy(np.stack([frame_on_canvas(frame, self.segmenter.size) for frame in batch]))
+            seeds = [self._frame_seed(first + k) for k in range(len(batch))]
+            with self.runtime.autocast():
+                instances = self.segmenter.segment(images.float().to(self.runtime.device), seeds)
             self.timings.add("model", began)
-            yield from found
+            yield from instances
             first += len(batch)
+
+    def _frame_seed(self, frame: int) -> int:
+        """The seed of a frame; the same for all frames unless the segmenter is configured otherwise."""
+        is_shared = getattr(self.segmenter.config, "noise", "clip") == "clip"
+        return int(np.random.SeedSequence([self.seed, 0 if is_shared else 1 + frame]).generate_state(1)[0])

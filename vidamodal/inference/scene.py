@@ -1,0 +1,167 @@
+"""What is known of a clip before prediction: visible tracks, their spans and windows, and their clearest frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt16
+
+from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame
+from vidamodal.geometry import Cropper, Windows
+from vidamodal.inference.compose import FramePrediction
+from vidamodal.occlusion.evidence import front_confidence_from_order
+from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Track
+from vidamodal.windows import WindowConfig, follow_scene, lay_windows
+
+REMEMBERED = 8
+"""Number of earlier frames remembered of each track, for when it is occluded for longer than a chunk."""
+
+Mask = Bool[np.ndarray, "h w"]
+LabelMap = UInt16[np.ndarray, "h w"]
+"""The place of the visible track at each pixel among the clip's tracks, counted from 1; 0 where there is none."""
+Memory = dict[int, FrameCrops]
+"""The clearest earlier frames of a track: its crops by frame number, in order."""
+
+
+@dataclass(frozen=True)
+class WindowView:
+    """The window of a track in one frame: its crops, and the label at the centre of each cell."""
+
+    crops: FrameCrops
+    labels: UInt16[np.ndarray, "s s"]
+
+
+Views = dict[int, list[WindowView | None]]
+"""By frame number, the views of all tracks of a scene; None for tracks whose span does not include the frame."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A clip, the tracks that are ever visible, and their windows."""
+
+    clip: ClipTracks
+    tracks: list[Track]
+    """The n tracks that are visible in at least one frame."""
+    places: list[int]
+    """Indices of these tracks among the clip's tracks."""
+    spans: list[tuple[int, int]]
+    """First frame with a known visible mask, and one past the last."""
+    windows: Windows
+    areas: Float[np.ndarray, "n t"]
+    """Visible areas in pixels; 0 where unknown."""
+    front: Float[np.ndarray, "t m m"] | None = None
+    """Signed confidence that track j of the clip's m tracks (last axis) lies in front of track i; None if unknown."""
+
+    @staticmethod
+    def from_clip(clip: ClipTracks, config: WindowConfig) -> Scene:
+        """Lay the windows of a clip from the boxes of its visible masks."""
+        places = [k for k, track in enumerate(clip.tracks) if track.ever_visible]
+        tracks = [clip.tracks[k] for k in places]
+        frames = clip.video.frames
+        boxes, areas = np.full((len(tracks), frames, 4), np.nan), np.zeros((len(tracks), frames))
+        for k, track in enumerate(tracks):
+            for t, mask in enumerate(track.visible):
+                box = None if mask is None else mask.box()
+                if mask is not None and box is not None:
+                    boxes[k, t], areas[k, t] = box, mask.area()
+        spans = [span for track in tracks if (span := track.span) is not None]
+        windows = lay_windows(boxes, areas, clip.video.height, clip.video.width, config)
+        return Scene(clip, tracks, places, spans, windows, areas)
+
+    def with_order(self, order: Sequence[FrameOrder]) -> Scene:
+        """Return the scene with a known order of every frame.
+
+        Raises:
+            InputError: If the order has another number of frames than the clip.
+        """
+        frames = self.clip.video.frames
+        if len(order) != frames:
+            raise InputError(f"order= has {len(order)} frames, but the clip has {frames}. Pass the order of this clip.")
+        return replace(self, front=front_confidence_from_order(order, [track.id for track in self.clip.tracks]))
+
+    def after_first_pass(self, first: Iterable[FramePrediction], config: WindowConfig, reads_order: bool) -> Scene:
+        """Return the scene for a second pass: its windows follow the scene while an object is occluded.
+
+        Args:
+            first: Predictions of the first pass, frame by frame.
+            config: How windows are laid.
+            reads_order: True if the model reads the order that the first pass predicted.
+        """
+        boxes, shares = np.zeros((*self.areas.shape, 4)), np.zeros(self.areas.shape)
+        fronts = []
+        for frame in first:
+            if reads_order and self.front is None:
+                fronts.append(frame.front.astype(np.float16))
+            for k, track in enumerate(self.tracks):
+                if self.areas[k, frame.number] > 0 and track.id in frame.objects:
+                    mask = frame.objects[track.id].masks[0]
+                    boxes[k, frame.number] = mask.box()
+                    shares[k, frame.number] = self.areas[k, frame.number] / mask.area()
+        windows = follow_scene(self.windows, boxes, shares, config)
+        return replace(self, windows=windows, front=np.stack(fronts) if fronts else self.front)
+
+    @cached_property
+    def box_numbers(self) -> Float[np.ndarray, "n t 8"]:
+        """Description of every window that the model reads: see `vidamodal.data.crops.box_numbers`."""
+        video = self.clip.video
+        return box_numbers(self.windows, self.areas, video.height, video.width, self.clip.exhaustive)
+
+    def includes(self, track: int, frame: int) -> bool:
+        """Return whether the span of a track includes a frame."""
+        first, stop = self.spans[track]
+        return first <= frame < stop
+
+    def tracks_between(self, start: int, stop: int) -> list[int]:
+        """Return the tracks whose span includes any of these frames."""
+        return [k for k, (first, last) in enumerate(self.spans) if first < stop and last > start]
+
+    def visible_masks(self, frame: int) -> dict[int, Mask | None]:
+        """Return the visible masks of all the clip's tracks in a frame, by id."""
+        masks = {track.id: track.visible[frame] for track in self.clip.tracks}
+        return {key: None if mask is None else mask.decode() for key, mask in masks.items()}
+
+    def label_map(self, visible: dict[int, Mask | None]) -> LabelMap:
+        """Return the label of every pixel; of overlapping masks the last one counts."""
+        out = np.zeros((self.clip.video.height, self.clip.video.width), dtype=np.uint16)
+        for label, mask in enumerate(visible.values(), start=1):
+            if mask is not None:
+                out[mask] = label
+        return out
+
+    def view(self, frame: int, image: Frame | None, cells: int) -> list[WindowView | None]:
+        """Return the view of every track in a frame, in windows of ``cells`` cells a side."""
+        visible = self.visible_masks(frame)
+        labels = self.label_map(visible)
+        frame_map = FrameMap.from_labels(labels, image)
+        # If the visible mask of an object in its span is unknown, unlabelled pixels may still show that object.
+        no_unknown = all(
+            visible[track.id] is not None or not self.includes(k, frame) for k, track in enumerate(self.tracks)
+        )
+        views: list[WindowView | None] = []
+        for k, track in enumerate(self.tracks):
+            if not self.includes(k, frame):
+                views.append(None)
+                continue
+            cropper = Cropper.at(self.windows.at(k, frame), cells, *labels.shape)
+            front = None if self.front is None else np.append(np.float32(0), self.front[frame, self.places[k]])
+            crops = cut_frame(cropper, visible[track.id], frame_map, self.clip.exhaustive and no_unknown, front)
+            views.append(WindowView(crops, cropper.pick(labels)))
+        return views
+
+    def visible_share(self, track: int, frame: int) -> float:
+        """Return the share of its window that a track visibly fills."""
+        return float(self.areas[track, frame] / self.windows.areas[track, frame])
+
+    def largest_share(self, track: int, frames: Iterable[int]) -> float:
+        """Return the largest visible share of a track over some frames."""
+        return max((self.visible_share(track, t) for t in frames), default=0.0)
+
+    def remember(self, track: int, memory: Memory, views: Views, frames: range) -> Memory:
+        """Return the clearest frames of a track among those in memory and some new ones."""
+        seen = {t: view.crops for t in frames if (view := views[t][track]) is not None and self.areas[track, t] > 0}
+        known = {**memory, **seen}
+        clearest = sorted(known, key=lambda t: -self.visible_share(track, t))[:REMEMBERED]
+        return {t: known[t] for t in sorted(clearest)}

@@ -1,0 +1,198 @@
+"""Where the visible masks of a prediction come from: files, points or boxes for SAM 2, or a segmenter."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vidamodal.formats import VideoContext, read_masks
+from vidamodal.inference.finders.base import Finder, create_finder, finder_ids
+from vidamodal.inference.finders.sam2 import DEFAULT_SAM, LoadedSam, Sam2Finder, load_sam
+from vidamodal.inference.finders.segmenter import DEFAULT_SEGMENTER, SegmenterFinder
+from vidamodal.media.prompts import Prompt, read_prompts
+from vidamodal.media.video import VideoReader
+from vidamodal.models.folder import DEFAULT, LoadedModel, LoadedSegmenter, is_segmenter, load_model, load_segmenter
+from vidamodal.segmenters.aisdiff import AISDiffSegmenter
+from vidamodal.segmenters.base import find_segmenter
+from vidamodal.types import ClipTracks, InputError
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class MaskInputs:
+    """The arguments of `vidamodal.predict` that determine the visible masks; at most one of the first four is given."""
+
+    masks: PathLike | ClipTracks | None = None
+    detect: bool | str | LoadedSegmenter | None = None
+    points: PathLike | None = None
+    boxes: PathLike | None = None
+    sam: str | LoadedSam | None = None
+    diffsp: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the arguments go together; InputError if not."""
+        given = self.given
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(f'{name}=' for name in given)}: each gives the visible masks. Pass one.")
+        if self.sam is not None and given not in (["masks"], ["points"], ["boxes"]):
+            raise InputError("sam=: SAM 2 follows objects that are marked. Pass points=, boxes= or masks= as well.")
+        if self.diffsp is not None and given not in ([], ["detect"]):
+            raise InputError(f"diffsp=: only a segmenter uses it, and the masks come from {given[0]}=. Leave one out.")
+
+    @property
+    def given(self) -> list[str]:
+        """Names of the arguments that give the visible masks."""
+        values = {"masks": self.masks, "detect": self.detect, "points": self.points, "boxes": self.boxes}
+        return [name for name, value in values.items() if value is not None and value is not False]
+
+    @property
+    def paths(self) -> list[PathLike]:
+        """Files and folders that are read."""
+        return [path for path in (self.masks, self.points, self.boxes) if isinstance(path, str | os.PathLike)]
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """The source of the visible masks: known tracks, or a finder."""
+
+    name: str
+    """What run.json records."""
+    known: ClipTracks | None = None
+    finder: Finder | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the finder's weights and config."""
+
+    def tracks(self, reader: VideoReader, quiet: bool) -> ClipTracks:
+        """Return the tracks of a video with their visible masks."""
+        if self.finder is not None:
+            return self.finder.find(reader.info, reader.frames, quiet)
+        assert self.known is not None
+        # Known masks are trusted, also those of an earlier prediction.
+        return replace(self.known, tracks=tuple(replace(track, confidence=None) for track in self.known.tracks))
+
+
+def load_network(
+    inputs: MaskInputs, model: str | LoadedModel | LoadedSegmenter, head: str | None
+) -> LoadedModel | LoadedSegmenter:
+    """Load the network whose amodal masks are the result.
+
+    It is a segmenter if nothing gives visible masks and ``model`` or ``head`` names a segmenter, else a model that
+    completes visible masks.
+
+    Raises:
+        InputError: If there is no such network, or if it does not suit the inputs.
+    """
+    if not inputs.given:
+        segmenter = _load_named_segmenter(model, head)
+        if segmenter is not None:
+            return segmenter
+    if isinstance(model, LoadedSegmenter):
+        raise InputError(
+            f"model=: {model.name} is a segmenter, which needs no visible masks. Leave out {inputs.given[0]}=, or pass "
+            "the segmenter as detect= instead."
+        )
+    if isinstance(model, str):
+        return load_model(model, head)
+    if head not in (None, model.head):
+        raise InputError(
+            f"head=: the loaded model has the head {model.head!r}. Load it with the head {head!r} instead."
+        )
+    return model
+
+
+def resolve_source(
+    inputs: MaskInputs, network: LoadedModel | LoadedSegmenter, reader: VideoReader, device: str, seed: int
+) -> MaskSource:
+    """Return the source of the visible masks of a video.
+
+    Args:
+        inputs: The arguments that determine the source.
+        network: The network of the prediction; if it is a segmenter, it is the source.
+        reader: The video.
+        device: "auto", "cpu" or "cuda".
+        seed: Seed of a finder that samples.
+
+    Raises:
+        InputError: If masks, prompts or a network cannot be read or do not fit the video.
+    """
+    if isinstance(network, LoadedSegmenter):
+        return _segmenter_source(network, inputs.diffsp, device, seed)
+    if inputs.masks is None and inputs.points is None and inputs.boxes is None:
+        return _detection_source(inputs, device, seed)
+    known: ClipTracks | None = None
+    prompts: tuple[Prompt, ...] = ()
+    kind, name = "masks", ""
+    if inputs.masks is not None:
+        known, name = _read_known(reader, inputs.masks), _source_name(inputs.masks)
+        if inputs.sam is None:
+            return MaskSource(name, known)
+    elif inputs.points is not None:
+        kind, name, prompts = "points", Path(inputs.points).name, read_prompts(inputs.points, "points", reader.info)
+    elif inputs.boxes is not None:
+        kind, name, prompts = "boxes", Path(inputs.boxes).name, read_prompts(inputs.boxes, "boxes", reader.info)
+    sam = inputs.sam if isinstance(inputs.sam, LoadedSam) else load_sam(inputs.sam or DEFAULT_SAM)
+    finder = Sam2Finder(sam.model, prompts, known, device)
+    hashes = {"weights": sam.weights_hash, "config": sam.config_hash}
+    return MaskSource(f"sam2 {sam.name}, {kind} {name}", finder=finder, hashes=hashes)
+
+
+def _load_named_segmenter(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> LoadedSegmenter | None:
+    """The segmenter that ``model`` is or that ``model`` or ``head`` names; None if they name none."""
+    if isinstance(model, LoadedSegmenter):
+        return model
+    if head is not None:
+        find_segmenter(head)
+    if isinstance(model, str) and model != DEFAULT and is_segmenter(model):
+        return load_segmenter(model, head)
+    if head is None:
+        return None
+    if model == DEFAULT:
+        return load_segmenter(head, head)
+    raise InputError(
+        f"head=: {head!r} is a segmenter, and model= names another model. Leave out model=, or pass the visible masks "
+        "of the objects as masks=, or points= or boxes= for SAM 2."
+    )
+
+
+def _detection_source(inputs: MaskInputs, device: str, seed: int) -> MaskSource:
+    detect = inputs.detect
+    if isinstance(detect, str) and detect in finder_ids():
+        if inputs.diffsp is not None:
+            raise InputError(f"diffsp=: the finder {detect!r} does not use it. Leave it out.")
+        return MaskSource(f"finder {detect}", finder=create_finder(detect, device, seed))
+    chosen = detect if isinstance(detect, str | LoadedSegmenter) else DEFAULT_SEGMENTER
+    segmenter = load_segmenter(chosen) if isinstance(chosen, str) else chosen
+    return _segmenter_source(segmenter, inputs.diffsp, device, seed)
+
+
+def _segmenter_source(segmenter: LoadedSegmenter, diffsp: str | None, device: str, seed: int) -> MaskSource:
+    hashes = {"weights": segmenter.weights_hash, "config": segmenter.config_hash}
+    name = f"segmenter {segmenter.name}"
+    model = segmenter.model
+    if diffsp is not None:
+        if not isinstance(model, AISDiffSegmenter):
+            raise InputError(f"diffsp=: the segmenter {segmenter.name} has no shape prior. Pass an aisdiff segmenter.")
+        model = deepcopy(model)  # the segmenter may belong to the caller
+        model.use_diffsp(diffsp)
+        name += f", diffsp {Path(diffsp).name}"
+    return MaskSource(name, finder=SegmenterFinder(model, device, seed), hashes=hashes)
+
+
+def _read_known(reader: VideoReader, masks: PathLike | ClipTracks) -> ClipTracks:
+    if not isinstance(masks, ClipTracks):
+        return read_masks(masks, VideoContext(reader.info, reader.stems))
+    ours, theirs = reader.info, masks.video
+    if (theirs.height, theirs.width, theirs.frames) != (ours.height, ours.width, ours.frames):
+        raise InputError(
+            f"masks=: the tracks have {theirs.frames} frames of {theirs.height} x {theirs.width} pixels, but "
+            f"{ours.path} has {ours.frames} of {ours.height} x {ours.width}. Pass the tracks of this video."
+        )
+    return replace(masks, video=ours)
+
+
+def _source_name(masks: PathLike | ClipTracks) -> str:
+    return "tracks in memory" if isinstance(masks, ClipTracks) else Path(str(masks)).name
