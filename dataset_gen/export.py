@@ -16,7 +16,7 @@ from dataset_gen.assets import SPLITS
 from dataset_gen.options import PROGRAM
 from vidamodal.commandline import Parser
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.formats.videos.movid_a import write_movid_a
+from vidamodal.formats.videos.movid_a import write_split
 from vidamodal.types import InputError
 
 Layout = Literal["movid-a"]
@@ -48,7 +48,7 @@ def export_movid_a(
             )
         splits.setdefault(name, []).append(clip)
     return {
-        name: write_movid_a(out, tqdm(clips, desc=name, unit="video", disable=quiet), name)
+        name: write_split(out, tqdm(clips, desc=name, unit="video", disable=quiet), name)
         for name, clips in splits.items()
     }
 

@@ -285,13 +285,13 @@ def _convert(options: Namespace) -> int:
         options.out,
         options.to,
         kind=options.what,
-        layout=options.layout,
+        source_format=options.layout,
         video=options.video,
         quiet=options.quiet,
     )
     print(f"{options.out}: {done.clips} clip{'s' * (done.clips != 1)} from {done.format}, written as {options.to}")
-    if done.left_out:
-        print(f"dropped, because {options.to} cannot hold them: {', '.join(done.left_out)}", file=sys.stderr)
+    if done.dropped:
+        print(f"dropped, because {options.to} cannot hold them: {', '.join(done.dropped)}", file=sys.stderr)
     return 0
 
 

@@ -263,7 +263,7 @@ def test_movid_a_takes_pictures_from_a_video(tmp_path: Path) -> None:
     write_video(tmp_path / "film.mp4", np.full((T, 6, 6, 3), 90, dtype=np.uint8), 12.0)
     wide = replace(clip, video=replace(clip.video, width=6), tracks=tuple(map(_widened, clip.tracks)))
     source = save(tmp_path / "source", wide)
-    with pytest.raises(InputError, match="its pictures are not there"):
+    with pytest.raises(InputError, match="its pictures are missing"):
         convert(source, tmp_path / "out", "movid-a")
     convert(source, tmp_path / "out", "movid-a", video=tmp_path / "film.mp4")
     found = find_dataset(tmp_path / "out").clips["clip-0"].tracks()
@@ -502,7 +502,7 @@ def changed(document: Any, *path: Any, value: Any) -> None:
 @pytest.mark.parametrize(
     ("where", "value", "message"),
     [
-        (("annotations", 0, "segmentations", 0), None, "not in the frames that vidamodal.tracks[0] tells of"),
+        (("annotations", 0, "segmentations", 0), None, "not in the frames that vidamodal.tracks[0] lists"),
         (("videos", 0, "vidamodal", "key"), "../escape", "the key is not a plain name"),
         (("videos", 0, "vidamodal", "key"), 5, "vidamodal.key must be a string"),
         (("videos", 0, "vidamodal", "tracks", 0, "number"), None, "number must be an integer"),
@@ -528,7 +528,7 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     message = refusal(lambda: convert(source, out, "davis", kind="amodal"))
     assert message == (
-        "clip clip-0: palette PNGs hold one object a pixel, tracks 3 and 7 overlap in frame 0; write --to sav or coco"
+        "clip clip-0: palette PNGs hold one object a pixel, tracks 3 and 7 overlap in frame 0; choose the format sav or coco"
     )
     many = tuple(Track(number, rles(box(0, 0, 1, 1) if number == 1 else NOTHING)) for number in range(1, 256))
     crowd = save(tmp_path / "crowd", ClipTracks(VideoInfo("a.jpg", H, W, 1, 1.0), many))
@@ -565,7 +565,7 @@ def test_the_command_says_what_it_wrote_and_left_out(tmp_path: Path, capsys: pyt
         (["--to", "coco", "--from", "xml"], "unknown format 'xml'"),
         (["--to", "coco", "--from", "burst"], "looked for BURST"),
         (["--to", "coco", "--what", "both"], "invalid choice"),
-        (["--to", "movid-a"], "its pictures are not there"),
+        (["--to", "movid-a"], "its pictures are missing"),
         (["--to", "coco", "--video", "missing.mp4"], "missing.mp4"),
         ([], "--to"),
     ],
@@ -584,7 +584,7 @@ def test_nothing_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     source = save(tmp_path / "source", SCENE)
     before = (source / "clip-0.tracks.json").read_bytes()
     assert run("convert", source, "--to", "tracks", "--out", source) == 2
-    assert "is already there" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (source / "clip-0.tracks.json").read_bytes() == before and len(os.listdir(source)) == 1
     assert run("convert", tmp_path / "none", "--to", "coco", "--out", tmp_path / "out") == 2
     assert "no such file or folder" in capsys.readouterr().err

@@ -29,7 +29,7 @@ from dataset_gen.scene_shards import write_shard
 from vidamodal.formats import Clip, Fit, all_formats, find_dataset, writable_formats
 from vidamodal.formats.convert import convert
 from vidamodal.formats.tracks import dumps_tracks, loads_tracks
-from vidamodal.formats.videos.movid_a import write_movid_a
+from vidamodal.formats.videos.movid_a import write_split
 from vidamodal.media.images import write_image
 from vidamodal.media.mask_images import write_id_map
 from vidamodal.media.video_writer import write_video
@@ -333,7 +333,7 @@ def test_a_picture_outside_the_data_set_is_refused(tmp_path: Path, name: str) ->
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"images": images("a.png") * 2}, "stands twice"),
+        ({"images": images("a.png") * 2}, "is used twice"),
         ({"images": [{"id": 7, "file_name": "a.png", "height": 10**6, "width": 10**6}]}, "at most"),
         ({"images": [{"id": 7, "file_name": "a.png", "height": 0, "width": 5}]}, "at least 1"),
         ({"images": [{"id": "7", "file_name": "a.png", "height": 5, "width": 5}]}, "images[0].id must be an integer"),
@@ -391,7 +391,7 @@ def test_half_a_pair_and_masks_of_two_sizes_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "whole_mask/10000015_whole_mask.png", height=5)
     assert "one size" in refusal(tmp_path)
     (tmp_path / "whole_mask/10000015_whole_mask.png").unlink()
-    assert "only one of the two masks of 10000015" in refusal(tmp_path)
+    assert "one of the two masks of 10000015 is missing" in refusal(tmp_path)
     (tmp_path / "visible_object_mask/10000015_visible_mask.png").unlink()
     assert "no <id>_whole_mask.png" in refusal(tmp_path)
 
@@ -579,7 +579,7 @@ def truths(draw: st.DrawFn) -> ClipTracks:
 @given(truths())
 def test_movid_a_reads_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, truth: ClipTracks) -> None:
     folder = tmp_path_factory.mktemp("movid")
-    assert write_movid_a(folder, [clip_of(truth)], "test") == 1
+    assert write_split(folder, [clip_of(truth)], "test") == 1
     dataset = find_dataset(folder)
     clip = dataset.clips["test-00000012"]
     assert dataset.format == "MOViD-A"
@@ -607,7 +607,7 @@ def scene() -> ClipTracks:
 
 
 def test_movid_a_is_written_as_its_loaders_read_it(tmp_path: Path) -> None:
-    write_movid_a(tmp_path, [clip_of(scene()), clip_of(scene(), "test-00000013")], "test")
+    write_split(tmp_path, [clip_of(scene()), clip_of(scene(), "test-00000013")], "test")
     video = tmp_path / "test" / "1"
     assert sorted(path.name for path in video.iterdir()) == sorted(
         ["metadata.json"]
@@ -629,7 +629,7 @@ def test_movid_a_is_written_as_its_loaders_read_it(tmp_path: Path) -> None:
 
 
 def test_movid_a_as_published_without_our_record(tmp_path: Path) -> None:
-    write_movid_a(tmp_path, [clip_of(scene())], "train")
+    write_split(tmp_path, [clip_of(scene())], "train")
     path = tmp_path / "train/0/metadata.json"
     document = json.loads(path.read_text())
     del document["vidamodal"], document["metadata"]["frame_rate"], document["instances"][1]["category"]
@@ -652,11 +652,11 @@ def changed(**changes: Any) -> ClipTracks:
 @pytest.mark.parametrize(
     ("clip", "words"),
     [
-        (clip_of(changed(visible=(None, None))), "the visible mask of track 2 in frame 0 is not known"),
-        (clip_of(changed(amodal=None)), "the amodal mask of track 2 in frame 0 is not known"),
+        (clip_of(changed(visible=(None, None))), "the visible mask of track 2 in frame 0 is unknown"),
+        (clip_of(changed(amodal=None)), "the amodal mask of track 2 in frame 0 is unknown"),
         (clip_of(changed(visible=(Rle.encode(BACK),) * 2, amodal=(Rle.encode(BACK),) * 2)), "tracks 1 and 2 overlap"),
         (clip_of(scene(), "../evil"), "not a plain name"),
-        (replace(clip_of(scene()), frames=lambda: None), "pictures are not there"),
+        (replace(clip_of(scene()), frames=lambda: None), "pictures are missing"),
         (replace(clip_of(scene()), frames=lambda: iter([np.zeros((12, 16, 3), np.uint8)])), "1 pictures for 2 frames"),
         (replace(clip_of(scene()), frames=lambda: iter([np.zeros((9, 9, 3), np.uint8)])), "pictures of 9 x 9 pixels"),
         (clip_of(replace(scene(), tracks=tuple(replace(scene().tracks[1], id=k) for k in range(256)))), "256 objects"),
@@ -664,16 +664,16 @@ def changed(**changes: Any) -> ClipTracks:
 )
 def test_what_movid_a_cannot_hold_is_refused_and_leaves_nothing(tmp_path: Path, clip: Clip, words: str) -> None:
     with pytest.raises(InputError) as error:
-        write_movid_a(tmp_path / "out", [clip_of(scene(), "test-1"), clip], "test")
+        write_split(tmp_path / "out", [clip_of(scene(), "test-1"), clip], "test")
     assert words in str(error.value) and "\n" not in str(error.value)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_split_that_is_there_is_not_written_over(tmp_path: Path) -> None:
-    write_movid_a(tmp_path, [clip_of(scene())], "test")
+    write_split(tmp_path, [clip_of(scene())], "test")
     for split, words in (("test", "already there"), ("../test", "letters")):
         with pytest.raises(InputError, match=words):
-            write_movid_a(tmp_path, [clip_of(scene())], split)
+            write_split(tmp_path, [clip_of(scene())], split)
 
 
 @pytest.mark.parametrize(
@@ -695,7 +695,7 @@ def test_a_split_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_metadata_is_refused(tmp_path: Path, place: tuple[str, ...], value: Any, words: str) -> None:
-    write_movid_a(tmp_path, [clip_of(scene())], "test")
+    write_split(tmp_path, [clip_of(scene())], "test")
     path = tmp_path / "test/0/metadata.json"
     document = record = json.loads(path.read_text())
     for key in place[:-1]:
@@ -706,7 +706,7 @@ def test_damaged_metadata_is_refused(tmp_path: Path, place: tuple[str, ...], val
 
 
 def test_a_cut_off_metadata_and_a_missing_mask_are_refused(tmp_path: Path) -> None:
-    write_movid_a(tmp_path, [clip_of(scene())], "test")
+    write_split(tmp_path, [clip_of(scene())], "test")
     (tmp_path / "test/0/segmentation_1_00001.png").unlink()
     assert "segmentation_1_00001.png: this file is missing" in refusal(tmp_path)
     (tmp_path / "test/0/metadata.json").write_text("{")
@@ -826,7 +826,7 @@ def test_layouts_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
         "layers of Intra-AFruit, ACOM or MUVA": layered(tmp_path / "l"),
         "FISHBOWL": fishbowl(tmp_path / "f/test_data.pkl"),
     }
-    write_movid_a(tmp_path / "m", [clip_of(scene())], "test")
+    write_split(tmp_path / "m", [clip_of(scene())], "test")
     (tmp_path / "v").mkdir()
     (tmp_path / "v/a.tracks.json").write_text(dumps_tracks(scene()))
     (tmp_path / "w").mkdir()
@@ -836,9 +836,11 @@ def test_layouts_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
         (tmp_path / form).mkdir()
         convert(tmp_path / "v", tmp_path / form / "set.json", form)
         paths[writable_formats()[form].NAME] = tmp_path / form / "set.json"
+    np.savez(tmp_path / "masks.npz", masks=np.zeros((1, 4, 4), np.uint8))
+    paths["npz"] = tmp_path / "masks.npz"
     assert set(paths) == {layout.NAME for layout in all_formats().values()}
     for name, path in paths.items():
-        for start in (path, path.parent) if path.is_file() else (path,):
+        for start in (path, path.parent) if path.is_file() and path.suffix != ".npz" else (path,):
             assert [layout.NAME for layout in all_formats().values() if layout.recognise(start) == Fit.CERTAIN] == [
                 name
             ]

@@ -112,7 +112,7 @@ def test_stems_match_those_of_a_folder_of_frames(tmp_path: Path) -> None:
         save_palette(tmp_path / f"{stems[frame]}.png", values)
     assert read_masks(tmp_path, VIDEO, stems) == expected()
     save_palette(tmp_path / "left11.png", id_maps()[0])
-    with pytest.raises(InputError, match="left11.png: no frame of the video's folder has this name"):
+    with pytest.raises(InputError, match="left11.png: no frame of the video has this name"):
         read_masks(tmp_path, VIDEO, stems)
 
 
@@ -135,7 +135,7 @@ def test_an_image_takes_one_png(tmp_path: Path) -> None:
     save_palette(tmp_path / "mask.png", id_maps()[1])
     clip = read_masks(tmp_path / "mask.png", VideoInfo("photo.jpg", H, W, 1, 1.0))
     assert [track.id for track in clip.tracks] == [1, 5]
-    with pytest.raises(InputError, match="no masks in a known form"):
+    with pytest.raises(InputError, match="one PNG for a video of 6 frames"):
         read_masks(tmp_path / "mask.png", VIDEO)
 
 
@@ -216,11 +216,11 @@ BAD_NPZ = {
     "two axes": (lambda p: npz(p, masks=MAPS[0]), "masks is int32"),
     "another size": (lambda p: npz(p, masks=MAPS.transpose(0, 2, 1).copy()), "masks of 7 x 9 pixels"),
     "too many frames": (lambda p: npz(p, masks=np.zeros((T + 1, H, W), bool)), "the video has 6 frames"),
-    "no frame": (lambda p: npz(p, masks=MAPS[:0]), "give 1 to that many"),
+    "no frame": (lambda p: npz(p, masks=MAPS[:0]), "save at least one mask"),
     "no object": (lambda p: npz(p, masks=np.zeros((0, T, H, W), bool)), "masks is"),
     "a negative id": (lambda p: npz(p, masks=MAPS - 1), "holds the id -1"),
     "an unnamed id": (lambda p: npz(p, masks=MAPS + 4, ids=[3]), "holds the id 4, which ids does not name"),
-    "double ids": (lambda p: npz(p, masks=np.zeros((2, T, H, W), bool), ids=[3, 3]), "not unique"),
+    "double ids": (lambda p: npz(p, masks=np.zeros((2, T, H, W), bool), ids=[3, 3]), "must be different integers"),
     "too few ids": (lambda p: npz(p, masks=np.zeros((2, T, H, W), bool), ids=[3]), r"save \(2,\) integers"),
     "ids as text": (lambda p: npz(p, masks=MAPS, ids=["a"]), "integers"),
     "a double frame": (lambda p: npz(p, masks=MAPS[:2], frames=[1, 1]), "names a frame twice"),
@@ -229,7 +229,7 @@ BAD_NPZ = {
     "Fortran order": (lambda p: npz(p, masks=np.asfortranarray(MAPS)), "np.ascontiguousarray"),
     "too few values": (short, "ends before its masks do"),
     "a flipped bit": (flipped, "not an .npz that can be read"),
-    "a cut archive": (cut, "no masks in a known form"),
+    "a cut archive": (cut, "not in a known format"),
 }
 
 
@@ -252,19 +252,19 @@ def with_half_a_png(path: Path) -> None:
 
 
 BAD_FOLDERS = {
-    "nothing": (lambda p: p.mkdir(), "no PNG in this folder"),
+    "nothing": (lambda p: p.mkdir(), "not in a known format"),
     "another size": (lambda p: save_palette(p / "00000.png", np.zeros((W, H))), "7 x 9 pixels, the video has 9 x 7"),
-    "past the end": (lambda p: save_palette(as_palette(p) / "00006.png", id_maps()[0]), "for frame 6, the video ends"),
-    "no number": (lambda p: save_palette(as_palette(p) / "last.png", id_maps()[0]), "last.png: the name is no frame"),
-    "two numbers": (lambda p: save_palette(p / "00000_1.png", id_maps()[0]), "the name is no frame number"),
+    "past the end": (lambda p: save_palette(as_palette(p) / "00006.png", id_maps()[0]), "frame 6 is beyond the end of the video"),
+    "no number": (lambda p: save_palette(as_palette(p) / "last.png", id_maps()[0]), "last.png: the name is not a frame"),
+    "two numbers": (lambda p: save_palette(p / "00000_1.png", id_maps()[0]), "the name is not a frame number"),
     "twice": (lambda p: save_palette(as_palette(p) / "0.png", id_maps()[0]), " 0.png and 00000.png are for the same"),
     "colours": (with_colour, "00002.png: a colour picture"),
     "half a PNG": (with_half_a_png, "00003.png: cannot be read as an image"),
     "maps beside folders": (lambda p: as_palette(as_object_folders(p)), "PNGs beside folders"),
-    "a named folder": (lambda p: as_object_folders(p).joinpath("mug").mkdir(), "mug: an object's folder must be named"),
+    "a named folder": (lambda p: as_object_folders(p).joinpath("mug").mkdir(), "mug: the folder of an object must be named"),
     "a huge id": (lambda p: as_object_folders(p).joinpath("9" * 10).mkdir(), "must be named by its id"),
     "one id twice": (lambda p: as_object_folders(p).joinpath("1").mkdir(), "is the same id"),
-    "empty folders": (lambda p: (p / "000").mkdir(parents=True), "no PNG in the folders"),
+    "empty folders": (lambda p: (p / "000").mkdir(parents=True), "not in a known format"),
 }
 
 
@@ -287,10 +287,10 @@ def test_hidden_and_other_files_do_not_matter(tmp_path: Path) -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     for content, message in (
-        (b"", "no masks in a known form"),
-        (b"text", "no masks in a known form"),
-        (b'{"a": 1}', "not a tracks.json"),
-        (b"{", "not JSON"),
+        (b"", "not in a known format"),
+        (b"text", "not in a known format"),
+        (b'{"a": 1}', "not in a known format"),
+        (b"{", "not in a known format"),
     ):
         (tmp_path / "m").write_bytes(content)
         with pytest.raises(InputError, match=message):
@@ -303,5 +303,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_tracks_of_another_video_are_refused(change: dict[str, int], tmp_path: Path) -> None:
     write_tracks(tmp_path / "t.json", expected())
     other = VideoInfo(**{**VIDEO.__dict__, **change})
-    with pytest.raises(InputError, match="give the tracks of this video"):
+    with pytest.raises(InputError, match="pass the masks of this video"):
         read_masks(tmp_path / "t.json", other)

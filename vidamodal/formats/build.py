@@ -1,22 +1,25 @@
-"""Tracks built from what a format states: absent masks, visible pixels outside the amodal mask."""
+"""Tracks built from what a format states: absent masks, id maps, visible pixels outside the amodal mask."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+from jaxtyping import Bool, Int
 from pycocotools import mask as coco
 
 from vidamodal.rle import pack
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
+VOID = 255
+"""Value in 8-bit id maps, beside other ids, of pixels that were not annotated; they count as background."""
+
 MasksByFrame = Mapping[int, Rle]
 """The masks of an object that have a pixel, by frame."""
 
 
-def tracks_from_masks(
-    video: VideoInfo, annotated: Container[int], masks: Mapping[int, MasksByFrame]
-) -> tuple[Track, ...]:
+def build_tracks(video: VideoInfo, annotated: Container[int], masks: Mapping[int, MasksByFrame]) -> tuple[Track, ...]:
     """Return the tracks of objects whose masks are known in some frames.
 
     In an annotated frame, an object without a mask is known to be fully occluded or absent (an empty mask), but only
@@ -36,6 +39,53 @@ def tracks_from_masks(
         return Track(number, tuple(known.get(t, other) for t, other in enumerate(absent)))
 
     return tuple(track(number) for number in sorted(masks))
+
+
+class MaskCollector:
+    """The masks of a video's objects, collected from annotated frames in any order.
+
+    Args:
+        video: The video.
+        ids: The ids of objects that may have no mask; others are added with their masks.
+    """
+
+    def __init__(self, video: VideoInfo, ids: Iterable[int] = ()) -> None:
+        self.video = video
+        self.annotated: set[int] = set()
+        self.masks: dict[int, dict[int, Rle]] = {number: {} for number in ids}
+
+    def add(self, number: int, frame: int, mask: Bool[np.ndarray, "h w"]) -> None:
+        """Add the mask of one object, which may be empty."""
+        of_object = self.masks.setdefault(number, {})
+        self.annotated.add(frame)
+        if mask.any():
+            of_object[frame] = Rle.encode(mask)
+
+    def clip(self) -> ClipTracks:
+        """Return everything that was added."""
+        return ClipTracks(self.video, build_tracks(self.video, self.annotated, self.masks))
+
+
+def clip_from_id_maps(
+    video: VideoInfo, maps: Iterable[tuple[int, Int[np.ndarray, "h w"]]], ids: Sequence[int] = ()
+) -> ClipTracks:
+    """Return a clip from maps of ids; 0 is background, and so is ``VOID`` in 8-bit maps beside other ids.
+
+    Args:
+        video: The video.
+        maps: Pairs of a frame and its map.
+        ids: The ids of objects that may be in none of the maps; ``VOID`` is an object if it is among them.
+    """
+    collector, is_narrow = MaskCollector(video, set(ids) - {0}), True
+    for frame, values in maps:
+        is_narrow = is_narrow and values.dtype == np.uint8
+        values = np.asfortranarray(values)
+        collector.annotated.add(frame)
+        for number in set(np.unique(values).tolist()) - {0}:
+            collector.add(number, frame, values == number)
+    if is_narrow and len(collector.masks) > 1 and VOID not in ids:
+        collector.masks.pop(VOID, None)
+    return collector.clip()
 
 
 def unite_visible(clip: ClipTracks, format_name: str) -> ClipTracks:

@@ -1,4 +1,4 @@
-"""Data sets and predictions from one format into another: what `vidamodal convert` does."""
+"""Conversion of data sets and predictions from one format into another: the implementation of ``vidamodal convert``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vidamodal.formats.base import Clip, MaskKind, WritableFormat
+from vidamodal.formats.base import Clip, MaskKind, VideoContext, WritableFormat
 from vidamodal.formats.registry import all_formats, find_dataset, writable_formats
 from vidamodal.media.files import atomic_file, atomic_folder
 from vidamodal.media.video import open_video
@@ -18,7 +18,7 @@ from vidamodal.types import ClipTracks, InputError
 
 KEY = "[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 """Keys that may become part of a path."""
-_NAMES = {
+_FIELD_NAMES = {
     "visible": "visible masks",
     "amodal": "amodal masks",
     "amodal_full": "masks on a padded canvas",
@@ -29,11 +29,14 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written: the number of clips, the layout they came from, and what the format had no room for."""
+    """The result of a conversion."""
 
     clips: int
+    """Number of clips."""
     format: str
-    left_out: tuple[str, ...]
+    """Name of the source's format."""
+    dropped: tuple[str, ...]
+    """Names of what the written format cannot hold."""
 
 
 def convert(
@@ -42,83 +45,69 @@ def convert(
     to: str,
     *,
     kind: MaskKind = "visible",
-    layout: str | None = None,
+    source_format: str | None = None,
     video: str | os.PathLike[str] | None = None,
     quiet: bool = True,
 ) -> Conversion:
-    """Writes the clips of a data set in another format, to a place where nothing is yet, whole or not at all.
+    """Write the clips of a data set in another format, atomically.
 
-    ``to``: a name of ``formats()``; ``layout``: that of the source, where it does not show. ``kind``: the masks that a
-    format with one mask an object holds, read or written. ``video``: a video or a folder of frames, for a source that
-    holds the masks of one clip; it gives their number of frames, rate and pictures.
+    If the written format is one file, the masks of all clips are held in memory, else those of one.
 
-    InputError on what cannot be read, or what the format cannot hold; memory holds the masks of all clips where the
-    format is one file, else those of one.
+    Args:
+        source: A file or folder in any format.
+        out: A path where nothing exists yet.
+        to: The id of the format to write.
+        kind: The masks to read or write, for formats with one mask an object.
+        source_format: The id of the source's format; by default it is recognised.
+        video: A video or a folder of frames, for a source with the masks of one clip; it gives the number of frames,
+            the frame rate and the pictures.
+        quiet: Show no progress bar.
+
+    Raises:
+        InputError: The source cannot be read, the format cannot hold it, or ``out`` exists.
     """
     source, out = Path(source), Path(out)
-    known = writable_formats()
-    for name, choices in ((to, known), (layout, all_formats())):
+    writable = writable_formats()
+    for name, choices in ((to, writable), (source_format, all_formats())):
         if name is not None and name not in choices:
             raise InputError(f"unknown format {name!r}; choose one of {', '.join(sorted(choices))}")
     if os.path.lexists(out):
-        raise InputError(f"{out}: is already there; give another --out, or remove it")
-    form = known[to]
-    dataset = find_dataset(source, layout)
+        raise InputError(f"{out}: already exists; choose another path, or remove it")
+    form = writable[to]
+    reader = None if video is None else open_video(video)
+    context = None if reader is None else VideoContext(reader.info, reader.stems)
+    dataset = find_dataset(source, source_format, context)
     clips = list(dataset.clips.values())
-    if video is not None:
-        clips = [_with_video(source, clips, video)]
-    left_out: set[str] = set()
+    if reader is not None:
+        clips = [replace(clip, frames=reader.frames) for clip in clips]
+    dropped: set[str] = set()
     bar = tqdm(clips, desc="convert", unit="video", disable=quiet)
-    prepared = (_prepared(clip, form, kind, left_out) for clip in bar)
+    prepared = (_prepared(clip, form, kind, dropped) for clip in bar)
     if form.IS_FILE:
-        with atomic_file(out) as beside:
-            form.write(beside, prepared, kind)
+        with atomic_file(out) as temporary:
+            form.write(temporary, prepared, kind)
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_folder(out) as beside:
-            form.write(beside, prepared, kind)
+        with atomic_folder(out) as temporary:
+            form.write(temporary, prepared, kind)
             if hasattr(os, "sync"):  # once for thousands of small files, before they get their names; not on Windows
                 os.sync()
-    return Conversion(len(clips), dataset.format, tuple(name for field, name in _NAMES.items() if field in left_out))
+    return Conversion(len(clips), dataset.format, tuple(n for field, n in _FIELD_NAMES.items() if field in dropped))
 
 
-def _with_video(source: Path, clips: list[Clip], video: str | os.PathLike[str]) -> Clip:
-    """The only clip of a source, with the frames of a video."""
-    if len(clips) > 1:
-        raise InputError(f"{source}: {len(clips)} clips, --video is for one; convert them one by one")
-    (clip,) = clips
-    reader = open_video(video)
-
-    def tracks() -> ClipTracks:
-        found, info = clip.tracks(), reader.info
-        missing = info.frames - found.video.frames
-        sizes = {(video.height, video.width) for video in (info, found.video)}
-        if len(sizes) > 1 or missing < 0 or (missing and clip.kind_known):
-            raise InputError(
-                f"{source}: is for {found.video.frames} frames of {found.video.height} x {found.video.width} pixels, "
-                f"the video has {info.frames} of {info.height} x {info.width}; give the video of these masks"
-            )
-        unknown = (None,) * missing  # masks by others may cover fewer frames than the video
-        longer = tuple(replace(t, visible=t.visible + unknown) for t in found.tracks) if missing else found.tracks
-        return replace(found, video=replace(info, canvas=found.video.canvas), tracks=longer)
-
-    return replace(clip, tracks=tracks, frames=reader.frames)
-
-
-def _prepared(clip: Clip, form: WritableFormat, kind: MaskKind, left_out: set[str]) -> Clip:
-    """A clip with what a format has room for; adds the names of what it has not to ``left_out``."""
+def _prepared(clip: Clip, form: WritableFormat, kind: MaskKind, dropped: set[str]) -> Clip:
+    """A clip with what a format can hold; the names of other fields are added to ``dropped`` when it is read."""
     if not re.fullmatch(KEY, clip.key):
         raise InputError(f"clip {clip.key!r}: the key is not a plain name; rename the clip")
     tracks = clip.tracks_as(kind)
     if form.SINGLE_MASK and kind == "amodal":
-        lacking = [track.id for track in tracks.tracks if track.amodal is None]
-        if lacking:
-            raise InputError(f"clip {clip.key}: track {lacking[0]} has no amodal masks; write --what visible")
-    return replace(clip, tracks=partial(_held, tracks, form, kind, left_out))
+        without = [track.id for track in tracks.tracks if track.amodal is None]
+        if without:
+            raise InputError(f"clip {clip.key}: track {without[0]} has no amodal masks; write the visible masks")
+    return replace(clip, tracks=partial(_reduced, tracks, form, kind, dropped))
 
 
-def _held(clip: ClipTracks, form: WritableFormat, kind: MaskKind, left_out: set[str]) -> ClipTracks:
-    """The part of a clip that a format holds."""
+def _reduced(clip: ClipTracks, form: WritableFormat, kind: MaskKind, dropped: set[str]) -> ClipTracks:
     holds = form.HOLDS
     if form.SINGLE_MASK:
         holds = holds - {"amodal" if kind == "visible" else "visible"}
@@ -127,7 +116,7 @@ def _held(clip: ClipTracks, form: WritableFormat, kind: MaskKind, left_out: set[
     blank = (None,) * clip.video.frames
     tracks = []
     for track in clip.tracks:
-        left_out |= {name for name in _NAMES if name not in holds and any(getattr(track, name) or ())}
+        dropped |= {name for name in _FIELD_NAMES if name not in holds and any(getattr(track, name) or ())}
         tracks.append(
             replace(
                 track,

@@ -7,13 +7,17 @@ import os
 import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import cast
 
 import vidamodal.formats
 from vidamodal.formats.base import Clip, Dataset, Fit, Format, VideoContext, WritableFormat
-from vidamodal.types import ClipTracks, InputError, VideoInfo
+from vidamodal.types import ClipTracks, InputError, Track, VideoInfo
+
+PLAIN_MASKS = ("davis", "sav")
+"""Formats of folders of PNGs. As the masks of a given video they win over annotation files in the same folder."""
 
 
 def all_formats() -> dict[str, Format]:
@@ -57,27 +61,33 @@ def find_dataset(
         InputError: The path has no known format, or several; the content is damaged; or the masks do not fit the video.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; pass a data set or masks in a known format")
-    formats = all_formats()
-    candidates = list(formats.values()) if format_id is None else [formats[format_id]]
-    fits = [(form.recognise(path), form) for form in candidates]
-    best = max(fit for fit, _ in fits)
-    if best == Fit.NONE:
-        signs = "; ".join(f"{form.NAME}: {form.SIGN}" for form in candidates)
-        raise InputError(f"{path}: not in a known format; looked for {signs}")
-    matches = [form for fit, form in fits if fit == best]
-    matches = [form for form in matches if form.ID in preferred] or matches
-    if len(matches) > 1:
-        names = " and ".join(form.NAME for form in matches)
-        raise InputError(f"{path}: holds several formats ({names}); pass the path of one of them")
-    clips = matches[0].read(path, video)
+    form = _match(path, format_id, preferred)
+    clips = form.read(path, video)
     clips = {key: replace(clip, source=clip.source or f"{path}: {key}") for key, clip in clips.items()}
     if video is not None:
         if len(clips) > 1:
             raise InputError(f"{path}: holds {len(clips)} clips, but the video is one; pass the masks of one clip")
-        clips = {key: _fitted(path, clip, video) for key, clip in clips.items()}
-    return Dataset(matches[0].NAME, clips)
+        clips = {key: replace(clip, tracks=partial(_fit, path, clip, video.info)) for key, clip in clips.items()}
+    return Dataset(form.NAME, clips)
+
+
+def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Format:
+    """The format of a path."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; pass a data set or masks in a known format")
+    formats = all_formats()
+    candidates = list(formats.values()) if format_id is None else [formats[format_id]]
+    fits = [(fit, form) for form in candidates if (fit := form.recognise(path)) != Fit.NONE]
+    if not fits:
+        signs = "; ".join(f"{form.NAME}: {form.SIGN}" for form in candidates)
+        raise InputError(f"{path}: not in a known format; looked for {signs}")
+    fits = [(fit, form) for fit, form in fits if form.ID in preferred] or fits
+    best = max(fit for fit, _ in fits)
+    matches = [form for fit, form in fits if fit == best]
+    if len(matches) > 1:
+        names = " and ".join(form.NAME for form in matches)
+        raise InputError(f"{path}: holds several formats ({names}); pass the path of one of them")
+    return matches[0]
 
 
 def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
@@ -93,13 +103,10 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     Raises:
         InputError: The masks cannot be read, or do not fit the video.
     """
-    from vidamodal.formats.masks.read import read_masks as read
-
-    return read(path, video.info, video.frame_names)
-
-
-def _fitted(path: Path, clip: Clip, video: VideoContext) -> Clip:
-    return replace(clip, tracks=lambda: _fit(path, clip, video.info))
+    (clip,) = find_dataset(path, video=video, preferred=PLAIN_MASKS).clips.values()
+    tracks = clip.tracks()
+    kept = tuple(Track(track.id, track.visible, label=track.label) for track in tracks.tracks)
+    return ClipTracks(video.info, kept, tracks.exhaustive)
 
 
 def _fit(path: Path, clip: Clip, info: VideoInfo) -> ClipTracks:

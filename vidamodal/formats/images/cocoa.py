@@ -1,13 +1,13 @@
-"""COCOA (Zhu et al., CVPR 2017) and MP3D-Amodal, which keeps to its layout: all regions of an image in one annotation.
+"""COCOA (Zhu et al., CVPR 2017) and MP3D-Amodal: all regions of an image in one annotation. Read.
 
-``segmentation`` is the amodal outline (COCOA: one polygon as a plain list of numbers; MP3D-Amodal: run lengths),
-``visible_mask`` run lengths of what is seen; a region without it is not occluded. ``depth_constraint`` ("1-2,1-3")
-lists pairs, the one in front first, by their place among the regions, from 1, which is a track's id here too. ``name``
-is its label, or the category of ``category_id``. Regions are the salient ones, so it is not exhaustive. Where several
+``segmentation`` is the amodal outline (COCOA: one polygon as a flat list of numbers; MP3D-Amodal: run lengths),
+``visible_mask`` run lengths of the visible part; a region without it is not occluded. ``depth_constraint`` ("1-2,1-3")
+lists pairs, the one in front first, by their place among the regions, from 1, which is the track's id. ``name`` is its
+label, or the category of ``category_id``. Only salient regions are annotated, so it is not exhaustive. Where several
 annotators worked on an image (BSDS), each annotation is a clip: ``<image id>-0``, ``<image id>-1``, ...
 
-COCOA is known from its API and a sample annotation, MP3D-Amodal from its published loader; that loader pairs images
-and annotations by place, here ``image_id`` is assumed, as COCOA has it.
+COCOA is known from its API and a sample annotation, MP3D-Amodal from its published loader. That loader pairs images and
+annotations by place; here ``image_id`` is assumed, as in COCOA.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _FOLDERS = ("images", "train2014", "val2014", "test2014", "images/train2014", "i
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is an annotation file with this key, or a folder with one in it."""
+    """Match an annotation file with this key, or a folder with one in it."""
     return certain_if(_files(path))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each annotation; its key is the image's id."""
-    return image_clips(read_annotations(path, _files(path)), _FOLDERS, _tracks, apart=True)
+    """Return a clip for each annotation; its key is the image's id."""
+    return image_clips(read_annotations(path, _files(path)), _FOLDERS, _tracks, split_annotations=True)
 
 
 def _files(path: Path) -> list[Path]:
@@ -76,6 +76,6 @@ def _order(constraint: str, regions: int) -> FrameOrder:
         match = re.fullmatch(r"\s*([0-9]{1,9})-([0-9]{1,9})\s*", text)
         front, back = (int(number) for number in match.groups()) if match else (0, 0)
         if not (1 <= front <= regions and 1 <= back <= regions) or front == back or (back, front) in pairs:
-            raise FieldError(f"depth_constraint: {excerpt(text)} is no new pair of two of {regions} regions, as in 1-2")
+            raise FieldError(f"depth_constraint: {excerpt(text)} is not a new pair of two of {regions} regions (1-2)")
         pairs[front, back] = None
     return tuple(pairs)

@@ -1,9 +1,8 @@
-"""D2SA and COCOA-cls: one COCO-style layout, made by the authors of ORCNN (Follmann et al., WACV 2019).
+"""D2SA and COCOA-cls: the COCO-style layout of the authors of ORCNN (Follmann et al., WACV 2019). Read.
 
 ``segmentation`` is the amodal mask, ``visible_mask`` the visible one, both run lengths; ``invisible_mask`` (their
 difference) and ``occlude_rate`` follow from them and are not read. A track's id is its place in the image's list, from
-1. Who is in front is not told, nor that every occluder is annotated. Annotations: D2S_amodal_*.json,
-COCO_amodal_*_with_classes.json.
+1. It has no order and is not exhaustive. Annotations: D2S_amodal_*.json, COCO_amodal_*_with_classes.json.
 
 Known from published loaders and a sample annotation, not from the files themselves.
 """
@@ -33,17 +32,17 @@ _FOLDERS = ("images", "d2s_amodal_images_v1/images", "train2014", "val2014", "")
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is an annotation file with these keys (and none of COCOA's), or a folder with one in it."""
+    """Match an annotation file with these keys and none of COCOA's, or a folder with one in it."""
     return certain_if(_files(path))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each annotated image; its key is the image's id."""
+    """Return a clip for each annotated image; its key is the image's id."""
     return image_clips(read_annotations(path, _files(path)), _FOLDERS, _tracks)
 
 
 def _files(path: Path) -> list[Path]:
-    return annotation_files(path, ("images", "segmentation", "visible_mask"), unwanted=("regions", "video_id"))
+    return annotation_files(path, ("images", "segmentation", "visible_mask"), excluded=("regions", "video_id"))
 
 
 def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
@@ -55,4 +54,5 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, st
         )
         return Track(place, (seen,), (whole,), label=labels.get(required(record, "category_id", int, where)))
 
-    return unite_visible(ClipTracks(picture.info, tuple(track(record, k) for k, record in enumerate(records, 1))), NAME)
+    tracks = tuple(track(record, place) for place, record in enumerate(records, 1))
+    return unite_visible(ClipTracks(picture.info, tracks), NAME)

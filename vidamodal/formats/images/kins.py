@@ -1,10 +1,10 @@
-"""KINS: COCO-style annotations of KITTI's images, see qqlu/Amodal-Instance-Segmentation-through-KINS-Dataset on GitHub.
+"""KINS: COCO-style annotations of KITTI's images (qqlu/Amodal-Instance-Segmentation-through-KINS-Dataset). Read.
 
-Of 2020 (update_{train,test}_2020.json): ``a_segm`` and ``i_segm`` are the amodal and the visible ("inmodal") polygons,
-``oco_id`` the cluster of objects that touch, ``ico_id`` the place in it, 1 nearest, 0 alone. Of 2019
-(instances_{train,val}.json): ``segmentation`` and ``inmodal_seg``, without an order. A track's id is its place in the
-image's list, from 1. Only road users are annotated, so it is not exhaustive. Images are in training/image_2 and
-testing/image_2, where the same names stand for others: the annotation file's name says which.
+Files of 2020 (update_{train,test}_2020.json) have ``a_segm`` and ``i_segm``, the amodal and the visible ("inmodal")
+polygons, ``oco_id``, the cluster of objects that touch, and ``ico_id``, the place in it, 1 nearest, 0 alone. Files of
+2019 (instances_{train,val}.json) have ``segmentation`` and ``inmodal_seg`` and no order. A track's id is its place in
+the image's list, from 1. Only road users are annotated, so it is not exhaustive. Images are in training/image_2 and
+testing/image_2, which use the same names for different images: the name of the annotation file decides.
 
 Known from the repository's page and from published loaders, not from the files themselves.
 """
@@ -31,16 +31,17 @@ from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
 ID = "kins"
 NAME = "KINS"
 SIGN = 'a COCO-style JSON with "a_segm" and "i_segm", or with "inmodal_seg"'
-_NEW, _OLD = ("a_segm", "i_segm"), ("segmentation", "inmodal_seg")
+_KEYS_2020, _KEYS_2019 = ("a_segm", "i_segm"), ("segmentation", "inmodal_seg")
+"""Keys of the amodal and the visible mask."""
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is an annotation file with these keys, or a folder with one in it."""
+    """Match an annotation file with these keys, or a folder with one in it."""
     return certain_if(_files(path))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each annotated image; its key is the image's id."""
+    """Return a clip for each annotated image; its key is the image's id."""
     annotations = read_annotations(path, _files(path))
     split = next((s for s in ("train", "test", "val") if s in annotations.path.stem), None)
     folders = [] if split is None else ["training/image_2" if split == "train" else "testing/image_2"]
@@ -48,7 +49,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
 
 def _files(path: Path) -> list[Path]:
-    return annotation_files(path, ("images", *_NEW)) or annotation_files(path, ("images", *_OLD))
+    return annotation_files(path, ("images", *_KEYS_2020)) or annotation_files(path, ("images", *_KEYS_2019))
 
 
 def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
@@ -62,14 +63,14 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, st
 
 
 def _masks(record: Record, picture: Picture, place: int) -> tuple[Rle, Rle]:
-    whole, seen = _NEW if _NEW[0] in record else _OLD
+    keys = _KEYS_2020 if _KEYS_2020[0] in record else _KEYS_2019
     where = f"annotation {place}: "
-    read = [read_mask(required(record, key, (list, dict), where), picture, f"{where}{key}") for key in (whole, seen)]
-    return read[0], read[1]
+    whole, seen = (read_mask(required(record, key, (list, dict), where), picture, f"{where}{key}") for key in keys)
+    return whole, seen
 
 
 def _order(records: Sequence[Record], amodal: Sequence[Rle]) -> FrameOrder | None:
-    """Pairs of one cluster whose amodal masks overlap, nearer in front; None if a place is not told."""
+    """Pairs of a cluster whose amodal masks overlap, nearer in front; None if a place is missing."""
     clusters = [optional(record, "oco_id", int) for record in records]
     places = [optional(record, "ico_id", int) for record in records]
     if None in clusters or None in places:

@@ -1,12 +1,12 @@
-"""pix2gestalt's pairs (Ozguroglu et al., CVPR 2024): an object with something pasted over it, and the object whole.
+"""pix2gestalt's pairs (Ozguroglu et al., CVPR 2024): an object with an occluder pasted over it. Read.
 
 ``occlusion/<id>_occlusion.png`` is the picture, ``visible_object_mask/<id>_visible_mask.png`` and
-``whole_mask/<id>_whole_mask.png`` are the object's visible and amodal masks (0 and 255), a clip of one frame and one
-track, 1, without a label. What hides it has no mask, so it is not exhaustive. ``whole/<id>_whole.png``, the picture
-without the occluder, is not needed for masks and not read.
+``whole_mask/<id>_whole_mask.png`` are the object's visible and amodal masks (0 and 255): a clip of one frame and one
+track, 1, without a label. The occluder has no mask, so it is not exhaustive. ``whole/<id>_whole.png``, the picture
+without the occluder, is not read.
 
-The folders are known from the authors' loader, the files' names from loaders of others; which value the masks have
-inside is assumed to be above 127.
+The folders are known from the authors' loader, the names of files from other loaders. Assumed: values above 127 are
+inside.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _PICTURE, _VISIBLE, _WHOLE = (
     ("visible_object_mask", "_visible_mask.png"),
     ("whole_mask", "_whole_mask.png"),
 )
+"""Folders, and the ends of the names of files in them."""
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is a folder that holds the folders of masks."""
+    """Match a folder that holds the folders of masks."""
     return certain_if(all((path / folder).is_dir() for folder, _ in (_VISIBLE, _WHOLE)))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each pair of masks; its key is the id in their names. InputError if one mask of a pair is missing."""
+    """Return a clip for each pair of masks; its key is the id in their names."""
     visible, whole = (_ids(path / folder, ending) for folder, ending in (_VISIBLE, _WHOLE))
     if visible != whole:
-        odd = min(visible ^ whole)
-        raise InputError(f"{path}: only one of the two masks of {odd} is there; give both, or neither")
+        raise InputError(f"{path}: one of the two masks of {min(visible ^ whole)} is missing; add it, or remove both")
     if not whole:
-        raise InputError(f"{path / _WHOLE[0]}: no <id>{_WHOLE[1]} in this folder; give the whole data set")
+        raise InputError(f"{path / _WHOLE[0]}: no <id>{_WHOLE[1]} in this folder; pass the whole data set")
     keys = sorted(whole, key=natural_key)
     return {key: Clip(key, partial(_tracks, path, key), partial(_frames, path, key)) for key in keys}
 
@@ -54,7 +54,7 @@ def _ids(folder: Path, ending: str) -> set[str]:
 def _tracks(path: Path, key: str) -> ClipTracks:
     seen, whole = (read_image(path / folder / f"{key}{ending}")[..., 0] > 127 for folder, ending in (_VISIBLE, _WHOLE))
     if seen.shape != whole.shape:
-        raise InputError(f"{path}: the masks of {key} are {seen.shape} and {whole.shape}; give masks of one size")
+        raise InputError(f"{path}: the masks of {key} are {seen.shape} and {whole.shape}; they must be of one size")
     height, width = whole.shape
     video = VideoInfo(f"{key}{_PICTURE[1]}", height, width, 1, 1.0)
     return unite_visible(ClipTracks(video, (Track(1, (Rle.encode(seen),), (Rle.encode(whole),)),)), NAME)

@@ -1,63 +1,100 @@
-"""DAVIS (2016 and 2017) and YouTube-VOS: a folder of palette PNGs a video, whose values are ids. Read, and written.
+"""PNG id maps: a folder of palette or grey PNGs a video, whose values are ids. Read and written.
 
-``Annotations[/480p]/<video>/00000.png``, see ``data.pngs``; 0 is background and 255, beside other ids, void. A PNG
-holds one object a pixel. It does not say whether masks are visible or amodal.
+The layout of DAVIS (2016 and 2017) and YouTube-VOS, ``Annotations[/480p]/<video>/00000.png`` (see ``video_folders``),
+the folder of one video, or the single PNG of an image. Names may have a prefix, as in frame_00012.png. 0 is background
+and 255, beside other ids, void. A pixel belongs to one object. The kind of the masks is not stated.
 
-Written: a PNG for each frame in which a mask is known, and a meta.json as YouTube-VOS has it, with the rest of each
-clip in a key "vidamodal", so that clips read back as they were. Ids that are not all within 1 and 254 are numbered anew
-from 1. Refused: masks that overlap, more than 254 objects, a clip without a known mask.
+Written are a PNG for each frame in which a mask is known, and a meta.json. Ids that are not all within 1 and 254 are
+numbered anew from 1. Refused: masks that overlap, more than 254 objects, a clip without a known mask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
-from vidamodal.formats.masks.read import VOID
-from vidamodal.formats.masks.video_folders import mask_folders, numbered_pngs, read_folders, write_folders
-from vidamodal.media.mask_images import write_id_map
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext
+from vidamodal.formats.build import VOID, clip_from_id_maps
+from vidamodal.formats.masks.frame_files import by_frame, png_files, visible_folders
+from vidamodal.formats.masks.video_folders import find_videos, holds_tracks, image_video, read_videos, write_videos
+from vidamodal.media.mask_images import read_id_map, write_id_map
 from vidamodal.types import ClipTracks, InputError
 
-NAME = "DAVIS or YouTube-VOS"
-SIGN = "folders <video>/00000.png, in Annotations/ or not"
 ID = "davis"
+NAME = "DAVIS or YouTube-VOS"
+SIGN = "folders <video>/00000.png, in Annotations/ or not, or one PNG"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
 SINGLE_MASK, IS_FILE = True, False
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is such a data set, or the folder of one of its videos; folders named by numbers alone are SA-V's."""
-    found = _folders(path)
-    return certain_if(
-        bool(found) and (any(path.glob("Annotations*")) or path in found.values() or not all(map(str.isdigit, found)))
-    )
+    """Match such a data set, the folder of one video, or a PNG; folders with only numbers for names are SA-V's."""
+    return _find(path)[0]
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each folder of PNGs; its key is the folder's name."""
-    return read_folders(path, _folders(path), NAME)
-
-
-def _folders(path: Path) -> dict[str, Path]:
-    return mask_folders(path, lambda folder: bool(numbered_pngs(folder)))
+    """Return a clip for each folder of PNGs; its key is the folder's name."""
+    if path.is_file():
+        return {path.stem: Clip(path.stem, partial(_read_image, path, video), lambda: None, kind_known=False)}
+    folders = _find(path)[1]
+    if video is not None and path not in folders.values() and png_files(path):
+        raise InputError(f"{path}: PNGs beside folders ({next(iter(folders))}); pass one or the other")
+    if video is not None and len(folders) > 1:
+        names = ", ".join(folders)
+        raise InputError(
+            f"{path}: the folders {names} are neither one video nor named by ids; pass the folder of one video, or name "
+            "the folder of each object by its id, such as 000"
+        )
+    return read_videos(path, folders, _read_folder, video, NAME)
 
 
 def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
-    """Writes ``Annotations/<key>/00000.png`` and meta.json. InputError on what PNGs of ids cannot hold."""
-    write_folders(out, clips, kind, _numbers, _write)
+    """Write ``Annotations/<key>/00000.png`` and meta.json."""
+    write_videos(out, clips, kind, _numbers, _write_masks)
+
+
+def _find(path: Path) -> tuple[Fit, Mapping[str, Path]]:
+    """The folders of PNGs under a path, by name."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return (Fit.POSSIBLE if file.read(8) == b"\x89PNG\r\n\x1a\n" else Fit.NONE), {}
+    fit, found = find_videos(path, lambda folder, pattern: bool(png_files(folder, pattern)))
+    is_data_set = any(path.glob("Annotations*")) or path in found.values()
+    if found and (is_data_set or not all(map(str.isdigit, found))):
+        return fit, found
+    if found or holds_tracks(path) or not png_files(path):
+        return Fit.NONE, {}
+    return Fit.POSSIBLE, {path.absolute().name: path}
+
+
+def _read_folder(folder: Path, video: VideoContext) -> ClipTracks:
+    pngs, folders = png_files(folder), visible_folders(folder)
+    if folders:
+        raise InputError(f"{folder}: PNGs beside folders ({folders[0].name}); pass one or the other")
+    frames = by_frame(folder, pngs, video)
+    return clip_from_id_maps(video.info, ((frame, read_id_map(png, video.info)) for frame, png in frames.items()))
+
+
+def _read_image(path: Path, video: VideoContext | None) -> ClipTracks:
+    info = image_video(path) if video is None else video.info
+    if info.frames > 1:
+        raise InputError(
+            f"{path}: one PNG for a video of {info.frames} frames; pass a folder with a PNG for each frame"
+        )
+    return clip_from_id_maps(info, [(0, read_id_map(path, info))])
 
 
 def _numbers(key: str, clip: ClipTracks) -> list[int]:
     ids = [track.id for track in clip.tracks]
     if len(ids) >= VOID:
-        raise InputError(f"clip {key}: {len(ids)} objects, palette PNGs hold {VOID - 1}; write --to sav or coco")
+        raise InputError(f"clip {key}: {len(ids)} objects, palette PNGs hold {VOID - 1}; choose the format sav or coco")
     return ids if all(1 <= number < VOID for number in ids) else list(range(1, len(ids) + 1))
 
 
-def _write(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> None:
+def _write_masks(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> None:
     by_number = {number: track for track, number in numbers.items()}
     for t in range(clip.video.frames):
         known = {track.id: mask.decode() for track in clip.tracks if (mask := track.visible[t]) is not None}
@@ -66,7 +103,7 @@ def _write(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> None:
             if ids[inside].any():
                 raise InputError(
                     f"clip {folder.name}: palette PNGs hold one object a pixel, tracks {by_number[ids[inside].max()]} "
-                    f"and {number} overlap in frame {t}; write --to sav or coco"
+                    f"and {number} overlap in frame {t}; choose the format sav or coco"
                 )
             ids[inside] = numbers[number]
         if known:

@@ -1,11 +1,13 @@
-"""SA-V (Ravi et al., 2024), validation and test: a folder of PNGs for each object of a video. Read, and written.
+"""PNG object folders: a folder of black-and-white PNGs for each object of a video, named by its id. Read and written.
 
-``Annotations_6fps/<video>/<object>/00000.png``, the object as a number (000), see sav_dataset/README.md in Meta's sam2
-and ``data.pngs``; not 0 is inside, and objects may overlap. The annotations are of every fourth frame. It does not say
-whether masks are visible or amodal. The training set's JSON is not read.
+The layout of SA-V's validation and test sets (Ravi et al., 2024; sav_dataset/README.md in facebookresearch/sam2),
+``Annotations_6fps/<video>/<object>/00000.png`` (see ``video_folders``), or the folder of one video. Names of PNGs may
+have a prefix, as in frame_00012.png. Values other than 0 are inside, and objects may overlap. A frame counts as
+annotated if any object has a PNG for it. The kind of the masks is not stated. The JSON of SA-V's training set is not
+read.
 
-Written: a PNG for each frame in which an object's mask is known, 0 and 255, and a meta.json as YouTube-VOS has it, with
-the rest of each clip in a key "vidamodal", so that clips read back as they were. Refused: a clip without a known mask.
+Written are a PNG for each frame in which an object's mask is known, 0 and 255, and a meta.json. Refused: a clip without
+a known mask.
 """
 
 from __future__ import annotations
@@ -14,44 +16,61 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
-from vidamodal.formats.masks.video_folders import mask_folders, numbered_pngs, read_folders, write_folders
-from vidamodal.media.mask_images import write_object_masks
-from vidamodal.types import ClipTracks
+from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext
+from vidamodal.formats.build import MaskCollector
+from vidamodal.formats.masks.frame_files import NUMBER, by_frame, png_files, visible_folders
+from vidamodal.formats.masks.video_folders import find_videos, read_videos, write_videos
+from vidamodal.media.mask_images import read_id_map, write_object_masks
+from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError
 
+ID = "sav"
 NAME = "SA-V"
 SIGN = "folders <video>/<object>/00000.png, in Annotations/ or not, or <object>/00000.png"
-ID = "sav"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
 SINGLE_MASK, IS_FILE = True, False
+_OBJECT = re.compile("[0-9]{1,10}")
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is such a data set, or the folder of one of its videos."""
-    return certain_if(_folders(path))
+    """Match such a data set, or the folder of one of its videos."""
+    return find_videos(path, _is_video)[0]
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each video; its key is the folder's name."""
-    return read_folders(path, _folders(path), NAME)
-
-
-def _folders(path: Path) -> dict[str, Path]:
-    return mask_folders(path, _is_video)
-
-
-def _is_video(folder: Path) -> bool:
-    """Whether its folders are named by numbers, and PNGs in one of them, too."""
-    parts = [part for part in folder.iterdir() if part.is_dir() and not part.name.startswith(".")]
-    named = bool(parts) and all(re.fullmatch("[0-9]{1,10}", part.name) for part in parts)
-    return named and any(numbered_pngs(part) for part in parts)
+    """Return a clip for each video; its key is the folder's name."""
+    return read_videos(path, find_videos(path, _is_video)[1], _read_folder, video, NAME)
 
 
 def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
-    """Writes ``Annotations/<key>/<id>/00000.png`` and meta.json. InputError if no mask of a clip is known."""
-    write_folders(out, clips, kind, lambda _, clip: [track.id for track in clip.tracks], _write)
+    """Write ``Annotations/<key>/<id>/00000.png`` and meta.json."""
+    write_videos(out, clips, kind, lambda _, clip: [track.id for track in clip.tracks], _write_masks)
 
 
-def _write(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> None:
+def _is_video(folder: Path, pattern: re.Pattern[str]) -> bool:
+    """True if folders named by ids hold PNGs; under the strict pattern, no folder may have another name."""
+    folders = visible_folders(folder)
+    objects = [entry for entry in folders if _OBJECT.fullmatch(entry.name)]
+    return (len(objects) == len(folders) or pattern is not NUMBER) and any(png_files(e, pattern) for e in objects)
+
+
+def _read_folder(folder: Path, video: VideoContext) -> ClipTracks:
+    if png_files(folder):
+        raise InputError(f"{folder}: PNGs beside folders ({visible_folders(folder)[0].name}); pass one or the other")
+    names: dict[int, str] = {}
+    for entry in visible_folders(folder):
+        if not _OBJECT.fullmatch(entry.name) or int(entry.name) > MAX_TRACK_ID:
+            raise InputError(f"{entry}: the folder of an object must be named by its id, such as 000; rename it")
+        number = int(entry.name)
+        if number in names:
+            raise InputError(f"{entry}: {names[number]} is the same id; give every object a different id")
+        names[number] = entry.name
+    collector = MaskCollector(video.info, names)
+    for number, name in names.items():
+        for frame, png in by_frame(folder / name, png_files(folder / name), video).items():
+            collector.add(number, frame, read_id_map(png, video.info) != 0)
+    return collector.clip()
+
+
+def _write_masks(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> None:
     for track in clip.tracks:
         write_object_masks(folder, numbers[track.id], track.visible)

@@ -1,18 +1,20 @@
-"""BURST (Athar et al., WACV 2023): masks of TAO's videos in one JSON, see ANNOTATION_FORMAT.md of BURST-benchmark.
+"""BURST (Athar et al., WACV 2023): masks of TAO's videos in one JSON. Read and written.
 
 ``sequences``: width, height, seq_name, dataset, fps, ``all_image_paths``, ``annotated_image_paths``, ``segmentations``
 (for every annotated frame an object: track id -> ``rle``, COCO's counts without the size, ``is_gt``, ``score``) and
-``track_category_ids`` (track id -> category). Read, and written. A clip has all images as frames, whose rate is assumed
-to be ``fps``; in those that are not annotated nothing is known. Masks may overlap.
+``track_category_ids`` (track id -> category); see ANNOTATION_FORMAT.md of BURST-benchmark. All images are frames of a
+clip; those that are not annotated are unknown. Masks may overlap. The kind of the masks is not stated. Assumed: ``fps``
+is the rate of all images.
 
-It does not say whether masks are visible or amodal. Written files keep the rest of a clip in a key "vidamodal" of each
-sequence, and read back as they were; frames in which no mask is known are not annotated, a category "object" stands for
-no label, names of pictures are made up, and ``score`` is the confidence, or 1.
+Written files carry a record of each sequence (see ``clip_record``) and read back as they were. Frames in which no mask
+is known are not annotated, "object" is the category of tracks without a label, file names of pictures are made up, and
+``score`` is the confidence, or 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,70 +23,51 @@ from vidamodal.formats.annotation_files import (
     Record,
     annotation_files,
     checked_picture,
+    errors_in,
     find_pictures,
     read_document,
     read_labels,
 )
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
-from vidamodal.formats.clip_record import (
-    KEY,
-    Categories,
-    assembled,
-    fps_of,
-    keyed,
-    kind_of,
-    mark,
-    masks_of,
-    naming,
-    packed,
-    picture_names,
-    plain_keys,
-    record_of,
-    write_json,
-)
+from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.tracks.check import check_video
 from vidamodal.formats.tracks.parse import parse_rle
+from vidamodal.formats.videos.frame_annotations import clip_keys, read_fps
+from vidamodal.formats.videos.writing import Categories, description, frame_names, write_json
 from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.types import ClipTracks, Rle, VideoInfo
 
+ID = "burst"
 NAME = "BURST"
 SIGN = 'a JSON with "sequences" and "annotated_image_paths"'
-ID = "burst"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
 SINGLE_MASK = IS_FILE = True
 _FOLDERS = ("frames/train", "frames/val", "frames/test", "frames", "images", "train", "val", "test", "")
-_DATASET = "vidamodal"
 _FPS = 30.0
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is an annotation file with these keys, or a folder with one in it."""
+    """Match an annotation file with these keys, or a folder with one in it."""
     return certain_if(_files(path))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each sequence; its key is its name, after its data set's where two have the same."""
+    """Return a clip for each sequence; its key is its name, after that of its data set where two have the same."""
     file, document = read_document(path, _files(path))
-    with naming(file):
+    with errors_in(file):
         labels = read_labels(document)
-        entries = [check_type(s, dict, f"sequences[{k}]") for k, s in enumerate(required(document, "sequences", list))]
-        places = [f"sequences[{k}]." for k in range(len(entries))]
-        names = [_name(entry, at) for entry, at in zip(entries, places, strict=True)]
-        records = [record_of(entry, at) for entry, at in zip(entries, places, strict=True)]
-        keys = [
-            name if record is None else required(record, "key", str, f"{KEY}.")
-            for name, record in zip(plain_keys(names), records, strict=True)
-        ]
-        frames = [_pictures(entry, name, at) for entry, name, at in zip(entries, names, places, strict=True)]
-    return keyed(
+        entries = required(document, "sequences", list)
+        sequences = [_sequence(file, entry, labels, f"sequences[{k}]") for k, entry in enumerate(entries)]
+        keys = clip_keys([s.name for s in sequences], [s.record for s in sequences])
+    return clips_by_key(
         (
             Clip(
                 key,
-                partial(_tracks, file, key, entry, pictures, record, labels),
-                partial(find_pictures, file, pictures, _FOLDERS),
-                kind_known=record is not None,
+                partial(_tracks, key, sequence),
+                partial(find_pictures, file, sequence.pictures, _FOLDERS),
+                kind_known=sequence.record is not None,
             )
-            for key, entry, pictures, record in zip(keys, entries, frames, records, strict=True)
+            for key, sequence in zip(keys, sequences, strict=True)
         ),
         file,
     )
@@ -92,11 +75,24 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
 def _files(path: Path) -> list[Path]:
     found = annotation_files(path, ("sequences", "segmentations", "annotated_image_paths"))
-    return found or annotation_files(path, (mark(ID),))
+    return found or annotation_files(path, (description(ID),))
 
 
-def _name(entry: Record, where: str) -> str:
-    return f"{required(entry, 'dataset', str, where)}/{required(entry, 'seq_name', str, where)}"
+@dataclass(frozen=True)
+class _Sequence:
+    file: Path
+    entry: Record
+    name: str
+    pictures: Sequence[Picture]
+    record: Record | None
+    labels: Mapping[int, str]
+
+
+def _sequence(file: Path, entry: Record, labels: Mapping[int, str], where: str) -> _Sequence:
+    check_type(entry, dict, where)
+    name = f"{required(entry, 'dataset', str, f'{where}.')}/{required(entry, 'seq_name', str, f'{where}.')}"
+    record = find_record(entry, f"{where}.")
+    return _Sequence(file, entry, name, _pictures(entry, name, f"{where}."), record, labels)
 
 
 def _pictures(entry: Record, name: str, where: str) -> list[Picture]:
@@ -106,97 +102,89 @@ def _pictures(entry: Record, name: str, where: str) -> list[Picture]:
         raise FieldError(f"{where}all_image_paths is empty; list the frames")
     pictures = []
     for t, path in enumerate(paths):
-        at = f"{where}all_image_paths[{t}]"
-        pictures.append(checked_picture(t, f"{name}/{check_type(path, str, at)}", height, width, at))
+        place = f"{where}all_image_paths[{t}]"
+        pictures.append(checked_picture(t, f"{name}/{check_type(path, str, place)}", height, width, place))
     return pictures
 
 
-def _tracks(
-    file: Path,
-    key: str,
-    entry: Record,
-    pictures: Sequence[Picture],
-    record: Record | None,
-    labels: Mapping[int, str],
-) -> ClipTracks:
-    with naming(file, f"sequence {key}: "):
-        height, width = pictures[0].height, pictures[0].width
-        info = VideoInfo(key, height, width, len(pictures), fps_of(entry, _FPS, ""))
+def _tracks(key: str, sequence: _Sequence) -> ClipTracks:
+    entry, record = sequence.entry, sequence.record
+    with errors_in(sequence.file, f"sequence {key}: "):
+        height, width = sequence.pictures[0].height, sequence.pictures[0].width
+        info = VideoInfo(key, height, width, len(sequence.pictures), read_fps(entry, _FPS, ""))
         check_video(info)
-        annotated = _annotated(entry)
+        annotated = _annotated_frames(entry)
         categories = optional(entry, "track_category_ids", dict) or {}
-        names = {_number(text): labels.get(optional(categories, text, int)) for text in categories}
-        seen: dict[int, dict[int, Rle]] = {number: {} for number in names}
+        labels = {_number(text): sequence.labels.get(optional(categories, text, int)) for text in categories}
+        masks: dict[int, dict[int, Rle]] = {number: {} for number in labels}
         for t, frame in zip(annotated, required(entry, "segmentations", list), strict=True):
             for text, mask in check_type(frame, dict, f"segmentations, frame {t}").items():
                 where = f"frame {t}, track {text}"
                 counts = required(check_type(mask, dict, where), "rle", str, f"{where}: ")
                 rle = parse_rle({"size": [height, width], "counts": counts}, height, width, where)
-                names.setdefault(_number(text), None)
-                of_track = seen.setdefault(_number(text), {})
+                labels.setdefault(_number(text), None)
+                of_track = masks.setdefault(_number(text), {})
                 if rle.area():
                     of_track[t] = rle
-        return assembled(info, record, {kind_of(record): seen}, names, set(annotated), NAME)
+        return build_clip(info, record, {stored_kind(record): masks}, labels, set(annotated), NAME)
 
 
-def _annotated(entry: Record) -> list[int]:
-    """The frames that are annotated."""
+def _annotated_frames(entry: Record) -> list[int]:
     frames = {path: t for t, path in enumerate(entry["all_image_paths"])}
     paths = [check_type(p, str, "annotated_image_paths[]") for p in required(entry, "annotated_image_paths", list)]
-    strange = [path for path in paths if path not in frames]
-    if strange:
-        raise FieldError(f"annotated_image_paths: {excerpt(strange[0])} is not in all_image_paths; add it there")
+    unknown = [path for path in paths if path not in frames]
+    if unknown:
+        raise FieldError(f"annotated_image_paths: {excerpt(unknown[0])} is not in all_image_paths; add it there")
     if len(paths) != len(required(entry, "segmentations", list)) or len(set(paths)) < len(paths):
-        raise FieldError("annotated_image_paths and segmentations must be lists of one length, without a double image")
+        raise FieldError("annotated_image_paths and segmentations must be lists of one length without a repeated image")
     return [frames[path] for path in paths]
 
 
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
-        raise FieldError(f"the track id {excerpt(text)} is no integer; number the tracks")
+        raise FieldError(f"the track id {excerpt(text)} is not an integer; number the tracks")
     return int(text)
 
 
 def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
-    """Writes the JSON; every clip fits."""
-    sequences: list[Record] = []
+    """Write the JSON; every clip fits."""
     categories = Categories()
-    for number, source in enumerate(clips):
-        clip = source.tracks()
-        video, ids = clip.video, [track.id for track in clip.tracks]
-        paths = [name.rpartition("/")[2] for name in picture_names(source.key, video.frames)]
-        masks = [masks_of(track, kind) for track in clip.tracks]
-        annotated = [t for t in range(video.frames) if any(mask[t] is not None for mask in masks)]
-        sequences.append(
-            {
-                "id": number,
-                "dataset": _DATASET,
-                "seq_name": source.key,
-                "width": video.width,
-                "height": video.height,
-                "fps": video.fps,
-                "all_image_paths": paths,
-                "annotated_image_paths": [paths[t] for t in annotated],
-                "neg_category_ids": [],
-                "not_exhaustive_category_ids": [],
-                "track_category_ids": {str(track.id): categories[track.label] for track in clip.tracks},
-                "segmentations": [_frame(clip, masks, t) for t in annotated],
-                KEY: packed(source.key, clip, ids, kind),
-            }
-        )
+    sequences = [_written(number, clip.key, clip.tracks(), kind, categories) for number, clip in enumerate(clips)]
     records = [{**record, "synset": "unknown", "def": "", "synonyms": []} for record in categories.records()]
     write_json(out, ID, {"sequences": sequences, "categories": records, "split": "test"})
 
 
+def _written(number: int, key: str, clip: ClipTracks, kind: MaskKind, categories: Categories) -> Record:
+    video = clip.video
+    paths = [name.rpartition("/")[2] for name in frame_names(key, video.frames)]
+    masks = [masks_of(track, kind) for track in clip.tracks]
+    annotated = [t for t in range(video.frames) if any(mask[t] is not None for mask in masks)]
+    return {
+        "id": number,
+        "dataset": "vidamodal",
+        "seq_name": key,
+        "width": video.width,
+        "height": video.height,
+        "fps": video.fps,
+        "all_image_paths": paths,
+        "annotated_image_paths": [paths[t] for t in annotated],
+        "neg_category_ids": [],
+        "not_exhaustive_category_ids": [],
+        "track_category_ids": {str(track.id): categories[track.label] for track in clip.tracks},
+        "segmentations": [_frame(clip, masks, t) for t in annotated],
+        KEY: make_record(key, clip, [track.id for track in clip.tracks], kind),
+    }
+
+
 def _frame(clip: ClipTracks, masks: Sequence[Sequence[Rle | None]], t: int) -> Record:
-    found: Record = {}
+    frame: Record = {}
     for track, of_track in zip(clip.tracks, masks, strict=True):
         mask = of_track[t]
         if mask is not None and mask.area():
             score = None if track.confidence is None else track.confidence[t]
-            found[str(track.id)] = {
+            frame[str(track.id)] = {
                 "rle": mask.counts,
                 "is_gt": score is None,
                 "score": 1.0 if score is None else score,
             }
-    return found
+    return frame

@@ -1,7 +1,7 @@
-"""FISHBOWL as SaVos and C2F-Seg have it: ``<split>_data/<split>_data.pkl``.
+"""FISHBOWL as SaVos and C2F-Seg distribute it: ``<split>_data/<split>_data.pkl``. Recognised only.
 
-A pickle may run any code when it is opened, so it is not opened here: ``scripts/convert_fishbowl.py --trust`` makes
-``<video>.tracks.json`` files of it, once.
+A pickle may run any code when it is opened, so it is not opened here. ``scripts/dev/convert_fishbowl.py --trust``
+converts it to ``<video>.tracks.json`` files.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from vidamodal.types import InputError
 
 ID = "fishbowl"
 NAME = "FISHBOWL"
-SIGN = "<split>_data.pkl, to be converted by scripts/convert_fishbowl.py"
+SIGN = "<split>_data.pkl, to be converted by scripts/dev/convert_fishbowl.py"
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is such a file, or a folder with one in it or in a folder of its split."""
+    """Match such a file, or a folder with one in it or in the folder of its split."""
     return certain_if(_files(path))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """InputError that says how to convert it."""
+    """Raise an InputError that says how to convert the file."""
     raise InputError(
         f"{_files(path)[0]}: FISHBOWL's annotations are a pickle, which is never opened here; if you trust this file, "
-        "run scripts/convert_fishbowl.py --trust on it and give its output"
+        "run scripts/dev/convert_fishbowl.py --trust on it and pass its output"
     )
 
 

@@ -1,4 +1,7 @@
-"""Mask-only worlds, as ``dataset_gen --masks-only`` writes them: each is a clip, as its own camera sees it."""
+"""Mask-only worlds, as ``dataset_gen --masks-only`` writes them: each world is a clip, seen by its own camera. Read.
+
+Masks are rendered when they are asked for; there are no pictures.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,15 @@ SIGN = "worlds.jsonl and meshes.safetensors"
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is a folder of worlds."""
+    """Match a folder of worlds."""
     return certain_if((path / "worlds.jsonl").is_file())
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each world, its key the world's seed; masks are made when asked for, and there are no pictures."""
+    """Return a clip for each world; its key is the world's seed."""
     bank = WorldBank.load(path)
+    keys = [str(world.seed) for world in bank.worlds]
     return {
-        str(world.seed): Clip(
-            str(world.seed), partial(true_tracks, world, bank.meshes, f"{world.seed}.mp4"), lambda: None
-        )
-        for world in bank.worlds
+        key: Clip(key, partial(true_tracks, world, bank.meshes, f"{key}.mp4"), lambda: None)
+        for key, world in zip(keys, bank.worlds, strict=True)
     }

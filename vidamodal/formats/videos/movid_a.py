@@ -1,21 +1,20 @@
-"""MOViD-A as C2F-Seg publishes it: Kubric scenes with the amodal mask of every object. Read, and written.
+"""MOViD-A as C2F-Seg publishes it: Kubric scenes with the amodal mask of every object. Read and written.
 
-``<split>/<video>/`` (split: train, test; video: a number without zeros in front) holds ``metadata.json``,
+``<split>/<video>/`` (split: train, test; video: a number without leading zeros) holds ``metadata.json``,
 ``rgba_full_%05d.png``, ``segmentation_full_%05d.png`` (visible: 0 background, k + 1 object k) and, for every object k,
 ``segmentation_<k>_%05d.png`` (its amodal mask: k + 1 inside). Of the metadata, ``metadata.num_frames, height, width``
-are needed. ``instances[k].bboxes`` are boxes of what is visible, [top, left, bottom, right] as shares of the image,
-bottom and right exclusive, in the frames ``bbox_frames``; ``visibility`` counts visible pixels. Beside the splits stand
-the lists of the published loaders: ``<split>_instance.txt`` (a line ``video_k_value`` an object that is ever visible)
-and ``<split>_frame_list.txt`` (``video_k_frame`` where its amodal mask has a pixel).
+are required. ``instances[k].bboxes`` are boxes of the visible part, [top, left, bottom, right] as shares of the image,
+bottom and right exclusive, in the frames ``bbox_frames``; ``visibility`` counts visible pixels. Beside the splits are
+the lists of the published loaders: ``<split>_instance.txt`` (a line ``video_k_value`` for each object that is ever
+visible) and ``<split>_frame_list.txt`` (``video_k_frame`` where its amodal mask has a pixel).
 
 Known from the published loaders; the tar itself has not been seen. Assumed: every object of a scene is listed (so it is
 exhaustive), and 12 frames a second, Kubric's default, where metadata has no ``frame_rate``. A track's id is its pixel
 value, k + 1, and its label Kubric's ``category``.
 
-Written sets keep ids, names, labels, order, provenance and whether they are exhaustive in a record "vidamodal" of
-metadata.json, which those loaders pass over, so that they read back as they were. What the layout cannot hold, and
-writing refuses: unknown masks (null), visible masks that overlap, more than 255 objects. Confidences, hypotheses
-and masks on a padded canvas are left out. ``convert`` puts all clips into the split "test".
+Written sets keep ids, keys, labels, order, provenance and exhaustiveness in a key "vidamodal" of metadata.json, which
+those loaders ignore, and read back as they were. Refused: unknown masks (null), visible masks that overlap, more than
+255 objects, clips without pictures. ``convert`` puts all clips into the split "test".
 """
 
 from __future__ import annotations
@@ -43,38 +42,40 @@ from vidamodal.media.json_records import FieldError, check_type, optional, requi
 from vidamodal.media.mask_images import read_id_map, write_id_map
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, FrameOrder, InputError, Rle, Track, VideoInfo
 
+ID = "movid-a"
 NAME = "MOViD-A"
 SIGN = "a folder of metadata.json and segmentation_full_00000.png, or folders of such folders (train/0, test/0, ...)"
-ID = "movid-a"
 HOLDS = frozenset({"visible", "amodal"})
 SINGLE_MASK = IS_FILE = False
 _FPS = 12.0
-_MOST = 255
+_MAX_OBJECTS = 255
+_METADATA = "metadata.json"
 _SPLIT = "[A-Za-z]+"
 _KEY = "[A-Za-z0-9][A-Za-z0-9._-]*"
-"""What may become part of a path."""
+"""Keys that may become part of a path."""
 
 
 # Reading
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is the folder of a video, of a split or of a whole data set."""
+    """Match the folder of a video, of a split or of a whole data set."""
     return certain_if(path.is_dir() and any(True for _ in _videos(path)))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each video.
+    """Return a clip for each video.
 
-    Its key is what it was when written, else its folder's name, after its split's ("test-0") if ``path`` holds splits.
+    Its key is the one it had when it was written, else its folder's name, after its split's ("test-0") if ``path``
+    holds splits.
     """
     clips: dict[str, Clip] = {}
     for name, folder in _videos(path):
         document = _metadata(folder)
-        with _naming(folder / "metadata.json"):
-            key = optional(optional(document, "vidamodal", dict) or {}, "key", str, "vidamodal.") or name
+        with _metadata_errors(folder):
+            key = optional(_own(document), "key", str, "vidamodal.") or name
             if not re.fullmatch(_KEY, key) or key in clips:
-                raise FieldError(f"the key {key!r} is not a plain name, or stands twice")
+                raise FieldError(f"the key {key!r} is not a plain name, or is used twice")
         clips[key] = Clip(key, partial(_tracks, folder), partial(_frames, folder))
     return clips
 
@@ -87,7 +88,7 @@ def _videos(path: Path) -> Iterator[tuple[str, Path]]:
     for folder in _folders(path):
         if _is_video(folder):
             yield folder.name, folder
-        elif re.fullmatch(_SPLIT, folder.name):  # other layouts have a folder an image
+        elif re.fullmatch(_SPLIT, folder.name):  # other formats have a folder for each image
             yield from ((f"{folder.name}-{video.name}", video) for video in _folders(folder) if _is_video(video))
 
 
@@ -96,44 +97,51 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _is_video(folder: Path) -> bool:
-    return (folder / "metadata.json").is_file() and (folder / "segmentation_full_00000.png").is_file()
+    return (folder / _METADATA).is_file() and (folder / "segmentation_full_00000.png").is_file()
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
-    path = folder / "metadata.json"
-    with _naming(path):
-        return check_type(json.loads(path.read_bytes()), dict, "its content")
+    with _metadata_errors(folder):
+        document: dict[str, Any] = check_type(json.loads((folder / _METADATA).read_bytes()), dict, "its content")
+        return document
+
+
+def _own(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the metadata that only this project writes."""
+    return optional(document, "vidamodal", dict) or {}
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turns what is wrong in a file (a Breach is a ValueError, as damaged JSON is) into an InputError with its name."""
+def _metadata_errors(folder: Path) -> Iterator[None]:
+    """Turn errors in metadata.json into an InputError; FieldError and damaged JSON are ValueErrors."""
     try:
         yield
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: {error or 'nested too deeply'}; give the video's own metadata.json") from None
+        reason = error or "nested too deeply"
+        raise InputError(f"{folder / _METADATA}: {reason}; use the video's own metadata.json") from None
 
 
 def _tracks(folder: Path) -> ClipTracks:
     document = _metadata(folder)
-    with _naming(folder / "metadata.json"):
-        own = optional(document, "vidamodal", dict) or {}
+    with _metadata_errors(folder):
+        own = _own(document)
         video = _video(document, own, folder)
         objects = _objects(required(document, "instances", list), own)
         order = _order(own, {number for number, _ in objects}, video.frames)
-        exhaustive = optional(own, "exhaustive", bool) is not False
+        is_exhaustive = optional(own, "exhaustive", bool) is not False
         provenance = optional(own, "provenance", dict) or {}
     visible: list[list[Rle]] = [[] for _ in objects]
     amodal: list[list[Rle]] = [[] for _ in objects]
     for t in range(video.frames):
-        ids = read_id_map(_file(folder, f"segmentation_full_{t:05d}.png"), video)
+        ids = read_id_map(_existing(folder, f"segmentation_full_{t:05d}.png"), video)
         for k in range(len(objects)):
+            whole = read_id_map(_existing(folder, f"segmentation_{k}_{t:05d}.png"), video)
             visible[k].append(Rle.encode(ids == k + 1))
-            amodal[k].append(Rle.encode(read_id_map(_file(folder, f"segmentation_{k}_{t:05d}.png"), video) == k + 1))
+            amodal[k].append(Rle.encode(whole == k + 1))
     tracks = tuple(
         Track(number, tuple(visible[k]), tuple(amodal[k]), label=label) for k, (number, label) in enumerate(objects)
     )
-    return unite_visible(ClipTracks(video, tracks, exhaustive, order, provenance), NAME)
+    return unite_visible(ClipTracks(video, tracks, is_exhaustive, order, provenance), NAME)
 
 
 def _video(document: Mapping[str, Any], own: Mapping[str, Any], folder: Path) -> VideoInfo:
@@ -149,8 +157,8 @@ def _video(document: Mapping[str, Any], own: Mapping[str, Any], folder: Path) ->
 def _objects(instances: list[Any], own: Mapping[str, Any]) -> list[tuple[int, str | None]]:
     """Id and label of every object."""
     count = len(instances)
-    if count > _MOST:
-        raise FieldError(f"{count} instances, more than the {_MOST} that the values of its PNGs can tell apart")
+    if count > _MAX_OBJECTS:
+        raise FieldError(f"{count} instances, more than the {_MAX_OBJECTS} that its PNGs can hold")
     ids = optional(own, "ids", list, "vidamodal.") or list(range(1, count + 1))
     if not all(type(k) is int and 0 <= k <= MAX_TRACK_ID for k in ids) or not len(ids) == len(set(ids)) == count:
         raise FieldError(
@@ -166,20 +174,19 @@ def _order(own: Mapping[str, Any], ids: set[int], frames: int) -> tuple[FrameOrd
     order = optional(own, "order", list, "vidamodal.")
     if order is None:
         return None
+
+    def is_pair(pair: Any) -> bool:
+        return type(pair) is list and len(pair) == 2 and all(type(k) is int and k in ids for k in pair)
+
     pairs = [pair for frame in order for pair in check_type(frame, list, "vidamodal.order[]")]
-    known = all(type(pair) is list and len(pair) == 2 and all(k in ids for k in map(_number, pair)) for pair in pairs)
-    if len(order) != frames or not known:
+    if len(order) != frames or not all(map(is_pair, pairs)):
         raise FieldError(f"vidamodal.order is not a list of pairs of ids for each of {frames} frames")
     return tuple(tuple((front, back) for front, back in frame) for frame in order)
 
 
-def _number(value: Any) -> int:
-    return value if type(value) is int else -1
-
-
-def _file(folder: Path, name: str) -> Path:
+def _existing(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
-        raise InputError(f"{folder / name}: this file is missing; give the whole video")
+        raise InputError(f"{folder / name}: this file is missing; pass the whole video")
     return folder / name
 
 
@@ -187,49 +194,52 @@ def _frames(folder: Path) -> Iterator[Frame] | None:
     if not (folder / "rgba_full_00000.png").is_file():
         return None
     document = _metadata(folder)
-    with _naming(folder / "metadata.json"):
+    with _metadata_errors(folder):
         frames = _video(document, {}, folder).frames
-    return (read_image(_file(folder, f"rgba_full_{t:05d}.png")) for t in range(frames))
+    return (read_image(_existing(folder, f"rgba_full_{t:05d}.png")) for t in range(frames))
 
 
 # Writing
 
 
 def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
-    """Writes the videos of a split "test". InputError as from ``write_movid_a``."""
-    write_movid_a(out, clips, "test")
+    """Write the videos of a split "test"."""
+    write_split(out, clips, "test")
 
 
-def write_movid_a(folder: str | os.PathLike[str], clips: Iterable[Clip], split: str) -> int:
-    """Writes clips as the videos 0, 1, ... of a split that is not there yet, whole or not at all; returns their number.
+def write_split(folder: str | os.PathLike[str], clips: Iterable[Clip], split: str) -> int:
+    """Write clips as the videos 0, 1, ... of a new split, atomically.
 
-    InputError if a clip has no pictures, or holds what the layout cannot: see this module's first lines.
+    Args:
+        folder: The data set; it is created if necessary.
+        clips: Clips with their pictures.
+        split: The name of the split, letters only.
+
+    Returns:
+        The number of videos.
+
+    Raises:
+        InputError: The split exists, a clip has no pictures, or holds what the format cannot (see above).
     """
     folder = Path(folder)
     if not re.fullmatch(_SPLIT, split):
-        raise InputError(f"split {split!r}: give letters, such as train or test")
+        raise InputError(f"split {split!r}: use letters only, such as train or test")
     if (folder / split).exists():
-        raise InputError(f"{folder / split}: is already there; give another folder, or remove it")
+        raise InputError(f"{folder / split}: already there; choose another folder, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     instances: list[str] = []
     frames: list[str] = []
     count = 0
-    with tempfile.TemporaryDirectory(prefix=".vidamodal-", dir=folder) as aside:
-        beside = Path(aside) / split
+    with tempfile.TemporaryDirectory(prefix=".vidamodal-", dir=folder) as temporary:
+        beside = Path(temporary) / split
         beside.mkdir()
         for count, clip in enumerate(clips, 1):
             video = beside / str(count - 1)
-            video.mkdir()
-            tracks = clip.tracks()
-            objects = _known(clip.key, tracks)
-            _write_masks(video, clip.key, tracks.video, objects)
-            _write_frames(video, clip, tracks.video)
-            _write_metadata(video, clip.key, tracks, objects)
-            for k, thing in enumerate(objects):
+            for k, thing in enumerate(_write_video(video, clip)):
                 if any(mask.area() for mask in thing.visible):
                     instances.append(f"{video.name}_{k}_{k + 1}")
                 frames += [f"{video.name}_{k}_{t}" for t, mask in enumerate(thing.amodal) if mask.area()]
-        if hasattr(os, "sync"):  # once for thousands of small files, before any of them gets its name; not on Windows
+        if hasattr(os, "sync"):  # once for thousands of small files, before they get their names; not on Windows
             os.sync()
         os.replace(beside, folder / split)
     write_text(folder / f"{split}_frame_list.txt", "".join(f"{line}\n" for line in frames))
@@ -247,18 +257,27 @@ class _Object:
     amodal: tuple[Rle, ...]
 
 
-def _known(key: str, clip: ClipTracks) -> list[_Object]:
-    """The objects of a clip that the layout can hold."""
+def _write_video(folder: Path, clip: Clip) -> list[_Object]:
+    folder.mkdir()
+    tracks = clip.tracks()
+    objects = _known_objects(clip.key, tracks)
+    _write_masks(folder, clip.key, tracks.video, objects)
+    _write_frames(folder, clip, tracks.video)
+    _write_metadata(folder, clip.key, tracks, objects)
+    return objects
+
+
+def _known_objects(key: str, clip: ClipTracks) -> list[_Object]:
     if not re.fullmatch(_KEY, key):
         raise InputError(f"clip {key!r}: the key is not a plain name; rename the clip")
-    if len(clip.tracks) > _MOST:
-        raise InputError(f"clip {key}: {len(clip.tracks)} objects; MOViD-A's layout holds at most {_MOST}")
+    if len(clip.tracks) > _MAX_OBJECTS:
+        raise InputError(f"clip {key}: {len(clip.tracks)} objects; MOViD-A holds at most {_MAX_OBJECTS}")
 
-    def known(track: Track, what: str, masks: tuple[Rle | None, ...]) -> tuple[Rle, ...]:
+    def known(track: Track, kind: str, masks: tuple[Rle | None, ...]) -> tuple[Rle, ...]:
         if None in masks:
             raise InputError(
-                f"clip {key}: the {what} mask of track {track.id} in frame {masks.index(None)} is not known, which "
-                "MOViD-A's layout cannot say; give truth for every frame"
+                f"clip {key}: the {kind} mask of track {track.id} in frame {masks.index(None)} is unknown, which "
+                "MOViD-A cannot hold; it needs ground truth for every frame"
             )
         return tuple(mask for mask in masks if mask is not None)
 
@@ -276,7 +295,7 @@ def _write_masks(folder: Path, key: str, video: VideoInfo, objects: Sequence[_Ob
             if ids[seen].any():
                 raise InputError(
                     f"clip {key}: the visible masks of the tracks {objects[ids[seen].max() - 1].id} and {thing.id} "
-                    f"overlap in frame {t}, which MOViD-A's layout cannot hold; give each pixel to one of them"
+                    f"overlap in frame {t}, which MOViD-A cannot hold; assign each pixel to one of them"
                 )
             ids[seen] = k + 1
             write_id_map(folder / f"segmentation_{k}_{t:05d}.png", thing.amodal[t].decode() * np.uint8(k + 1))
@@ -286,19 +305,18 @@ def _write_masks(folder: Path, key: str, video: VideoInfo, objects: Sequence[_Ob
 def _write_frames(folder: Path, clip: Clip, video: VideoInfo) -> None:
     frames = clip.frames()
     if frames is None:
-        raise InputError(f"clip {clip.key}: its pictures are not there; MOViD-A's layout needs them")
+        raise InputError(f"clip {clip.key}: its pictures are missing; MOViD-A needs them")
     count = 0
     for count, frame in enumerate(frames, 1):
         if frame.shape != (video.height, video.width, 3):
             raise InputError(
                 f"clip {clip.key}: pictures of {frame.shape[0]} x {frame.shape[1]} pixels, masks of {video.height} x "
-                f"{video.width}; give pictures of the masks' size"
+                f"{video.width}; they must be of one size"
             )
-        write_image(
-            folder / f"rgba_full_{count - 1:05d}.png", np.pad(frame, ((0, 0), (0, 0), (0, 1)), constant_values=255)
-        )
+        rgba = np.pad(frame, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+        write_image(folder / f"rgba_full_{count - 1:05d}.png", rgba)
     if count != video.frames:
-        raise InputError(f"clip {clip.key}: {count} pictures for {video.frames} frames of masks; give the whole video")
+        raise InputError(f"clip {clip.key}: {count} pictures for {video.frames} frames of masks; use the whole video")
 
 
 def _write_metadata(folder: Path, key: str, clip: ClipTracks, objects: Sequence[_Object]) -> None:
@@ -322,7 +340,7 @@ def _write_metadata(folder: Path, key: str, clip: ClipTracks, objects: Sequence[
             "provenance": dict(clip.provenance),
         },
     }
-    write_text(folder / "metadata.json", json.dumps(document, allow_nan=False) + "\n")
+    write_text(folder / _METADATA, json.dumps(document, allow_nan=False) + "\n")
 
 
 def _instance(thing: _Object, video: VideoInfo) -> dict[str, Any]:
@@ -337,6 +355,6 @@ def _instance(thing: _Object, video: VideoInfo) -> dict[str, Any]:
 
 
 def _share(edge: int, side: int) -> float:
-    """A share of a side from which the published loaders, which cut off decimals, get the pixel back."""
+    """A share of a side from which the published loaders, which truncate, get the pixel back."""
     share = edge / side
     return share if int(side * share) == edge else math.nextafter(share, 1)

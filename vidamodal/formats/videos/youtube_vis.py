@@ -1,18 +1,19 @@
-"""YouTube-VIS (Yang et al., ICCV 2019), whose one JSON is COCO's with videos in the place of images. Read, and written.
+"""YouTube-VIS (Yang et al., ICCV 2019): COCO's JSON with videos in the place of images. Read and written.
 
-``videos``: id, width, height, length, file_names. ``annotations``, one an object: id (a track's id here), video_id,
+``videos``: id, width, height, length, file_names. ``annotations``, one an object: id (the track's id), video_id,
 category_id, ``segmentations`` with run lengths, polygons or null for every frame, and boxes and areas, which are not
-read. See youtube-vos.org and the format's description in TrackEval. A frame is annotated for all objects, so null is
-hidden (before the first sighting: not known). Lists of results, without videos, are not read.
+read. See youtube-vos.org and the description in TrackEval. A frame is annotated for all objects, so null means occluded
+or absent (before the first mask: unknown). Lists of results, without videos, are not read. The kind of the masks is not
+stated. Assumed: 6 frames a second, as its videos are annotated.
 
-It does not say whether masks are visible or amodal. Assumed: 6 frames a second, as its videos are annotated. Written
-files keep the rest of a clip in a key "vidamodal" of each video, and read back as they were; ids are counted over all
-videos, a category "object" stands for no label, and names of pictures are made up.
+Written files carry a record of each video (see ``clip_record``) and read back as they were. Ids are counted over all
+videos, "object" is the category of tracks without a label, and file names of pictures are made up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -21,37 +22,24 @@ from vidamodal.formats.annotation_files import (
     Record,
     annotation_files,
     checked_picture,
+    errors_in,
     find_pictures,
     read_document,
     read_labels,
     read_mask,
 )
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
-from vidamodal.formats.clip_record import (
-    KEY,
-    Categories,
-    assembled,
-    box_json,
-    fps_of,
-    keyed,
-    kind_of,
-    mark,
-    masks_of,
-    naming,
-    packed,
-    picture_names,
-    plain_keys,
-    record_of,
-    rle_json,
-    write_json,
-)
+from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.tracks.check import check_video
+from vidamodal.formats.tracks.write import rle_record
+from vidamodal.formats.videos.frame_annotations import clip_keys, read_fps
+from vidamodal.formats.videos.writing import Categories, box_record, description, frame_names, write_json
 from vidamodal.media.json_records import FieldError, check_type, optional, required
-from vidamodal.types import ClipTracks, Rle, VideoInfo
+from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
+ID = "youtube-vis"
 NAME = "YouTube-VIS"
 SIGN = 'a JSON with "videos" and "segmentations"'
-ID = "youtube-vis"
 HOLDS = frozenset({"visible", "amodal", "confidence"})
 SINGLE_MASK = IS_FILE = True
 _FOLDERS = ("JPEGImages", "train/JPEGImages", "valid/JPEGImages", "images", "frames", "")
@@ -59,91 +47,107 @@ _FPS = 6.0
 
 
 def recognise(path: Path) -> Fit:
-    """Whether it is an annotation file with these keys, or a folder with one in it."""
+    """Match an annotation file with these keys, or a folder with one in it."""
     return certain_if(_files(path))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """A clip for each video; its key is the folder of its pictures, or its id."""
+    """Return a clip for each video; its key is the folder of its pictures, or its id."""
     file, document = read_document(path, _files(path))
-    with naming(file):
-        labels = read_labels(document)
-        videos = [check_type(v, dict, f"videos[{k}]") for k, v in enumerate(required(document, "videos", list))]
-        pictures = [_pictures(video, f"videos[{k}].") for k, video in enumerate(videos)]
-        records = [record_of(video, f"videos[{k}].") for k, video in enumerate(videos)]
-        numbers = [required(video, "id", int, f"videos[{k}].") for k, video in enumerate(videos)]
-        objects: dict[int, list[Record]] = {number: [] for number in numbers}
-        if len(objects) < len(videos):
-            raise FieldError("videos: an id stands twice; give every video an id of its own")
-        for k, record in enumerate(required(document, "annotations", list)):
-            number = required(check_type(record, dict, f"annotations[{k}]"), "video_id", int, f"annotations[{k}].")
-            if number not in objects:
-                raise FieldError(f"annotations[{k}] is for video {number}, which videos does not list; add it there")
-            objects[number].append(record)
-        folders = [str(PurePosixPath(p[0].name).parent) for p in pictures]
-        names = [str(n) if folder == "." else folder for folder, n in zip(folders, numbers, strict=True)]
-        keys = [
-            name if record is None else required(record, "key", str, f"{KEY}.")
-            for name, record in zip(plain_keys(names), records, strict=True)
-        ]
-    return keyed(
+    with errors_in(file):
+        videos = _videos(file, document)
+        names = [video.folder or str(video.entry["id"]) for video in videos]
+        keys = clip_keys(names, [video.record for video in videos])
+    return clips_by_key(
         (
             Clip(
                 key,
-                partial(_tracks, file, key, video, frames, record, objects[video["id"]], labels),
-                partial(find_pictures, file, frames, _FOLDERS),
-                kind_known=record is not None,
+                partial(_tracks, key, video),
+                partial(find_pictures, file, video.pictures, _FOLDERS),
+                kind_known=video.record is not None,
             )
-            for key, video, frames, record in zip(keys, videos, pictures, records, strict=True)
+            for key, video in zip(keys, videos, strict=True)
         ),
         file,
     )
 
 
 def _files(path: Path) -> list[Path]:
-    found = annotation_files(path, ("videos", "annotations", "segmentations"), unwanted=("sequences",))
-    return found or annotation_files(path, (mark(ID),))
+    found = annotation_files(path, ("videos", "annotations", "segmentations"), excluded=("sequences",))
+    return found or annotation_files(path, (description(ID),))
 
 
-def _pictures(video: Record, where: str) -> list[Picture]:
-    names = required(video, "file_names", list, where)
-    height, width = (required(video, side, int, where) for side in ("height", "width"))
+@dataclass(frozen=True)
+class _Video:
+    file: Path
+    entry: Record
+    pictures: Sequence[Picture]
+    record: Record | None
+    objects: list[Record]
+    labels: Mapping[int, str]
+
+    @property
+    def folder(self) -> str:
+        folder = str(PurePosixPath(self.pictures[0].name).parent)
+        return "" if folder == "." else folder
+
+
+def _videos(file: Path, document: Record) -> list[_Video]:
+    labels = read_labels(document)
+    videos: dict[int, _Video] = {}
+    for k, entry in enumerate(required(document, "videos", list)):
+        where = f"videos[{k}]."
+        pictures = _pictures(check_type(entry, dict, where[:-1]), where)
+        number = required(entry, "id", int, where)
+        if number in videos:
+            raise FieldError(f"{where}id {number} is used twice; give every video a different id")
+        videos[number] = _Video(file, entry, pictures, find_record(entry, where), [], labels)
+    for k, record in enumerate(required(document, "annotations", list)):
+        where = f"annotations[{k}]"
+        number = required(check_type(record, dict, where), "video_id", int, f"{where}.")
+        if number not in videos:
+            raise FieldError(f"{where} is for video {number}, which videos does not list; add it there")
+        videos[number].objects.append(record)
+    return list(videos.values())
+
+
+def _pictures(entry: Record, where: str) -> list[Picture]:
+    names = required(entry, "file_names", list, where)
+    height, width = (required(entry, side, int, where) for side in ("height", "width"))
     if not names:
         raise FieldError(f"{where}file_names is empty; list the frames")
+    places = [f"{where}file_names[{t}]" for t in range(len(names))]
     return [
-        checked_picture(t, check_type(name, str, f"{where}file_names[{t}]"), height, width, f"{where}file_names[{t}]")
-        for t, name in enumerate(names)
+        checked_picture(t, check_type(name, str, place), height, width, place)
+        for t, (name, place) in enumerate(zip(names, places, strict=True))
     ]
 
 
-def _tracks(
-    file: Path,
-    key: str,
-    video: Record,
-    frames: Sequence[Picture],
-    record: Record | None,
-    objects: Sequence[Record],
-    labels: Mapping[int, str],
-) -> ClipTracks:
-    seen: dict[int, dict[int, Rle]] = {}
-    names: dict[int, str | None] = {}
-    with naming(file, f"video {key}: "):
-        info = VideoInfo(key, frames[0].height, frames[0].width, len(frames), fps_of(video, _FPS, ""))
+def _tracks(key: str, video: _Video) -> ClipTracks:
+    masks: dict[int, dict[int, Rle]] = {}
+    labels: dict[int, str | None] = {}
+    with errors_in(video.file, f"video {key}: "):
+        first, length = video.pictures[0], len(video.pictures)
+        info = VideoInfo(key, first.height, first.width, length, read_fps(video.entry, _FPS, ""))
         check_video(info)
-        for entry in objects:
+        for entry in video.objects:
             number = required(entry, "id", int, "an annotation's ")
             where = f"annotation {number}: "
-            masks = required(entry, "segmentations", list, where)
-            if number in seen or len(masks) != len(frames):
-                raise FieldError(f"{where}it stands twice, or has {len(masks)} segmentations for {len(frames)} frames")
-            names[number] = labels.get(optional(entry, "category_id", int, where))
-            read = {t: read_mask(m, frames[t], f"{where}frame {t}") for t, m in enumerate(masks) if m is not None}
-            seen[number] = {t: mask for t, mask in read.items() if mask.area()}
-        return assembled(info, record, {kind_of(record): seen}, names, range(info.frames), NAME)
+            entries = required(entry, "segmentations", list, where)
+            if number in masks or len(entries) != length:
+                raise FieldError(f"{where}listed twice, or {len(entries)} segmentations for {length} frames")
+            labels[number] = video.labels.get(optional(entry, "category_id", int, where))
+            known = {
+                t: read_mask(mask, picture, f"{where}frame {t}")
+                for t, (mask, picture) in enumerate(zip(entries, video.pictures, strict=True))
+                if mask is not None
+            }
+            masks[number] = {t: mask for t, mask in known.items() if mask.area()}
+        return build_clip(info, video.record, {stored_kind(video.record): masks}, labels, range(length), NAME)
 
 
 def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
-    """Writes the JSON; every clip fits."""
+    """Write the JSON; every clip fits."""
     videos: list[Record] = []
     annotations: list[Record] = []
     categories = Categories()
@@ -156,25 +160,25 @@ def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
                 "width": video.width,
                 "height": video.height,
                 "length": video.frames,
-                "file_names": picture_names(source.key, video.frames),
+                "file_names": frame_names(source.key, video.frames),
                 "fps": video.fps,
-                KEY: packed(source.key, clip, range(start, start + len(clip.tracks)), kind),
+                KEY: make_record(source.key, clip, range(start, start + len(clip.tracks)), kind),
             }
         )
         for place, track in enumerate(clip.tracks, start):
-            masks = [mask if mask and mask.area() else None for mask in masks_of(track, kind)]
-            annotations.append(
-                {
-                    "id": place,
-                    "video_id": number,
-                    "category_id": categories[track.label],
-                    "iscrowd": 0,
-                    "height": video.height,
-                    "width": video.width,
-                    "length": video.frames,
-                    "segmentations": [mask and rle_json(mask) for mask in masks],
-                    "bboxes": [mask and box_json(mask) for mask in masks],
-                    "areas": [mask and mask.area() for mask in masks],
-                }
-            )
+            links = {"id": place, "video_id": number, "category_id": categories[track.label]}
+            annotations.append({**links, **_annotation(track, kind, video)})
     write_json(out, ID, {"videos": videos, "annotations": annotations, "categories": categories.records()})
+
+
+def _annotation(track: Track, kind: MaskKind, video: VideoInfo) -> Record:
+    masks = [mask if mask and mask.area() else None for mask in masks_of(track, kind)]
+    return {
+        "iscrowd": 0,
+        "height": video.height,
+        "width": video.width,
+        "length": video.frames,
+        "segmentations": [mask and rle_record(mask) for mask in masks],
+        "bboxes": [mask and box_record(mask) for mask in masks],
+        "areas": [mask and mask.area() for mask in masks],
+    }
