@@ -23,7 +23,6 @@ from vidamodal.formats.convert import convert
 from vidamodal.formats.tracks import write_tracks
 from vidamodal.media.images import write_image
 from vidamodal.media.video_writer import write_video
-from vidamodal.metrics.track_matching import match_by_visible_masks
 from vidamodal.types import ClipTracks, Hypothesis, InputError, Rle, Track, VideoInfo
 
 H, W, T = 6, 5, 3
@@ -610,61 +609,6 @@ def test_shards_hold_sixteen_clips_each(tmp_path: Path) -> None:
 
 def test_the_help_lists_all_formats() -> None:
     assert ", ".join(sorted(writable_formats())) == cli._FORMATS
-
-
-# Tracks matched by what is visible
-
-
-def test_other_tools_ids_are_matched_by_what_is_visible() -> None:
-    swapped = tuple(replace(track, id=10 - track.id) for track in SCENE.tracks)  # 3 is 7 and 7 is 3
-    stranger = Track(0, rles(box(5, 0, 6, 1), None, None), rles(NOTHING | box(5, 0, 6, 1), None, None))
-    order = (((7, 3), (3, 0)), (), ())
-    found, renamed = match_by_visible_masks(replace(SCENE, tracks=(stranger, *swapped), order=order), SCENE)
-    assert renamed == {0: 8, 3: 7, 7: 3} and found.tracks[:2] == SCENE.tracks
-    assert found.tracks[2] == replace(stranger, id=8) and found.order == (((3, 7), (7, 8)), (), ())
-
-
-def test_pairs_below_half_are_not_matched() -> None:
-    truth = ClipTracks(SCENE.video, (Track(1, rles(box(0, 0, 6, 2), None, None)),))
-    for width, expected in ((1, 1), (4, 1), (5, 0)):  # IoU 1/2, 1/2, 2/5
-        predicted = replace(truth, tracks=(Track(4, rles(box(0, 0, 6, width), FRONT, None)),))
-        clip, renamed = match_by_visible_masks(predicted, truth)
-        assert renamed == {4: 1 if expected else 2} and clip.tracks[0].id == (1 if expected else 2)
-
-
-def test_each_track_is_matched_once() -> None:
-    truth = ClipTracks(SCENE.video, (Track(1, rles(FRONT, None, None)),))
-    near = FRONT & ~box(1, 1, 2, 2)
-    predicted = replace(truth, tracks=(Track(5, rles(near, None, None)), Track(6, rles(FRONT, None, None))))
-    clip, renamed = match_by_visible_masks(predicted, truth)
-    assert renamed == {5: 2, 6: 1}
-    assert [(t.id, t.visible[0]) for t in clip.tracks] == [
-        (1, Rle.encode(FRONT)),
-        (2, Rle.encode(near)),
-    ]
-
-
-@given(clips(), clips())
-@settings(max_examples=50, deadline=None)
-def test_a_match_keeps_everything_but_ids(prediction: ClipTracks, truth: ClipTracks) -> None:
-    if prediction.video.frames != truth.video.frames:
-        with pytest.raises(InputError, match="give predictions for this video"):
-            match_by_visible_masks(prediction, truth)
-        return
-    clip, renamed = match_by_visible_masks(prediction, truth)
-    ids = [track.id for track in clip.tracks]
-    assert len(set(ids)) == len(ids) and set(ids) == set(renamed.values())
-    assert set(renamed) == {track.id for track in prediction.tracks}
-    assert {replace(t, id=0) for t in clip.tracks} == {replace(t, id=0) for t in prediction.tracks}
-    seen = [track.id for track in truth.tracks if track.ever_visible]
-    same, renamed = match_by_visible_masks(truth, truth)
-    assert all(renamed[number] == number for number in seen) and set(seen) <= {track.id for track in same.tracks}
-
-
-def test_no_tracks_are_matched_to_none() -> None:
-    nobody = replace(SCENE, tracks=(), order=None)
-    assert match_by_visible_masks(nobody, SCENE) == (nobody, {})
-    assert match_by_visible_masks(SCENE, nobody)[0].tracks == tuple(replace(t, id=k) for k, t in enumerate(SCENE.tracks))
 
 
 def test_evaluate_reads_other_formats_and_matches_their_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

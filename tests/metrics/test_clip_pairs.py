@@ -1,0 +1,123 @@
+"""Clips under two paths, in every layout of our own format."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.metrics.helpers import (
+    TOY,
+    VISIBLE,
+    clip_of,
+    rles,
+    toy_clip,
+    write_shard,
+)
+from vidamodal.formats.tracks import write_tracks
+from vidamodal.metrics.evaluate import evaluate
+from vidamodal.types import ClipTracks, InputError, Track
+
+HALF = toy_clip(TOY["half"])
+
+
+def nested(path: Path, clips: dict[str, ClipTracks]) -> Path:
+    for key, clip in clips.items():
+        write_tracks(path / key / "tracks.json", clip)
+        (path / key / "run.json").write_text("{}")
+    (path / "notes.json").write_text("not a clip")
+    return path
+
+
+def flat(path: Path, clips: dict[str, ClipTracks]) -> Path:
+    for key, clip in clips.items():
+        write_tracks(path / f"{key}.tracks.json", clip)
+        (path / f"{key}.mp4").write_bytes(b"")
+    return path
+
+
+def shards(path: Path, clips: dict[str, ClipTracks]) -> Path:
+    for number, (key, clip) in enumerate(clips.items()):
+        write_shard(path / f"test-{number:06d}.tar", {key: clip}, **{f"{key}.mp4": "", f"{key}.scene.json": "{}"})
+    (path / "manifest.json").write_text("{}")
+    return path
+
+
+LAYOUTS = [nested, flat, shards, lambda path, clips: write_shard(path / "test-000000.tar", clips)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_numbers(tmp_path: Path, layout: Callable[..., Path]) -> None:
+    truth = nested(tmp_path / "truth", {"b": toy_clip(), "a": toy_clip()})
+    pred = layout(tmp_path / "pred", {"a": HALF, "b": toy_clip(), "c": HALF})
+    evaluation = evaluate(pred, truth)
+    assert list(evaluation.videos) == ["a", "b"]
+    assert evaluation.primary.full == pytest.approx((0.875 + 1) / 2)
+    assert evaluation.primary.occ == pytest.approx(0.75)
+    assert evaluation.primary.videos == 2
+    assert evaluation.missing == () and evaluation.ignored == ("video 'c'",)
+    assert evaluate(pred, pred).primary.full == 1
+
+
+def test_single_files_and_folders_of_predict_match_whatever_their_names(tmp_path: Path) -> None:
+    write_tracks(tmp_path / "scene-7.tracks.json", toy_clip())
+    write_tracks(tmp_path / "out" / "tracks.json", HALF)
+    for pred in (tmp_path / "out", tmp_path / "out" / "tracks.json"):
+        evaluation = evaluate(pred, tmp_path / "scene-7.tracks.json")
+        assert evaluation.primary.occ == pytest.approx(0.5)
+        assert list(evaluation.videos) == ["scene-7"]
+
+
+def one_line_error(pred: Path, truth: Path) -> str:
+    with pytest.raises(InputError) as error:
+        evaluate(pred, truth)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_paths_that_hold_no_clips_are_refused(tmp_path: Path) -> None:
+    truth = tmp_path / "truth.json"
+    write_tracks(truth, toy_clip())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.tar").write_bytes(b"")
+    assert "no such file" in one_line_error(tmp_path / "absent", truth)
+    assert "not in a known format" in one_line_error(tmp_path / "empty", truth)
+    assert "empty.tar" in one_line_error(tmp_path / "empty.tar", truth)
+    assert "no tracks.json" in one_line_error(write_shard(tmp_path / "none.tar", {}, **{"a.mp4": "x"}), truth)
+    visible = tmp_path / "visible.json"
+    write_tracks(visible, clip_of([Track(4, rles(VISIBLE))], 10, 16, 32))
+    assert "no track has amodal masks" in one_line_error(truth, visible)
+
+
+def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    truth = flat(nested(tmp_path / "truth", {"a": toy_clip()}), {"a": toy_clip()})
+    assert "second clip with the key 'a'" in one_line_error(truth, truth)
+
+
+@pytest.mark.parametrize("damage", ["cut", "at a boundary", "header", "compressed", "text"])
+def test_damaged_shards_are_refused(tmp_path: Path, damage: str) -> None:
+    path = write_shard(tmp_path / "test.tar", {"a": toy_clip(), "b": toy_clip()})
+    with tarfile.open(path) as tar:
+        first, second = tar.getmembers()
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        del content[second.offset_data + 20 :]
+    if damage == "at a boundary":
+        del content[second.offset :]
+    if damage == "header":
+        content[second.offset + 5] ^= 1
+    if damage == "text":
+        content[first.offset_data + 30] = 0xFF
+    path.write_bytes(content)
+    if damage == "compressed":
+        with tarfile.open(path, "w:gz"):
+            pass
+    assert "test.tar" in one_line_error(path, path)
+
+
+def test_a_member_with_an_evil_name_is_only_a_key(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "in" / "test.tar", {"../../evil": toy_clip()})
+    assert list(evaluate(path, path).videos) == ["../../evil"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["in", "test.tar"]
