@@ -21,7 +21,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.base
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/bench.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.dev.bench
 
 datagen: $(VENV)/.datagen
 	$(BIN)/python -m dataset_gen --help

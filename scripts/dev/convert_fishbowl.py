@@ -1,4 +1,4 @@
-"""FISHBOWL's pickled annotations as tracks.json files: `python scripts/convert_fishbowl.py FILE --out DIR --trust`.
+"""FISHBOWL's pickled annotations as tracks.json files: `python -m scripts.dev.convert_fishbowl FILE --out DIR --trust`.
 
 FILE is `<split>_data/<split>_data.pkl` as SaVos' notebook makes it: {"<video>_<fish>": {frame: {"VM": [RLE], "FM":
 [RLE], "fish_type": name, ...}}}, VM visible, FM whole. A pickle may run code when it is opened, so --trust must say

@@ -1,6 +1,6 @@
 """Kills a small training run again and again and checks that nothing is lost: the same command goes on every time.
 
-    python scripts/kill.py --kills 30
+    python -m scripts.dev.kill --kills 30
 
 One run is left alone; the same one is killed with SIGKILL at random moments and begun again with the same arguments. At
 the end its weights and its metrics must be those of the other, byte for byte (on a CPU, in fp32). Runs are processes

@@ -1,6 +1,6 @@
 """Draw the README's moving picture: what is seen on the left, the completed objects on the right.
 
-`python scripts/picture.py [VIDEO TRACKS] [--out docs/demo.gif]`: by default the bundled clip, completed anew.
+`python -m scripts.dev.picture [VIDEO TRACKS] [--out docs/demo.gif]`: by default the bundled clip, completed anew.
 """
 
 from __future__ import annotations

@@ -531,7 +531,7 @@ def test_a_cut_off_pickle_is_refused(tmp_path: Path) -> None:
 def test_fishbowls_pickle_is_never_opened_by_the_loader(tmp_path: Path) -> None:
     path = fishbowl(tmp_path / "train_data/train_data.pkl", evil=Evil())
     for start in (path, path.parent, tmp_path):
-        assert "convert_fishbowl.py --trust" in refusal(start)
+        assert "convert_fishbowl --trust" in refusal(start)
 
 
 # MOViD-A

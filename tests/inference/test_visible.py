@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import vidamodal
 import vidamodal.inference.sources as sources_module
-from scripts.experiments import bare
-from scripts.experiments.regions import RegionFinder
-from scripts.experiments.track_detections import count_found, score_found
+from scripts.experiments.bare import __main__ as bare
+from scripts.experiments.bare.regions import RegionFinder
+from scripts.experiments.bare.track_detections import count_found, score_found
 from tests.helpers import ToyClip
 from tests.segmenters.test_cumulative import model_of
 from vidamodal.cli import main

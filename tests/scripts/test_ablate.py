@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from scripts.experiments import ablate
+from scripts.experiments.ablation import __main__ as ablate
 from vidamodal.backbones.pvt import PyramidConfig
 from vidamodal.backbones.resnet import BackboneConfig
 from vidamodal.heads.aisdiff import AISDiffHeadConfig
@@ -32,7 +32,7 @@ from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegme
 from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
 from vidamodal.windows import WindowConfig
 
-PAGES = [yaml.safe_load(path.read_text()) for path in sorted((ablate.ROOT / "configs/ablation").glob("*.yaml"))]
+PAGES = [yaml.safe_load(path.read_text()) for path in sorted((ablate.ROOT / "scripts/experiments/ablation").glob("*.yaml"))]
 ROWS = [
     (row, ablate.base_of(row, table, page)) for page in PAGES for table in page["tables"] for row in ablate.rows(table)
 ]
@@ -128,7 +128,7 @@ def test_the_page_shows_what_is_kept_and_marks_what_is_not(tmp_path: Path) -> No
             }
         ],
     }
-    options = argparse.Namespace(runs=tmp_path, steps=None, table_only=True)
+    options = argparse.Namespace(runs=tmp_path, steps=None, table_only=True, page="ablations")
     for seed, occ in ((0, 0.5), (1, 0.52)):
         run = ablate.train(ablate.Row("a"), str(config["base"]), seed, options)
         run.scores.mkdir(parents=True)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from scripts.experiments.hypothesis_scores import best_of, score_hypotheses, spread
-from scripts.experiments.reliability import Reliability, fit_scaling
+from scripts.experiments.calibration.hypothesis_scores import best_of, score_hypotheses, spread
+from scripts.experiments.calibration.reliability import Reliability, fit_scaling
 from tests.helpers import ToyClip
 from vidamodal.inference.predictor import Predictor
 from vidamodal.metrics.primary import MEASURES

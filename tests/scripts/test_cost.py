@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from scripts.experiments.calibration import __main__ as calibrate
+from scripts.experiments.cost import __main__ as cost
 from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
+from scripts.experiments.robustness import __main__ as robustness
 from tests.helpers import ToyClip
 from vidamodal.baselines import predict_baseline
 from vidamodal.formats import Clip
@@ -24,18 +25,6 @@ from vidamodal.models.folder import load_model
 from vidamodal.types import InputError
 
 ROOT = Path(__file__).parents[2]
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"scripts/experiments/{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-cost, robustness, calibrate = script("cost"), script("robustness"), script("calibrate")
 
 
 def test_curves_lie_where_their_points_do() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
-from scripts.experiments.layer_scores import layer_scores, layered, pixel_precision
+from scripts.experiments.ablation.layer_scores import layer_scores, layered, pixel_precision
 from tests.helpers import ToyClip
 from vidamodal.data.layer_frames import LEAST_VISIBLE, ground_truth_layers
 from vidamodal.data.recorded import RecordedBank

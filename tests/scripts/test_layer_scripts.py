@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from scripts.experiments import draw_layers as drawing
-from scripts.experiments import samplers
+from scripts.experiments.layers import __main__ as drawing
+from scripts.experiments.samplers import __main__ as samplers
 from tests.helpers import ToyClip
 from vidamodal.models.folder import save_segmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig

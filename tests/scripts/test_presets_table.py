@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.experiments import presets
+from scripts.experiments.presets import __main__ as presets
 from tests.helpers import ToyClip
 from vidamodal.baselines import predict_baseline
 from vidamodal.formats import Clip, find_dataset

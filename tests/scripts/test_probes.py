@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.experiments.probes import PROBES
+from scripts.experiments.results.probes import PROBES
 from tests.metrics.helpers import (
     NOTHING,
     clip_of,

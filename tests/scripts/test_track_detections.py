@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.experiments import bare
-from scripts.experiments.track_detections import count_found, score_found
+from scripts.experiments.bare import __main__ as bare
+from scripts.experiments.bare.track_detections import count_found, score_found
 from tests.helpers import ToyClip
 from tests.segmenters.test_cumulative import model_of
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo

@@ -35,7 +35,7 @@ class ModelConfig:
     threshold: float = 0.5
     """A pixel belongs to the object above this probability; chosen on validation scenes."""
     temperature: float = 1.0
-    """Logits are divided by it before they become probabilities; fitted by `scripts/calibrate.py`."""
+    """Logits are divided by it before they become probabilities; fitted by `scripts/experiments/calibration`."""
 
 
 SHARPNESS = 2.0

@@ -1,7 +1,7 @@
 """Scaled dot-product attention behind one function: written out, PyTorch's fused one, or xformers' on CUDA.
 
 On a CPU with bf16 the written-out form trains 3 to 10 times faster than the fused kernel at our lengths (8-64 tokens),
-and is as fast with fp32; `scripts/bench.py` prints the ratio.
+and is as fast with fp32; `scripts/dev/bench.py` prints the ratio.
 """
 
 from __future__ import annotations
