@@ -1,4 +1,4 @@
-"""A setting of the C library that large, short-lived tensors need on a CPU."""
+"""A setting of the C library's allocator that speeds up large, short-lived tensors on a CPU."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # from glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory instead of handing every large tensor's pages back to the kernel.
+    """Let glibc keep freed memory instead of returning the pages of every large tensor to the kernel.
 
-    Otherwise a training step on a CPU spends about a third of its time in page faults, and a prediction an eighth.
-    For programs, not for libraries: it holds for the whole process. Elsewhere than on Linux with glibc nothing happens.
+    Without it, a training step on a CPU spends about a third of its time in page faults, and a prediction an eighth.
+    The setting applies to the whole process, so only programs should call this, not libraries. It does nothing on
+    systems other than Linux with glibc.
     """
     if sys.platform != "linux":
         return

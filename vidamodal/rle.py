@@ -1,4 +1,4 @@
-"""Areas of masks and of what they share, counted on run lengths."""
+"""Areas and overlaps of masks, computed on run lengths."""
 
 from __future__ import annotations
 
@@ -12,37 +12,45 @@ from pycocotools import mask as coco
 from vidamodal.types import Rle
 
 Packed = dict[str, Any]
-"""An RLE as pycocotools takes it."""
-AT_ONCE = 255
-"""With NumPy 2, pycocotools cannot tell the areas of more masks together."""
+"""Run lengths in the form that pycocotools reads."""
+BATCH = 255
+"""Most masks per call: with NumPy 2, pycocotools fails to compute the areas of more."""
 _MAX_DIGITS = 6
 """Characters of one run length in a mask of the largest accepted size."""
 
 
 def pack(mask: Rle) -> Packed:
-    """A mask as pycocotools takes it."""
+    """Return a mask in the form that pycocotools reads."""
     return {"size": [mask.height, mask.width], "counts": mask.counts.encode("ascii")}
 
 
 def areas(masks: Sequence[Packed]) -> Float[np.ndarray, " n"]:
-    """Pixels of each mask."""
-    parts = [coco.area(list(masks[k : k + AT_ONCE])) for k in range(0, len(masks), AT_ONCE)]
+    """Return the area of each mask in pixels."""
+    parts = [coco.area(list(masks[k : k + BATCH])) for k in range(0, len(masks), BATCH)]
     return np.concatenate([np.zeros(0), *parts])
 
 
 def shared_area(*masks: Packed) -> int:
-    """Pixels in the intersection of the masks."""
+    """Return the area of the intersection of the masks in pixels."""
     return int(coco.area(coco.merge(list(masks), intersect=True)))
 
 
 def overlaps(
     some: Sequence[Rle], others: Sequence[Rle]
 ) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"], Float[np.ndarray, " m"], Float[np.ndarray, " n"]]:
-    """IoU and shared pixels of all pairs of masks of two lists, none of them empty, and the areas of both lists."""
+    """Compare all pairs of masks of two lists.
+
+    Args:
+        some: m masks, none of them empty.
+        others: n masks, none of them empty.
+
+    Returns:
+        IoU and shared pixels of all pairs, and the areas of ``some`` and of ``others`` in pixels.
+    """
     packed = [[pack(mask) for mask in masks] for masks in (some, others)]
     rows, columns = (areas(masks) for masks in packed)
     iou = np.array(coco.iou(*packed, [0] * len(others))) if some and others else np.zeros((len(some), len(others)))
-    # From iou = shared / (both areas - shared); rounding takes away what the division left.
+    # iou = shared / (both areas - shared); rounding removes the error of the division.
     shared = np.rint(iou * (rows[:, None] + columns) / (1 + iou))
     return iou, shared, rows, columns
 

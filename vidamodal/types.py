@@ -1,4 +1,4 @@
-"""The small frozen records that cross the boundaries between modules, and the one error that means a user's mistake."""
+"""Small frozen records that cross the boundaries between modules."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from vidamodal.errors import InputError as InputError
 Frame = UInt8[np.ndarray, "h w 3"]
 """An RGB image."""
 Mask = Bool[np.ndarray, "h w"]
+"""A mask of a whole image."""
 
 MAX_TRACK_ID = 2**31 - 1
+"""Largest id that a track may have."""
 
 
 @dataclass(frozen=True)
 class Rle:
-    """A binary mask as COCO's compressed run lengths (column-major), as it stands in tracks.json."""
+    """A binary mask as COCO's compressed run lengths (column-major), as in tracks.json."""
 
     height: int
     width: int
@@ -29,25 +31,26 @@ class Rle:
 
     @staticmethod
     def encode(mask: Bool[np.ndarray, "h w"]) -> Rle:
-        """Run lengths of a (h, w) mask; anything non-zero counts as inside."""
-        packed = coco.encode(np.asfortranarray(mask, dtype=bool).view(np.uint8))  # coco takes 1 and 255 for two masks
+        """Encode a mask; every non-zero value counts as inside."""
+        # pycocotools treats 1 and 255 as different values.
+        packed = coco.encode(np.asfortranarray(mask, dtype=bool).view(np.uint8))
         return Rle(mask.shape[0], mask.shape[1], packed["counts"].decode("ascii"))
 
     @staticmethod
     def empty(height: int, width: int) -> Rle:
-        """A mask without a pixel."""
+        """Create a mask without any pixel."""
         return Rle.encode(np.zeros((height, width), dtype=bool))
 
     def decode(self) -> Bool[np.ndarray, "h w"]:
-        """The mask as booleans. The counts must be known to fill it: readers of files check that first."""
-        return coco.decode(self._coco()).astype(bool)
+        """Return the mask as booleans. The counts must add up to its size: readers of files check that first."""
+        return np.asarray(coco.decode(self._coco()).astype(bool))
 
     def area(self) -> int:
-        """Number of pixels inside."""
+        """Return the number of pixels inside."""
         return int(coco.area(self._coco()))
 
     def box(self) -> tuple[int, int, int, int] | None:
-        """(top, left, bottom, right) in pixels, bottom and right exclusive; None for an empty mask."""
+        """Return (top, left, bottom, right) in pixels, bottom and right exclusive; None for an empty mask."""
         left, top, width, height = (int(v) for v in coco.toBbox(self._coco()))
         return (top, left, top + height, left + width) if width and height else None
 
@@ -57,17 +60,20 @@ class Rle:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What tracks.json says of a video: a name (never an absolute path), its size in pixels, length and rate.
-
-    ``canvas`` says how far ``Track.amodal_full`` reaches beyond the image: top, left, bottom, right in pixels.
-    """
+    """Description of a video, as in tracks.json."""
 
     path: str
+    """Name of the video file, never an absolute path."""
     height: int
+    """Height in pixels."""
     width: int
+    """Width in pixels."""
     frames: int
+    """Number of frames."""
     fps: float
+    """Frames per second."""
     canvas: tuple[int, int, int, int] | None = None
+    """Margins (top, left, bottom, right) in pixels by which ``Track.amodal_full`` extends the image."""
 
     @property
     def canvas_size(self) -> tuple[int, int]:
@@ -78,54 +84,58 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One sampled completion of a whole track, with a score in [0, 1]."""
+    """One sampled completion of a whole track."""
 
     score: float
+    """Score in [0, 1]."""
     amodal: tuple[Rle | None, ...]
+    """Amodal mask of each frame; None outside the track's span."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """One object through a video; every tuple has one entry a frame.
-
-    ``visible[t]``: None = not known, an empty mask = known to be fully hidden. ``amodal`` is truth or prediction.
-    ``confidence[t]`` is the expected IoU of ``amodal[t]``, in [0, 1], None where ``amodal[t]`` is None.
-    ``amodal_full`` is the amodal mask on the video's padded canvas; cut to the image, it is ``amodal``.
-    """
+    """One object through a video; tuples of masks and numbers have one entry per frame."""
 
     id: int
     visible: tuple[Rle | None, ...]
+    """Visible masks: None if unknown, an empty mask if the object is known to be fully occluded or absent."""
     amodal: tuple[Rle | None, ...] | None = None
+    """Amodal masks, ground truth or prediction; None if unknown."""
     confidence: tuple[float | None, ...] | None = None
+    """Expected IoU of each predicted amodal mask, in [0, 1]."""
     hypotheses: tuple[Hypothesis, ...] = ()
     label: str | None = None
     amodal_full: tuple[Rle | None, ...] | None = None
+    """Amodal masks on the padded canvas of the video; cut to the image, they equal ``amodal``."""
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """First and one past the last frame whose visible mask is known; None if none is."""
+        """First and one past the last frame with a known visible mask; None if there is none."""
         known = [t for t, mask in enumerate(self.visible) if mask is not None]
         return (known[0], known[-1] + 1) if known else None
 
     @property
     def ever_visible(self) -> bool:
-        """Whether any known visible mask has a pixel."""
+        """True if the object is visible in some frame."""
         return any(mask is not None and mask.area() > 0 for mask in self.visible)
 
 
 FrameOrder = tuple[tuple[int, int], ...]
-"""Pairs (id in front, id behind) of one frame."""
+"""Order of one frame: pairs (id in front, id behind)."""
 
 
 @dataclass(frozen=True)
 class ClipTracks:
-    """The content of a tracks.json: all tracks of one video."""
+    """All tracks of one video: the content of a tracks.json."""
 
     video: VideoInfo
     tracks: tuple[Track, ...]
     exhaustive: bool = False
+    """True if every object that may occlude another is listed."""
     order: tuple[FrameOrder, ...] | None = None
+    """Order of each frame; None if unknown."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Origin of the tracks; ignored by all computations."""
 
 
 @dataclass(frozen=True)

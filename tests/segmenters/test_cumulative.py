@@ -551,7 +551,7 @@ def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(predic
         ({"model": ModelConfig(chunk=8)}, "stands in place of model"),
         ({"validation": "data/validation"}, "is not validated"),
         ({"init": "tiny"}, "is not a segmenter"),
-        ({"worlds": "toy"}, "worlds are masks alone"),
+        ({"worlds": "toy"}, "worlds hold masks only"),
     ],
 )
 def test_configs_that_cannot_work_are_refused_in_one_line(

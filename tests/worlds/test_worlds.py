@@ -394,7 +394,7 @@ def test_moving_worlds_are_seen_by_still_cameras_too_and_only_what_stands_still_
 
 def test_a_moving_world_that_is_shorter_than_the_clip_is_refused() -> None:
     bank = WorldBank((lively_world(4),), toy_bank(0).meshes)
-    with pytest.raises(InputError, match="--frames 6"):
+    with pytest.raises(InputError, match="Generate the worlds with 6 frames"):
         bank.sample(np.random.default_rng(0), replace(SMALL, frames=6, drop=0.0))
 
 

@@ -16,9 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from vidamodal.occlusion.thresholds import least_shared_area
 from vidamodal.rle import overlaps, pack, shared_area
-from vidamodal.types import ClipTracks, FrameOrder, Rle
-
-Mask = Bool[np.ndarray, "h w"]
+from vidamodal.types import ClipTracks, FrameOrder, Mask, Rle
 
 
 def order_from_depth(depth: Float[np.ndarray, "n h w"], ids: Sequence[int]) -> FrameOrder:

@@ -1,0 +1,1 @@
+"""Mask-only worlds: scene descriptions, rasteriser, and sampling of clips."""

@@ -1,7 +1,7 @@
-"""Exact masks, depth and order of a scene from its triangles and camera: a scanline z-buffer in numpy.
+"""Exact masks and depth of a scene from its triangles and camera: a scanline z-buffer in numpy.
 
-A pixel belongs to an object if the ray through its centre meets the object, as in Blender's one-sample auxiliary
-layers. Meshes are closed with faces wound counter-clockwise seen from outside, so back faces are skipped.
+A pixel belongs to an object if the ray through its centre hits the object, as in Blender's auxiliary layers with one
+sample. Meshes are closed and their faces wound counter-clockwise as seen from outside, so back faces are skipped.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from jaxtyping import Bool, Float, Int
 from vidamodal.worlds.spec import CameraSpec
 
 NEAR = 0.05
-"""Triangles with a corner nearer to the camera's plane than this (metres) are not drawn."""
+"""Triangles with a corner nearer to the camera's plane than this (in metres) are skipped."""
 
 FLOOR_HALF_WIDTH = 100.0
-"""The floor, at z = 0, reaches this far (metres) from the middle along x and y."""
+"""Half the width in metres, along x and y, of the floor at z = 0."""
 
 
 def camera_axes(camera: CameraSpec, frame: int) -> tuple[Float[np.ndarray, " 3"], Float[np.ndarray, "3 3"]]:
-    """Position (metres) and the rows right, up, forward of a camera that looks at its target with world z up."""
+    """Return the position in metres and the axes (right, up, forward) of a camera with world z up."""
     position = np.asarray(camera.positions[frame], dtype=np.float64)
     forward = np.asarray(camera.targets[frame], dtype=np.float64) - position
     forward /= np.linalg.norm(forward)
@@ -33,7 +33,17 @@ def camera_axes(camera: CameraSpec, frame: int) -> tuple[Float[np.ndarray, " 3"]
 def project(
     points: Float[np.ndarray, "v 3"], camera: CameraSpec, frame: int, size: int
 ) -> tuple[Float[np.ndarray, "v 2"], Float[np.ndarray, " v"]]:
-    """Image coordinates (x to the right, y down, in pixels of a size x size image) and depth along the optical axis."""
+    """Project points to an image.
+
+    Args:
+        points: World coordinates in metres.
+        camera: Camera of the scene.
+        frame: Frame of the camera's path.
+        size: Side of the square image in pixels.
+
+    Returns:
+        Image coordinates in pixels (x to the right, y down), and depth in metres along the optical axis.
+    """
     position, axes = camera_axes(camera, frame)
     local = (points - position) @ axes.T
     depth = np.maximum(local[:, 2], 1e-9)
@@ -49,9 +59,17 @@ def rasterize(
     frame: int,
     size: int,
 ) -> Float[np.ndarray, "n h w"]:
-    """Depth (metres along the optical axis, float32) of each object alone at each pixel centre; inf where it is not.
+    """Return the depth of each object alone at each pixel centre.
 
-    ``vertices`` are world coordinates, one array an object, ``faces`` their triangles.
+    Args:
+        vertices: World coordinates of each object in metres.
+        faces: Triangles of each object.
+        camera: Camera of the scene.
+        frame: Frame of the camera's path.
+        size: Side of the square image in pixels.
+
+    Returns:
+        Metres along the optical axis as float32; inf outside the object.
     """
     count = len(vertices)
     inverse = np.zeros(count * size * size, dtype=np.float32)
@@ -60,17 +78,17 @@ def rasterize(
         xy, depth = project(np.concatenate(vertices), camera, frame, size)
         triangles = np.concatenate([f + s for f, s in zip(faces, starts, strict=True)])
         owner = np.repeat(np.arange(count), [len(f) for f in faces])
-        _draw(inverse, xy[triangles], depth[triangles], owner, size)
+        _splat(inverse, xy[triangles], depth[triangles], owner, size)
     with np.errstate(divide="ignore"):
         return (1.0 / inverse).reshape(count, size, size)
 
 
 def floor_depth(camera: CameraSpec, frame: int, size: int) -> Float[np.ndarray, "h w"]:
-    """Depth (metres along the optical axis) of the floor at each pixel's centre, whatever stands on it; else inf."""
+    """Return the depth of the empty floor at each pixel centre in metres along the optical axis; inf beyond it."""
     position, (right, up, forward) = camera_axes(camera, frame)
     focal = camera.focal_length / camera.sensor_width * size
     offset = (np.arange(size) + 0.5 - size / 2) / focal
-    # A pixel's ray advances 1 m along the optical axis.
+    # Rays are scaled to advance 1 m along the optical axis.
     ray = forward + offset[None, :, None] * right - offset[:, None, None] * up
     with np.errstate(divide="ignore"):
         depth = -position[2] / ray[..., 2]
@@ -80,14 +98,14 @@ def floor_depth(camera: CameraSpec, frame: int, size: int) -> Float[np.ndarray, 
     return np.where(away <= FLOOR_HALF_WIDTH, depth, np.inf)
 
 
-def _draw(
+def _splat(
     inverse: Float[np.ndarray, " p"],
     xy: Float[np.ndarray, "f 3 2"],
     depth: Float[np.ndarray, "f 3"],
     owner: Int[np.ndarray, " f"],
     size: int,
 ) -> None:
-    """Write the greatest inverse depth of the triangles into each owner's image."""
+    """Write the greatest inverse depth of all triangles into their owners' images, in place."""
     # Twice the signed area; with y down, triangles that face the camera are negative.
     a, b, c = xy[:, 0], xy[:, 1], xy[:, 2]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
@@ -105,6 +123,15 @@ def _draw(
     gy = (wc * ab[:, 0] - wb * ac[:, 0]) / area
     g0 = w[:, 0] - gx * a[:, 0] - gy * a[:, 1]
 
+    triangle, row, column = _covered_pixels(xy, top, bottom, size)
+    value = (gx[triangle] * (column + 0.5) + gy[triangle] * (row + 0.5) + g0[triangle]).astype(np.float32)
+    np.maximum.at(inverse, (owner[triangle] * size + row) * size + column, value)
+
+
+def _covered_pixels(
+    xy: Float[np.ndarray, "f 3 2"], top: Int[np.ndarray, " f"], bottom: Int[np.ndarray, " f"], size: int
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return triangle, row and column of every pixel whose centre a triangle covers."""
     # One span of pixels for each triangle and image row: the part of the row inside all three edges.
     triangle, row = _ragged(top, bottom)
     y = row + 0.5
@@ -117,20 +144,17 @@ def _draw(
         x = p[triangle, 0] + slope[triangle] * (y - p[triangle, 1])
         down = d[triangle, 1] > 0
         flat = d[triangle, 1] == 0
-        # Faces seen from outside run clockwise with y down: where an edge goes down, the inside lies to its right.
+        # With y down, front faces run clockwise: the inside lies to the right of an edge that goes down.
         left = np.where(down & ~flat, np.maximum(left, x), left)
         right = np.where(~down & ~flat, np.minimum(right, x), right)
     first = np.clip(np.ceil(left - 0.5), 0, size).astype(np.int64)
     last = np.clip(np.floor(right - 0.5) + 1, 0, size).astype(np.int64)
     span, column = _ragged(first, np.maximum(first, last))
-    triangle, row = triangle[span], row[span]
-
-    value = (gx[triangle] * (column + 0.5) + gy[triangle] * (row + 0.5) + g0[triangle]).astype(np.float32)
-    np.maximum.at(inverse, (owner[triangle] * size + row) * size + column, value)
+    return triangle[span], row[span], column
 
 
 def _pixel_range(values: Float[np.ndarray, "f 3"], size: int) -> tuple[Int[np.ndarray, " f"], Int[np.ndarray, " f"]]:
-    """First and one past the last pixel whose centre lies within the values of each row, cut to the image."""
+    """Return the range of pixels whose centres lie within the values of each row, cut to the image."""
     first = np.clip(np.ceil(values.min(axis=1) - 0.5), 0, size).astype(np.int64)
     last = np.clip(np.floor(values.max(axis=1) - 0.5) + 1, 0, size).astype(np.int64)
     return first, last
@@ -139,7 +163,7 @@ def _pixel_range(values: Float[np.ndarray, "f 3"], size: int) -> tuple[Int[np.nd
 def _ragged(
     first: Int[np.ndarray, " k"], last: Int[np.ndarray, " k"]
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """All pairs (i, j) with first[i] <= j < last[i], in order."""
+    """Return all pairs (i, j) with first[i] <= j < last[i], in order."""
     lengths = last - first
     index = np.repeat(np.arange(len(first)), lengths)
     offset = np.arange(len(index)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -149,7 +173,7 @@ def _ragged(
 def visible_and_amodal(
     depth: Float[np.ndarray, "n h w"],
 ) -> tuple[Bool[np.ndarray, "n h w"], Bool[np.ndarray, "n h w"]]:
-    """Visible masks (the nearest object of each pixel) and amodal masks from the objects' depths."""
+    """Return visible masks (the nearest object at each pixel) and amodal masks from the depth of each object."""
     amodal = np.isfinite(depth)
     visible = np.zeros_like(amodal)
     if len(depth):

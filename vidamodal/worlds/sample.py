@@ -1,7 +1,7 @@
-"""Mask-only worlds: settled scenes seen from any camera, as endless clips of exact masks, without Blender.
+"""Mask-only worlds: simulated scenes from which clips of exact masks are sampled, without Blender.
 
-A folder of worlds (``python -m dataset_gen --masks-only``) holds ``worlds.jsonl``, one settled SceneSpec a line, and
-``meshes.safetensors``, the triangles of the assets they use.
+A folder of worlds (``python -m dataset_gen --masks-only``) holds ``worlds.jsonl`` with one SceneSpec per line, and
+``meshes.safetensors`` with the triangles of their assets.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -21,44 +22,47 @@ from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
 from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, SceneSpec, place_object
 
 WORLDS = "worlds.jsonl"
-"""What tells a folder of worlds."""
+"""File by which a folder of worlds is recognised."""
 
-CAMERAS = ("fixed", "linear", "orbit", "orbit")
-"""Kinds of camera that look at moving objects, equally likely."""
+CameraKind = Literal["fixed", "linear", "orbit"]
+
+CAMERAS: tuple[CameraKind, ...] = ("fixed", "linear", "orbit", "orbit")
+"""Kinds of camera for moving objects; each entry is equally likely."""
 
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """The distribution of clips made from settled worlds."""
+    """The distribution of clips that are sampled from worlds."""
 
     size: int = 256
+    """Side of the square image in pixels."""
     frames: int = 24
+    """Number of frames."""
     drop: float = 0.3
-    """Up to this share of a world's objects is left out (the share is drawn uniformly)."""
+    """Greatest share of a world's objects that are left out; the share is uniform."""
     move: float = 0.2
-    """Share of clips of static worlds in which some objects fly through on straight paths, turning."""
+    """Share of clips of static worlds in which one to three objects fly along straight lines, turning."""
 
 
 @dataclass(frozen=True)
 class ClipMasks:
-    """True masks of n objects over t frames.
-
-    ``told`` says where they are known (None: everywhere); both are empty elsewhere. ``image`` holds the frames, if
-    there are any; ``exhaustive`` says that no other thing than the n objects hides any of them.
-    """
+    """True masks of n objects over t frames."""
 
     visible: Bool[np.ndarray, "n t h w"]
     amodal: Bool[np.ndarray, "n t h w"]
     known: Bool[np.ndarray, "n t"] | None = None
+    """Object-frames with known masks; masks of others are empty. None: all are known."""
     image: UInt8[np.ndarray, "t h w 3"] | None = None
+    """The frames; None if there are no images."""
     exhaustive: bool = True
+    """True if nothing but the n objects occludes any of them."""
     labels: tuple[str | None, ...] | None = None
-    """Of the objects, where they are told."""
+    """Labels of the objects, where known."""
 
 
 @dataclass(frozen=True)
 class WorldBank:
-    """Settled scenes and the meshes that they are made of."""
+    """Simulated scenes and the meshes of their objects."""
 
     worlds: tuple[SceneSpec, ...]
     meshes: Mapping[str, Mesh]
@@ -68,40 +72,46 @@ class WorldBank:
 
     @staticmethod
     def load(folder: Path) -> WorldBank:
-        """Read a folder of worlds; InputError if it is not one."""
+        """Read a folder of worlds.
+
+        Raises:
+            InputError: If the folder holds no worlds, or damaged ones.
+        """
         try:
-            with open(folder / WORLDS, encoding="utf-8") as lines:
+            with (folder / WORLDS).open(encoding="utf-8") as lines:
                 worlds = tuple(SceneSpec.from_json(json.loads(line)) for line in lines)
             arrays = load_file(folder / "meshes.safetensors")
             assets = {o.asset for world in worlds for o in world.objects}
             meshes = {a: Mesh(arrays[f"{a}/vertices"], arrays[f"{a}/faces"]) for a in sorted(assets)}
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise InputError(
-                f"{folder} is not a folder of worlds ({error}); make one with "
-                f"`python -m dataset_gen --masks-only --out {folder} --scenes 1000 --seed 1`"
+                f"{folder}: this is not a folder of worlds ({error}). To make one, run "
+                f"`python -m dataset_gen --masks-only --out {folder} --scenes 1000 --seed 1`."
             ) from error
         if not worlds:
             raise InputError(
-                f"{folder}/worlds.jsonl holds no world; make some with `python -m dataset_gen --masks-only`"
+                f"{folder}/{WORLDS}: the file holds no world. To make some, run `python -m dataset_gen --masks-only`."
             )
         return WorldBank(worlds, meshes)
 
     def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
-        """A new clip: some objects of some world, seen by a new camera.
+        """Sample a clip: some objects of a random world, seen by a random camera.
 
-        Where all stand still the camera orbits, and perhaps some of them fly. InputError if a world whose objects move
-        is shorter than the clip.
+        In a static world the camera orbits, and some objects may fly.
+
+        Raises:
+            InputError: If a world with moving objects is shorter than the clip.
         """
         world = self.worlds[rng.integers(len(self.worlds))]
         kept = rng.random(len(world.objects)) >= rng.uniform(0, config.drop)
         kept[rng.integers(len(kept))] = True
         objects = [o for o, keep in zip(world.objects, kept, strict=True) if keep]
-        kind = "orbit"
+        kind: CameraKind = "orbit"
         if any(not thing.still for thing in world.objects):
             if world.frames < config.frames:
                 raise InputError(
-                    f"world {world.seed} ({world.preset}) moves for {world.frames} frames, clips take {config.frames}; "
-                    f"make the worlds again with --frames {config.frames}"
+                    f"world {world.seed} ({world.preset}): its objects move for {world.frames} frames, but clips have "
+                    f"{config.frames}. Generate the worlds with {config.frames} frames, or reduce sample.world.frames."
                 )
             kind = CAMERAS[rng.integers(len(CAMERAS))]
         elif rng.random() < config.move:
@@ -114,7 +124,15 @@ class WorldBank:
 def clip_masks(
     objects: tuple[ObjectSpec, ...], meshes: Mapping[str, Mesh], camera: CameraSpec, frames: int, size: int
 ) -> ClipMasks:
-    """Rasterise objects over all frames of a camera's path."""
+    """Rasterise objects over all frames of a camera's path.
+
+    Args:
+        objects: Objects of the scene.
+        meshes: Meshes of their assets by name.
+        camera: Camera with a position for each frame.
+        frames: Number of frames.
+        size: Side of the square image in pixels.
+    """
     faces = [meshes[o.asset].faces for o in objects]
     still = [place_object(meshes[o.asset], o, 0) for o in objects]
     visible = np.zeros((len(objects), frames, size, size), dtype=bool)
@@ -125,9 +143,15 @@ def clip_masks(
     return ClipMasks(visible, amodal)
 
 
-def random_camera(rng: np.random.Generator, frames: int, kind: str) -> CameraSpec:
-    """A camera on part of a circle round the heap, with changing height, distance and target ("orbit"), where that
-    begins ("fixed"), or straight towards where it ends ("linear")."""
+def random_camera(rng: np.random.Generator, frames: int, kind: CameraKind) -> CameraSpec:
+    """Sample a camera that looks at the objects.
+
+    Args:
+        rng: Source of all parameters.
+        frames: Number of frames.
+        kind: "orbit" moves on an arc around the objects with changing height, distance and target; "fixed" stays at
+            the start of the arc; "linear" moves straight towards its end.
+    """
     along = np.linspace(0, 1, frames)
     arc = np.deg2rad(rng.uniform(15, 200)) * rng.choice([-1, 1])
     azimuth = rng.uniform(0, 2 * np.pi) + arc * along
@@ -151,7 +175,7 @@ def random_camera(rng: np.random.Generator, frames: int, kind: str) -> CameraSpe
 
 
 def _fly(obj: ObjectSpec, rng: np.random.Generator, frames: int) -> ObjectSpec:
-    """The object on a straight path over the heap, turning about one axis."""
+    """Move an object along a straight line above the floor, turning about one axis."""
     heading = rng.uniform(0, 2 * np.pi)
     direction = np.array([np.cos(heading), np.sin(heading), rng.uniform(-0.15, 0.15)])
     middle = np.array([*rng.normal(0, 1.0, 2), rng.uniform(0.4, 1.8)])

@@ -1,7 +1,7 @@
-"""SceneSpec: all it takes to make a scene again. Plain numbers, pure, with an exact JSON form.
+"""SceneSpec, the complete description of a scene in plain numbers, with an exact JSON form.
 
-World axes are Blender's: metres, z up. A camera looks along its local -z with +y up.
-Quaternions are (w, x, y, z). Nothing here knows Kubric, Blender or files.
+World axes are those of Blender: metres, z up. A camera looks along its local -z with +y up. Quaternions are
+(w, x, y, z). This module depends on neither Kubric nor Blender nor files.
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an object stands: position in metres, rotation as a unit quaternion (w, x, y, z)."""
+    """Position and orientation of an object."""
 
     position: Vector
+    """World coordinates in metres."""
     quaternion: Quaternion
+    """Unit quaternion (w, x, y, z)."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """A principled surface: linear RGB in [0, 1], and a procedural texture mixed in ("plain", "noise", ...)."""
+    """A principled surface: two linear RGB colours in [0, 1], mixed by a procedural texture ("plain", "noise", ...)."""
 
     color: Vector
     roughness: float
@@ -47,43 +49,43 @@ class Material:
 
 @dataclass(frozen=True)
 class Hinge:
-    """A limb: the vertices from ``start`` to ``stop`` (exclusive) turn about an axis through a pivot.
-
-    Pivot and axis are in the mesh's own coordinates, the axis of length 1, the angles in radians, one a frame.
-    """
+    """A limb: the vertices from ``start`` to ``stop`` (exclusive) turn about an axis through a pivot."""
 
     start: int
     stop: int
     pivot: Vector
+    """In the coordinates of the mesh."""
     axis: Vector
+    """Unit vector in the coordinates of the mesh."""
     angles: tuple[float, ...]
+    """Angle in radians in each frame."""
 
 
 @dataclass(frozen=True)
 class Deformation:
-    """How a shape changes from frame to frame: its limbs turn, then it bends, then it is squashed.
-
-    Hinges turn in their order, so that a shin comes before the thigh that takes it along. ``bend`` is by how many
-    radians the mesh's z axis curves towards x over a metre; ``squash`` stretches it along z and narrows the sides, so
-    that the volume stays. Either is empty or has one number a frame.
-    """
+    """Change of a shape over time: first its limbs turn, then it bends, then it is squashed."""
 
     hinges: tuple[Hinge, ...] = ()
+    """Limbs in the order in which they turn: a shin comes before the thigh that carries it."""
     bend: tuple[float, ...] = ()
+    """Curvature of the mesh's z axis towards x in radians per metre, for each frame; empty for none."""
     squash: tuple[float, ...] = ()
+    """Stretch along z at constant volume, for each frame; empty for none."""
 
 
 @dataclass(frozen=True)
 class Throw:
-    """How an object moves when the clip begins: velocity in m/s, spin in rad/s about the world's axes."""
+    """Motion of an object when the clip begins."""
 
     velocity: Vector
+    """In metres per second."""
     spin: Vector
+    """In radians per second about the world's axes."""
 
 
 @dataclass(frozen=True)
 class ObjectSpec:
-    """One object: its asset, a scale per axis, a surface and its poses (one if it stands still, else one a frame)."""
+    """One object of a scene; it has one pose if it stands still, else one per frame."""
 
     id: int
     asset: str
@@ -98,16 +100,17 @@ class ObjectSpec:
 
     @property
     def still(self) -> bool:
-        """Whether it looks the same in all frames but for the camera."""
+        """True if neither pose nor shape changes over time."""
         return len(self.poses) == 1 and self.deformation is None
 
     def pose(self, frame: int) -> Pose:
+        """Return the pose in a frame."""
         return self.poses[frame] if len(self.poses) > 1 else self.poses[0]
 
 
 @dataclass(frozen=True)
 class CameraSpec:
-    """A pinhole: focal length and sensor width in millimetres, position and target per frame in metres."""
+    """A pinhole camera: focal length and sensor width in millimetres, position and target in metres per frame."""
 
     focal_length: float
     sensor_width: float
@@ -117,7 +120,7 @@ class CameraSpec:
 
 @dataclass(frozen=True)
 class LightSpec:
-    """The sun (direction it shines from, strength) and the environment map (name, rotation in radians, strength)."""
+    """Sun (direction towards it, strength), environment map (name, rotation in radians, strength) and floor."""
 
     sun_direction: Vector
     sun_strength: float
@@ -129,7 +132,7 @@ class LightSpec:
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """A whole scene: seed 0 is a seed. ``size`` is the side of the square image in pixels."""
+    """A whole scene; ``size`` is the side of the square image in pixels."""
 
     seed: int
     split: str
@@ -142,7 +145,7 @@ class SceneSpec:
     light: LightSpec
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; floats survive exactly. What an object does not do is left out."""
+        """Return plain JSON values from which floats are restored exactly; absent motion is omitted."""
         data = dataclasses.asdict(self)
         for thing in data["objects"]:
             for name in ("throw", "deformation"):
@@ -152,7 +155,12 @@ class SceneSpec:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> SceneSpec:
-        """The inverse of ``to_json``. Raises KeyError or TypeError for anything else."""
+        """Restore a scene from the values of ``to_json``.
+
+        Raises:
+            KeyError: If a value is missing.
+            TypeError: If a value is unknown or has the wrong type.
+        """
         objects = tuple(
             ObjectSpec(
                 **{
@@ -203,7 +211,7 @@ def _deformation(data: dict[str, Any] | None) -> Deformation | None:
 
 
 def rotation_matrix(quaternion: Quaternion) -> Float[np.ndarray, "3 3"]:
-    """Rotation of a unit quaternion (w, x, y, z)."""
+    """Return the rotation matrix of a unit quaternion (w, x, y, z)."""
     w, x, y, z = quaternion
     return np.array(
         [
@@ -215,20 +223,20 @@ def rotation_matrix(quaternion: Quaternion) -> Float[np.ndarray, "3 3"]:
 
 
 def place(mesh: Mesh, scale: Vector, pose: Pose) -> Float[np.ndarray, "v 3"]:
-    """World coordinates in metres of a mesh's vertices: scaled, then rotated, then moved."""
+    """Return the world coordinates of a mesh's vertices in metres: scaled, then rotated, then moved."""
     return np.asarray(
         (mesh.vertices * np.asarray(scale)) @ rotation_matrix(pose.quaternion).T + np.asarray(pose.position)
     )
 
 
 def place_object(mesh: Mesh, thing: ObjectSpec, frame: int) -> Float[np.ndarray, "v 3"]:
-    """World coordinates in metres of an object's vertices in a frame, whatever it does."""
+    """Return the world coordinates of an object's vertices in one frame in metres."""
     vertices = mesh.vertices if thing.deformation is None else deform(mesh.vertices, thing.deformation, frame)
     return place(Mesh(vertices, mesh.faces), thing.scale, thing.pose(frame))
 
 
 def deform(vertices: Float[np.ndarray, "v 3"], deformation: Deformation, frame: int) -> Float[np.ndarray, "v 3"]:
-    """A mesh's vertices as they stand in a frame, in the mesh's own coordinates."""
+    """Return the deformed vertices of a mesh in one frame, in the coordinates of the mesh."""
     out = vertices.astype(np.float64)
     for hinge in deformation.hinges:
         limb = slice(hinge.start, hinge.stop)

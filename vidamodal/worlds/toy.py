@@ -1,4 +1,4 @@
-"""Toy worlds for smoke runs and tests: boxes and balls strewn about, without physics or any asset."""
+"""Toy worlds for smoke runs and tests: boxes and balls at random positions, without physics or assets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PLAIN = Material((0.5, 0.5, 0.5), 0.5, 0.0, "plain", (0.5, 0.5, 0.5), 1.0)
 
 
 def toy_bank(seed: int, worlds: int = 16) -> WorldBank:
-    """Worlds of 4 to 8 boxes and balls each, overlapping in most views."""
+    """Create worlds of 4 to 8 boxes and balls each, which overlap in most views."""
     rng = np.random.default_rng(seed)
     return WorldBank(tuple(_world(rng, k) for k in range(worlds)), {"box": _box(), "ball": _ball()})
 

@@ -1,4 +1,4 @@
-"""Exact truth of a settled scene: visible and amodal masks and the order of every frame, from its geometry."""
+"""Exact ground truth of a scene: visible and amodal masks, order and depth of every frame, from its geometry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vidamodal.worlds.spec import Mesh, SceneSpec, place_object
 
 
 def object_depths(spec: SceneSpec, meshes: Mapping[str, Mesh]) -> Iterator[Float[np.ndarray, "n h w"]]:
-    """Depth of each object alone (metres along the optical axis, inf where it is not) in every frame of a scene."""
+    """Yield for every frame the depth of each object alone: metres along the optical axis, inf outside the object."""
     faces = [meshes[thing.asset].faces for thing in spec.objects]
     for frame in range(spec.frames):
         vertices = [place_object(meshes[thing.asset], thing, frame) for thing in spec.objects]
@@ -24,10 +24,10 @@ def object_depths(spec: SceneSpec, meshes: Mapping[str, Mesh]) -> Iterator[Float
 
 
 def scene_depth(spec: SceneSpec, meshes: Mapping[str, Mesh]) -> Float16[np.ndarray, "t h w"]:
-    """Depth of the nearest surface at each pixel's centre: an object or the floor at z = 0; inf for the sky.
+    """Return the depth of the nearest surface at each pixel centre: an object or the floor; inf for the sky.
 
-    Metres along the optical axis as float16: to within 1 mm at 3 m, 2 mm at 6 m. The floor ends at the horizon that
-    the pictures show (``rasterize.FLOOR_HALF_WIDTH``).
+    Returns:
+        Metres along the optical axis as float16, exact to 1 mm at 3 m and 2 mm at 6 m.
     """
     depth = np.empty((spec.frames, spec.size, spec.size), dtype=np.float16)
     for frame, objects in enumerate(object_depths(spec, meshes)):
@@ -42,9 +42,14 @@ def true_tracks(
     provenance: Mapping[str, Any] | None = None,
     canvas: int = 0,
 ) -> ClipTracks:
-    """The truth of a scene's clip as its own camera sees it; ``video`` is the name of its video file.
+    """Return the ground truth of a scene as its camera sees it.
 
-    ``canvas``: how many pixels beyond each border of the image the amodal masks are told as well.
+    Args:
+        spec: The scene.
+        meshes: Meshes of its assets by name.
+        video: Name of its video file.
+        provenance: Origin of the scene.
+        canvas: Pixels beyond each border of the image for which ``Track.amodal_full`` continues the amodal masks.
     """
     ids = [thing.id for thing in spec.objects]
     visible: list[list[Rle]] = [[] for _ in ids]
@@ -73,7 +78,7 @@ def true_tracks(
 def _on_canvas(
     spec: SceneSpec, meshes: Mapping[str, Mesh], amodal: Sequence[Sequence[Rle]], margin: int
 ) -> list[tuple[Rle, ...]]:
-    """Amodal masks as a larger sensor behind the same lens sees them; within the image they are those given."""
+    """Return amodal masks as a larger sensor behind the same lens sees them; inside the image they are ``amodal``."""
     size = spec.size + 2 * margin
     camera = replace(spec.camera, sensor_width=spec.camera.sensor_width * size / spec.size)
     image = slice(margin, margin + spec.size)
