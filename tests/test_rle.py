@@ -6,10 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from pycocotools import mask as coco_mask
 
+from tests.formats.tracks_data import BITS
 from tests.metrics.helpers import (
     seeds,
 )
-from vidamodal.rle import overlaps, pack, shared_area
+from vidamodal.rle import overlaps, pack, run_lengths, shared_area
 from vidamodal.types import Rle
 
 
@@ -32,3 +33,11 @@ def test_areas_and_iou_of_run_lengths_are_those_of_pixels_and_of_pycocotools(see
     assert shared.tolist() == [[(a & b).sum() for b in masks[2:]] for a in masks[:2]]
     assert [*rows, *columns_] == [m.sum() for m in masks]
     assert shared_area(*(pack(m) for m in one)) == (masks[0] & masks[1]).sum()
+
+
+@given(BITS)
+@settings(max_examples=150, deadline=None)
+def test_run_lengths_agree_with_pycocotools(mask: np.ndarray) -> None:
+    runs = run_lengths(Rle.encode(mask).counts)
+    painted = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    np.testing.assert_array_equal(painted.reshape(mask.shape[1], mask.shape[0]).T, mask)

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import PvtV2Backbone, PvtV2Config
 
 import vidamodal
-from tests.formats import test_layouts as layouts
+from tests.formats import image_data
 from tests.helpers import ToyClip
 from vidamodal.backbones.pvt import Pyramid, PyramidConfig
 from vidamodal.cli import main
@@ -489,13 +489,13 @@ def test_a_head_alone_learns_and_is_a_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", ["kins", "cocoa", "gestalt"])
 def test_an_image_model_learns_from_image_data_sets(tmp_path: Path, layout: str) -> None:
     if layout == "gestalt":
-        layouts.gestalt(tmp_path / "data")
+        image_data.gestalt(tmp_path / "data")
     elif layout == "kins":
-        layouts.save(tmp_path / "data/update_train_2020.json", layouts.kins())
-        layouts.picture(tmp_path / "data/training/image_2/000003.png")
+        image_data.save(tmp_path / "data/update_train_2020.json", image_data.kins())
+        image_data.picture(tmp_path / "data/training/image_2/000003.png")
     else:
-        layouts.save(tmp_path / "data/annotations/COCO_amodal_val2014.json", layouts.cocoa())
-        layouts.picture(tmp_path / "data/val2014/COCO_val2014_7.png")
+        image_data.save(tmp_path / "data/annotations/COCO_amodal_val2014.json", image_data.cocoa())
+        image_data.picture(tmp_path / "data/val2014/COCO_val2014_7.png")
     config = short(tmp_path / "run", framewise=FramewiseConfig(crop=32), worlds=str(tmp_path / "data"))
     sample = ClipConfig(tracks=2, frames=1, whole=0.0, world=WorldConfig(frames=1))
     alone_head = {**HEAD, "image": True, "start": "visible"}

@@ -1,6 +1,6 @@
 """FISHBOWL as SaVos and C2F-Seg distribute it: ``<split>_data/<split>_data.pkl``. Recognised only.
 
-A pickle may run any code when it is opened, so it is not opened here. ``scripts/dev/convert_fishbowl.py --trust``
+A pickle may run any code when it is opened, so it is not opened here. ``python -m scripts.dev.convert_fishbowl --trust``
 converts it to ``<video>.tracks.json`` files.
 """
 
@@ -14,7 +14,7 @@ from vidamodal.types import InputError
 
 ID = "fishbowl"
 NAME = "FISHBOWL"
-SIGN = "<split>_data.pkl, to be converted by scripts/dev/convert_fishbowl.py"
+SIGN = "<split>_data.pkl, to be converted by scripts.dev.convert_fishbowl"
 
 
 def recognise(path: Path) -> Fit:
@@ -26,7 +26,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """Raise an InputError that says how to convert the file."""
     raise InputError(
         f"{_files(path)[0]}: FISHBOWL's annotations are a pickle, which is never opened here; if you trust this file, "
-        "run scripts/dev/convert_fishbowl.py --trust on it and pass its output"
+        "run python -m scripts.dev.convert_fishbowl --trust on it and pass its output"
     )
 
 

@@ -1,0 +1,29 @@
+"""Layers are read as objects in front of each other, and refused if one is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.formats.image_data import box, checked, frames, layered, masks, only, refusal, same
+from vidamodal.media.mask_images import write_id_map
+
+
+def test_layers_of_intra_afruit_acom_and_muva(tmp_path: Path) -> None:
+    clip = only(layered(tmp_path))
+    tracks = checked(clip)
+    left, right, behind = box(2, 2, 8, 5), box(2, 9, 8, 12), box(4, 3, 10, 11)
+    assert clip.key == "1013"
+    assert same(masks(tracks), (left, left), (right, right), (behind & ~left & ~right, behind))
+    assert tracks.order == (((1, 3), (2, 3)),) and tracks.exhaustive
+    assert tracks.provenance["layers"] == [0, 0, 1] and all(t.label is None for t in tracks.tracks)
+    assert (frames(clip)[0] == 60).all()
+
+
+def test_a_missing_layer_and_layers_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    layered(tmp_path)
+    write_id_map(tmp_path / "1013_1/mask.png", np.ones((5, 5), np.uint8))
+    assert "one size" in refusal(tmp_path)
+    (tmp_path / "1013_1/mask.png").unlink()
+    assert "layers [0, 2] of image 1013" in refusal(tmp_path)

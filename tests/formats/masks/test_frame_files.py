@@ -1,0 +1,78 @@
+"""PNGs are matched to frames, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.formats.mask_data import (
+    FRAMES,
+    VIDEO,
+    H,
+    T,
+    W,
+    as_object_folders,
+    as_palette,
+    expected,
+    id_maps,
+    read_masks,
+    save_grey,
+    save_palette,
+)
+from vidamodal.types import InputError
+
+
+def test_stems_match_those_of_a_folder_of_frames(tmp_path: Path) -> None:
+    stems = [f"left{10 * i}" for i in range(T)]
+    for frame, values in zip(FRAMES, id_maps(), strict=True):
+        save_palette(tmp_path / f"{stems[frame]}.png", values)
+    assert read_masks(tmp_path, VIDEO, stems) == expected()
+    save_palette(tmp_path / "left11.png", id_maps()[0])
+    with pytest.raises(InputError, match=r"left11\.png: no frame of the video has this name"):
+        read_masks(tmp_path, VIDEO, stems)
+
+
+def with_colour(path: Path) -> None:
+    save_grey(as_palette(path) / "00002.png", np.zeros((H, W, 3), dtype=np.uint8))
+
+
+def with_half_a_png(path: Path) -> None:
+    whole = (as_palette(path) / "00003.png").read_bytes()
+    (path / "00003.png").write_bytes(whole[: len(whole) // 2])
+
+
+BAD_FOLDERS = {
+    "nothing": (lambda p: p.mkdir(), "not in a known format"),
+    "another size": (lambda p: save_palette(p / "00000.png", np.zeros((W, H))), "7 x 9 pixels, the video has 9 x 7"),
+    "past the end": (
+        lambda p: save_palette(as_palette(p) / "00006.png", id_maps()[0]),
+        "frame 6 is beyond the end of the video",
+    ),
+    "no number": (
+        lambda p: save_palette(as_palette(p) / "last.png", id_maps()[0]),
+        "last.png: the name is not a frame",
+    ),
+    "two numbers": (lambda p: save_palette(p / "00000_1.png", id_maps()[0]), "the name is not a frame number"),
+    "twice": (lambda p: save_palette(as_palette(p) / "0.png", id_maps()[0]), " 0.png and 00000.png are for the same"),
+    "colours": (with_colour, "00002.png: a colour picture"),
+    "half a PNG": (with_half_a_png, "00003.png: cannot be read as an image"),
+    "maps beside folders": (lambda p: as_palette(as_object_folders(p)), "PNGs beside folders"),
+    "a named folder": (
+        lambda p: as_object_folders(p).joinpath("mug").mkdir(),
+        "mug: the folder of an object must be named",
+    ),
+    "a huge id": (lambda p: as_object_folders(p).joinpath("9" * 10).mkdir(), "must be named by its id"),
+    "one id twice": (lambda p: as_object_folders(p).joinpath("1").mkdir(), "is the same id"),
+    "empty folders": (lambda p: (p / "000").mkdir(parents=True), "not in a known format"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FOLDERS)
+def test_bad_folders_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    save, message = BAD_FOLDERS[name]
+    save(tmp_path / "masks")
+    with pytest.raises(InputError, match=message) as error:
+        read_masks(tmp_path / "masks", VIDEO)
+    assert "\n" not in str(error.value)

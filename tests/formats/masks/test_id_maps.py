@@ -1,0 +1,81 @@
+"""Folders of PNGs with ids, and single PNGs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.formats.mask_data import (
+    FRAMES,
+    VIDEO,
+    as_palette,
+    expected,
+    id_maps,
+    read_masks,
+    save_grey,
+    save_palette,
+)
+from tests.formats.video_data import BACK, FRONT, SCENE, H, T, W, only, picture, png, rles, save
+from vidamodal.formats import find_dataset
+from vidamodal.formats.convert import convert
+from vidamodal.types import InputError, Track, VideoInfo
+
+
+def test_davis_pngs_hold_ids(tmp_path: Path) -> None:
+    convert(save(tmp_path / "source", SCENE), tmp_path / "out", "davis")
+    maps = [np.asarray(Image.open(tmp_path / f"out/Annotations/clip-0/{t:05d}.png")) for t in range(T)]
+    np.testing.assert_array_equal(maps[0], np.where(FRONT, 3, np.where(BACK, 7, 0)))
+    np.testing.assert_array_equal(maps[1], np.where(FRONT, 3, 0))
+    meta = json.loads((tmp_path / "out/meta.json").read_text())["videos"]["clip-0"]["objects"]
+    assert meta == {"3": {"category": "mug", "frames": ["00000", "00001", "00002"]}, "7": {"frames": ["00000"]}}
+
+
+def test_davis_of_others(tmp_path: Path) -> None:
+    for t in (0, 2):
+        png(tmp_path / f"Annotations/480p/bear/{t:05d}.png", np.where(FRONT, 1, np.where(BACK, 255, 0)))
+    png(tmp_path / "Annotations/480p/camel/00001.png", np.where(BACK, 2, np.where(FRONT, 1, 0)))
+    for t in range(T):
+        picture(tmp_path / f"JPEGImages/480p/bear/{t:05d}.jpg")
+    dataset = find_dataset(tmp_path)
+    assert dataset.format == "DAVIS or YouTube-VOS" and list(dataset.clips) == ["bear", "camel"]
+    bear = dataset.clips["bear"]
+    assert bear.tracks().tracks == (Track(1, rles(FRONT, None, FRONT)),) and bear.tracks().video.frames == T
+    assert len(list(bear.frames() or ())) == T
+    camel = dataset.clips["camel"].tracks()
+    assert camel.video == VideoInfo("camel", H, W, 2, 24.0) and [t.id for t in camel.tracks] == [1, 2]
+    assert only(tmp_path / "Annotations/480p/bear") == bear.tracks()
+
+
+def test_void_is_background_beside_other_ids_and_an_object_alone(tmp_path: Path) -> None:
+    maps = id_maps()
+    alone = (maps[0] == 1).astype(np.uint8) * 255
+    maps[:, 0, :] = 255
+    for frame, values in zip(FRAMES, maps, strict=True):
+        save_palette(tmp_path / "void" / f"{frame}.png", values)
+    assert read_masks(tmp_path / "void", VIDEO) == expected()
+    np.savez(tmp_path / "void.npz", masks=maps, frames=FRAMES)
+    assert read_masks(tmp_path / "void.npz", VIDEO) == expected()
+    np.savez(tmp_path / "named.npz", masks=maps, frames=FRAMES, ids=[1, 5, 255])
+    assert [track.id for track in read_masks(tmp_path / "named.npz", VIDEO).tracks] == [1, 5, 255]
+    save_grey(tmp_path / "binary" / "0.png", alone)
+    assert [track.id for track in read_masks(tmp_path / "binary", VIDEO).tracks] == [255]
+
+
+def test_an_image_takes_one_png(tmp_path: Path) -> None:
+    save_palette(tmp_path / "mask.png", id_maps()[1])
+    clip = read_masks(tmp_path / "mask.png", VideoInfo("photo.jpg", VIDEO.height, VIDEO.width, 1, 1.0))
+    assert [track.id for track in clip.tracks] == [1, 5]
+    with pytest.raises(InputError, match="one PNG for a video of 6 frames"):
+        read_masks(tmp_path / "mask.png", VIDEO)
+
+
+def test_hidden_and_other_files_do_not_matter(tmp_path: Path) -> None:
+    as_palette(tmp_path)
+    (tmp_path / "readme.txt").write_text("masks")
+    (tmp_path / "._00000.png").write_bytes(b"x")
+    (tmp_path / ".cache").mkdir()
+    assert read_masks(tmp_path, VIDEO) == expected()

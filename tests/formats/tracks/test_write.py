@@ -1,0 +1,115 @@
+"""tracks.json reads back as it was written, and invalid clips are not written."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from tests.formats.tracks_data import clip_of
+from vidamodal.formats.tracks import dumps_tracks, loads_tracks, write_tracks
+from vidamodal.types import ClipTracks, Hypothesis, Rle, Track, VideoInfo
+
+
+@st.composite
+def clips(draw: st.DrawFn) -> ClipTracks:
+    h, w, t = draw(st.integers(1, 12)), draw(st.integers(1, 12)), draw(st.integers(1, 4))
+    fractions = st.integers(0, 10_000).map(lambda v: v / 10_000)
+    tracks = []
+    for number in draw(st.lists(st.integers(0, 2**31 - 1), max_size=3, unique=True)):
+        amodal = draw(npst.arrays(bool, (t, h, w)))
+        visible = amodal & draw(npst.arrays(bool, (t, h, w)))
+        known = draw(st.lists(st.booleans(), min_size=t, max_size=t))
+        masks = tuple(Rle.encode(m) if k else None for m, k in zip(amodal, known, strict=True))
+        has_amodal = draw(st.booleans())
+        tracks.append(
+            Track(
+                id=number,
+                visible=tuple(Rle.encode(m) if draw(st.booleans()) else None for m in visible),
+                amodal=masks if has_amodal else None,
+                confidence=tuple(draw(fractions) if k else None for k in known) if has_amodal else None,
+                hypotheses=(Hypothesis(draw(fractions), masks),) if has_amodal and draw(st.booleans()) else (),
+                label=draw(st.none() | st.text(max_size=8)),
+            )
+        )
+    ids = [track.id for track in tracks]
+    pairs = ((ids[0], ids[1]),) if len(ids) > 1 else ()
+    order = draw(st.none() | st.just((pairs,) * t))
+    fps = draw(st.integers(1, 2_400_000)) / 10_000
+    name = draw(st.text(alphabet="ab ./\u00e9", max_size=6).filter(lambda s: not s.startswith("/")))
+    return ClipTracks(VideoInfo(name, h, w, t, fps), tuple(tracks), draw(st.booleans()), order)
+
+
+@given(clips())
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_read_back(clip: ClipTracks) -> None:
+    text = dumps_tracks(clip)
+    assert loads_tracks(text, "f") == clip
+    assert dumps_tracks(loads_tracks(text, "f")) == text
+
+
+def on_canvas(clip: ClipTracks, margins: tuple[int, int, int, int]) -> ClipTracks:
+    """The same clip with amodal masks that go on in the margins."""
+    top, left, bottom, right = margins
+
+    def padded(mask: Rle | None) -> Rle | None:
+        return mask and Rle.encode(np.pad(mask.decode(), ((top, bottom), (left, right)), constant_values=True))
+
+    tracks = [
+        dataclasses.replace(track, amodal_full=track.amodal and tuple(map(padded, track.amodal)))
+        for track in clip.tracks
+    ]
+    return dataclasses.replace(clip, video=dataclasses.replace(clip.video, canvas=margins), tracks=tuple(tracks))
+
+
+@given(clips(), st.tuples(*[st.integers(0, 5)] * 4))
+@settings(max_examples=30, deadline=None)
+def test_masks_on_a_padded_canvas_are_read_back(clip: ClipTracks, margins: tuple[int, int, int, int]) -> None:
+    wide = on_canvas(clip, margins)
+    assert loads_tracks(dumps_tracks(wide), "f") == wide
+
+
+def test_layout_is_one_line_a_track_and_plain_ascii() -> None:
+    text = dumps_tracks(clip_of(n=4))
+    assert text.isascii() and text.endswith("\n")
+    assert sum(line.lstrip().startswith('{"id"') for line in text.splitlines()) == 4
+
+
+def test_numbers_have_four_decimals() -> None:
+    clip = clip_of(n=1)
+    track = dataclasses.replace(clip.tracks[0], confidence=(None, 1 / 3, 2 / 3))
+    read = loads_tracks(dumps_tracks(dataclasses.replace(clip, tracks=(track,))), "f")
+    assert read.tracks[0].confidence == (None, 0.3333, 0.6667)
+
+
+def test_no_counts_look_like_an_absolute_path() -> None:
+    mask = np.zeros(720 * 4, dtype=bool)
+    mask[341 : 341 + 44] = True  # counts that begin "e:\\"
+    rle = Rle.encode(mask.reshape(4, 720).T)
+    assert re.match(r"[A-Za-z]:\\", rle.counts)
+    clip = ClipTracks(VideoInfo("v.mp4", 720, 4, 1, 1.0), (Track(0, (rle,)),))
+    text = dumps_tracks(clip)
+    assert not re.search(r'"(/|[A-Za-z]:\\\\)', text)
+    assert loads_tracks(text, "f") == clip
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.json"
+    write_tracks(path, clip_of())
+    before = path.read_bytes()
+    clip = clip_of()
+    wrong = dataclasses.replace(clip.tracks[0], visible=clip.tracks[0].visible[:2])
+    for broken in (
+        dataclasses.replace(clip, tracks=(clip.tracks[1], clip.tracks[1])),
+        dataclasses.replace(clip, tracks=(wrong,)),
+        dataclasses.replace(clip, provenance={"loss": float("nan")}),
+    ):
+        with pytest.raises(ValueError, match=r"listed twice|entries for|not JSON compliant"):
+            write_tracks(path, broken)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
