@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from vidamodal.types import InputError
+from vidamodal.errors import InputError
 
 
 def bundled_models() -> list[str]:

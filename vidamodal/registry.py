@@ -23,9 +23,9 @@ def find_classes(package: ModuleType, base: type[T]) -> dict[str, type[T]]:
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         for value in vars(module).values():
-            if not isinstance(value, type) or not issubclass(value, base) or not hasattr(value, "ID"):
+            identity = getattr(value, "ID", None)
+            if identity is None or not isinstance(value, type) or not issubclass(value, base):
                 continue
-            identity: str = value.ID
             if classes.setdefault(identity, value) is not value:
                 raise ValueError(f"{classes[identity].__module__} and {value.__module__} both have the ID {identity!r}")
     return dict(sorted(classes.items()))

@@ -27,7 +27,7 @@ with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.be
     from vidamodal.models.transformer import TransformerConfig
     from vidamodal.segmenters.aisdiff import AISDiffSegmenter, AISDiffSegmenterConfig
     from vidamodal.segmenters.aisdiff.detector import DetectorConfig
-    from vidamodal.segmenters.aisdiff.diffsp import PriorConfig
+    from vidamodal.segmenters.aisdiff.inpainting import PriorConfig
     from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
     from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
     from vidamodal.training.losses import LossConfig

@@ -26,7 +26,7 @@ from vidamodal.models.transformer import TransformerConfig
 from vidamodal.occlusion.layers import LayeredFrame
 from vidamodal.segmenters.aisdiff import AISDiffSegmenter, AISDiffSegmenterConfig
 from vidamodal.segmenters.aisdiff.detector import DetectorConfig
-from vidamodal.segmenters.aisdiff.diffsp import PriorConfig
+from vidamodal.segmenters.aisdiff.inpainting import PriorConfig
 from vidamodal.segmenters.base import FrameSegmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
 from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
@@ -158,13 +158,13 @@ def test_settings_of_a_segmenter_and_its_unet_are_changed_and_no_others() -> Non
 def test_layers_are_drawn_behind_the_true_ones_where_these_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
 
-    def draw(
+    def sample(
         _self: CumulativeSegmenter, _image: torch.Tensor, front: torch.Tensor, number: int, _seeds: object
     ) -> torch.Tensor:
         seen.append(front[0])
         return torch.full((1, 1, 8, 8), 1.0 if number == 2 else -1.0)
 
-    monkeypatch.setattr(CumulativeSegmenter, "draw", draw)
+    monkeypatch.setattr(CumulativeSegmenter, "sample_layer", sample)
     masks = np.zeros((3, 8, 8), dtype=bool)
     masks[0, 0], masks[1, 1], masks[2, 2] = True, True, True
     truth = LayeredFrame(masks, masks, masks, np.array([1, 2, 3]), np.ones(3))

@@ -1,0 +1,1 @@
+"""Image backbones and pretrained weights from transformers and diffusers."""

@@ -1,4 +1,4 @@
-"""Backbones of the package transformers, which is an extra, and the weights that they may begin with."""
+"""Networks of transformers and diffusers: loading, copying and fingerprinting weights from outside."""
 
 from __future__ import annotations
 
@@ -10,144 +10,152 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.utils
 import torch
+from huggingface_hub.utils import logging as hub
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 from safetensors import SafetensorError
 from torch import nn
 
+from vidamodal.errors import InputError
 from vidamodal.hub import first_line
-from vidamodal.types import InputError
+
+LOADING_ERRORS = (
+    OSError, ValueError, RuntimeError, ImportError, TypeError, LookupError, AttributeError, SafetensorError,
+)  # fmt: skip
+"""Exceptions that the libraries raise for missing or damaged files."""
 
 
-def transformers(who: str, extra: str) -> Any:
-    """The package; InputError, which says who needs it and which extra brings it, where it is not installed."""
-    try:
-        import transformers as library  # slow to import
-    except ImportError as error:
-        raise InputError(f"{who} needs the package transformers: pip install 'vidamodal[{extra}]'") from error
-    return library
+def read_pretrained(kind: Any, name: str, setting: str, example: str, **options: Any) -> Any:
+    """Load a network from safetensors.
 
+    Args:
+        kind: Class of the network, with a ``from_pretrained`` as in transformers and diffusers.
+        name: Path of a folder, or name of a repository on the Hugging Face Hub.
+        setting: Name of the setting that ``name`` comes from, for error messages.
+        example: Repository on the Hub that error messages suggest.
+        **options: Further arguments of ``from_pretrained``.
 
-def diffusers(who: str) -> Any:
-    """The package; InputError, which says who needs it, where it is not installed."""
-    try:
-        import diffusers as library  # an extra, and slow to import
-    except ImportError as error:
-        raise InputError(f"{who} needs the package diffusers: pip install 'vidamodal[diffusion]'") from error
-    return library
-
-
-UNREADABLE = (OSError, ValueError, RuntimeError, ImportError, TypeError, LookupError, AttributeError, SafetensorError)
-"""What the packages raise where a file is missing or damaged."""
-
-
-def read_pretrained(kind: Any, name: str, where: str, example: str, **more: Any) -> Any:
-    """A network of class ``kind`` with the weights of a folder or a name on the Hub, which may be offline.
-
-    Safetensors only. InputError, which names the setting ``where`` and how to get ``example``, a name on the Hub, if
-    they cannot be had or are not those of such a network: what is missing would be drawn at random.
+    Raises:
+        InputError: If the network cannot be loaded, or if its files lack weights, which would otherwise be random.
     """
     if name.startswith((".", "/")) and not Path(name).is_dir():
-        raise InputError(f"{where}: there is no folder {name}; {how_to_get(example, where)}")
+        raise InputError(f"{setting}: there is no folder {name}. {download_hint(example, setting)}")
     try:
-        with one_line():
-            network, told = kind.from_pretrained(
+        with quiet_libraries():
+            network, report = kind.from_pretrained(
                 name, use_safetensors=True, dtype=torch.float32, output_loading_info=True,
-                ignore_mismatched_sizes=True, **more,
+                ignore_mismatched_sizes=True, **options,
             )  # fmt: skip
-    except UNREADABLE as error:
+    except LOADING_ERRORS as error:
         raise InputError(
-            f"{where}: {name!r} is neither a folder nor a model on the Hub with a {kind.__name__} in safetensors that "
-            f"can be had now: {first_line(error)}; {how_to_get(example, where)}"
+            f"{setting}: {name!r} is neither a folder nor a model on the Hub from which a {kind.__name__} can be "
+            f"loaded in safetensors: {first_line(error)}. {download_hint(example, setting)}"
         ) from error
-    lost = [key for key in told["missing_keys"] if not key.endswith("num_batches_tracked")]
-    wrong = sorted([*lost, *(key for key, *_shapes in told["mismatched_keys"])])
+    missing = [key for key in report["missing_keys"] if not key.endswith("num_batches_tracked")]
+    wrong = sorted([*missing, *(key for key, *_shapes in report["mismatched_keys"])])
     if wrong:
         raise InputError(
-            f"{where}: the weights of {name!r} are not those of a {kind.__name__}: {wrong[0]} is missing or has "
-            f"another shape; {how_to_get(example, where)}"
+            f"{setting}: the weights of {name!r} are not those of a {kind.__name__}: {wrong[0]} is missing or has "
+            f"another shape. {download_hint(example, setting)}"
         )
     return network
 
 
-def how_to_get(example: str, where: str) -> str:
-    """What a line that names a missing model ends with."""
-    return f"where there is a network, `hf download {example} --local-dir FOLDER` gets one: then give {where} FOLDER"
+def download_hint(example: str, setting: str) -> str:
+    """Return the sentence that ends an error about a missing model."""
+    return f"`hf download {example} --local-dir FOLDER` downloads a suitable model: then set {setting} to FOLDER."
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
-    """Keep the packages' warnings, tables of weights that do not fit, tries of the Hub and bars off stderr: what is
-    wrong is said in one line."""
-    hub, hidden = huggingface_hub.utils.logging, huggingface_hub.utils.are_progress_bars_disabled()
-    there = [sys.modules[name].utils.logging for name in ("transformers", "diffusers") if name in sys.modules]
-    before, bars = [each.get_verbosity() for each in (hub, *there)], [each.is_progress_bar_enabled() for each in there]
-    for each in (hub, *there):
+def quiet_libraries() -> Iterator[None]:
+    """Silence warnings, log messages and progress bars of transformers, diffusers and the Hub."""
+    bars_disabled = are_progress_bars_disabled()
+    libraries = [sys.modules[name].utils.logging for name in ("transformers", "diffusers") if name in sys.modules]
+    levels = [each.get_verbosity() for each in (hub, *libraries)]
+    bars = [each.is_progress_bar_enabled() for each in libraries]
+    for each in (hub, *libraries):
         each.set_verbosity_error()
-    for each in there:
+    for each in libraries:
         each.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for each, level in zip((hub, *there), before, strict=True):
+        for each, level in zip((hub, *libraries), levels, strict=True):
             each.set_verbosity(level)
-        for each, bar in zip(there, bars, strict=True):
+        for each, bar in zip(libraries, bars, strict=True):
             if bar:
                 each.enable_progress_bar()
-        if hidden:  # transformers switches the Hub's bars with its own
-            huggingface_hub.utils.disable_progress_bars()
+        if bars_disabled:  # transformers switches the Hub's progress bars together with its own
+            disable_progress_bars()
 
 
 def fingerprint(network: nn.Module) -> str:
-    """SHA-256 of a network's weights."""
-    weights = hashlib.sha256()
+    """Return the SHA-256 of a network's weights as a hexadecimal string."""
+    digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
-        weights.update(key.encode())
-        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return weights.hexdigest()
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
-def take_weights(mine: nn.Module, theirs: nn.Module, name: str, where: str) -> None:
-    """Put the weights of one backbone into another; InputError unless every name and shape fits."""
-    wanted, given = mine.state_dict(), theirs.state_dict()
-    for key in sorted(wanted.keys() | given.keys()):
-        if key not in wanted or key not in given or wanted[key].shape != given[key].shape:
-            raise InputError(f"{where}: {name!r} does not fit the config at {key}")
-    mine.load_state_dict(given)
+def copy_weights(target: nn.Module, source: nn.Module, name: str, setting: str) -> None:
+    """Copy the weights of one network into another.
+
+    Args:
+        target: Network that takes the weights.
+        source: Network with the weights, which was loaded from ``name``.
+        name: Folder or repository, for error messages.
+        setting: Name of the setting that ``name`` comes from, for error messages.
+
+    Raises:
+        InputError: If the names or shapes of the weights differ.
+    """
+    expected, weights = target.state_dict(), source.state_dict()
+    for key in sorted(expected.keys() | weights.keys()):
+        if key not in expected or key not in weights or expected[key].shape != weights[key].shape:
+            raise InputError(f"{setting}: the weights of {name!r} do not fit the config: they differ at {key}")
+    target.load_state_dict(weights)
 
 
-class Outside:
-    """A network that a model uses as it is: read when it is first needed, in no state dict, never trained.
+class ExternalNetwork:
+    """A frozen network from outside that a model uses unchanged.
 
-    Copies of the model share it.
+    It is loaded on first use, is no part of the model's state dict, and is shared by copies of the model.
     """
 
     def __init__(self, read: Callable[[str], Any], name: str) -> None:
-        """``read`` gives the network of a folder or a name on the Hub."""
+        """Remember how to load the network.
+
+        Args:
+            read: Function that loads a network from a folder or a name on the Hub.
+            name: Its argument.
+        """
         self.name, self._read = name, read
-        self._there: Any = None
-        self._weights: str | None = None
+        self._network: Any = None
+        self._fingerprint: str | None = None
 
     @property
-    def weights(self) -> str | None:
-        """The fingerprint of the network; None until it is first needed."""
-        if self._there is not None and self._weights is None:
-            self._weights = fingerprint(self._there)
-        return self._weights
+    def fingerprint(self) -> str | None:
+        """SHA-256 of the weights; None before the first use."""
+        if self._network is not None and self._fingerprint is None:
+            self._fingerprint = fingerprint(self._network)
+        return self._fingerprint
 
     def on(self, device: torch.device) -> Any:
-        """The network on a device; InputError if it cannot be had."""
-        if self._there is None:
-            self._there = self._read(self.name).eval().requires_grad_(False)
-        return self._there.to(device)
+        """Return the network on a device. Raises InputError if it cannot be loaded."""
+        if self._network is None:
+            self._network = self._read(self.name).eval().requires_grad_(False)
+        return self._network.to(device)
 
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Outside:
+    def __deepcopy__(self, _memo: dict[int, Any]) -> ExternalNetwork:
         return self
 
 
-def outside_networks(model: nn.Module) -> list[dict[str, str]]:
-    """What a model has used as it is: the last part of the name, and the fingerprint of the weights."""
-    used = [each for part in model.modules() for each in vars(part).values() if isinstance(each, Outside)]
-    return [{"name": Path(each.name).name, "weights": each.weights} for each in used if each.weights is not None]
+def external_networks(model: nn.Module) -> list[dict[str, str]]:
+    """Return the name (last part only) and the fingerprint of each external network that a model has used."""
+    networks = [
+        value for part in model.modules() for value in vars(part).values() if isinstance(value, ExternalNetwork)
+    ]
+    return [{"name": Path(each.name).name, "weights": each.fingerprint} for each in networks if each.fingerprint]

@@ -1,4 +1,4 @@
-"""PVTv2 as CondDiff-AMO's Pyramid Condition Network has it: the noisy mask and a time token enter every stage."""
+"""The Pyramid Condition Network of CondDiff-AMO (section 3.3): PVTv2 with a noisy mask and time tokens."""
 
 from __future__ import annotations
 
@@ -11,48 +11,55 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidamodal.backbones.pretrained import read_pretrained, take_weights, transformers
+from vidamodal.backbones.pretrained import copy_weights, read_pretrained
 
 COLOURS = 3
 
 
 @dataclass(frozen=True)
 class PyramidConfig:
-    """Stages as transformers' PvtV2Config names them; the defaults are PVTv2-B4."""
+    """Sizes of the four stages, in the terms of transformers' PvtV2Config; the defaults are PVTv2-B4."""
 
     widths: tuple[int, ...] = (64, 128, 320, 512)
     depths: tuple[int, ...] = (3, 8, 27, 3)
     heads: tuple[int, ...] = (1, 2, 5, 8)
     reductions: tuple[int, ...] = (8, 4, 2, 1)
-    """Each stage's keys and values are so many times coarser a side."""
+    """Factors by which keys and values are coarser than queries, per side."""
     ratios: tuple[int, ...] = (8, 8, 4, 4)
-    """Of the widths inside and outside the MLPs."""
+    """Ratios of the inner to the outer widths of the MLPs."""
     strides: tuple[int, ...] = (4, 2, 2, 2)
     inputs: int = COLOURS
-    """Channels to which the input is brought first (Eq. 6): three fit pretrained weights."""
+    """Channels after the first convolution (Eq. 6). Pretrained weights need three."""
     drop_path: float = 0.0
     pretrained: str | None = None
-    """A name on the Hub or a folder whose weights training begins with; a trained model brings its own."""
+    """Folder or Hub name of the weights that training starts from; a trained model has its own."""
 
 
 class Pyramid(nn.Module):
-    """Planes (n, c, s, s) to the maps of the four stages (Eqs. 6 and 7), the first at 1 / strides[0] of the side.
+    """Four feature maps of the condition, the first at ``1 / strides[0]`` of the input's resolution (Eqs. 6 and 7).
 
-    transformers' PvtV2Backbone, whose layers are walked here: the noisy mask is added to the first patches by a
-    convolution that begins at zero, and in each stage a token that tells the time stands before the patches. What
-    resamples or convolves over places leaves it out.
+    The layers are those of transformers' PvtV2Backbone. A convolution that starts at zero adds the noisy mask to the
+    first patch embedding, and a token that encodes the time precedes the patches of each stage. Layers that resample
+    or convolve over positions skip this token.
     """
 
     def __init__(self, config: PyramidConfig, planes: int, noisy: bool) -> None:
+        """Build the network.
+
+        Args:
+            config: Its sizes.
+            planes: Input channels of the condition. If there are more than three, the first three are colours.
+            noisy: True if the network also takes the noisy mask and the time.
+        """
         super().__init__()
         if any(len(each) != 4 for each in (config.widths, config.depths, config.heads, config.reductions)):
-            raise ValueError("the pyramid has four stages: four widths, depths, heads and reductions")
+            raise ValueError("pyramid.widths, depths, heads and reductions must have four entries, one for each stage")
         if planes < 1:
-            raise ValueError("the condition sees nothing: switch on image, mask or context")
+            raise ValueError("the condition has no input channel. Set image, mask or context to true.")
         self.config = config
         self.bring = nn.Conv2d(planes, config.inputs, 3, padding=1)  # Eq. 6
-        self.backbone = _with_time(_library().PvtV2Backbone(_settings(config)))
-        if planes > COLOURS and config.inputs == COLOURS:  # colours come first, and pass as they are
+        self.backbone = _wrap_blocks(_build_backbone(config))
+        if planes > COLOURS and config.inputs == COLOURS:  # pretrained weights expect unchanged colours
             with torch.no_grad():
                 nn.init.zeros_(self.bring.weight[:, :COLOURS])
                 self.bring.weight[range(COLOURS), range(COLOURS), 1, 1] = 1.0
@@ -72,13 +79,18 @@ class Pyramid(nn.Module):
         noisy: Float[Tensor, "n 1 s s"] | None,
         log_snr: Float[Tensor, " n"] | None,
     ) -> list[Float[Tensor, "n _ _ _"]]:
-        """``noisy`` and ``log_snr`` are None in a pyramid that was built without."""
+        """Return the maps of the four stages.
+
+        Args:
+            planes: Input channels of the condition.
+            noisy: Noisy mask; None in a network that was built without it.
+            log_snr: Logarithm of the signal-to-noise ratio, which stands for the time; None likewise.
+        """
         x, maps = self.bring(planes), []
         for number, stage in enumerate(self.backbone.encoder.layers):
             tokens, height, width = stage.patch_embedding(x)
             if self.noisy is not None and noisy is not None and number == 0:
                 tokens = tokens + rearrange(self.noisy(noisy), "n c h w -> n (h w) c")
-            time = None
             if self.times is not None and log_snr is not None:
                 time = self.times[number](sinusoids(log_snr, self.config.widths[number]))[:, None]
                 tokens = torch.cat([time, tokens], dim=1)
@@ -90,70 +102,75 @@ class Pyramid(nn.Module):
         return maps
 
     def load_pretrained(self) -> None:
-        """Put the weights of ``config.pretrained`` in, if there is one; InputError if they cannot be had or do not fit.
+        """Load the weights that ``config.pretrained`` names, if any.
 
-        Safetensors only; a folder, or a name on the Hub, which may be offline.
+        Raises:
+            InputError: If they cannot be loaded or do not fit.
         """
-        name, where = self.config.pretrained, "head.pyramid.pretrained"
+        name, setting = self.config.pretrained, "head.pyramid.pretrained"
         if name is not None:
-            given = read_pretrained(_library().PvtV2Backbone, name, where, "OpenGVLab/pvt_v2_b4")
-            take_weights(self.backbone, _with_time(given), name, where)
+            from transformers import PvtV2Backbone
+
+            source = read_pretrained(PvtV2Backbone, name, setting, "OpenGVLab/pvt_v2_b4")
+            copy_weights(self.backbone, _wrap_blocks(source), name, setting)
 
 
 def sinusoids(log_snr: Float[Tensor, " n"], width: int) -> Float[Tensor, "n width"]:
-    """Of a log signal-to-noise ratio, whose range is about 40."""
+    """Encode logarithms of signal-to-noise ratios, which have a range of about 40, by sines and cosines."""
     rates = torch.exp(torch.linspace(math.log(0.05), math.log(3.0), width // 2, device=log_snr.device))
     angles = log_snr[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-class Through(nn.Module):
-    """A block of transformers' PVTv2 over height x width tokens and whatever stands before them."""
+class TokenBlock(nn.Module):
+    """A block of transformers' PVTv2 that accepts extra tokens before those of the height x width positions."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
         self.block = block
 
     def forward(self, tokens: Float[Tensor, "n k d"], height: int, width: int) -> Float[Tensor, "n k d"]:
-        block, first = self.block, tokens.shape[1] - height * width
-        tokens = tokens + block.drop_path(self._attend(block.layer_norm_1(tokens), first, height))
+        """Apply the block."""
+        block, extra = self.block, tokens.shape[1] - height * width
+        tokens = tokens + block.drop_path(self._attend(block.layer_norm_1(tokens), extra, height))
         x = block.mlp.dense1(block.layer_norm_2(tokens))
-        x = torch.cat([x[:, :first], block.mlp.dwconv(x[:, first:], height, width)], dim=1)
-        return tokens + block.drop_path(block.mlp.dense2(block.mlp.intermediate_act_fn(x)))
+        x = torch.cat([x[:, :extra], block.mlp.dwconv(x[:, extra:], height, width)], dim=1)
+        out: Tensor = tokens + block.drop_path(block.mlp.dense2(block.mlp.intermediate_act_fn(x)))
+        return out
 
-    def _attend(self, x: Float[Tensor, "n k d"], first: int, height: int) -> Float[Tensor, "n k d"]:
+    def _attend(self, x: Float[Tensor, "n k d"], extra: int, height: int) -> Float[Tensor, "n k d"]:
         attention, keys = self.block.attention, x
         if attention.spatial_reduction_ratio > 1:
-            places = rearrange(x[:, first:], "n (h w) d -> n d h w", h=height)
-            coarse = rearrange(attention.spatial_reduction(places), "n d h w -> n (h w) d")
-            keys = torch.cat([x[:, :first], attention.layer_norm(coarse)], dim=1)
+            positions = rearrange(x[:, extra:], "n (h w) d -> n d h w", h=height)
+            coarse = rearrange(attention.spatial_reduction(positions), "n d h w -> n (h w) d")
+            keys = torch.cat([x[:, :extra], attention.layer_norm(coarse)], dim=1)
         query, key, value = (
             rearrange(part, "n k (h c) -> n h k c", h=attention.num_attention_heads)
             for part in (attention.query(x), attention.key(keys), attention.value(keys))
         )
         weights = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(dim=-1)
-        return attention.proj(rearrange(weights @ value, "n h k c -> n k (h c)"))
+        out: Tensor = attention.proj(rearrange(weights @ value, "n h k c -> n k (h c)"))
+        return out
 
 
-def _with_time(backbone: Any) -> Any:
-    """Its blocks let tokens pass that have no place."""
+def _wrap_blocks(backbone: Any) -> Any:
     for stage in backbone.encoder.layers:
-        stage.blocks = nn.ModuleList(Through(block) for block in stage.blocks)
+        stage.blocks = nn.ModuleList(TokenBlock(block) for block in stage.blocks)
     return backbone
 
 
-def _settings(config: PyramidConfig) -> Any:
-    return _library().PvtV2Config(
-        num_channels=config.inputs,
-        hidden_sizes=list(config.widths),
-        depths=list(config.depths),
-        num_attention_heads=list(config.heads),
-        sr_ratios=list(config.reductions),
-        mlp_ratios=list(config.ratios),
-        strides=list(config.strides),
-        drop_path_rate=config.drop_path,
+def _build_backbone(config: PyramidConfig) -> Any:
+    from transformers import PvtV2Backbone, PvtV2Config
+
+    return PvtV2Backbone(
+        PvtV2Config(
+            num_channels=config.inputs,
+            hidden_sizes=list(config.widths),
+            depths=list(config.depths),
+            num_attention_heads=list(config.heads),
+            sr_ratios=list(config.reductions),
+            mlp_ratios=list(config.ratios),
+            strides=list(config.strides),
+            drop_path_rate=config.drop_path,
+        )
     )
-
-
-def _library() -> Any:
-    return transformers("this head's PVTv2", "diffusion")

@@ -1,40 +1,42 @@
-"""The image stream: a ResNet whose last stage keeps the resolution of the one before (C2F-Seg, Eq. 4)."""
+"""ResNets of transformers: C2F-Seg's image stream (Eq. 4) and the construction that it shares with the detector."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidamodal.backbones.pretrained import read_pretrained, take_weights, transformers
+from vidamodal.backbones.pretrained import copy_weights, read_pretrained
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's RGB."""
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Statistics of ImageNet's red, green and blue channels, which lie in [0, 1]."""
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+Block = Literal["basic", "bottleneck"]
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """Stages as transformers' ResNetConfig names them; the defaults are ResNet-50."""
+    """Sizes of C2F-Seg's backbone, in the terms of transformers' ResNetConfig; the defaults are ResNet-50."""
 
     stem: int = 64
     widths: tuple[int, ...] = (256, 512, 1024, 2048)
     depths: tuple[int, ...] = (3, 4, 6, 3)
-    block: str = "bottleneck"
-    """bottleneck | basic"""
+    block: Block = "bottleneck"
     pretrained: str | None = None
-    """A name on the Hub or a folder whose weights training begins with; a trained model brings its own."""
+    """Folder or Hub name of the weights that training starts from; a trained model has its own."""
     normalise: bool = False
-    """Subtract ImageNet's mean and divide by its deviation. The paper is silent; the released code does not."""
+    """Normalise colours by ImageNet's mean and deviation. The paper is silent; the released code does not."""
 
 
 class Backbone(nn.Module):
-    """Images (n, 3, s, s) in [0, 1] to the maps of the four stages, at 4, 2, 1 and 1 times the token grid.
+    """Image backbone of C2F-Seg: a ResNet whose fourth stage keeps the resolution of the third (Eq. 4).
 
-    transformers' ResNetBackbone, with the fourth stage at stride 1. Crops of 16 x 16 pixels a token keep the pooling
-    of its stem, crops of 8 x 8 go without.
+    Crops of 8 x 8 pixels per token omit the pooling of the stem; crops of 16 x 16 pixels keep it.
     """
 
     mean: Tensor
@@ -43,51 +45,60 @@ class Backbone(nn.Module):
     def __init__(self, config: BackboneConfig, patch: int) -> None:
         super().__init__()
         if patch not in (8, 16):
-            raise ValueError(f"the backbone serves tokens of 8 or 16 pixels, not {patch}")
+            raise ValueError(f"the backbone supports tokens of 8 or 16 pixels, not {patch}")
         if len(config.widths) != 4 or len(config.depths) != 4:
-            raise ValueError("the backbone has four stages: four widths and four depths")
+            raise ValueError("backbone.widths and backbone.depths must have four entries, one for each stage")
         self.config = config
-        self.resnet = _library().ResNetBackbone(_settings(config))
-        if patch == 8:
-            self.resnet.embedder.pooler = nn.Identity()
-        _keep_resolution(self.resnet.encoder.stages[3])
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(STD).view(3, 1, 1), persistent=False)
+        self.resnet = build_resnet(config.stem, config.widths, config.depths, config.block, pooled=patch == 16)
+        _remove_strides(self.resnet.encoder.stages[3])
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, images: Float[Tensor, "n 3 s s"]) -> tuple[Float[Tensor, "n c g g"], ...]:
+        """Return the maps of the four stages, at 4, 2, 1 and 1 times the token grid, of colours in [0, 1]."""
         if self.config.normalise:
             images = (images - self.mean) / self.deviation
         return tuple(self.resnet(images).feature_maps)
 
     def load_pretrained(self) -> None:
-        """Put the weights of ``config.pretrained`` in, if there is one; InputError if they cannot be had or do not fit.
+        """Load the weights that ``config.pretrained`` names, if any.
 
-        Safetensors only; a folder, or a name on the Hub, which may be offline.
+        Raises:
+            InputError: If they cannot be loaded or do not fit.
         """
-        name, where = self.config.pretrained, "backbone.pretrained"
-        if name is not None:
-            given = read_pretrained(_library().ResNetBackbone, name, where, "microsoft/resnet-50", out_features=_STAGES)
-            take_weights(self.resnet, given, name, where)
+        if self.config.pretrained is not None:
+            load_resnet_weights(self.resnet, self.config.pretrained, "backbone.pretrained", "microsoft/resnet-50")
 
 
-_STAGES = ["stage1", "stage2", "stage3", "stage4"]
+def build_resnet(stem: int, widths: Sequence[int], depths: Sequence[int], block: Block, pooled: bool) -> Any:
+    """Build a transformers ResNetBackbone that returns the maps of all four stages.
 
+    Args:
+        stem: Channels of the stem.
+        widths: Channels of each stage.
+        depths: Residual blocks of each stage.
+        block: Kind of the residual blocks.
+        pooled: True if the stem halves the resolution a second time by pooling.
+    """
+    from transformers import ResNetBackbone, ResNetConfig
 
-def _settings(config: BackboneConfig) -> Any:
-    return _library().ResNetConfig(
-        embedding_size=config.stem,
-        hidden_sizes=list(config.widths),
-        depths=list(config.depths),
-        layer_type=config.block,
-        out_features=_STAGES,
+    config = ResNetConfig(
+        embedding_size=stem, hidden_sizes=list(widths), depths=list(depths), layer_type=block, out_features=STAGES
     )
+    resnet = ResNetBackbone(config)
+    if not pooled:
+        resnet.embedder.pooler = nn.Identity()
+    return resnet
 
 
-def _keep_resolution(stage: nn.Module) -> None:
+def load_resnet_weights(resnet: nn.Module, name: str, setting: str, example: str) -> None:
+    """Load pretrained weights into a ResNet of `build_resnet`. Raises InputError; see `read_pretrained`."""
+    from transformers import ResNetBackbone
+
+    copy_weights(resnet, read_pretrained(ResNetBackbone, name, setting, example, out_features=STAGES), name, setting)
+
+
+def _remove_strides(stage: nn.Module) -> None:
     for module in stage.modules():
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)
-
-
-def _library() -> Any:
-    return transformers("C2F-Seg's ResNet", "c2f")

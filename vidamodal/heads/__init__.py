@@ -1,0 +1,1 @@
+"""Framewise heads, which refine coarse amodal masks: one module or subpackage each."""

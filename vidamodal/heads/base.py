@@ -1,4 +1,4 @@
-"""What a head gets and gives. A head is one file in this package; see `load_head_class`, `load_segmenter_class`."""
+"""Interface and registry of framewise heads, which refine the coarse amodal mask of each object-frame."""
 
 from __future__ import annotations
 
@@ -6,66 +6,111 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vidamodal.data.crops import TrackCrops
+from vidamodal.errors import InputError
 from vidamodal.noise import Noise
 from vidamodal.registry import find_classes
-from vidamodal.types import InputError
+
+PROBABILITY_MARGIN = 1e-4
+"""Least distance of a probability from 0 and 1 before it is converted to a logit."""
 
 
 @dataclass(frozen=True)
 class HeadInputs:
-    """What a framewise head sees."""
+    """Inputs of a framewise head, for b tracks over t frames in windows of s x s cells."""
 
     crops: TrackCrops
     coarse: Float[Tensor, "b t s s"]
     """Logits of the coarse amodal mask."""
     features: Float[Tensor, "b t c g g"]
-    """The transformer's features on the token grid; no channel (c = 0) where the head stands alone."""
+    """Features of the transformer on the token grid; c = 0 if the head is used without a transformer."""
     noise: Noise
-    """What a head draws from, if it draws at all."""
+    """Random numbers of a head that samples its prediction."""
 
 
 class FramewiseHead(nn.Module, ABC):
-    """Refines the coarse mask frame by frame: amodal logits (b, t, s, s) out. Whatever is temporal came before it."""
+    """Base class of heads. A head processes each frame by itself; all temporal reasoning precedes it.
+
+    A module in this package registers the head that it defines or imports: see `find_head`.
+    """
 
     ID: ClassVar[str]
-    """Name in configs and config.json."""
+    """Name of the head in configs and in config.json."""
     config_class: ClassVar[type]
-    """Dataclass of its settings."""
-    draws = False
-    """Whether what it gives depends on its noise: then hypotheses are drawn from it."""
-    pixels = False
-    """Whether it reads the window's colours."""
-    order = False
-    """Whether it reads who lies in front of whom."""
+    """Dataclass of the head's settings."""
+
+    stochastic = False
+    """True if the head samples its prediction with `HeadInputs.noise`, so that it can produce hypotheses."""
+    reads_pixels = False
+    """True if the head needs the colours of the window."""
+    reads_order = False
+    """True if the head uses the occlusion order."""
 
     @abstractmethod
     def __init__(self, config: Any, crop: int, channels: int) -> None:
-        """Build for windows of `crop` cells and `channels` features; `config` is the dataclass named by `Config`.
+        """Build the head.
 
-        No channels: the head stands alone, without a transformer, and the coarse mask is the visible one.
+        Args:
+            config: Settings, an instance of ``config_class``.
+            crop: Cells per side of the windows.
+            channels: Channels of the transformer's features; 0 if the head is used without a transformer, in which
+                case the coarse mask is the visible one.
         """
         super().__init__()
 
     @abstractmethod
-    def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]: ...
+    def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
+        """Return logits of the amodal mask."""
 
-    def learn(self, inputs: HeadInputs, _truth: Float[Tensor, "b t s s"]) -> Float[Tensor, "b t s s"]:
-        """Logits to learn from; the truth is the amodal mask, which a diffusion head spoils and gives back."""
+    def training_logits(self, inputs: HeadInputs, _truth: Float[Tensor, "b t s s"]) -> Float[Tensor, "b t s s"]:
+        """Return the logits that the loss compares with the ground truth.
+
+        Args:
+            inputs: As in `forward`.
+            _truth: Ground-truth amodal masks, with values 0 and 1; a diffusion head adds noise to them.
+        """
         logits: Tensor = self(inputs)
         return logits
 
     def loss(
         self, _logits: Float[Tensor, "b t s s"], _truth: Float[Tensor, "b t s s"], _inside: Float[Tensor, "b t s s"]
     ) -> Float[Tensor, "b t"] | None:
-        """A loss of its own for each object-frame, in place of BCE + Dice; None for those."""
+        """Return the loss of each object-frame, or None for the default one (binary cross-entropy and Dice).
+
+        Args:
+            _logits: Output of `training_logits`.
+            _truth: Ground-truth amodal masks, with values 0 and 1.
+            _inside: Share of each cell that lies inside the image.
+        """
         return None
 
-    def load_pretrained(self) -> None:  # noqa: B027  (few heads have any)
-        """Put weights in that its config names; InputError if they cannot be had."""
+    def load_pretrained(self) -> None:
+        """Load the pretrained weights that the config names, if any.
+
+        Raises:
+            InputError: If they cannot be loaded or do not fit.
+        """
+
+
+def occluder_mask(crops: TrackCrops) -> Float[Tensor, "b t s s"]:
+    """Return the visible masks of all other objects, except where these are known to lie behind the object."""
+    return crops.others * (crops.order >= 0)
+
+
+def window_colours(crops: TrackCrops) -> Float[Tensor, "b t 3 s s"]:
+    """Return the colours of the windows. Raises InputError if the crops were made without pixels."""
+    if crops.image.shape[2] != 3:
+        raise InputError("this head reads pixels, but the input has only masks. Pass the video, or use another head.")
+    return crops.image
+
+
+def probability_logits(probability: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Convert probabilities to finite logits."""
+    return torch.logit(probability, eps=PROBABILITY_MARGIN)
 
 
 def head_ids() -> list[str]:
@@ -75,6 +120,8 @@ def head_ids() -> list[str]:
 
 def find_head(identity: str) -> type[FramewiseHead]:
     """Return the head class with this id.
+
+    Heads are discovered by scanning the modules and subpackages of ``vidamodal.heads``.
 
     Raises:
         InputError: If there is none.

@@ -1,4 +1,4 @@
-"""No refinement: the coarse mask of the transformer is the result. The control of every other head."""
+"""The identity head: the coarse mask of the transformer without refinement, a control for all other heads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vidamodal.heads.base import FramewiseHead, HeadInputs
 
 @dataclass(frozen=True)
 class CoarseConfig:
-    """Nothing to set."""
+    """Settings of the identity head: none."""
 
 
 class CoarseHead(FramewiseHead):
-    """Gives the coarse logits back."""
+    """Head that returns the coarse logits."""
 
     ID = "coarse"
     config_class = CoarseConfig
@@ -25,4 +25,5 @@ class CoarseHead(FramewiseHead):
         super().__init__(config, crop, channels)
 
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
+        """Return the coarse logits."""
         return inputs.coarse

@@ -1,9 +1,11 @@
-"""Convolutional refinement (C2F-Seg, section 3.4, Eqs. 9 and 10), the default head.
+"""Convolutional refinement (C2F-Seg, 2023, section 3.4), the default head.
 
-Followed: convolutions over features, coarse mask and context give the amodal mask (Eq. 9), trained with binary
-cross-entropy (Eq. 10). Not followed: the attention of Eq. 8 weighs image features, and this head sees masks alone;
-the visible branch of Eqs. 9 and 10, because visible masks are an input here and are kept as they are; the released
-code's nearest-neighbour resampling, which loses thin parts: all resampling here is a learned shuffle of pixels.
+As in the paper, convolutions over the features, the coarse mask and its context predict the amodal mask (Eq. 9), which
+is trained with binary cross-entropy (Eq. 10). Deviations:
+
+- The attention of Eq. 8 is omitted: it weights image features, and this head reads masks only.
+- The visible branch of Eqs. 9 and 10 is omitted: visible masks are inputs and are kept unchanged.
+- Resampling is a learned pixel shuffle. The nearest-neighbour resampling of the released code loses thin parts.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import gelu, pixel_shuffle, pixel_unshuffle
 
 from vidamodal.data.crops import PLANES
 from vidamodal.heads.base import FramewiseHead, HeadInputs
@@ -21,14 +24,16 @@ from vidamodal.heads.base import FramewiseHead, HeadInputs
 
 @dataclass(frozen=True)
 class ConvConfig:
-    """Channels at half and at a quarter of the window's resolution."""
+    """Settings of the convolutional head."""
 
     width: int = 32
+    """Channels at half the resolution of the window."""
     deep: int = 64
+    """Channels at a quarter of the resolution of the window."""
 
 
 class ConvHead(FramewiseHead):
-    """Corrects the coarse logits at full resolution from the crops and the transformer's features."""
+    """Head that corrects the coarse logits at full resolution, from the crops and the transformer's features."""
 
     ID = "conv"
     config_class = ConvConfig
@@ -49,18 +54,14 @@ class ConvHead(FramewiseHead):
             nn.init.zeros_(parameter)
 
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
-        b = inputs.coarse.shape[0]
-        # Context: the crops and the coarse probability, at half resolution and then on the token grid.
+        """Return the coarse logits plus the predicted correction (Eq. 9)."""
         coarse = torch.sigmoid(inputs.coarse)[:, :, None]
         planes = rearrange(torch.cat([inputs.crops.planes(), coarse], dim=2), "b t c s r -> (b t) c s r")
-        fine = nn.functional.gelu(self.enter(nn.functional.pixel_unshuffle(planes, 2)))
-        x = self.down(nn.functional.pixel_unshuffle(fine, 2))
-        # What the transformer knows of this track.
+        half = gelu(self.enter(pixel_unshuffle(planes, 2)))
+        x = self.down(pixel_unshuffle(half, 2))
         if self.bring is not None:
             x = x + self.bring(rearrange(inputs.features, "b t c g k -> (b t) c g k"))
         x = x + self.mix(x)
-        # Back to full resolution, as a correction of the coarse logits.
-        x = torch.cat([nn.functional.pixel_shuffle(x, 2), fine], dim=1)
-        x = nn.functional.gelu(self.up(x))
-        delta = nn.functional.pixel_shuffle(self.leave(x), 2)
-        return inputs.coarse + rearrange(delta.float(), "(b t) 1 s r -> b t s r", b=b)
+        x = gelu(self.up(torch.cat([pixel_shuffle(x, 2), half], dim=1)))
+        correction = pixel_shuffle(self.leave(x), 2).float()
+        return inputs.coarse + rearrange(correction, "(b t) 1 s r -> b t s r", b=len(inputs.coarse))

@@ -1,8 +1,14 @@
-"""Cumulative occlusion learning as a framewise head."""
+"""Cumulative occlusion learning (2024) as a framewise head: the layer of one object, sampled in its window.
+
+The cumulative mask is the union of the visible masks of the occluders. Beyond the paper, the network sees the
+object's visible mask and, behind a transformer, the coarse mask and features; it always predicts the clean mask, so
+that it trains with the losses of the other heads. See `vidamodal.segmenters.cumulative.model` for the segmenter.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -10,97 +16,90 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from vidamodal.heads.base import FramewiseHead, HeadInputs
-from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig, check_choice, random_steps
-from vidamodal.types import InputError
+from vidamodal.heads.base import FramewiseHead, HeadInputs, occluder_mask, probability_logits, window_colours
+from vidamodal.segmenters.cumulative.config import Choice
+from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig, random_timesteps
 
-BROUGHT = 8
-"""Channels to which the transformer's features are brought."""
-SURE = 1e-4
-"""Probabilities are this far from 0 and 1 when they become logits."""
+FEATURE_CHANNELS = 8
+"""Channels to which the transformer's features are projected."""
 
 
 @dataclass(frozen=True)
 class CumulativeHeadConfig:
-    """Of the framewise head. It predicts the clean mask, from which all heads learn."""
+    """Settings of the head."""
 
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     image: bool = True
-    """It sees the window's colours."""
+    """Read the colours of the window."""
     samples: int = 1
-    """K."""
-    choose: str = "selected"
-    """selected | mean."""
-    noise: str = "track"
-    """track | frame: whether the frames of a track share their noise in sampling."""
+    """Samples per object-frame: K."""
+    choose: Choice = "selected"
+    """How one mask is made of the samples."""
+    noise: Literal["track", "frame"] = "track"
+    """Whether the frames of a track share their noise in sampling."""
 
 
 class CumulativeHead(FramewiseHead):
-    """Draws the layer of one object in its window, behind what others show."""
+    """Head that samples the amodal mask of an object behind its occluders."""
 
     ID = "cumulative"
     config_class = CumulativeHeadConfig
 
-    draws = True
-    order = True
+    stochastic = True
+    reads_order = True
 
     def __init__(self, config: CumulativeHeadConfig, crop: int, channels: int) -> None:
         super().__init__(config, crop, channels)
-        check_choice("head.choose", config.choose, "selected", "mean")
-        check_choice("head.noise", config.noise, "track", "frame")
         if config.samples < 1:
             raise ValueError(f"head.samples must be at least 1, not {config.samples}")
-        self.config, self.pixels, self.joined = config, config.image, channels > 0
-        planes = 3 * config.image + 2 + self.joined * (1 + BROUGHT)
-        self.denoise = Denoiser(config.denoiser, planes, crop, clean=True)
-        self.bring = nn.Conv2d(channels, BROUGHT, 1) if channels else None
-        if self.joined:  # it begins as a copy of the coarse mask
+        self.config, self.reads_pixels, self.has_transformer = config, config.image, channels > 0
+        planes = 3 * config.image + 2 + self.has_transformer * (1 + FEATURE_CHANNELS)
+        self.denoise = Denoiser(config.denoiser, planes, crop, predicts_mask=True)
+        self.bring = nn.Conv2d(channels, FEATURE_CHANNELS, 1) if channels else None
+        if self.has_transformer:  # the untrained head returns the coarse mask
             for parameter in self.denoise.unet.conv_out.parameters():
                 nn.init.zeros_(parameter)
 
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
-        """Logits of the representative sample, or of their mean."""
+        """Return logits of the most representative sample, or of the mean of the samples."""
         b, t, s, _ = inputs.coarse.shape
-        planes, base = self._given(inputs)
-        own = 1 if self.config.noise == "track" else t
+        planes, base = self._condition(inputs)
+        frames = 1 if self.config.noise == "track" else t
 
         def noise() -> Tensor:
-            drawn = inputs.noise.normal(inputs.coarse, own, s, s).expand(b, t, s, s)
-            return rearrange(drawn, "b t s r -> (b t) s r")
+            gaussian = inputs.noise.normal(inputs.coarse, frames, s, s).expand(b, t, s, s)
+            return rearrange(gaussian, "b t s r -> (b t) s r")
 
-        drawn = torch.stack([self.denoise.sample(planes, noise, base) for _ in range(self.config.samples)])
-        probability = ((drawn + 1) / 2).clamp(0, 1)
-        chosen = probability.mean(dim=0)
+        samples = torch.stack([self.denoise.sample(planes, noise, base) for _ in range(self.config.samples)])
+        probabilities = ((samples + 1) / 2).clamp(0, 1)
+        probability = probabilities.mean(dim=0)
         if self.config.choose == "selected":
-            masks = (drawn > 0).float()
-            far = (masks - masks.mean(dim=0)).abs().sum(dim=(2, 3))
-            chosen = probability[far.argmin(dim=0), torch.arange(b * t, device=far.device)]
-        return rearrange(torch.logit(chosen, eps=SURE), "(b t) s r -> b t s r", b=b)
+            masks = (samples > 0).float()
+            distance = (masks - masks.mean(dim=0)).abs().sum(dim=(2, 3))
+            probability = probabilities[distance.argmin(dim=0), torch.arange(b * t, device=distance.device)]
+        return rearrange(probability_logits(probability), "(b t) s r -> b t s r", b=b)
 
-    def learn(self, inputs: HeadInputs, truth: Float[Tensor, "b t s s"]) -> Float[Tensor, "b t s s"]:
-        """Predicts the mask from one under the noise of a random time, another one for every frame."""
+    def training_logits(self, inputs: HeadInputs, truth: Float[Tensor, "b t s s"]) -> Float[Tensor, "b t s s"]:
+        """Denoise the ground truth from a random timestep of each frame."""
         b, t, s, _ = truth.shape
-        planes, base = self._given(inputs)
-        spoilt, time = inputs.noise.normal(truth, t, s, s), random_steps(inputs.noise.uniform(truth, t)).flatten()
-        mask, spoilt = (rearrange(each, "b t s r -> (b t) s r") for each in (truth, spoilt))
-        logits = self.denoise(planes, self.denoise.spoil(mask, spoilt, time), time, base)
+        planes, base = self._condition(inputs)
+        gaussian = inputs.noise.normal(truth, t, s, s)
+        time = random_timesteps(inputs.noise.uniform(truth, t)).flatten()
+        mask, gaussian = (rearrange(each, "b t s r -> (b t) s r") for each in (truth, gaussian))
+        logits: Tensor = self.denoise(planes, self.denoise.add_noise(mask, gaussian, time), time, base)
         return rearrange(logits, "(b t) s r -> b t s r", b=b)
 
-    def _given(self, inputs: HeadInputs) -> tuple[Float[Tensor, "bt c s s"], Float[Tensor, "bt s s"]]:
-        """What joins the noisy mask, and the logits that the prediction begins with."""
+    def _condition(self, inputs: HeadInputs) -> tuple[Float[Tensor, "bt c s s"], Float[Tensor, "bt s s"]]:
+        """Return the condition channels, and the logits to which the prediction is added."""
         crops, coarse = inputs.crops, inputs.coarse.float()
-        planes = [torch.stack([crops.occluders(), crops.visible], dim=2)]
+        planes = [torch.stack([occluder_mask(crops), crops.visible], dim=2)]
         if self.config.image:
-            if crops.image.shape[2] != 3:
-                raise InputError("this head reads pixels, and this input has masks alone")
-            planes.insert(0, crops.image)
-        if self.bring is None:
-            base = torch.zeros_like(coarse)
-        else:
-            base = coarse
+            planes.insert(0, window_colours(crops))
+        if self.has_transformer:
             planes.append(torch.sigmoid(coarse)[:, :, None])
-        given = 2 * rearrange(torch.cat(planes, dim=2), "b t c s r -> (b t) c s r") - 1
+        condition = 2 * rearrange(torch.cat(planes, dim=2), "b t c s r -> (b t) c s r") - 1
         if self.bring is not None:
             features = self.bring(rearrange(inputs.features, "b t d g h -> (b t) d g h"))
-            given = torch.cat([given, interpolate(features, size=given.shape[-2:], mode="nearest")], dim=1)
-        return given, rearrange(base, "b t s r -> (b t) s r")
+            condition = torch.cat([condition, interpolate(features, size=condition.shape[-2:], mode="nearest")], dim=1)
+        base = coarse if self.has_transformer else torch.zeros_like(coarse)
+        return condition, rearrange(base, "b t s r -> (b t) s r")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from vidamodal.backbones.pretrained import outside_networks
+from vidamodal.backbones.pretrained import external_networks
 from vidamodal.formats.tracks import read_tracks
 from vidamodal.inference.finders.sam2 import LoadedSam
 from vidamodal.inference.prediction import DEFAULT_FORMATS, Prediction, check_formats, check_output
@@ -163,7 +163,7 @@ def _read_order(path: PathLike) -> tuple[FrameOrder, ...]:
 def _provenance(job: _Job, options: _Options) -> dict[str, Any]:
     """What tracks.json records of a prediction: nothing that differs between two runs on the same input."""
     finder, network = job.source.finder, job.network
-    external = [] if job.predictor is None else outside_networks(job.predictor.model)
+    external = [] if job.predictor is None else external_networks(job.predictor.model)
     external += [] if finder is None else finder.external_networks()
     return {
         "model": network.name,

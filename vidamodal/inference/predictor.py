@@ -121,7 +121,7 @@ class Predictor:
         self.runtime = Runtime.choose(device)
         self.model = model.to(self.runtime.device).eval()
         self.seed, self.hypotheses, self.constrain = seed, hypotheses, constrain
-        self.rules = MaskRules(model.config.threshold, model.draws, keep_probabilities)
+        self.rules = MaskRules(model.config.threshold, model.stochastic, keep_probabilities)
         self.timings = Timings()
 
     def predict(

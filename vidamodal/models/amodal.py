@@ -69,13 +69,13 @@ class AmodalModel(nn.Module):
     def view(self) -> View:
         """How it looks at clips."""
         reads = self.config.transformer
-        order = reads.order or self.head.order
-        return View(self.config.windows, self.config.tokenizer.crop, reads.image or self.head.pixels, order)
+        order = reads.order or self.head.reads_order
+        return View(self.config.windows, self.config.tokenizer.crop, reads.image or self.head.reads_pixels, order)
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether its one pass is drawn, too."""
-        return self.head.draws
+        return self.head.stochastic
 
     def forward(
         self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None, noise: Noise | None = None
@@ -118,7 +118,7 @@ class AmodalModel(nn.Module):
         all frames together (the mean confidence over the track), so that a hypothesis is one shape for the whole track;
         the draw uses one noise per place for all frames.
         """
-        if self.head.draws:
+        if self.head.stochastic:
             return self.complete(crops, generator)
         if not self.config.transformer.tokens:
             raise InputError("hypotheses are drawn as codes, and this model has none (transformer.tokens is false)")

@@ -45,12 +45,12 @@ class FramewiseModel(nn.Module):
     @property
     def view(self) -> View:
         """How it looks at clips."""
-        return View(self.config.windows, self.config.crop, self.head.pixels, self.head.order)
+        return View(self.config.windows, self.config.crop, self.head.reads_pixels, self.head.reads_order)
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether its prediction is drawn."""
-        return self.head.draws
+        return self.head.stochastic
 
     def forward(self, crops: TrackCrops, noise: Noise | None = None) -> AmodalOutput:
         """The prediction."""

@@ -1,0 +1,1 @@
+"""Segmenters of frames without masks: one module or subpackage each."""

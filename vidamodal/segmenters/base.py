@@ -9,49 +9,62 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vidamodal.errors import InputError
 from vidamodal.registry import find_classes
-from vidamodal.types import FrameInstance, InputError
+from vidamodal.types import FrameInstance
 
 
 class FrameSegmenter(nn.Module, ABC):
-    """Finds the objects of whole frames by itself, each with its whole mask and its layer. No frame knows of another.
+    """Base class of segmenters. A segmenter finds and completes the objects of a frame, independently of other frames.
 
-    It resizes nothing: frames come on its canvas.
+    A module or subpackage of this package registers the segmenter that it defines or imports: see `find_segmenter`.
     """
 
     ID: ClassVar[str]
-    """Name in configs and config.json."""
+    """Name of the segmenter in configs and in config.json."""
     config_class: ClassVar[type]
-    """Dataclass of its settings."""
+    """Dataclass of the segmenter's settings."""
     config: Any
+    """Settings, an instance of ``config_class``."""
 
     @abstractmethod
     def __init__(self, config: Any) -> None:
-        """`config` is the dataclass named by `config_class`."""
+        """Build the segmenter from its settings."""
         super().__init__()
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """Cells a side of the canvas."""
-
-    def load_pretrained(self) -> None:  # noqa: B027  (few segmenters have any)
-        """Put weights in that its config names; InputError if they cannot be had."""
-
-    def pass_through(self, _new: set[str]) -> set[str]:
-        """Make blocks that an earlier model lacks add nothing at first, of those whose weights are all in `new`.
-
-        Returns the names of their weights; a segmenter that cannot grow has none.
-        """
-        return set()
+        """Cells per side of the canvas to which the caller resizes frames."""
 
     @abstractmethod
     def segment(self, frames: Float[Tensor, "t 3 s s"], seeds: Sequence[int]) -> list[list[FrameInstance]]:
-        """The instances of each frame, those in front first; colours in [0, 1].
+        """Return the instances of each frame, the front layer first.
 
-        A frame's seed says what is drawn for it: frames with the same one share their noise. What is found in a frame
-        depends on nothing else that is given with it.
+        The result for a frame depends only on the frame and its seed.
+
+        Args:
+            frames: Colours in [0, 1], on the canvas.
+            seeds: Seed of each frame's random numbers; frames with the same seed share their noise.
         """
+
+    def load_pretrained(self) -> None:
+        """Load the pretrained weights that the config names, if any.
+
+        Raises:
+            InputError: If they cannot be loaded or do not fit.
+        """
+
+    def initialize_as_identity(self, _new: set[str]) -> set[str]:
+        """Initialise new blocks so that they do not change the output, when training continues a smaller model.
+
+        Args:
+            _new: Names of the weights that the smaller model lacks.
+
+        Returns:
+            The names of the weights of the initialised blocks; none if the segmenter cannot grow.
+        """
+        return set()
 
 
 def segmenter_ids() -> list[str]:
@@ -61,6 +74,8 @@ def segmenter_ids() -> list[str]:
 
 def find_segmenter(identity: str) -> type[FrameSegmenter]:
     """Return the segmenter class with this id.
+
+    Segmenters are discovered by scanning the modules and subpackages of ``vidamodal.segmenters``.
 
     Raises:
         InputError: If there is none.

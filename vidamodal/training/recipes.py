@@ -54,7 +54,7 @@ class Instances:
         return dataclasses.replace(settings, labels=settings.labels or vocabulary(bank)), {}
 
     def stages(self, model: Any) -> list[tuple[Any, str]]:
-        painting = [(PaintingStage, "tokenizer")] if model.paints else []
+        painting = [(PaintingStage, "tokenizer")] if model.trains_prior else []
         return [*painting, (DetectionStage, "amodal")]
 
     def finds(self, model: Any) -> str:

@@ -232,7 +232,7 @@ def _new_learner(config: TrainConfig) -> tuple[Learner, dict[str, Any]]:
     segmenter = kind(settings)
     if before is not None:
         state = before.state_dict()
-        fresh = segmenter.pass_through(set(segmenter.state_dict()) - set(state))
+        fresh = segmenter.initialize_as_identity(set(segmenter.state_dict()) - set(state))
         load_weights(segmenter, state, str(config.init), fresh)
     return segmenter, found
 

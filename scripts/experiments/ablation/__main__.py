@@ -188,7 +188,7 @@ def layers_found(model: FrameSegmenter, images: Float[torch.Tensor, "t 3 s s"], 
     """What a segmenter finds. Where it finds layers first, theirs are not made of the objects that come from them."""
     seeds = [seed] * len(images)
     if isinstance(model, CumulativeSegmenter):
-        drawn = model.layers(images, seeds)
+        drawn = model.predict_layers(images, seeds)
         return [layered(layers.instances(), model.size, layers.masks()) for layers in drawn]
     return [layered(objects, model.size) for objects in model.segment(images, seeds)]
 
@@ -202,7 +202,7 @@ def layers_told(
     for image, frame in zip(images, truth, strict=True):
         front, layers = np.zeros((model.size, model.size), dtype=bool), []
         for number, mask in enumerate(frame.layers, start=1):
-            drawn = model.draw(image[None], torch.from_numpy(front)[None].float(), number, [seed])
+            drawn = model.sample_layer(image[None], torch.from_numpy(front)[None].float(), number, [seed])
             chosen = representative(drawn[0].numpy() > 0, model.config.choose)
             layers.append(np.zeros_like(front) if chosen is None else chosen)
             front = front | mask

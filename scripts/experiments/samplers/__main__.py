@@ -58,7 +58,7 @@ def main() -> None:
         model = changed_segmenter(loaded.model, use).eval()
         before = time.process_time()
         assert isinstance(model, CumulativeSegmenter)
-        drawn = model.layers(images, [seed + k for k in range(0, 2 * len(images), 2)])
+        drawn = model.predict_layers(images, [seed + k for k in range(0, 2 * len(images), 2)])
         return [layers.masks() for layers in drawn], (time.process_time() - before) / len(images)
 
     reference, seconds = draw("ddpm", options.steps, 0)

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
-from vidamodal.backbones.pretrained import fingerprint, one_line, read_pretrained, transformers
-from vidamodal.backbones.resnet import MEAN, STD
+from vidamodal.backbones.pretrained import fingerprint, quiet_libraries, read_pretrained
+from vidamodal.backbones.resnet import IMAGENET_MEAN, IMAGENET_STD
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
 from vidamodal.media.prompts import Prompt
@@ -54,11 +54,12 @@ def load_sam(name: str = DEFAULT_SAM) -> LoadedSam:
     Raises:
         InputError: If there is no such model, if it cannot be downloaded, or if it is not a SAM 2 video model.
     """
-    video_model = transformers("SAM 2", "sam").Sam2VideoModel
-    model = read_pretrained(video_model, name, "sam=", DEFAULT_SAM)
-    with one_line():
-        model_type = video_model.config_class.get_config_dict(name)[0].get("model_type")
-    if model_type != video_model.config_class.model_type:
+    from transformers import Sam2VideoModel
+
+    model = read_pretrained(Sam2VideoModel, name, "sam=", DEFAULT_SAM)
+    with quiet_libraries():
+        model_type = Sam2VideoModel.config_class.get_config_dict(name)[0].get("model_type")
+    if model_type != Sam2VideoModel.config_class.model_type:
         raise InputError(f"sam=: {name!r} is not a SAM 2 video model. Pass one such as {DEFAULT_SAM}.")
     settings = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
     config_hash = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
@@ -133,9 +134,10 @@ class Sam2Finder(Finder):
 
     def _stream(self, frames: Iterator[Frame]) -> Iterator[Mapping[int, Rle]]:
         """The visible masks of each frame, by id, of the objects that have been prompted so far."""
-        library = transformers("SAM 2", "sam")
+        from transformers import Sam2VideoInferenceSession
+
         devices = {f"{use}_device": self.runtime.device for use in ("inference", "inference_state", "video_storage")}
-        session = library.Sam2VideoInferenceSession(dtype=torch.float32, **devices)
+        session = Sam2VideoInferenceSession(dtype=torch.float32, **devices)
         for t, frame in enumerate(frames):
             began = time.perf_counter()
             height, width = frame.shape[:2]
@@ -155,7 +157,7 @@ class Sam2Finder(Finder):
         pixels = torch.from_numpy(np.ascontiguousarray(frame))
         colours = rearrange(pixels, "h w c -> 1 c h w").float().to(self.runtime.device)
         colours = interpolate(colours / 255, (self.size, self.size), mode="bilinear", antialias=True)
-        mean, std = (torch.tensor(v, device=self.runtime.device)[:, None, None] for v in (MEAN, STD))
+        mean, std = (torch.tensor(v, device=self.runtime.device)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
         return (colours - mean) / std
 
     def _add_prompts(self, session: Any, t: int, height: int, width: int) -> None:

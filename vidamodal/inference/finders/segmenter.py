@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vidamodal.backbones.pretrained import outside_networks
+from vidamodal.backbones.pretrained import external_networks
 from vidamodal.inference.finders.base import Finder, frame_on_canvas
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
 from vidamodal.inference.track_builder import build_tracks
@@ -72,7 +72,7 @@ class SegmenterFinder(Finder):
 
     def external_networks(self) -> list[dict[str, str]]:
         """Return the networks from other projects that the segmenter has used."""
-        return outside_networks(self.segmenter)
+        return external_networks(self.segmenter)
 
     def _instances(self, frames: FrameSource) -> Iterator[list[FrameInstance]]:
         """The instances of each frame, those in front first."""

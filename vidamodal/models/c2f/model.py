@@ -138,7 +138,7 @@ class C2F(nn.Module):
         return View(self.config.windows, self.config.tokenizer.crop, pixels=True)
 
     @property
-    def draws(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether its prediction is drawn."""
         return not self.config.greedy
 

@@ -1,43 +1,44 @@
-"""Configuration of the AISDiff segmenter."""
+"""Settings of the AISDiff segmenter."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from vidamodal.segmenters.aisdiff.detector import DetectorConfig
-from vidamodal.segmenters.aisdiff.diffsp import PriorConfig
+from vidamodal.segmenters.aisdiff.inpainting import PriorConfig
 
 
 @dataclass(frozen=True)
 class AISDiffSegmenterConfig:
-    """Of the segmenter of bare frames."""
+    """Settings of the segmenter."""
 
     size: int = 128
-    """Cells a side of the canvas that frames are brought to."""
+    """Cells per side of the canvas to which frames are resized."""
     labels: tuple[str, ...] = ()
-    """The categories; empty: training finds them in its data."""
+    """Names of the categories; empty to take them from the training data."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     prior: PriorConfig = field(default_factory=PriorConfig)
     bins: int = 14
-    """A side of a region's features; its masks have twice as many."""
+    """Cells per side of a region's features; its masks have twice as many."""
     margin: float = 1.2
-    """Sides of a region over those of its box."""
+    """Ratio of the sides of a region to those of its box."""
     shape_prior: bool = True
-    """Off: no DiffSP, and the amodal feature is weighed by the attention alone. A control."""
-    amodal: str = "predicted"
-    """predicted | visible: copied from the visible branch. A control."""
-    noise: str = "clip"
-    """clip | frame: whether the frames of a clip share their noise."""
+    """If false, there is no DiffSP, and the attention alone weights the amodal feature: a control."""
+    amodal: Literal["predicted", "visible"] = "predicted"
+    """The amodal masks: predicted, or copies of the visible ones as a control."""
+    noise: Literal["clip", "frame"] = "clip"
+    """Whether the frames of a clip share their noise."""
     least_score: float = 0.35
-    """Instances below it are left out: weak ones lead tracks astray."""
+    """Minimum score of an instance: those below it tend to mislead tracking."""
     least_area: int = 4
-    """Of an instance, so many cells must show."""
+    """Minimum visible area of an instance in cells."""
     same: float = 0.5
-    """IoU of visible masks from which the worse instance is left out: boxes of different objects overlap in heaps, what
-    shows of them does not."""
+    """IoU of visible masks above which the instance with the lower score is suppressed: the boxes of different objects
+    in a heap overlap, their visible masks do not."""
     learning_regions: int = 8
-    """Of each picture, so many regions are learnt from; with 0 the detector learns alone, in a sixth of the time."""
+    """Regions per image in training; with 0 only the detector is trained, which takes a sixth of the time."""
     learning_steps: int = 2
-    """Steps of DiffSP while the rest learns ..."""
+    """Steps of DiffSP in training."""
     true_masks: float = 0.5
-    """... and the share of regions in which it then sees the true masks, in place of the predicted ones."""
+    """Share of regions for which DiffSP gets ground-truth masks in training, instead of predicted ones."""

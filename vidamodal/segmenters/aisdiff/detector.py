@@ -1,246 +1,180 @@
-"""Where objects are: FCOS (2019) on a ResNet with a feature pyramid, or any DETR of transformers in its place.
+"""Detection of objects: FCOS on a ResNet with a feature pyramid, or a pretrained DETR.
 
-Followed: focal loss on classes, centre-ness and GIoU of the distances to the four sides, an object on the level of its
-size and only near its centre, of several that a place lies in the smallest one. Boxes are amodal: a region must hold
-the whole object. By default all objects are one class to the detector, as they are to Faster R-CNN's region proposals,
-and the category comes from the region's own features, which learns sooner where there are few pictures.
+Boxes are those of amodal masks, so that a region contains the whole object. By default the detector has one class for
+all objects, like the region proposals of Faster R-CNN, and the category is predicted from the features of the region:
+this learns faster from few images.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
-from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, softplus
+from torch.nn.functional import interpolate
 
-from vidamodal.backbones.pretrained import (
-    UNREADABLE,
-    Outside,
-    first_line,
-    one_line,
-    read_pretrained,
-    take_weights,
-    transformers,
-)
-from vidamodal.backbones.resnet import MEAN, STD
-from vidamodal.segmenters.aisdiff.roi import box_overlaps, generalised_iou, suppress
-from vidamodal.types import InputError
-
-REACH = 8.0
-"""A level has the objects whose farthest side lies up to so many of its cells away."""
-NEAR = 1.5
-"""Places up to so many cells from an object's centre stand for it."""
-GAMMA, ALPHA, RARE = 2.0, 0.25, 0.01
-"""Of the focal loss, and the probability that it begins with."""
+from vidamodal.backbones.pretrained import ExternalNetwork
+from vidamodal.backbones.resnet import IMAGENET_MEAN, IMAGENET_STD, Block, build_resnet, load_resnet_weights
+from vidamodal.segmenters.aisdiff.detr import read_detr
+from vidamodal.segmenters.aisdiff.fcos import Fcos, FcosOutput, FcosTargets, Locations, fcos_losses
+from vidamodal.segmenters.aisdiff.roi import box_overlaps, suppress
 
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """The backbone as transformers' ResNetConfig names it, and what stands on it."""
+    """Settings of the detector; the backbone is described in the terms of transformers' ResNetConfig."""
 
-    proposals: str = "fcos"
-    """fcos | detr: who says where objects are."""
+    proposals: Literal["fcos", "detr"] = "fcos"
+    """The model that proposes regions."""
     stem: int = 16
     widths: tuple[int, ...] = (24, 48, 96, 128)
     depths: tuple[int, ...] = (1, 1, 1, 1)
-    block: str = "basic"
-    """basic | bottleneck"""
+    block: Block = "basic"
     pooled: bool = False
-    """The stem halves the picture a second time, as published: for large canvases."""
+    """Halve the resolution a second time in the stem, as in the original ResNet: for large canvases."""
     pretrained: str | None = None
-    """A name on the Hub or a folder whose weights the backbone begins with. It then keeps its batch normalisation,
-    frozen; one that learns from nothing normalises groups of channels, whatever the size of its batches."""
+    """Folder or Hub name of weights that the backbone starts from. Its batch normalisation is then frozen; a backbone
+    that is trained from scratch uses group normalisation, which does not depend on the batch size."""
     width: int = 48
-    """Channels of the pyramid, and of the regions' features."""
+    """Channels of the pyramid and of the regions' features."""
     tower: int = 2
-    """Convolutions before the classes, and before the boxes."""
-    classes: str = "one"
-    """one | labels: what FCOS tells apart, to find objects: the category is read from what is found."""
+    """Convolutions of FCOS before the classes, and before the boxes."""
+    classes: Literal["one", "labels"] = "one"
+    """Classes of FCOS. They only serve detection: the category is predicted from the region."""
     candidates: int = 200
-    """Places of a picture that are looked at before suppression ..."""
+    """Locations of an image that enter non-maximum suppression."""
     most: int = 32
-    """... and regions that may remain."""
+    """Maximum number of regions of an image."""
     mirrored: bool = True
-    """FCOS looks at a picture's mirror image as well, and the mean of both counts."""
+    """Average the output of FCOS for an image and for its mirror image."""
     least: float = 0.35
-    """Their least score, which is the root of FCOS's product of class and centre-ness."""
+    """Minimum score of a region: the square root of FCOS's product of class probability and centerness."""
     overlap: float = 0.5
-    """IoU of boxes from which the worse one is suppressed, whatever its class: an object is found once."""
+    """IoU of boxes above which the one with the lower score is suppressed, whatever their classes."""
     detr: str | None = None
-    """A folder or a name on the Hub with a model of the DETR family, used as it is: its labels are not asked."""
+    """Folder or Hub name of a model of the DETR family, which stays frozen. Its categories are ignored."""
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """Regions of one picture, best first."""
+    """Regions of one image, by decreasing score."""
 
     boxes: Float[Tensor, "n 4"]
-    """Left, top, right, bottom in cells of the canvas."""
+    """Left, top, right and bottom in cells of the canvas."""
     scores: Float[Tensor, " n"]
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What FCOS has to say at each of l places."""
-
-    object: Int[Tensor, "b l"]
-    """Number of the object that a place stands for; -1: none."""
-    box: Float[Tensor, "b l 4"]
-    """Its box."""
-    centred: Float[Tensor, "b l"]
-    """Centre-ness (Eq. 3 of FCOS): 1 in the middle of the box; 0 where there is no object."""
-
-
 class Detector(nn.Module):
-    """Pictures (b, 3, s, s) to feature maps and proposals."""
+    """Feature pyramid and region proposals of images."""
 
     mean: Tensor
     deviation: Tensor
-    points: Tensor
-    strides: Tensor
-    reach: Tensor
-    mirror: Tensor
 
     def __init__(self, config: DetectorConfig, size: int, labels: tuple[str, ...]) -> None:
+        """Build the detector.
+
+        Args:
+            config: Settings.
+            size: Cells per side of the canvas.
+            labels: Names of the categories.
+        """
         super().__init__()
-        if config.proposals not in ("fcos", "detr") or config.classes not in ("one", "labels"):
-            raise ValueError("detector.proposals is fcos or detr, and detector.classes one or labels")
-        if (config.proposals == "detr") != (config.detr is not None):
-            raise ValueError("detector.detr names the model of proposals: detr, and of nothing else")
-        if len(config.widths) != 4 or len(config.depths) != 4:
-            raise ValueError("the detector's backbone has four stages: four widths and four depths")
-        if config.width % 8 or any(width % 8 for width in (config.stem, *config.widths)):
-            raise ValueError("the detector's widths must be divisible by 8")
-        if config.block not in ("basic", "bottleneck"):
-            raise ValueError(f"detector.block is {config.block!r}: choose basic or bottleneck")
-        if min(config.stem, *config.widths, config.width, *config.depths, config.candidates, config.most) < 1:
-            raise ValueError("the detector's widths and depths, candidates and most must be at least 1")
-        if config.tower < 0 or not (0 <= config.least <= 1 and 0 <= config.overlap <= 1):
-            raise ValueError("detector.tower must be at least 0, detector.least and overlap lie between 0 and 1")
-        first = 4 if config.pooled else 2
-        if size < 1 or size % (8 * first):
-            raise ValueError(f"a canvas of {size} cells does not hold whole cells of the pyramid: {8 * first} each")
-        self.config, self.stride = config, first
-        self.backbone = _backbone(config)
+        _check_config(config)
+        self.config, self.stride = config, 4 if config.pooled else 2
+        if size < 1 or size % (8 * self.stride):
+            raise ValueError(f"a canvas of {size} cells is not a multiple of the pyramid's {8 * self.stride} cells")
+        self.backbone = build_resnet(config.stem, config.widths, config.depths, config.block, config.pooled)
         if config.pretrained is None:
-            _normalise_groups(self.backbone)
+            _use_group_norm(self.backbone)
         self.lateral = nn.ModuleList(nn.Conv2d(width, config.width, 1) for width in config.widths)
         levels = 4 if config.detr is None else 1
         self.smooth = nn.ModuleList(nn.Conv2d(config.width, config.width, 3, padding=1) for _ in range(levels))
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(STD).view(3, 1, 1), persistent=False)
-        self.register_buffer("points", torch.cat([_places(size, first * k) for k in (2, 4, 8)]), persistent=False)
-        cells = [(size // (first * k)) ** 2 for k in (2, 4, 8)]
-        limits = [REACH * first * k for k in (2, 4)]
-        ends = torch.tensor([[0.0, limits[0]], limits, [limits[1], math.inf]])
-        counts = torch.tensor(cells)
-        self.register_buffer("reach", ends.repeat_interleave(counts, dim=0), persistent=False)
-        strides = torch.tensor([2.0, 4.0, 8.0]) * first
-        self.register_buffer("strides", strides.repeat_interleave(counts), persistent=False)
-        numbers = torch.arange(sum(cells)).split(cells)
-        turned = [level.view(math.isqrt(len(level)), -1).flip(1).flatten() for level in numbers]
-        self.register_buffer("mirror", torch.cat(turned), persistent=False)
-        self.fcos = None
-        self.detr: Outside | None = None
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self.locations = Locations(size, self.stride)
+        self.fcos: Fcos | None = None
+        self.detr: ExternalNetwork | None = None
         if config.detr is None:
-            self.fcos = Fcos(config, len(labels) if config.classes == "labels" and labels else 1)
+            classes = len(labels) if config.classes == "labels" and labels else 1
+            self.fcos = Fcos(config.width, config.tower, classes)
         else:
-            self.detr = Outside(read_detr, config.detr)
+            self.detr = ExternalNetwork(read_detr, config.detr)
 
     def train(self, mode: bool = True) -> Detector:
+        """Set the training mode; batch normalisation, which only pretrained backbones have, stays frozen."""
         super().train(mode)
         for module in self.backbone.modules():
-            if isinstance(module, nn.BatchNorm2d):  # of pretrained weights
+            if isinstance(module, nn.BatchNorm2d):
                 module.eval()
         return self
 
     def forward(self, images: Float[Tensor, "b 3 s s"]) -> list[Float[Tensor, "b c _ _"]]:
-        """The pyramid: for regions at ``stride`` cells, then for FCOS at 2, 4 and 8 times that."""
+        """Return the pyramid of images with colours in [0, 1].
+
+        The first map, at ``stride`` cells, is for regions. Those for FCOS follow, at 2, 4 and 8 times this stride.
+        """
         maps = self.backbone((images - self.mean) / self.deviation).feature_maps
-        brought = [lateral(each) for lateral, each in zip(self.lateral, maps, strict=True)]
+        merged = [lateral(each) for lateral, each in zip(self.lateral, maps, strict=True)]
         for k in (2, 1, 0):
-            brought[k] = brought[k] + interpolate(brought[k + 1], scale_factor=2.0, mode="nearest")
-        return [smooth(each) for smooth, each in zip(self.smooth, brought, strict=False)]
+            merged[k] = merged[k] + interpolate(merged[k + 1], scale_factor=2.0, mode="nearest")
+        return [smooth(each) for smooth, each in zip(self.smooth, merged, strict=False)]
 
     @torch.no_grad()
     def propose(self, images: Float[Tensor, "b 3 s s"], maps: list[Float[Tensor, "b c _ _"]]) -> list[Proposals]:
-        """The regions of each picture, from its pyramid or from the DETR."""
-        if self.detr is not None:
-            return self._by_detr(images)
-        assert self.fcos is not None
-        told: Sequence[Tensor] = self.fcos(maps[1:])
-        if self.config.mirrored:
-            turned = self._mirrored(*self.fcos(self(images.flip(-1))[1:]))
-            told = [(one + other) / 2 for one, other in zip(told, turned, strict=True)]
-        logits, sides, centred = (each.float() for each in told)
-        scores = (logits.sigmoid().amax(dim=-1) * centred.sigmoid()).sqrt()  # FCOS's product has the same order
-        boxes = self._boxes(sides).clamp(0, images.shape[-1])
-        return [self._chosen(*each) for each in zip(boxes, scores, strict=True)]
+        """Return the regions of each image.
 
-    def targets(self, boxes: Float[Tensor, "b m 4"], valid: Bool[Tensor, "b m"]) -> Targets:
-        """From the true boxes; those that are not valid only fill up."""
-        points, corners = self.points[:, None, :], boxes[:, None]
-        sides = torch.cat([points - corners[..., :2], corners[..., 2:] - points], dim=-1)
-        far, near = sides.amax(dim=-1), sides.amin(dim=-1)
-        off = (points - (corners[..., :2] + corners[..., 2:]) / 2).abs().amax(dim=-1)
-        stands = (near > 0) & (off < NEAR * self.strides[:, None]) & valid[:, None]
-        stands &= (far > self.reach[:, :1]) & (far <= self.reach[:, 1:])
-        area = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1)[:, None].expand_as(far)
-        smallest, chosen = torch.where(stands, area, math.inf).min(dim=-1)
-        found = smallest.isfinite()
-        box = boxes.gather(1, repeat(chosen, "b l -> b l four", four=4))
-        left, top, right, bottom = sides.gather(2, repeat(chosen, "b l -> b l 1 four", four=4))[:, :, 0].unbind(dim=-1)
-        ratio = (torch.minimum(left, right) * torch.minimum(top, bottom)) / (
-            torch.maximum(left, right) * torch.maximum(top, bottom)
-        ).clamp_min(1e-6)
-        return Targets(torch.where(found, chosen, -1), box, torch.where(found, ratio.clamp_min(0).sqrt(), 0))
+        Args:
+            images: Colours in [0, 1].
+            maps: Their pyramid.
+        """
+        size = images.shape[-1]
+        if self.detr is not None:
+            boxes, scores = self.detr.on(images.device)(images)
+            boxes = boxes * size
+        else:
+            output = self._fcos_output(images, maps)
+            # The square root does not change the order of FCOS's product.
+            scores = (output.logits.sigmoid().amax(dim=-1) * output.centerness.sigmoid()).sqrt()
+            boxes = self.locations.boxes(output.sides)
+        return [self._select(*each) for each in zip(boxes.clamp(0, size), scores, strict=True)]
+
+    def targets(self, boxes: Float[Tensor, "b m 4"], valid: Bool[Tensor, "b m"]) -> FcosTargets:
+        """Return the training targets of FCOS; see `Locations.targets`."""
+        return self.locations.targets(boxes, valid)
 
     def losses(
-        self, maps: list[Float[Tensor, "b c _ _"]], targets: Targets, labels: Int[Tensor, "b m"]
+        self, maps: list[Float[Tensor, "b c _ _"]], targets: FcosTargets, labels: Int[Tensor, "b m"]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-        """Sums over all places: the focal loss, that of centre-ness (both to be divided by the number of places that
-        stand for an object) and GIoU's, weighted by centre-ness (to be divided by its sum)."""
+        """Return the losses of FCOS for a pyramid; see `fcos_losses`."""
         assert self.fcos is not None
-        logits, sides, centred = (each.float() for each in self.fcos(maps[1:]))
-        found = targets.object >= 0
-        wanted = torch.zeros_like(logits)
-        if logits.shape[-1] == 1:
-            wanted[found] = 1
-        else:
-            label = labels.gather(1, targets.object.clamp_min(0))
-            told = found & (label >= 0)
-            wanted[told] = nn.functional.one_hot(label[told], logits.shape[-1]).to(wanted)
-        cross = binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        missed = (logits.sigmoid() - wanted).abs() ** GAMMA
-        focal = (cross * missed * torch.where(wanted > 0, ALPHA, 1 - ALPHA)).sum()
-        centre = binary_cross_entropy_with_logits(centred[found], targets.centred[found], reduction="sum")
-        apart = 1 - generalised_iou(self._boxes(sides)[found], targets.box[found])
-        return focal, centre, (apart * targets.centred[found]).sum()
+        output = self.fcos(maps[1:]).float()
+        return fcos_losses(output, self.locations.boxes(output.sides), targets, labels)
 
     def load_pretrained(self) -> None:
-        """Put the weights of ``config.pretrained`` in, if there is one; InputError if they cannot be had or do not fit.
+        """Load the backbone's weights and the DETR that the config names, if any.
 
-        Safetensors only; a folder, or a name on the Hub, which may be offline.
+        Raises:
+            InputError: If they cannot be loaded or do not fit.
         """
-        name, where = self.config.pretrained, "detector.pretrained"
-        if name is not None:
-            given = read_pretrained(_library().ResNetBackbone, name, where, "microsoft/resnet-18", out_features=_STAGES)
-            take_weights(self.backbone, given, name, where)
+        if self.config.pretrained is not None:
+            load_resnet_weights(self.backbone, self.config.pretrained, "detector.pretrained", "microsoft/resnet-18")
+        if self.detr is not None:
+            self.detr.on(torch.device("cpu"))
 
-    def pass_through(self, new: set[str]) -> set[str]:
-        """Make blocks of the backbone add nothing at first, of those whose weights are all in `new`.
+    def initialize_as_identity(self, new: set[str]) -> set[str]:
+        """Initialise new residual blocks of the backbone so that they do not change their input.
 
-        A residual block whose last normalisation gives 0 passes on what it gets, which is positive already: a backbone
-        that grows this way says at first what it said before. Returns the names of their weights.
+        The last normalisation of such a block returns 0; its input is positive, so that the final rectifier keeps it.
+
+        Args:
+            new: Names of the weights that an earlier model lacks.
+
+        Returns:
+            The names of the weights of these blocks. All weights of a block must be new.
         """
-        passing: set[str] = set()
+        initialized: set[str] = set()
         for name, block in self.backbone.named_modules():
             if not hasattr(block, "shortcut") or not isinstance(block.shortcut, nn.Identity):
                 continue
@@ -249,149 +183,43 @@ class Detector(nn.Module):
                 last = block.layer[-1].normalization
                 nn.init.zeros_(last.weight)
                 nn.init.zeros_(last.bias)
-                passing |= weights
-        return passing
+                initialized |= weights
+        return initialized
 
-    def _boxes(self, sides: Float[Tensor, "b l 4"]) -> Float[Tensor, "b l 4"]:
-        """From the distances to the sides, in cells of a place's level."""
-        sides = sides * self.strides[:, None]
-        return torch.cat([self.points - sides[..., :2], self.points + sides[..., 2:]], dim=-1)
+    def _fcos_output(self, images: Float[Tensor, "b 3 s s"], maps: list[Float[Tensor, "b c _ _"]]) -> FcosOutput:
+        assert self.fcos is not None
+        output: FcosOutput = self.fcos(maps[1:])
+        if not self.config.mirrored:
+            return output.float()
+        other = self.locations.flip(self.fcos(self(images.flip(-1))[1:]))
+        pairs = ((output.logits, other.logits), (output.sides, other.sides), (output.centerness, other.centerness))
+        return FcosOutput(*((one + two) / 2 for one, two in pairs)).float()
 
-    def _mirrored(
-        self, logits: Float[Tensor, "b l k"], sides: Float[Tensor, "b l 4"], centred: Float[Tensor, "b l"]
-    ) -> tuple[Float[Tensor, "b l k"], Float[Tensor, "b l 4"], Float[Tensor, "b l"]]:
-        """What FCOS says of a mirror image, as of the picture itself."""
-        return logits[:, self.mirror], sides[:, self.mirror][..., [2, 1, 0, 3]], centred[:, self.mirror]
-
-    def _chosen(self, boxes: Float[Tensor, "l 4"], scores: Float[Tensor, " l"]) -> Proposals:
+    def _select(self, boxes: Float[Tensor, "l 4"], scores: Float[Tensor, " l"]) -> Proposals:
+        """Apply the limits on scores, overlaps and numbers."""
         order = torch.argsort(scores, descending=True, stable=True)[: self.config.candidates]
         order = order[scores[order] >= self.config.least]
-        kept = order[
-            suppress(box_overlaps(boxes[order], boxes[order]), scores[order], self.config.overlap)[: self.config.most]
-        ]
+        overlaps = box_overlaps(boxes[order], boxes[order])
+        kept = order[suppress(overlaps, scores[order], self.config.overlap)[: self.config.most]]
         return Proposals(boxes[kept], scores[kept])
 
-    def _by_detr(self, images: Float[Tensor, "b 3 s s"]) -> list[Proposals]:
-        assert self.detr is not None
-        boxes, scores = self.detr.on(images.device)(images)
-        size = images.shape[-1]
-        return [self._chosen(*each) for each in zip((boxes * size).clamp(0, size), scores, strict=True)]
+
+def _check_config(config: DetectorConfig) -> None:
+    if (config.proposals == "detr") != (config.detr is not None):
+        raise ValueError("detector.detr must be set if detector.proposals is detr, and only then")
+    if len(config.widths) != 4 or len(config.depths) != 4:
+        raise ValueError("detector.widths and detector.depths must have four entries, one for each stage")
+    if config.width % 8 or any(width % 8 for width in (config.stem, *config.widths)):
+        raise ValueError("detector.stem, widths and width must be divisible by 8")
+    if min(config.stem, *config.widths, config.width, *config.depths, config.candidates, config.most) < 1:
+        raise ValueError("detector.stem, widths, depths, width, candidates and most must be at least 1")
+    if config.tower < 0 or not (0 <= config.least <= 1 and 0 <= config.overlap <= 1):
+        raise ValueError("detector.tower must be at least 0, detector.least and detector.overlap between 0 and 1")
 
 
-class Fcos(nn.Module):
-    """Classes, distances to the four sides and centre-ness at every place of the levels, with shared weights."""
-
-    def __init__(self, config: DetectorConfig, classes: int) -> None:
-        super().__init__()
-        self.of_class, self.of_box = (_tower(config.width, config.tower) for _ in range(2))
-        self.classes = nn.Conv2d(config.width, classes, 3, padding=1)
-        self.sides = nn.Conv2d(config.width, 4, 3, padding=1)
-        self.centred = nn.Conv2d(config.width, 1, 3, padding=1)
-        nn.init.normal_(self.classes.weight, 0, 0.01)
-        nn.init.constant_(self.classes.bias, -math.log(1 / RARE - 1))  # type: ignore[arg-type]
-        nn.init.constant_(self.sides.bias, 2.0)  # type: ignore[arg-type]
-
-    def forward(
-        self, maps: list[Float[Tensor, "b c _ _"]]
-    ) -> tuple[Float[Tensor, "b l k"], Float[Tensor, "b l 4"], Float[Tensor, "b l"]]:
-        """Logits, distances in cells and logits, over the places of all levels."""
-        out = []
-        for each in maps:
-            about, where = self.of_class(each), self.of_box(each)
-            out.append((self.classes(about), softplus(self.sides(where)), self.centred(where)))
-        logits, sides, centred = (
-            torch.cat([rearrange(level, "b k h w -> b (h w) k") for level in kind], dim=1)
-            for kind in zip(*out, strict=True)
-        )
-        return logits, sides, centred[..., 0]
-
-
-class Detr(nn.Module):
-    """A model of the DETR family, with the size and the colours that its image processor gives it."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, model: nn.Module, processor: Mapping[str, Any]) -> None:
-        """``processor``: what stands in preprocessor_config.json; empty: colours as the first DETR has them, and the
-        size that comes."""
-        super().__init__()
-        self.model = model
-        told = [processor.get(name) or usual for name, usual in (("image_mean", MEAN), ("image_std", STD))]
-        if not processor.get("do_normalize", True):
-            told = [(0.0, 0.0, 0.0), (1.0, 1.0, 1.0)]
-        for name, values in zip(("mean", "deviation"), told, strict=True):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(3, 1, 1), persistent=False)
-        size = processor.get("size") if processor.get("do_resize", True) else None
-        if isinstance(size, dict):
-            size = size.get("height", size.get("shortest_edge"))
-        self.size = None if size is None else int(size)
-
-    def forward(self, images: Float[Tensor, "b 3 s s"]) -> tuple[Float[Tensor, "b q 4"], Float[Tensor, "b q"]]:
-        """Boxes as parts of the picture's side, and scores, of pictures in [0, 1]."""
-        if self.size is not None and self.size != images.shape[-1]:
-            images = interpolate(images, (self.size, self.size), mode="bilinear", antialias=True).clamp(0, 1)
-        found = self.model(pixel_values=(images - self.mean) / self.deviation)
-        config: Any = self.model.config
-        logits, names = found.logits.float(), config.id2label
-        # Some of the family have a last class that is none, the others say yes or no to each.
-        shares = logits.softmax(dim=-1)[..., :-1] if logits.shape[-1] == len(names) + 1 else logits.sigmoid()
-        middle, extent = found.pred_boxes.float().chunk(2, dim=-1)
-        return torch.cat([middle - extent / 2, middle + extent / 2], dim=-1), shares.amax(dim=-1)
-
-
-def read_detr(name: str) -> Detr:
-    """A model of the DETR family, by folder or name on the Hub; InputError if it cannot be had."""
-    library, where = transformers("the proposals of a DETR", "diffusion"), "detector.detr"
-    model = read_pretrained(library.AutoModelForObjectDetection, name, where, "PekingU/rtdetr_r18vd")
-    if Path(name).is_dir() and not (Path(name) / "preprocessor_config.json").is_file():
-        return Detr(model, {})
-    try:
-        with one_line():
-            processor, _ = library.ImageProcessingMixin.get_image_processor_dict(name)
-        return Detr(model, processor)
-    except UNREADABLE as error:
-        raise InputError(f"{where}: {name!r} does not say how pictures are prepared: {first_line(error)}") from error
-
-
-def _tower(width: int, depth: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for _ in range(depth):
-        layers += [nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(8, width), nn.ReLU()]
-    return nn.Sequential(*layers)
-
-
-def _places(size: int, stride: int) -> Float[Tensor, "l 2"]:
-    """The centres (x, y) of a level's cells, row by row."""
-    at = (torch.arange(size // stride) + 0.5) * stride
-    return torch.stack(torch.meshgrid(at, at, indexing="xy"), dim=-1).flatten(0, 1)
-
-
-_STAGES = ["stage1", "stage2", "stage3", "stage4"]
-
-
-def _backbone(config: DetectorConfig) -> Any:
-    settings = _library().ResNetConfig(
-        embedding_size=config.stem,
-        hidden_sizes=list(config.widths),
-        depths=list(config.depths),
-        layer_type=config.block,
-        out_features=_STAGES,
-    )
-    backbone = _library().ResNetBackbone(settings)
-    if not config.pooled:
-        backbone.embedder.pooler = nn.Identity()
-    return backbone
-
-
-def _normalise_groups(module: nn.Module) -> None:
-    """Normalise groups of channels in place of batches."""
+def _use_group_norm(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             setattr(module, name, nn.GroupNorm(8, child.num_features))
         else:
-            _normalise_groups(child)
-
-
-def _library() -> Any:
-    return transformers("the detector's ResNet", "diffusion")
+            _use_group_norm(child)

@@ -1,4 +1,4 @@
-"""Ground truth of frames with their instances, and regions sampled from it."""
+"""Ground truth of images with their instances, and the regions that training samples from it."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from vidamodal.segmenters.aisdiff.roi import roi_align
 
 @dataclass(frozen=True)
 class FrameGroundTruth:
-    """b pictures of s x s cells with their true instances, m places for each of them."""
+    """A batch of b images of s x s cells with up to m instances each."""
 
     image: Float[Tensor, "b 3 s s"]
     """Colours in [0, 1]."""
     boxes: Float[Tensor, "b m 4"]
-    """Of the amodal masks: left, top, right, bottom in cells."""
+    """Boxes of the amodal masks: left, top, right, bottom in cells."""
     labels: Int[Tensor, "b m"]
-    """Numbers of the vocabulary; -1: not known."""
+    """Index of the category; -1 if it is unknown."""
     visible: Bool[Tensor, "b m s s"]
     amodal: Bool[Tensor, "b m s s"]
     occluding: Bool[Tensor, "b m s s"]
-    """What shows of all objects that hide part of it."""
+    """Union of the visible masks of all occluders of the instance."""
     valid: Bool[Tensor, "b m"]
-    """False where there is no instance."""
+    """False in padding."""
 
     @property
     def size(self) -> int:
-        """How many instances."""
+        """Number of instances."""
         return int(self.valid.sum())
 
     @staticmethod
     def join(parts: Sequence[FrameGroundTruth]) -> FrameGroundTruth:
-        """All pictures of several samples."""
+        """Concatenate batches."""
         return FrameGroundTruth(
             *(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(FrameGroundTruth))
         )
@@ -46,19 +46,28 @@ class FrameGroundTruth:
 
 @dataclass(frozen=True)
 class RegionSamples:
-    """Some instances of each picture, r of each, as n = b r regions."""
+    """Sampled instances, r of each image, as n = b r regions."""
 
     boxes: Float[Tensor, "n 4"]
+    """Jittered boxes."""
     image: Int[Tensor, " n"]
+    """Index of the image."""
     labels: Int[Tensor, " n"]
     masks: Float[Tensor, "n 3 s s"]
-    """Visible, amodal and occluding."""
+    """Visible, amodal and occluder mask."""
     weight: Float[Tensor, " n"]
-    """0 where a picture has no more instances."""
+    """1, or 0 in padding, where an image has fewer than r instances."""
 
     @staticmethod
-    def of(truth: FrameGroundTruth, count: int, jitter: float, noise: Noise) -> RegionSamples:
-        """Each instance as likely as another, its box moved and resized by so many sides (standard deviation)."""
+    def sample(truth: FrameGroundTruth, count: int, jitter: float, noise: Noise) -> RegionSamples:
+        """Sample instances uniformly and without replacement.
+
+        Args:
+            truth: The images.
+            count: Maximum number of instances per image.
+            jitter: Standard deviation of the sides of the boxes, relative to the size of the box.
+            noise: Random numbers.
+        """
         count = min(count, truth.valid.shape[1])
         order = torch.where(truth.valid, noise.uniform(truth.boxes, truth.valid.shape[1]), 2.0)
         chosen = order.argsort(dim=1)[:, :count]
@@ -68,13 +77,13 @@ class RegionSamples:
             return rearrange(values[rows, chosen], "b r ... -> (b r) ...")
 
         boxes = take(truth.boxes)
-        moved = rearrange(noise.normal(truth.boxes, count, 4), "b r four -> (b r) four")
-        boxes = boxes + jitter * moved * repeat(boxes[:, 2:] - boxes[:, :2], "n two -> n (side two)", side=2)
+        shift = rearrange(noise.normal(truth.boxes, count, 4), "b r four -> (b r) four")
+        boxes = boxes + jitter * shift * repeat(boxes[:, 2:] - boxes[:, :2], "n two -> n (side two)", side=2)
         masks = torch.stack([take(each) for each in (truth.visible, truth.amodal, truth.occluding)], dim=1).float()
         image = torch.arange(len(truth.boxes), device=boxes.device).repeat_interleave(count)
         return RegionSamples(boxes, image, take(truth.labels), masks, take(truth.valid).float())
 
-    def within(self, boxes: Float[Tensor, "n 4"], cells: int) -> Float[Tensor, "n 3 cells cells"]:
-        """The masks in boxes of their own."""
+    def masks_in(self, boxes: Float[Tensor, "n 4"], cells: int) -> Float[Tensor, "n 3 cells cells"]:
+        """Return the masks of each instance, cut out by a box of its own and thresholded at one half."""
         own = torch.arange(len(boxes), device=boxes.device)
         return (roi_align(self.masks, boxes, own, cells) >= 0.5).float()

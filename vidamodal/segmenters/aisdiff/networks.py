@@ -10,8 +10,10 @@ from torch.nn.functional import interpolate
 
 
 class GraphConvolution(nn.Module):
-    """A layer of a graph convolution network (Kipf and Welling, 2017) over a region's cells, added to its input; edges
-    are learnt from the features, as in BCNet."""
+    """Residual graph convolution (Kipf and Welling, 2017) over all cells of a region.
+
+    As in BCNet, the graph is complete and its edge weights are similarities of learned features.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -20,14 +22,22 @@ class GraphConvolution(nn.Module):
         self.norm = nn.GroupNorm(8, width)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return ``x`` plus the result of the convolution."""
         nodes = "n c h w -> n (h w) c"
         query, key, value = (rearrange(part(x), nodes) for part in (self.query, self.key, self.value))
         edges = (query @ rearrange(key, "n k c -> n c k") * query.shape[-1] ** -0.5).softmax(dim=-1)
         return x + torch.relu(self.norm(rearrange(edges @ value, "n (h w) c -> n c h w", h=x.shape[2])))
 
 
+class MaskPrediction(nn.Sequential):
+    """A transposed 2 x 2 convolution of stride 2, followed by a 1 x 1 convolution."""
+
+    def __init__(self, width: int, planes: int = 1) -> None:
+        super().__init__(nn.ConvTranspose2d(width, width, 2, stride=2), nn.ReLU(), nn.Conv2d(width, planes, 1))
+
+
 class Branch(nn.Module):
-    """Feature extraction and mask prediction of the occluding or of the visible mask."""
+    """Feature extraction and mask prediction, for the occluder mask or for the visible mask."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -35,20 +45,13 @@ class Branch(nn.Module):
         self.predict = MaskPrediction(width)
 
     def forward(self, x: Float[Tensor, "n c r r"]) -> tuple[Float[Tensor, "n c r r"], Float[Tensor, "n m m"]]:
-        """Features, and logits at twice the resolution."""
+        """Return features, and logits of the mask at twice the resolution."""
         features = self.extract(x)
         return features, self.predict(features)[:, 0]
 
 
-class MaskPrediction(nn.Sequential):
-    """A 2 x 2 transposed convolution of stride 2 and one of 1 x 1."""
-
-    def __init__(self, width: int, planes: int = 1) -> None:
-        super().__init__(nn.ConvTranspose2d(width, width, 2, stride=2), nn.ReLU(), nn.Conv2d(width, planes, 1))
-
-
 class AmodalPredictor(nn.Module):
-    """The Shape Prior Amodal Predictor (Fig. 3)."""
+    """The Shape Prior Amodal Predictor (Fig. 3): a learned attention map and the prior weight the amodal feature."""
 
     def __init__(self, width: int, planes: int = 1) -> None:
         super().__init__()
@@ -59,7 +62,12 @@ class AmodalPredictor(nn.Module):
     def forward(
         self, x: Float[Tensor, "n c r r"], prior: Float[Tensor, "n g g"] | None
     ) -> Float[Tensor, "n planes m m"]:
-        """Logits at twice the resolution; without a prior, that is 1 everywhere."""
+        """Return logits of the amodal mask at twice the resolution.
+
+        Args:
+            x: Features of the regions.
+            prior: Shape priors in [0, 1]; None to weight by the attention alone.
+        """
         amodal = self.extract(x)
         attention = self.attend(amodal)
         if prior is not None:
@@ -69,7 +77,7 @@ class AmodalPredictor(nn.Module):
 
 
 def convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
-    """3 x 3, normalised over groups of channels, and a rectifier."""
+    """Build a 3 x 3 convolution with group normalisation and a rectifier."""
     return nn.Sequential(
         nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False), nn.GroupNorm(8, after), nn.ReLU()
     )

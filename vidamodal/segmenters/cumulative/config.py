@@ -1,35 +1,38 @@
-"""Configuration of the cumulative-occlusion segmenter."""
+"""Settings of the segmenter by cumulative occlusion learning."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
+
+Choice = Literal["selected", "mean"]
+"""How one mask is made of several samples: the most representative sample, or a vote per cell."""
 
 
 @dataclass(frozen=True)
 class CumulativeSegmenterConfig:
-    """Of the segmenter of bare frames; the defaults of what the paper names are the paper's."""
+    """Settings of the segmenter; the defaults are the paper's, where it states them."""
 
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     size: int = 64
-    """Cells a side of the canvas that frames are brought to."""
-    predicts: str = "noise"
-    """noise (Eq. 10) | mask: the clean one, by BCE + Dice."""
+    """Cells per side of the canvas to which frames are resized."""
+    predicts: Literal["noise", "mask"] = "noise"
+    """Output of the network: the noise (Eq. 10), or the clean mask, trained with BCE + Dice."""
     samples: int = 3
-    """K (Table 1)."""
-    choose: str = "selected"
-    """selected | mean: the most representative sample of a layer, or where half of them agree (Table 2)."""
+    """Samples per layer: K (Table 1)."""
+    choose: Choice = "selected"
+    """How a layer is made of its samples (Table 2)."""
     cumulative: bool = True
-    """Without, the network is told a layer's number in place of what lies in front of it. A control (Table 4)."""
-    noise: str = "clip"
-    """clip | frame: whether the frames of a clip share their noise."""
+    """If false, the network gets the number of the layer in place of the cumulative mask: a control (Table 4)."""
+    noise: Literal["clip", "frame"] = "clip"
+    """Whether the frames of a clip share their noise."""
     omitted: float = 0.0
-    """Share of cumulative masks that a layer is taken out of in training (Eq. 12)."""
+    """Share of cumulative masks from which one layer is removed in training (Eq. 12)."""
     most_layers: int = 0
-    """N_max; 0: training finds it in its data."""
+    """Maximum number of layers: N_max; 0 to take it from the training data."""
     least_area: int = 0
-    """Area_min in cells; 0: likewise."""
+    """Minimum area of a layer in cells: Area_min; 0 to take it from the training data."""
     together: int = 1
-    """Frames that go through the network at once, always as many, so that what else there is changes nothing: more of
-    them serve a GPU."""
+    """Frames per batch. Batches are padded to this size, so that results do not depend on the other frames."""

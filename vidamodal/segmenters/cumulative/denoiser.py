@@ -1,80 +1,58 @@
-"""UNet and noise schedule of cumulative occlusion learning (section 4.1)."""
+"""Denoising UNet of cumulative occlusion learning and its noise schedule (section 4.1, Eqs. 3 to 11)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vidamodal.backbones.pretrained import diffusers
-
-TIMES = 1000
+TIMESTEPS = 1000
 """T of the noise schedule."""
 
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Sizes of the UNet, and how it is sampled from.
+    """Sizes of the UNet, and how it is sampled.
 
-    Published: no patches, widths 128, 256, 384 and 512 with 2 or 3 blocks, and two levels that attend.
+    The paper uses no patches, widths of 128, 256, 384 and 512 with 2 or 3 blocks, and attention in two levels.
     """
 
     widths: tuple[int, ...] = (32, 48, 64)
-    """Of each level, every one at half the side of the one before; divisible by 8."""
+    """Channels of each level, divisible by 8. Every level has half the resolution of the previous one."""
     patch: int = 2
-    """Cells a side that become channels before the first level, which works at so many times fewer cells a side."""
+    """Cells per side of the patches that are folded into channels, so that the first level has a lower resolution."""
     blocks: int = 1
-    """Residual blocks a level."""
+    """Residual blocks per level."""
     attention: int = 1
-    """How many of the deepest levels attend. On a CPU the map of 16 x 16 cells would take as long as all else."""
-    sampler: str = "ddim"
-    """ddim | ddpm (Eq. 9, which the paper runs in all 1000 steps)."""
+    """Number of levels with attention, counted from the deepest. It is costly on a CPU from 16 x 16 cells up."""
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    """The paper uses DDPM (Eq. 9) with all 1000 steps."""
     steps: int = 20
-    """Of sampling."""
+    """Sampling steps."""
 
 
 class Denoiser(nn.Module):
-    """The UNet and its noise schedule. ``clean``: it predicts logits of the clean mask, else the noise."""
+    """UNet that predicts the noise in a mask, or the clean mask, from the noisy mask and condition channels."""
 
-    def __init__(self, config: DenoiserConfig, planes: int, size: int, clean: bool) -> None:
+    def __init__(self, config: DenoiserConfig, planes: int, size: int, predicts_mask: bool) -> None:
+        """Build the UNet and its schedule.
+
+        Args:
+            config: Its settings.
+            planes: Number of condition channels.
+            size: Cells per side of the masks.
+            predicts_mask: True to predict logits of the clean mask, False to predict the noise.
+        """
         super().__init__()
-        levels = len(config.widths)
-        check_choice("denoiser.sampler", config.sampler, "ddim", "ddpm")
-        if any(width % 8 for width in config.widths) or not levels:
-            raise ValueError(f"denoiser.widths must be divisible by 8, not {config.widths}")
-        if not 0 <= config.attention <= levels:
-            raise ValueError(f"denoiser.attention must lie between 0 and {levels}, the number of levels")
-        if config.patch < 1 or size % (config.patch * 2 ** (levels - 1)):
-            raise ValueError(f"{levels} levels and patches of {config.patch} do not divide a canvas of {size} cells")
-        if not 1 <= config.steps <= TIMES or config.blocks < 1:
-            raise ValueError(f"denoiser.steps must lie between 1 and {TIMES}, and denoiser.blocks from 1 up")
-        library, plain = diffusers("this head's UNet"), levels - config.attention
-        self.config, self.clean = config, clean
-        self.unet = library.UNet2DModel(
-            sample_size=size // config.patch,
-            in_channels=(planes + 1) * config.patch**2,
-            out_channels=config.patch**2,
-            layers_per_block=config.blocks,
-            block_out_channels=config.widths,
-            down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * config.attention,
-            up_block_types=("AttnUpBlock2D",) * config.attention + ("UpBlock2D",) * plain,
-            norm_num_groups=8,
-            attention_head_dim=config.widths[-1] // 4,  # four heads, as published
-            resnet_time_scale_shift="scale_shift",
-        )
-        # DDIM with eta = 1 is DDPM, and takes the noise that it is given.
-        self.schedule = library.DDIMScheduler(
-            num_train_timesteps=TIMES,
-            beta_schedule="linear",
-            prediction_type="sample" if clean else "epsilon",
-            clip_sample=True,
-            timestep_spacing="trailing",
-        )
-        self.schedule.set_timesteps(config.steps)
+        _check_sizes(config, size)
+        self.config, self.predicts_mask = config, predicts_mask
+        self.unet = _build_unet(config, planes, size)
+        self.schedule = _build_schedule(config, predicts_mask)
 
     def forward(
         self,
@@ -83,16 +61,23 @@ class Denoiser(nn.Module):
         time: Int[Tensor, " n"],
         base: Float[Tensor, "n s s"] | float = 0.0,
     ) -> Float[Tensor, "n s s"]:
-        """X of Eq. 7 to logits of the clean mask, added to ``base``, or to the noise."""
+        """Return the predicted noise, or logits of the clean mask.
+
+        Args:
+            planes: Condition channels, in [-1, 1]; together with ``noisy`` they are X of Eq. 7.
+            noisy: Noisy masks.
+            time: Timesteps.
+            base: Logits to which the prediction is added.
+        """
         p = self.config.patch
-        given = torch.cat([planes, noisy[:, None]], dim=1)
-        out: Tensor = self.unet(rearrange(given, "n c (s p) (r q) -> n (c p q) s r", p=p, q=p), time).sample
+        x = torch.cat([planes, noisy[:, None]], dim=1)
+        out: Tensor = self.unet(rearrange(x, "n c (s p) (r q) -> n (c p q) s r", p=p, q=p), time).sample
         return rearrange(out, "n (p q) s r -> n (s p) (r q)", p=p, q=p).float() + base
 
-    def spoil(
+    def add_noise(
         self, mask: Float[Tensor, "n s s"], noise: Float[Tensor, "n s s"], time: Int[Tensor, " n"]
     ) -> Float[Tensor, "n s s"]:
-        """A mask with values 0 and 1 under the noise of a time (Eqs. 4 and 8)."""
+        """Return masks with values 0 and 1 after the forward process up to a timestep (Eqs. 4 and 8)."""
         noisy: Tensor = self.schedule.add_noise(2 * mask - 1, noise, time.to(mask.device))
         return noisy
 
@@ -102,27 +87,73 @@ class Denoiser(nn.Module):
         noise: Callable[[], Float[Tensor, "n s s"]],
         base: Float[Tensor, "n s s"] | float = 0.0,
     ) -> Float[Tensor, "n s s"]:
-        """Masks between -1 and 1 (Eqs. 9 and 11); ``noise`` is asked for each step that draws."""
+        """Sample masks with values between -1 and 1 (Eqs. 9 and 11).
+
+        Args:
+            planes: Condition channels, in [-1, 1].
+            noise: Function that returns standard normal noise: called once at first and, for DDPM, once per step.
+            base: As in `forward`.
+        """
         x = noise()
         for time in self.schedule.timesteps:
             out = self(planes, x, time.to(x.device).expand(len(x)), base)
-            fresh = noise() if self.config.sampler == "ddpm" else None
+            step_noise = noise() if self.config.sampler == "ddpm" else None
             x = self.schedule.step(
-                torch.tanh(out / 2) if self.clean else out,
+                torch.tanh(out / 2) if self.predicts_mask else out,
                 int(time),
                 x,
-                eta=0.0 if fresh is None else 1.0,
+                eta=0.0 if step_noise is None else 1.0,
                 use_clipped_model_output=True,
-                variance_noise=fresh,
+                variance_noise=step_noise,
             ).prev_sample
         return x
 
 
-def random_steps(uniform: Tensor) -> Tensor:
-    """Steps of the schedule from numbers between 0 and 1."""
-    return (uniform * TIMES).long().clamp_max(TIMES - 1)
+def random_timesteps(uniform: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """Convert random numbers in [0, 1) to timesteps of the schedule."""
+    return (uniform * TIMESTEPS).long().clamp_max(TIMESTEPS - 1)
 
 
-def check_choice(name: str, value: str, *allowed: str) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}: choose {' or '.join(allowed)}")
+def _check_sizes(config: DenoiserConfig, size: int) -> None:
+    levels = len(config.widths)
+    if any(width % 8 for width in config.widths) or not levels:
+        raise ValueError(f"denoiser.widths must be divisible by 8, not {config.widths}")
+    if not 0 <= config.attention <= levels:
+        raise ValueError(f"denoiser.attention must lie between 0 and {levels}, the number of levels")
+    if config.patch < 1 or size % (config.patch * 2 ** (levels - 1)):
+        raise ValueError(f"{levels} levels and patches of {config.patch} do not divide a canvas of {size} cells")
+    if not 1 <= config.steps <= TIMESTEPS or config.blocks < 1:
+        raise ValueError(f"denoiser.steps must lie between 1 and {TIMESTEPS}, and denoiser.blocks must be at least 1")
+
+
+def _build_unet(config: DenoiserConfig, planes: int, size: int) -> Any:
+    from diffusers import UNet2DModel
+
+    plain = len(config.widths) - config.attention
+    return UNet2DModel(
+        sample_size=size // config.patch,
+        in_channels=(planes + 1) * config.patch**2,
+        out_channels=config.patch**2,
+        layers_per_block=config.blocks,
+        block_out_channels=config.widths,
+        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * config.attention,
+        up_block_types=("AttnUpBlock2D",) * config.attention + ("UpBlock2D",) * plain,
+        norm_num_groups=8,
+        attention_head_dim=config.widths[-1] // 4,  # four heads, as in the paper
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def _build_schedule(config: DenoiserConfig, predicts_mask: bool) -> Any:
+    from diffusers import DDIMScheduler
+
+    # DDIM with eta = 1 equals DDPM, and it accepts external noise.
+    schedule = DDIMScheduler(
+        num_train_timesteps=TIMESTEPS,
+        beta_schedule="linear",
+        prediction_type="sample" if predicts_mask else "epsilon",
+        clip_sample=True,
+        timestep_spacing="trailing",
+    )
+    schedule.set_timesteps(config.steps)
+    return schedule

@@ -1,4 +1,4 @@
-"""Layers of a frame, collected one after the other (Algorithm 2)."""
+"""Construction of a frame's occlusion layers from samples, front to back (Algorithm 2)."""
 
 from __future__ import annotations
 
@@ -8,86 +8,101 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import label
 
-from vidamodal.segmenters.cumulative.config import CumulativeSegmenterConfig
+from vidamodal.segmenters.cumulative.config import Choice, CumulativeSegmenterConfig
 from vidamodal.types import FrameInstance
 
-NEIGHBOURS = np.ones((3, 3), dtype=bool)
-"""Cells that hang together, corners included."""
+CONNECTIVITY = np.ones((3, 3), dtype=bool)
+"""Cells that touch at a corner are connected."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that was found."""
+    """A predicted mask of a layer. Two of them can have the same number: see `LayerStack.add`."""
 
     number: int
-    """1 in front."""
+    """Number of the layer; 1 is the front layer."""
     mask: Bool[np.ndarray, "s s"]
-    front: Bool[np.ndarray, "s s"]
-    """The cumulative mask before it."""
+    cumulative: Bool[np.ndarray, "s s"]
+    """Cumulative mask of the layers in front."""
     probability: Float[np.ndarray, "s s"]
-    """Over its samples."""
+    """Mean of the samples, in [0, 1]."""
 
 
 @dataclass
-class Layers:
-    """Algorithm 2 for one frame: takes the samples of one layer after the other, until it has ended."""
+class LayerStack:
+    """Layers of one frame, to which samples of the next layer are added until it is complete (Algorithm 2)."""
 
     config: CumulativeSegmenterConfig
     cumulative: Bool[np.ndarray, "s s"]
-    found: list[Layer] = field(default_factory=list)
-    ended: bool = False
+    """Union of all layers so far."""
+    layers: list[Layer] = field(default_factory=list)
+    complete: bool = False
 
     @staticmethod
-    def none(config: CumulativeSegmenterConfig) -> Layers:
-        """Before the first layer."""
-        return Layers(config, np.zeros((config.size, config.size), dtype=bool))
+    def empty(config: CumulativeSegmenterConfig) -> LayerStack:
+        """Return a stack without layers."""
+        return LayerStack(config, np.zeros((config.size, config.size), dtype=bool))
 
     def add(self, samples: Float[np.ndarray, "k s s"]) -> None:
-        """The samples, between -1 and 1, of the next layer. Ends if they are null or too small, or the last ones."""
+        """Add the next layer.
+
+        The stack is complete if the layer is empty or smaller than Area_min, or if it is the last of N_max layers.
+
+        Args:
+            samples: Samples of the layer's mask, with values between -1 and 1.
+        """
         mask = representative(samples > 0, self.config.choose)
         if mask is None or np.count_nonzero(mask) < self.config.least_area:
-            self.ended = True
+            self.complete = True
             return
-        number = self.found[-1].number + 1 if self.found else 1
-        if self.found:  # spatial integrity: what hides under nothing of the layer before belongs to it
-            before = np.any([layer.mask for layer in self.found if layer.number == number - 1], axis=0)
-            number -= not (mask & before).any()
-        self.found.append(Layer(number, mask, self.cumulative, np.clip((samples + 1) / 2, 0, 1).mean(axis=0)))
+        number = self.layers[-1].number + 1 if self.layers else 1
+        if self.layers:  # spatial integrity: a mask that does not touch the previous layer belongs to it
+            previous = np.any([layer.mask for layer in self.layers if layer.number == number - 1], axis=0)
+            number -= not (mask & previous).any()
+        self.layers.append(Layer(number, mask, self.cumulative, np.clip((samples + 1) / 2, 0, 1).mean(axis=0)))
         self.cumulative = self.cumulative | mask
-        self.ended = len(self.found) == self.config.most_layers
+        self.complete = len(self.layers) == self.config.most_layers
 
     def masks(self) -> Bool[np.ndarray, "m s s"]:
-        """All that each layer has."""
-        deepest = self.found[-1].number if self.found else 0
+        """Return the mask of each layer number, front to back."""
+        deepest = self.layers[-1].number if self.layers else 0
         masks = np.zeros((deepest, *self.cumulative.shape), dtype=bool)
-        for layer in self.found:
+        for layer in self.layers:
             masks[layer.number - 1] |= layer.mask
         return masks
 
     def instances(self) -> list[FrameInstance]:
-        """The connected parts of each layer that are large enough, and of which something shows."""
-        out = []
-        for layer in self.found:
-            parts, count = label(layer.mask, NEIGHBOURS)
-            around, _ = label(layer.mask | (layer.probability > 0.25), NEIGHBOURS)
+        """Return the connected parts of each layer that are large enough and at least partly visible."""
+        instances = []
+        for layer in self.layers:
+            parts, count = label(layer.mask, CONNECTIVITY)
+            surroundings, _ = label(layer.mask | (layer.probability > 0.25), CONNECTIVITY)
             for part in range(1, count + 1):
                 mask = parts == part
-                visible = mask & ~layer.front
+                visible = mask & ~layer.cumulative
                 if np.count_nonzero(mask) < self.config.least_area or not visible.any():
                     continue
-                near = np.isin(around, around[mask]) & ~(layer.mask & ~mask)
-                score = layer.probability[mask].sum() / (np.count_nonzero(mask) + layer.probability[near & ~mask].sum())
-                out.append(FrameInstance(visible, mask, layer.number, None, float(score)))
-        return out
+                near = np.isin(surroundings, surroundings[mask]) & ~(layer.mask & ~mask)
+                instances.append(FrameInstance(visible, mask, layer.number, None, _expected_iou(layer, mask, near)))
+        return instances
 
 
-def representative(samples: Bool[np.ndarray, "k s s"], choose: str = "selected") -> Bool[np.ndarray, "s s"] | None:
-    """Of the samples of a layer the one with the least absolute difference to the mean of those that are not null, or
-    with ``choose`` "mean" where at least half of them agree; None if all are null."""
-    there = samples[samples.any(axis=(1, 2))]
-    if not len(there):
+def representative(samples: Bool[np.ndarray, "k s s"], choose: Choice = "selected") -> Bool[np.ndarray, "s s"] | None:
+    """Return one mask for several samples of a layer, or None if all of them are empty.
+
+    Empty samples are ignored. "selected" takes the sample with the least L1 distance to the mean (the first one of
+    several), "mean" takes the cells that at least half of the samples contain.
+    """
+    samples = samples[samples.any(axis=(1, 2))]
+    if not len(samples):
         return None
-    mean = there.mean(axis=0)
+    mean = samples.mean(axis=0)
     if choose == "mean":
         return np.asarray(mean >= 0.5)
-    return np.asarray(there[np.abs(there - mean).sum(axis=(1, 2)).argmin()])
+    return np.asarray(samples[np.abs(samples - mean).sum(axis=(1, 2)).argmin()])
+
+
+def _expected_iou(layer: Layer, mask: Bool[np.ndarray, "s s"], near: Bool[np.ndarray, "s s"]) -> float:
+    """Return the expected IoU of a connected part under the samples; ``near`` holds the cells that may belong to it."""
+    outside = layer.probability[near & ~mask].sum()
+    return float(layer.probability[mask].sum() / (np.count_nonzero(mask) + outside))

@@ -57,7 +57,7 @@ class PaintingStage(InstanceStage):
         return {"regions": self._regions(batch)}
 
     def forward(self, batch: FrameGroundTruth, step: MicroStep) -> dict[str, Tensor]:
-        total = self.model.learn_to_paint(batch, self.model.config.learning_regions, Noise.of(*step.seeds))
+        total = self.model.inpainting_loss(batch, self.model.config.learning_regions, Noise.of(*step.seeds))
         return {"loss": total / step.divide["regions"]}
 
 
@@ -83,11 +83,11 @@ class DetectionStage(InstanceStage):
         targets = self.model.detector.targets(batch.boxes, batch.valid)
         return {
             "places": (targets.object >= 0).sum(),
-            "sides": targets.centred.sum(),
+            "sides": targets.centerness.sum(),
             "regions": self._regions(batch),
         }
 
     def forward(self, batch: FrameGroundTruth, step: MicroStep) -> dict[str, Tensor]:
-        sums = self.model.learn(batch, self.model.config.learning_regions, Noise.of(*step.seeds))
+        sums = self.model.losses(batch, self.model.config.learning_regions, Noise.of(*step.seeds))
         parts = {name: total / step.divide[name if name in step.divide else "regions"] for name, total in sums.items()}
         return parts | {"loss": torch.stack(list(parts.values())).sum()}

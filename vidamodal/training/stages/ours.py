@@ -162,7 +162,7 @@ class AmodalStage(ClipStage):
             target = self.model.encode(batch.amodal)
             known = torch.where(masked[:, None], self.model.transformer.mask_code, target)
         codes, inputs = self.model.look(batch.crops, Noise.of(*step.seeds), known)
-        output = AmodalOutput(codes, inputs.coarse, self.model.head.learn(inputs, batch.amodal))
+        output = AmodalOutput(codes, inputs.coarse, self.model.head.training_logits(inputs, batch.amodal))
         weights = Weights.of(batch, masked, self.config)
         parts = amodal_loss(output, target, batch, weights, step.divide, self.config)
         parts |= refined_loss(self.model.head, output.refined, batch, weights, step.divide, self.config)
@@ -205,7 +205,7 @@ class HeadStage(ClipStage):
     def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
         with torch.no_grad():
             _, inputs = self.model.look(batch.crops, Noise.of(*step.seeds))
-        logits = self.model.head.learn(inputs, batch.amodal)
+        logits = self.model.head.training_logits(inputs, batch.amodal)
         weights = Weights.of(batch, None, self.config)
         parts = refined_loss(self.model.head, logits, batch, weights, step.divide, self.config)
         return parts | {"loss": torch.stack(list(parts.values())).sum()}
@@ -233,5 +233,5 @@ class SegmenterStage(nn.Module):
 
     def forward(self, batch: LayerBatch, step: MicroStep) -> dict[str, Tensor]:
         noise = Noise.of(*step.seeds)
-        losses = self.model.learn(batch.image, batch.cumulative, batch.number, batch.mask, noise)
+        losses = self.model.layer_losses(batch.image, batch.cumulative, batch.number, batch.mask, noise)
         return {"loss": losses.sum() / step.divide["layers"]}
