@@ -24,9 +24,10 @@ from vidamodal.backbones.pvt import Pyramid, PyramidConfig
 from vidamodal.cli import main
 from vidamodal.data.clips import ClipConfig
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
-from vidamodal.heads import conddiff
 from vidamodal.heads.base import HeadInputs
-from vidamodal.heads.conddiff import CondDiffConfig, CondDiffHead, Fields, ensemble
+from vidamodal.heads.conddiff import CondDiffConfig, CondDiffHead, diffusion
+from vidamodal.heads.conddiff import head as head_module
+from vidamodal.heads.conddiff.diffusion import SamplingNoise, ensemble
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, save_model
@@ -94,7 +95,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch, truth: Tensor, seen: list[Tensor] | 
 @given(seed=st.integers(0, 2**32), grain=st.sampled_from([0.0, 1.0, 3.0]))
 def test_an_amodal_cell_that_has_become_modal_stays_so_and_as_many_do_as_eq_5_says(seed: int, grain: float) -> None:
     given_inputs = replace(inputs(tracks=8), noise=Noise.of(seed))
-    drawn = Fields.draw(given_inputs, 10, True, grain).transition
+    drawn = SamplingNoise.sample(given_inputs, 10, True, grain).transition
     amodal = [drawn < 1 - t for t in np.linspace(0, 1, 11)]
     assert amodal[0].all() and not amodal[-1].any()
     for before, after in zip(amodal, amodal[1:], strict=False):
@@ -106,7 +107,7 @@ def test_an_amodal_cell_that_has_become_modal_stays_so_and_as_many_do_as_eq_5_sa
 
 @pytest.mark.parametrize("grain", [0.0, 1.0, 2.5])
 def test_noise_has_deviation_1_whatever_its_grain_and_neighbours_share_it(grain: float) -> None:
-    noise = conddiff._grains(torch.randn(64, 1, 1, 32, 32, generator=torch.Generator().manual_seed(0)), grain)
+    noise = diffusion.smooth_noise(torch.randn(64, 1, 1, 32, 32, generator=torch.Generator().manual_seed(0)), grain)
     assert float(noise.std()) == pytest.approx(1, abs=0.1)
     together = float((noise * noise.roll(1, -1)).mean())
     assert together == pytest.approx(np.exp(-1 / (4 * grain**2)) if grain else 0, abs=0.1)
@@ -118,8 +119,8 @@ def test_in_training_every_frame_has_its_own_state_between_truth_and_last_state(
     given_inputs, seen = inputs(tracks=2, frames=4), []  # type: ignore[var-annotated]
     truth = torch.maximum(given_inputs.crops.visible, (given_inputs.crops.others > 0.5).float())
     oracle(monkeypatch, truth, seen)
-    monkeypatch.setattr(conddiff, "_spoil", lambda state, _noise, _snr: state)
-    head().learn(given_inputs, truth)
+    monkeypatch.setattr(head_module, "add_noise", lambda state, _noise, _snr: state)
+    head().training_logits(given_inputs, truth)
     (state,) = seen
     hidden = (truth > given_inputs.crops.visible).float()
     assert torch.equal(state * (1 - hidden), truth * (1 - hidden))
@@ -131,8 +132,8 @@ def test_in_training_every_frame_has_its_own_state_between_truth_and_last_state(
 def test_states_of_own_guesses_are_shown_as_often_as_asked(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     given_inputs, seen = inputs(tracks=20, frames=4), []  # type: ignore[var-annotated]
     oracle(monkeypatch, torch.full_like(given_inputs.coarse, 0.5), seen)  # it is never sure
-    monkeypatch.setattr(conddiff, "_spoil", lambda state, _noise, _snr: state)
-    head(rollout=share).learn(given_inputs, torch.ones_like(given_inputs.coarse))
+    monkeypatch.setattr(head_module, "add_noise", lambda state, _noise, _snr: state)
+    head(rollout=share).training_logits(given_inputs, torch.ones_like(given_inputs.coarse))
     own = (seen[-1] == 0.5).flatten(2).any(dim=-1)
     assert float(own.float().mean()) == pytest.approx(share, abs=0.2) and (share not in (0, 1) or own.any() == share)
 
@@ -204,7 +205,7 @@ def test_without_the_visible_mask_the_condition_does_not_show_it() -> None:
 
 def test_plain_regression_draws_nothing() -> None:
     network, given_inputs = head(regression=True), inputs()
-    assert not network.draws and head().draws
+    assert not network.stochastic and head().stochastic
     assert torch.equal(network(given_inputs), network(replace(given_inputs, noise=Noise.of(8, 9))))
 
 
@@ -231,7 +232,7 @@ def test_coarse_mask_and_features_are_seen_where_there_is_a_transformer() -> Non
 @pytest.mark.parametrize("changes", [{}, {"late": True}, {"ocr": False, "afg": False}, {"regression": True}], ids=str)
 def test_every_weight_learns(channels: int, changes: dict[str, object]) -> None:
     network, given_inputs = head(channels, **changes).train(), inputs(channels=channels)
-    network.learn(given_inputs, given_inputs.crops.others.round()).square().mean().backward()
+    network.training_logits(given_inputs, given_inputs.crops.others.round()).square().mean().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
@@ -265,7 +266,7 @@ def test_the_noisy_mask_enters_by_a_convolution_that_begins_at_zero_and_the_time
 
 def test_pretrained_weights_come_from_a_folder_and_colours_pass_as_they_are(tmp_path: Path) -> None:
     config = replace(PYRAMID, inputs=3)
-    given_weights = PvtV2Backbone(conddiff_settings(config))
+    given_weights = PvtV2Backbone(library_settings(config))
     given_weights.save_pretrained(tmp_path / "pvt")
     pyramid = Pyramid(replace(config, pretrained=str(tmp_path / "pvt")), 4, noisy=True)
     pyramid.load_pretrained()
@@ -277,11 +278,13 @@ def test_pretrained_weights_come_from_a_folder_and_colours_pass_as_they_are(tmp_
     torch.testing.assert_close(pyramid.bring(planes) - pyramid.bring(0 * planes), planes[:, :3])
 
 
-def conddiff_settings(config: PyramidConfig) -> PvtV2Config:
-    from vidamodal.backbones.pvt import _settings
-
-    settings_of_it: PvtV2Config = _settings(config)
-    return settings_of_it
+def library_settings(config: PyramidConfig) -> PvtV2Config:
+    """Return the settings of the same network without the noisy mask in transformers."""
+    return PvtV2Config(
+        num_channels=config.inputs, hidden_sizes=list(config.widths), depths=list(config.depths),
+        num_attention_heads=list(config.heads), sr_ratios=list(config.reductions), mlp_ratios=list(config.ratios),
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -299,9 +302,9 @@ def test_pretrained_weights_that_cannot_be_had_are_told_in_one_line(
 
 
 def test_pretrained_weights_of_other_sizes_are_refused(tmp_path: Path) -> None:
-    PvtV2Backbone(conddiff_settings(replace(PYRAMID, inputs=3))).save_pretrained(tmp_path / "pvt")
+    PvtV2Backbone(library_settings(replace(PYRAMID, inputs=3))).save_pretrained(tmp_path / "pvt")
     other = replace(PYRAMID, widths=(8, 16, 16, 48), inputs=3, pretrained=str(tmp_path / "pvt"))
-    with pytest.raises(InputError, match="head.pyramid.pretrained.*does not fit the config"):
+    with pytest.raises(InputError, match="head.pyramid.pretrained.*do not fit the config"):
         Pyramid(other, 4, noisy=True).load_pretrained()
 
 
@@ -312,7 +315,7 @@ def test_pretrained_weights_of_other_sizes_are_refused(tmp_path: Path) -> None:
         ({"start": "coarse"}, "no coarse mask without a transformer"),
         ({"noise": "video"}, "choose track or frame"),
         ({"steps": 0}, "at least 1"),
-        ({"mask": False, "context": False}, "sees nothing"),
+        ({"mask": False, "context": False}, "has no input channel"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes: dict[str, object], words: str) -> None:
@@ -356,7 +359,7 @@ def test_the_visible_mask_is_kept_from_the_second_half_of_the_steps_on(monkeypat
         kept.extend(predictions)
         return ensemble(predictions)
 
-    monkeypatch.setattr(conddiff, "ensemble", keep)
+    monkeypatch.setattr(head_module, "ensemble", keep)
     head(steps=4)(given_inputs)
     visible = given_inputs.crops.visible > 0
     assert [bool((each[visible] == 1).all()) for each in kept] == [False, False, True, True]

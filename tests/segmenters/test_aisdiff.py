@@ -47,10 +47,21 @@ from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
 from vidamodal.noise import Noise
 from vidamodal.segmenters.aisdiff import AISDiffSegmenter, AISDiffSegmenterConfig
-from vidamodal.segmenters.aisdiff.detector import DetectorConfig, Detr, Proposals, read_detr
-from vidamodal.segmenters.aisdiff.diffsp import DiffSP, Maps, PriorConfig, listening, read_inpainting
+from vidamodal.segmenters.aisdiff.attention import AttentionMaps, recording
+from vidamodal.segmenters.aisdiff.detector import DetectorConfig, Proposals
+from vidamodal.segmenters.aisdiff.detr import Detr, read_detr
+from vidamodal.segmenters.aisdiff.diffsp import DiffSP, ObjectCrops
 from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth
-from vidamodal.segmenters.aisdiff.roi import box_overlaps, enlarged, generalised_iou, paste_masks, roi_align, suppress
+from vidamodal.segmenters.aisdiff.inpainting import PriorConfig, read_inpainting
+from vidamodal.segmenters.aisdiff.model import RegionMasks
+from vidamodal.segmenters.aisdiff.roi import (
+    box_overlaps,
+    enlarge_boxes,
+    generalised_iou,
+    paste_masks,
+    roi_align,
+    suppress,
+)
 from vidamodal.segmenters.base import find_segmenter
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
@@ -162,7 +173,7 @@ def test_roi_align_has_the_gradients_of_what_it_computes() -> None:
 def test_a_mask_that_is_cut_and_put_back_is_the_same_mask() -> None:
     mask = torch.zeros(1, 1, 64, 64)
     mask[0, 0, 20:41, 10:50] = 1
-    box = enlarged(torch.tensor([[10.0, 20.0, 50.0, 41.0]]), 1.3)
+    box = enlarge_boxes(torch.tensor([[10.0, 20.0, 50.0, 41.0]]), 1.3)
     back = paste_masks(roi_align(mask, box, torch.zeros(1).long(), 64)[:, 0], box, 64)
     assert torch.equal(back[0] > 0.5, mask[0, 0] > 0.5)
     assert not paste_masks(torch.ones(1, 4, 4), torch.tensor([[70.0, 0.0, 80.0, 9.0]]), 64).any()
@@ -218,15 +229,17 @@ def test_the_truth_of_a_picture_is_told_whole() -> None:
 def test_places_stand_for_the_smallest_object_near_whose_centre_they_lie() -> None:
     detector, truth = segmenter().detector, truth_of(1)
     targets = detector.targets(truth.boxes, truth.valid)
-    points, found = detector.points, targets.object[0]
+    points, found = detector.locations.points, targets.object[0]
     assert set(found.tolist()) == {-1, 0, 1}
     for place in range(len(points)):
         at = found[place]
         if at >= 0:
             left, top, right, bottom = truth.boxes[0, at].tolist()
             x, y = points[place].tolist()
-            assert left < x < right and top < y < bottom and 0 < targets.centred[0, place] <= 1
-            assert max(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) < 1.5 * detector.strides[place]
+            assert left < x < right and top < y < bottom and 0 < targets.centerness[0, place] <= 1
+            assert (
+                max(abs(x - (left + right) / 2), abs(y - (top + bottom) / 2)) < 1.5 * detector.locations.strides[place]
+            )
 
 
 def test_the_detector_learns_where_two_squares_are() -> None:
@@ -282,7 +295,7 @@ def test_a_detr_by_folder_gives_the_regions(tmp_path: Path) -> None:
     assert all((each.boxes >= 0).all() and (each.boxes <= SIZE).all() for each in found)
     assert not any("detr" in name for name in network.state_dict())
     assert_same(network.segment(images, [0, 0])[1], network.segment(images[1:], [0])[0])
-    parts = network.learn(truth_of(), 2, Noise.of(0, 1))
+    parts = network.losses(truth_of(), 2, Noise.of(0, 1))
     assert "places" not in parts and "amodal" in parts
     processor = {"do_normalize": False, "size": {"height": 64, "width": 64}}
     (tmp_path / "detr/preprocessor_config.json").write_text(json.dumps(processor))
@@ -299,7 +312,7 @@ def test_a_detr_by_folder_gives_the_regions(tmp_path: Path) -> None:
     for name, words in (
         ("/nowhere", "there is no folder /nowhere.*hf download"),
         (f"{tmp_path}/headless", "is missing.*hf download"),
-        (f"{tmp_path}/damaged", "does not say how pictures are prepared"),
+        (f"{tmp_path}/damaged", "preprocessor_config.json .* cannot be used"),
     ):
         with pytest.raises(InputError, match=words) as raised:
             segmenter(detector=replace(detector, detr=name)).load_pretrained()
@@ -314,7 +327,7 @@ def test_a_backbone_begins_with_pretrained_weights_and_keeps_their_normalisation
     network.train()
     norms = [m for m in network.detector.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms and not any(norm.training for norm in norms)
-    with pytest.raises(InputError, match="does not fit"):
+    with pytest.raises(InputError, match="do not fit"):
         wide = replace(DETECTOR, widths=(8, 8, 8, 16), pretrained=str(tmp_path / "resnet"))
         segmenter(detector=wide).load_pretrained()
 
@@ -322,11 +335,15 @@ def test_a_backbone_begins_with_pretrained_weights_and_keeps_their_normalisation
 # The shape prior
 
 
-def crops(count: int, cells: int = 8) -> tuple[Tensor, Tensor, Tensor]:
+def crops(count: int, labels: tuple[int, ...], cells: int = 8) -> ObjectCrops:
     generator = torch.Generator().manual_seed(1)
     image = torch.rand(count, 3, cells, cells, generator=generator)
     visible = (torch.rand(count, cells, cells, generator=generator) > 0.5).float()
-    return image, visible, 1 - visible
+    return ObjectCrops(image, visible, 1 - visible, torch.tensor(labels))
+
+
+def one_crop(given_crops: ObjectCrops, k: int) -> ObjectCrops:
+    return ObjectCrops(*(getattr(given_crops, f.name)[k : k + 1] for f in fields(ObjectCrops)))
 
 
 @pytest.mark.parametrize("grid", [16, 8])  # on the second, a layer's own attention is too fine to be read
@@ -335,27 +352,27 @@ def test_reading_the_attention_leaves_the_output_as_it_is(theirs: type, grid: in
     torch.manual_seed(0)
     model = DiffSP(PriorConfig(), LABELS).eval().own
     assert model is not None
-    tokens, _ = model.text(torch.tensor([0, 2, -1]), LABELS)
+    tokens, _ = model.encode(torch.tensor([0, 2, -1]), LABELS)
     x = torch.randn(3, 7, 32, 32)
-    maps = Maps(grid)
+    maps = AttentionMaps(grid)
     with torch.no_grad():
-        with listening(model.told, maps):
+        with recording(model.recorders, maps):
             ours = model.unet(x, 500, tokens).sample
         model.unet.set_attn_processor(theirs())
         assert (ours - model.unet(x, 500, tokens).sample).abs().max() < 1e-4
-    assert set(maps.cross) == {16, 8} and set(maps.own) == {16, 8} - {16 if grid == 8 else 0}
-    for kind in (maps.cross, maps.own):
+    assert set(maps.cross) == {16, 8} and set(maps.self_attention) == {16, 8} - {16 if grid == 8 else 0}
+    for kind in (maps.cross, maps.self_attention):
         for total, count in kind.values():
             torch.testing.assert_close(total.sum(dim=-1), torch.full(total.shape[:2], float(count)))
 
 
 def test_the_prior_is_the_self_attention_s_power_times_the_cross_attention() -> None:
     torch.manual_seed(0)
-    maps = Maps(4)
+    maps = AttentionMaps(4)
     own, cross = ((9 * torch.rand(2, 16, k)).softmax(dim=-1) for k in (16, 2))
     for weight in (0.5, 1.5):  # two steps
-        maps.add(weight * own, crossed=False)
-        maps.add(weight * cross, crossed=True)
+        maps.add(weight * own, is_cross=False)
+        maps.add(weight * cross, is_cross=True)
     found = maps.prior(torch.tensor([[0.0, 1.0], [1.0, 0.0]]), power=3)
     for k, token in enumerate((1, 0)):
         expected = np.linalg.matrix_power(own[k].double().numpy(), 3) @ cross[k, :, token].double().numpy()
@@ -366,48 +383,44 @@ def test_the_prior_is_the_self_attention_s_power_times_the_cross_attention() -> 
 def test_maps_of_coarser_layers_are_brought_to_the_grid() -> None:
     coarse = torch.zeros(1, 4, 4)
     coarse[0, :, 0] = 1  # all look at the cell at the top left
-    maps = Maps(4)
-    maps.add(coarse, crossed=False)
-    maps.add(coarse[..., :2], crossed=True)
-    assert not maps.reads(64, crossed=False) and maps.reads(64, crossed=True)  # finer than the grid: left out
+    maps = AttentionMaps(4)
+    maps.add(coarse, is_cross=False)
+    maps.add(coarse[..., :2], is_cross=True)
+    assert not maps.accepts(64, is_cross=False) and maps.accepts(64, is_cross=True)  # finer than the grid: left out
     fine = maps.prior(torch.tensor([[1.0, 0.0]]), 1)
-    assert fine.shape == (1, 4, 4) and set(maps.own) == {2} and torch.isfinite(fine).all()
+    assert fine.shape == (1, 4, 4) and set(maps.self_attention) == {2} and torch.isfinite(fine).all()
 
 
 def test_a_prior_is_drawn_alike_for_its_noise_whatever_is_painted_with_it() -> None:
     torch.manual_seed(0)
     model = DiffSP(PRIOR, LABELS).eval()
-    image, visible, occluding = crops(5)
-    label, noise = torch.tensor([0, 1, 2, -1, 0]), model.noise(Noise.of(*range(5)), image)
-    whole = model(image, visible, occluding, label, noise)
+    objects = crops(5, (0, 1, 2, -1, 0))
+    noise = model.initial_noise(Noise.of(*range(5)), objects.image)
+    whole = model(objects, noise)
     assert whole.shape == (5, 4, 4) and whole.amin() == 0 and whole.amax() == 1
     for k in range(5):
-        alone = model(image[k : k + 1], visible[k : k + 1], occluding[k : k + 1], label[k : k + 1], noise[k : k + 1])
-        assert torch.equal(alone[0], whole[k])
-    other = model(image, visible, occluding, label, model.noise(Noise.of(*range(5, 10)), image))
-    assert not torch.equal(other, whole)
+        assert torch.equal(model(one_crop(objects, k), noise[k : k + 1])[0], whole[k])
+    assert not torch.equal(model(objects, model.initial_noise(Noise.of(*range(5, 10)), objects.image)), whole)
 
 
 @pytest.mark.parametrize("switch", ["category", "occluding"])
 def test_what_is_switched_off_is_not_told_to_the_prior(switch: str) -> None:
-    image, visible, occluding = crops(2)
-    label = torch.tensor([0, 1])
-    changed = {"category": (visible, occluding, label + 1), "occluding": (visible, 0 * occluding, label)}[switch]
+    objects = crops(2, (0, 1))
+    label, occluding = objects.label, objects.occluding
+    changed = {"category": replace(objects, label=label + 1), "occluding": replace(objects, occluding=0 * occluding)}
     for on in (True, False):
         torch.manual_seed(0)
         model = DiffSP(replace(PRIOR, **{switch: on}), LABELS).eval()  # type: ignore[arg-type]
-        noise = model.noise(Noise.of(0, 1), image)
-        same = torch.equal(model(image, visible, occluding, label, noise), model(image, *changed, noise))
-        assert same != on
+        noise = model.initial_noise(Noise.of(0, 1), objects.image)
+        assert torch.equal(model(objects, noise), model(changed[switch], noise)) != on
 
 
 def test_pixels_that_are_not_visible_are_not_seen() -> None:
     torch.manual_seed(0)
-    model = DiffSP(PRIOR, LABELS).eval()
-    image, visible, occluding = crops(2)
-    noise, label = model.noise(Noise.of(0, 1), image), torch.tensor([0, 1])
-    other = torch.where(visible[:, None] > 0, image, 1 - image)
-    assert torch.equal(model(image, visible, occluding, label, noise), model(other, visible, occluding, label, noise))
+    model, objects = DiffSP(PRIOR, LABELS).eval(), crops(2, (0, 1))
+    noise = model.initial_noise(Noise.of(0, 1), objects.image)
+    other = replace(objects, image=torch.where(objects.visible[:, None] > 0, objects.image, 1 - objects.image))
+    assert torch.equal(model(objects, noise), model(other, noise))
 
 
 @pytest.fixture(scope="module")
@@ -439,12 +452,12 @@ def stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_stable_diffusion_model_by_folder_gives_the_prior(stable: Path) -> None:
     network, images = segmenter(prior=replace(PRIOR, diffsp=str(stable), grid=8)), pictures(2)
     network.load_pretrained()
-    assert not any(name.startswith("prior") for name in network.state_dict()) and not network.paints
+    assert not any(name.startswith("prior") for name in network.state_dict()) and not network.trains_prior
     both = network.segment(images, [4, 4])
     assert any(both)
     assert_same(both[1], network.segment(images[1:], [4])[0])
     model = read_inpainting(str(stable))
-    _, told = model.text(torch.tensor([1, 2, -1]), LABELS)
+    _, told = model.encode(torch.tensor([1, 2, -1]), LABELS)
     ids = model.tokenizer(["a photo of a mug", "a photo of a u shape", ""], padding="max_length").input_ids
     words = [[i for i, t in zip(row, share, strict=True) if t > 0] for row, share in zip(ids, told, strict=True)]
     assert words[:2] == [model.tokenizer(w, add_special_tokens=False).input_ids for w in ("mug", "u shape")]
@@ -545,9 +558,10 @@ def test_masks_become_instances_on_the_canvas() -> None:
     whole, features = torch.full((3, 8, 8), 0.95), torch.rand(3, 8, 4, 4)
     found = Proposals(boxes, torch.tensor([0.9, 0.8, 0.02]))
     with torch.no_grad():
-        regions = network.look(network.detector(pictures(1)), boxes, torch.zeros(3).long())
+        regions = network.segment_regions(network.detector(pictures(1)), boxes, torch.zeros(3).long())
     regions, network = replace(regions, features=features), AISDiffSegmenter(replace(network.config, least_score=0.1))
-    out = network._assembled(found, regions, seen, whole, torch.tensor([0, 1, 1]))
+    masks = RegionMasks(seen, torch.zeros_like(seen), torch.tensor([0, 1, 1]))
+    out = network._assemble(found, regions, masks, whole)
     assert [(each.layer, each.label) for each in out] == [(1, "box"), (2, "mug")]
     front, back = out
     assert front.visible.sum() == 256 and back.amodal.sum() == 256 and back.visible.sum() == 128
@@ -556,7 +570,7 @@ def test_masks_become_instances_on_the_canvas() -> None:
     twice = replace(found, scores=torch.tensor([0.8, 0.9, 0.7]))
     again = replace(regions, boxes=boxes.clone())
     again.boxes[0] = again.boxes[1] + torch.tensor([2.0, 0.0, 2.0, 0.0])
-    (one, far) = network._assembled(twice, again, torch.full((3, 8, 8), 0.95), whole, torch.tensor([0, 1, 1]))
+    (one, far) = network._assemble(twice, again, replace(masks, visible=torch.full((3, 8, 8), 0.95)), whole)
     assert (one.label, one.visible.sum(), far.visible.sum()) == ("mug", 256, 16)
 
 
@@ -670,7 +684,7 @@ def test_a_deeper_detector_may_learn_alone_from_where_another_run_ended(
 def test_a_backbone_that_grew_says_at_first_what_it_said_before() -> None:
     small, large = (segmenter(detector=replace(DETECTOR, depths=depths)) for depths in ((1, 1, 1, 1), (2, 3, 2, 1)))
     state = small.state_dict()
-    fresh = large.pass_through(set(large.state_dict()) - set(state))
+    fresh = large.initialize_as_identity(set(large.state_dict()) - set(state))
     assert large.load_state_dict(state, strict=False).missing_keys == [k for k in large.state_dict() if k in fresh]
     images = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     for before, after in zip(small.detector(images), large.detector(images), strict=True):
@@ -712,7 +726,7 @@ def test_colours_that_are_really_hidden_are_not_learnt() -> None:
     hidden = (truth.amodal[:, 0] & ~truth.visible[:, 0])[:, None].expand_as(truth.image)
     away = torch.nn.functional.max_pool2d((~hidden).float(), 5, 1, 2) == 0  # none of it is mixed with what is seen
     other.image[away] = 0.123
-    losses = [network.learn_to_paint(replace(only, image=each.image), 1, Noise.of(0, 1)) for each in (truth, other)]
+    losses = [network.inpainting_loss(replace(only, image=each.image), 1, Noise.of(0, 1)) for each in (truth, other)]
     assert away.any() and torch.equal(*losses)
 
 
@@ -807,16 +821,16 @@ def test_augmentations_that_cannot_be_are_refused(data: Path, augment: dict[str,
     [
         ({"sise": 3}, "unknown key 'sise'"),
         ({"amodal": "all"}, "choose predicted or visible"),
-        ({"size": 40}, "whole cells of the pyramid"),
-        ({"detector": {"proposals": "detr"}}, "detector.detr names the model"),
+        ({"size": 40}, "is not a multiple of the pyramid"),
+        ({"detector": {"proposals": "detr"}}, "detector.detr must be set"),
         ({"prior": {"steps": 0}}, "between 1 and 1000"),
-        ({"prior": {"grid": 2}}, "prior.grid lie between"),
+        ({"prior": {"grid": 2}}, "prior.grid must lie between"),
         ({"prior": {"text": 0}}, "at least 1"),
-        ({"size": -128}, "whole cells of the pyramid"),
+        ({"size": -128}, "is not a multiple of the pyramid"),
         ({"true_masks": 3.0}, "between 0 and 1"),
         ({"least_score": math.nan}, "between 0 and 1"),
         ({"detector": {"block": "foo"}}, "choose basic or bottleneck"),
-        ({"detector": {"least": 2.0}}, "lie between 0 and 1"),
+        ({"detector": {"least": 2.0}}, "between 0 and 1"),
         ({"detector": {"depths": [0, 1, 1, 1]}}, "at least 1"),
         ({"prior": {"diffsp": "/nowhere"}}, "there is no folder /nowhere"),
     ],
@@ -869,7 +883,7 @@ def test_beside_a_transformer_the_head_begins_as_a_copy_of_the_coarse_mask() -> 
     model.load_state_dict(kept, strict=False)
     given_inputs = inputs(channels=FEATURES)
     torch.testing.assert_close(head(FEATURES)(given_inputs), given_inputs.coarse)
-    assert model.head.joined and model.view.pixels and model.view.order
+    assert model.head.has_transformer and model.view.pixels and model.view.order
 
 
 @pytest.mark.parametrize("channels", [0, FEATURES])
@@ -883,7 +897,7 @@ def test_the_head_draws_alike_for_a_seed_whatever_is_with_it(channels: int, chan
         one = TrackCrops(*(getattr(given_inputs.crops, f.name)[1:] for f in fields(TrackCrops)))
         alone = network(HeadInputs(one, given_inputs.coarse[1:], given_inputs.features[1:], Noise.of(1)))
     torch.testing.assert_close(alone[0], whole[1], atol=1e-4, rtol=1e-4)
-    assert whole.shape == (2, 3, CROP, CROP) and torch.equal(whole, again) != network.draws
+    assert whole.shape == (2, 3, CROP, CROP) and torch.equal(whole, again) != network.stochastic
 
 
 def test_a_track_s_prior_is_that_of_the_frame_in_which_most_is_seen() -> None:
@@ -908,7 +922,7 @@ def test_the_head_takes_the_diffsp_of_a_trained_segmenter(trained: Path) -> None
     network.requires_grad_(True)
     assert not any(p.requires_grad for p in network.prior.parameters())
     for changes, words in (
-        ({"diffsp": None}, "name a trained AISDiff segmenter"),
+        ({"diffsp": None}, "head.diffsp is not set"),
         ({"diffsp": "/nowhere"}, "no model '/nowhere'"),
         ({"diffsp": str(trained), "prior": replace(PRIOR, text=16)}, "no DiffSP of the sizes"),
         ({"prior": replace(PRIOR, diffsp="/nowhere")}, "there is no folder /nowhere"),
@@ -945,6 +959,6 @@ def test_predict_takes_the_prior_of_another_model_by_name(
     loaded = load_segmenter(str(trained))
     before, _, after = (vidamodal.predict(clip.video, model=loaded, diffsp=p) for p in (None, str(stable), None))
     assert before == after and "outside" not in before.clip.provenance
-    assert isinstance(loaded.model, AISDiffSegmenter) and loaded.model.paints  # the caller's stays as it was
+    assert isinstance(loaded.model, AISDiffSegmenter) and loaded.model.trains_prior  # the caller's stays as it was
     with pytest.raises(InputError, match="Leave one out"):
         vidamodal.predict(clip.video, clip.truth, diffsp=str(stable))

@@ -41,7 +41,7 @@ from vidamodal.occlusion.order import with_order, without_cycles
 from vidamodal.segmenters.base import find_segmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
 from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig
-from vidamodal.segmenters.cumulative.layering import Layers, representative
+from vidamodal.segmenters.cumulative.layering import LayerStack, representative
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stages.ours import MicroStep, SegmenterStage
 from vidamodal.training.trainer import SegmenterTraining, StageConfig, TrainConfig, train
@@ -82,7 +82,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch, layers: list[np.ndarray]) -> list[in
             missing = [m for m in layers if not front[torch.from_numpy(m)].all()]
             if missing:
                 clean[k] = 2 * torch.from_numpy(missing[0]).float() - 1
-        if self.clean:
+        if self.predicts_mask:
             return 20 * clean
         kept = self.schedule.alphas_cumprod[time].view(-1, 1, 1)
         return (noisy - kept.sqrt() * clean) / (1 - kept).sqrt()
@@ -135,17 +135,17 @@ def soft(*masks: np.ndarray) -> np.ndarray:
 
 
 def test_what_hides_under_nothing_of_the_layer_before_belongs_to_it() -> None:
-    layers = Layers.none(SMALL)
+    layers = LayerStack.empty(SMALL)
     apart, behind = square(10, 1, side=4), square(4, 4)
     for mask in (square(1, 1), apart, behind):  # the third touches the first alone
         layers.add(soft(mask))
-    assert [layer.number for layer in layers.found] == [1, 1, 2]
+    assert [layer.number for layer in layers.layers] == [1, 1, 2]
     assert [each.layer for each in layers.instances()] == [1, 1, 2]
     np.testing.assert_array_equal(layers.cumulative, square(1, 1) | apart | behind)
 
 
 def test_parts_of_a_layer_are_instances_unless_too_small_or_wholly_hidden() -> None:
-    layers = Layers.none(replace(SMALL, least_area=3))
+    layers = LayerStack.empty(replace(SMALL, least_area=3))
     layers.add(soft(square(0, 0) | square(0, 10) | square(14, 14, side=1)))
     layers.add(soft(square(1, 1, side=3) | square(4, 10)))
     found = layers.instances()
@@ -155,7 +155,7 @@ def test_parts_of_a_layer_are_instances_unless_too_small_or_wholly_hidden() -> N
 
 
 def test_the_score_is_the_share_that_samples_agree_on() -> None:
-    layers = Layers.none(replace(SMALL, samples=2))
+    layers = LayerStack.empty(replace(SMALL, samples=2))
     layers.add(soft(square(0, 0, side=4), square(0, 0, side=4) | square(0, 4, side=4)))
     (found,) = layers.instances()
     assert found.score == pytest.approx(16 / (16 + 0.5 * 16))
@@ -198,17 +198,17 @@ def test_ddpm_makes_the_steps_of_ddpm() -> None:
 def test_a_frame_is_segmented_alike_whatever_is_given_with_it(together: int) -> None:
     network = segmenter(together=together)
     frames = torch.rand(4, 3, SIZE, SIZE)
-    whole = network.layers(frames, [1, 1, 2, 1])
+    whole = network.predict_layers(frames, [1, 1, 2, 1])
     for k, seed in enumerate([1, 1, 2, 1]):
-        (alone,) = network.layers(frames[k : k + 1], [seed])
+        (alone,) = network.predict_layers(frames[k : k + 1], [seed])
         assert_same(whole[k], alone)
-    (other,) = network.layers(frames[:1], [3])
-    assert whole[0].found and (whole[0].found[0].probability != other.found[0].probability).any()
+    (other,) = network.predict_layers(frames[:1], [3])
+    assert whole[0].layers and (whole[0].layers[0].probability != other.layers[0].probability).any()
 
 
-def assert_same(one: Layers, other: Layers) -> None:
-    assert len(one.found) == len(other.found)
-    for a, b in zip(one.found, other.found, strict=True):
+def assert_same(one: LayerStack, other: LayerStack) -> None:
+    assert len(one.layers) == len(other.layers)
+    for a, b in zip(one.layers, other.layers, strict=True):
         np.testing.assert_array_equal(a.mask, b.mask)
         np.testing.assert_array_equal(a.probability, b.probability)
 
@@ -612,7 +612,7 @@ def test_the_head_draws_alike_for_a_seed_whatever_is_with_it(channels: int, chan
 def test_the_head_learns_from_the_losses_of_masks() -> None:
     network, given_inputs = head(FEATURES).train(), inputs(channels=FEATURES)
     truth = given_inputs.crops.visible
-    logits = network.learn(given_inputs, truth)
+    logits = network.training_logits(given_inputs, truth)
     torch.nn.functional.binary_cross_entropy_with_logits(logits, truth).backward()
     assert network.loss(logits, truth, given_inputs.crops.inside) is None and logits.shape == truth.shape
     assert network.denoise.unet.conv_out.weight.grad.abs().sum() > 0

@@ -162,15 +162,14 @@ def _wrap_blocks(backbone: Any) -> Any:
 def _build_backbone(config: PyramidConfig) -> Any:
     from transformers import PvtV2Backbone, PvtV2Config
 
-    return PvtV2Backbone(
-        PvtV2Config(
-            num_channels=config.inputs,
-            hidden_sizes=list(config.widths),
-            depths=list(config.depths),
-            num_attention_heads=list(config.heads),
-            sr_ratios=list(config.reductions),
-            mlp_ratios=list(config.ratios),
-            strides=list(config.strides),
-            drop_path_rate=config.drop_path,
-        )
+    settings = PvtV2Config(
+        num_channels=config.inputs,
+        hidden_sizes=list(config.widths),
+        depths=list(config.depths),
+        num_attention_heads=list(config.heads),
+        sr_ratios=list(config.reductions),
+        mlp_ratios=list(config.ratios),
+        strides=list(config.strides),
+        drop_path_rate=config.drop_path,
     )
+    return PvtV2Backbone(settings)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_shuffle
 
 from vidamodal.errors import InputError
-from vidamodal.heads.base import FramewiseHead, HeadInputs, occluder_mask, window_colours
+from vidamodal.heads.base import FramewiseHead, HeadInputs, window_colours
 from vidamodal.hub import find_model
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP, ObjectCrops, read_prior_weights
 from vidamodal.segmenters.aisdiff.inpainting import PriorConfig
@@ -87,7 +87,7 @@ class AISDiffHead(FramewiseHead):
         """Return the shape prior M_sp of each object-frame; ``steps`` as in `DiffSP.forward`."""
         assert self.prior is not None
         crops, (b, t) = inputs.crops, inputs.coarse.shape[:2]
-        planes = torch.cat([window_colours(crops), torch.stack([crops.visible, occluder_mask(crops)], dim=2)], dim=2)
+        planes = torch.cat([window_colours(crops), torch.stack([crops.visible, crops.occluders()], dim=2)], dim=2)
         if self.config.per == "track":
             best = reduce(crops.visible * crops.known[..., None, None], "b t s r -> b t", "sum").argmax(dim=1)
             planes = planes[torch.arange(b, device=best.device), best][:, None]
@@ -127,7 +127,7 @@ class AISDiffHead(FramewiseHead):
 
     def _complete(self, inputs: HeadInputs, steps: int | None) -> Float[Tensor, "b t s s"]:
         crops, coarse = inputs.crops, inputs.coarse.float()
-        planes = [torch.stack([crops.visible, occluder_mask(crops)], dim=2)]
+        planes = [torch.stack([crops.visible, crops.occluders()], dim=2)]
         if self.config.image:
             planes.insert(0, window_colours(crops))
         if self.has_transformer:

@@ -96,11 +96,6 @@ class FramewiseHead(nn.Module, ABC):
         """
 
 
-def occluder_mask(crops: TrackCrops) -> Float[Tensor, "b t s s"]:
-    """Return the visible masks of all other objects, except where these are known to lie behind the object."""
-    return crops.others * (crops.order >= 0)
-
-
 def window_colours(crops: TrackCrops) -> Float[Tensor, "b t 3 s s"]:
     """Return the colours of the windows. Raises InputError if the crops were made without pixels."""
     if crops.image.shape[2] != 3:

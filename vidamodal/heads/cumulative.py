@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from vidamodal.heads.base import FramewiseHead, HeadInputs, occluder_mask, probability_logits, window_colours
+from vidamodal.heads.base import FramewiseHead, HeadInputs, probability_logits, window_colours
 from vidamodal.segmenters.cumulative.config import Choice
 from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig, random_timesteps
 
@@ -92,7 +92,7 @@ class CumulativeHead(FramewiseHead):
     def _condition(self, inputs: HeadInputs) -> tuple[Float[Tensor, "bt c s s"], Float[Tensor, "bt s s"]]:
         """Return the condition channels, and the logits to which the prediction is added."""
         crops, coarse = inputs.crops, inputs.coarse.float()
-        planes = [torch.stack([occluder_mask(crops), crops.visible], dim=2)]
+        planes = [torch.stack([crops.occluders(), crops.visible], dim=2)]
         if self.config.image:
             planes.insert(0, window_colours(crops))
         if self.has_transformer:
