@@ -22,6 +22,7 @@ from tests.formats import image_data
 from tests.helpers import ToyClip
 from vidamodal.backbones.pvt import Pyramid, PyramidConfig
 from vidamodal.cli import main
+from vidamodal.config import check
 from vidamodal.data.clips import ClipConfig
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.heads.base import HeadInputs
@@ -320,7 +321,7 @@ def test_pretrained_weights_of_other_sizes_are_refused(tmp_path: Path) -> None:
 )
 def test_settings_that_cannot_work_are_refused(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        head(**changes)
+        CondDiffHead(check(replace(SMALL, **changes), "head"), CROP, 0)  # type: ignore[arg-type]
 
 
 # Loss and ensemble
