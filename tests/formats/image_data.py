@@ -38,8 +38,6 @@ def corners(top: int, left: int, bottom: int, right: int) -> list[float]:
 
 
 FRONT, BACK = box(2, 2, 8, 8), box(4, 5, 10, 14)
-
-
 SEEN = BACK & ~FRONT
 
 
@@ -98,7 +96,7 @@ def only(path: Path) -> Clip:
 
 
 def checked(clip: Clip) -> ClipTracks:
-    """The tracks of a clip, which keep all promises of tracks.json."""
+    """Return the tracks of a clip, which are valid in a tracks.json."""
     tracks = clip.tracks()
     assert loads_tracks(dumps_tracks(tracks), "again") == tracks
     return tracks
@@ -126,7 +124,7 @@ def refusal(path: Path, read: bool = True) -> str:
 
 
 def kins(**changes: Any) -> dict[str, Any]:
-    """One image, with the car in front listed last, and a cyclist apart in a cluster of its own."""
+    """Return one image with the front car listed last and a cyclist alone in another cluster."""
     apart = box(0, 14, 2, 16)
     objects = [
         (BACK, SEEN, 1, 2, 4),
@@ -248,7 +246,7 @@ def clip_of(tracks: ClipTracks, key: str = "test-00000012") -> Clip:
 
 @st.composite
 def truths(draw: st.DrawFn) -> ClipTracks:
-    """Truth without holes: boxes, each visible where none before it is; ids, labels and orders of all sorts."""
+    """Return ground truth for all frames: boxes, each occluded by those before it; random ids, labels and orders."""
     height, width, length = (draw(st.integers(1, 20)) for _ in range(3))
     length = min(length, 3)
     ids = draw(st.lists(st.integers(0, 2**31 - 1), max_size=4, unique=True))

@@ -18,8 +18,6 @@ def read_masks(path: Path, video: VideoInfo, names: list[str] | None = None) -> 
 
 
 H, W, T = 9, 7, 6
-
-
 VIDEO = VideoInfo("v.mp4", H, W, T, 12.0)
 
 

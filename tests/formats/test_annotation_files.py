@@ -39,8 +39,6 @@ def test_polygons_may_have_parts_and_points_too_few_for_an_area(tmp_path: Path) 
 
 
 HUGE = [0.0, 0.0, 1e9, 0.0, 0.0, 1e9]
-
-
 LONG = [0.0, 0.0, 2e6, 2e6] * 4
 
 
@@ -104,7 +102,7 @@ def test_cut_off_json_and_a_wrong_picture_are_refused(tmp_path: Path) -> None:
     assert "not JSON" in refusal(path)
 
 
-def test_several_annotation_files_are_not_chosen_between(tmp_path: Path) -> None:
+def test_several_annotation_files_are_ambiguous(tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         save(tmp_path / name, d2sa())
     assert "a.json, b.json" in refusal(tmp_path)

@@ -32,9 +32,7 @@ def changed(document: Any, *path: Any, value: Any) -> None:
         (("videos", 0, "vidamodal", "order"), [[[3, 9]], [], []], "does not name two tracks"),
     ],
 )
-def test_records_that_are_not_those_of_the_masks_are_refused(
-    where: tuple[Any, ...], value: Any, message: str, tmp_path: Path
-) -> None:
+def test_records_of_other_masks_are_refused(where: tuple[Any, ...], value: Any, message: str, tmp_path: Path) -> None:
     document = written(tmp_path, "youtube-vis")
     changed(document, *where, value=value)
     path = put(tmp_path / "changed.json", document)

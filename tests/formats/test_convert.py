@@ -45,8 +45,8 @@ from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 
 @pytest.fixture(autouse=True, scope="module")
-def hasty() -> Iterator[None]:
-    """No test waits for the disk."""
+def without_syncs() -> Iterator[None]:
+    """Skip syncs to the disk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         patch.setattr(os, "sync", lambda: None)
@@ -54,7 +54,7 @@ def hasty() -> Iterator[None]:
 
 
 def held(clip: ClipTracks, form: str, kind: MaskKind) -> ClipTracks:
-    """What of a clip a format holds."""
+    """Return the part of a clip that a format holds."""
     if form in ("shards", "tracks"):
         return clip
     blank = (None,) * clip.video.frames
@@ -72,7 +72,7 @@ def held(clip: ClipTracks, form: str, kind: MaskKind) -> ClipTracks:
 
 
 def fits(clip: ClipTracks, form: str, kind: MaskKind) -> bool:
-    """Whether a format can hold a clip at all."""
+    """Return True if a format can hold a clip."""
     if form == "tao-amodal":
         return all(
             whole is not None or seen is None or not seen.area()
@@ -92,7 +92,7 @@ def fits(clip: ClipTracks, form: str, kind: MaskKind) -> bool:
 @pytest.mark.parametrize("form", ONE + BOTH)
 @given(st.lists(clips(), min_size=1, max_size=2))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_what_is_written_reads_back_or_is_refused(
+def test_written_clips_read_back_or_are_refused(
     tmp_path_factory: pytest.TempPathFactory, form: str, kind: MaskKind, found: list[ClipTracks]
 ) -> None:
     folder = tmp_path_factory.mktemp("convert")
@@ -112,7 +112,7 @@ def test_what_is_written_reads_back_or_is_refused(
     assert sorted(os.listdir(folder)) == ["again", "out.json", "source"]
 
 
-def test_masks_of_others_are_amodal_if_the_user_says_so(tmp_path: Path) -> None:
+def test_masks_of_unstated_kind_are_read_as_requested(tmp_path: Path) -> None:
     path = put(tmp_path / "instances.json", youtube_vis())
     clip = next(iter(find_dataset(path).clips.values()))
     assert not clip.kind_known
@@ -121,7 +121,7 @@ def test_masks_of_others_are_amodal_if_the_user_says_so(tmp_path: Path) -> None:
     assert track == Track(9, (None,) * T, rles(None, BACK, NOTHING), label="car")
 
 
-def test_a_video_gives_length_and_rate_to_masks_of_others(tmp_path: Path) -> None:
+def test_a_video_gives_masks_their_length_and_rate(tmp_path: Path) -> None:
     png(tmp_path / "masks/00001.png", np.pad(FRONT, ((0, 0), (0, 1))))
     write_video(tmp_path / "film.mp4", np.zeros((T, 6, 6, 3), dtype=np.uint8), 10.0)
     convert(tmp_path / "masks", tmp_path / "out", "tracks", video=tmp_path / "film.mp4")
@@ -168,7 +168,7 @@ def test_the_command_reports_what_it_wrote_and_dropped(tmp_path: Path, capsys: p
         ([], "--to"),
     ],
 )
-def test_mistakes_end_with_status_2_and_one_line(
+def test_invalid_arguments_exit_with_status_2_and_one_line(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = save(tmp_path / "source", SCENE)

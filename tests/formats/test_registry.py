@@ -86,11 +86,6 @@ def test_formats_do_not_import_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("save", [as_palette, as_grey, as_object_folders, as_id_npz, as_bool_npz, as_tracks])
-def test_every_form_gives_the_same_tracks(save, tmp_path: Path) -> None:
-    assert read_masks(save(tmp_path / "masks"), VIDEO) == expected()
-
-
 def test_a_tracks_json_gives_visible_masks_and_never_the_truth(tmp_path: Path) -> None:
     full = Rle.encode(np.ones((H, W), dtype=bool))
     track = Track(3, (full, None) * 3, (full,) * T, (0.5,) * T, label="mug")
@@ -100,14 +95,9 @@ def test_a_tracks_json_gives_visible_masks_and_never_the_truth(tmp_path: Path) -
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    for content, message in (
-        (b"", "not in a known format"),
-        (b"text", "not in a known format"),
-        (b'{"a": 1}', "not in a known format"),
-        (b"{", "not in a known format"),
-    ):
+    for content in (b"", b"text", b'{"a": 1}', b"{"):
         (tmp_path / "m").write_bytes(content)
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match="not in a known format"):
             read_masks(tmp_path / "m", VIDEO)
     with pytest.raises(InputError, match="no such file"):
         read_masks(tmp_path / "missing", VIDEO)
@@ -170,7 +160,7 @@ def test_folders_of_several_videos_are_not_the_masks_of_one(tmp_path: Path) -> N
         read_masks(tmp_path, VIDEO)
 
 
-def test_masks_of_another_program_need_not_know_meta_json(tmp_path: Path) -> None:
+def test_meta_json_of_other_programs_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "meta.json").write_text("[1]")
     assert read_masks(as_palette(tmp_path / "masks"), VIDEO) == expected()
 

@@ -11,7 +11,7 @@ BITS = npst.arrays(bool, npst.array_shapes(min_dims=2, max_dims=2, max_side=40))
 
 
 def clip_of(t: int = 3, n: int = 2, h: int = 9, w: int = 7, seed: int = 0) -> ClipTracks:
-    """A clip with everything that the format knows in it."""
+    """Return a clip with every field of the format."""
     random = np.random.default_rng(seed)
     tracks = []
     for number in range(n):

@@ -30,14 +30,12 @@ Masks = tuple[Rle | None, ...]
 
 
 ONE = ("burst", "davis", "sav", "youtube-vis")
-
-
 BOTH = ("coco", "shards", "tao-amodal", "tracks")
 
 
 @st.composite
 def clips(draw: st.DrawFn) -> ClipTracks:
-    """Up to three tracks with every mixture of unknown, empty and other masks, and everything else that a clip has."""
+    """Return a clip of up to three tracks with unknown, empty and other masks, and all optional fields."""
     frames = draw(st.integers(1, T))
     ids = draw(st.lists(st.integers(0, 300), max_size=3, unique=True))
     canvas = draw(st.none() | st.just((1, 0, 2, 1)))
@@ -64,18 +62,22 @@ def _tracks(draw: st.DrawFn, number: int, frames: int, canvas: tuple[int, int, i
         found[[draw(st.integers(0, 3)) == 0 for _ in range(frames)]] = False
         return found
 
-    def told(stack: Mask, which: list[bool]) -> Masks:
+    def with_unknown(stack: Mask, which: list[bool]) -> Masks:
         return tuple(Rle.encode(mask) if is_known else None for mask, is_known in zip(stack, which, strict=True))
 
     whole, which = masks(), known()
     label = draw(st.sampled_from([None, "mug", "object"]))
     if not draw(st.integers(0, 3)):
-        return Track(number, told(whole, which), label=label)
-    seen, amodal = told(whole & masks(), known()), told(whole, which)
-    full, confidence, hypotheses = None, None, ()
+        return Track(number, with_unknown(whole, which), label=label)
+    seen, amodal = with_unknown(whole & masks(), known()), with_unknown(whole, which)
+    full: Masks | None = None
+    confidence: tuple[float | None, ...] | None = None
+    hypotheses: tuple[Hypothesis, ...] = ()
     if canvas is not None:
         top, left, bottom, right = canvas
-        full = told(np.pad(whole, ((0, 0), (top, bottom), (left, right)), constant_values=draw(st.booleans())), which)
+        full = with_unknown(
+            np.pad(whole, ((0, 0), (top, bottom), (left, right)), constant_values=draw(st.booleans())), which
+        )
     if draw(st.booleans()):
         confidence = tuple(0.25 if mask else None for mask in amodal)
         hypotheses = (Hypothesis(0.5, amodal),)
@@ -99,8 +101,6 @@ def box(top: int, left: int, bottom: int, right: int) -> Mask:
 
 
 FRONT, BACK = box(1, 1, 4, 3), box(2, 2, 6, 5)
-
-
 NOTHING = np.zeros((H, W), dtype=bool)
 
 
@@ -124,7 +124,7 @@ SCENE = ClipTracks(
 
 
 def written(tmp_path: Path, form: str, kind: MaskKind = "visible", clip: ClipTracks = SCENE) -> Any:
-    """The JSON that a clip is written as."""
+    """Return the JSON of a written clip."""
     convert(save(tmp_path / "source", clip), tmp_path / "out.json", form, kind=kind)
     return json.loads((tmp_path / "out.json").read_text())
 
@@ -148,8 +148,6 @@ def picture(path: Path, value: int = 90) -> None:
 
 
 CATEGORIES = [{"id": 4, "name": "car"}]
-
-
 CORNERS = [2, 2, 5, 2, 5, 6, 2, 6]
 """The polygon of BACK."""
 

@@ -11,7 +11,7 @@ from tests.formats.mask_data import expected, id_maps
 from vidamodal.media.mask_images import write_object_masks
 
 
-def test_mask_folders_hold_black_and_white_and_skip_what_is_not_known(tmp_path: Path) -> None:
+def test_unknown_frames_of_an_object_get_no_png(tmp_path: Path) -> None:
     write_object_masks(tmp_path, 12, expected().tracks[1].visible)
     assert sorted(p.name for p in (tmp_path / "12").iterdir()) == ["00001.png", "00003.png", "00004.png"]
     values = np.asarray(Image.open(tmp_path / "12" / "00001.png"))

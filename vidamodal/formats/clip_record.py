@@ -1,7 +1,7 @@
 """The record of a clip inside the files of other formats, with which a clip reads back as it was.
 
 Most formats hold less than a clip: they do not tell unknown masks from empty ones and have no order. Written files
-therefore carry the rest in a key of their own (``KEY``): a tracks.json with 1, 0 (empty) and null in place of masks.
+therefore carry the rest in an additional key (``KEY``): a tracks.json with 1, 0 (empty) and null in place of masks.
 Other tools ignore it; our readers put the masks of the file back in. Without a record, ``build.build_tracks`` decides
 what the absence of a mask means.
 """
@@ -50,7 +50,8 @@ def make_record(key: str, clip: ClipTracks, numbers: Iterable[int], kind: MaskKi
 
 def find_record(holder: Mapping[str, Any], where: str) -> Record | None:
     """Return the record in a JSON object; None in files of other programs."""
-    return optional(holder, KEY, dict, where)
+    record: Record | None = optional(holder, KEY, dict, where)
+    return record
 
 
 def stored_kind(record: Record | None) -> MaskKind:

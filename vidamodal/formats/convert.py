@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -67,13 +68,9 @@ def convert(
         InputError: The source cannot be read, the format cannot hold it, or ``out`` exists.
     """
     source, out = Path(source), Path(out)
-    writable = writable_formats()
-    for name, choices in ((to, writable), (source_format, all_formats())):
-        if name is not None and name not in choices:
-            raise InputError(f"unknown format {name!r}; choose one of {', '.join(sorted(choices))}")
+    form = _checked_format(to, source_format)
     if os.path.lexists(out):
         raise InputError(f"{out}: already exists; choose another path, or remove it")
-    form = writable[to]
     reader = None if video is None else open_video(video)
     context = None if reader is None else VideoContext(reader.info, reader.stems)
     dataset = find_dataset(source, source_format, context)
@@ -82,17 +79,29 @@ def convert(
         clips = [replace(clip, frames=reader.frames) for clip in clips]
     dropped: set[str] = set()
     bar = tqdm(clips, desc="convert", unit="video", disable=quiet)
-    prepared = (_prepared(clip, form, kind, dropped) for clip in bar)
+    _write(out, form, (_prepared(clip, form, kind, dropped) for clip in bar), kind)
+    return Conversion(len(clips), dataset.format, tuple(n for field, n in _FIELD_NAMES.items() if field in dropped))
+
+
+def _checked_format(to: str, source_format: str | None) -> WritableFormat:
+    """The format to write; the id of the source's format is checked, too."""
+    writable = writable_formats()
+    for name, choices in ((to, writable), (source_format, all_formats())):
+        if name is not None and name not in choices:
+            raise InputError(f"unknown format {name!r}; choose one of {', '.join(sorted(choices))}")
+    return writable[to]
+
+
+def _write(out: Path, form: WritableFormat, clips: Iterator[Clip], kind: MaskKind) -> None:
     if form.IS_FILE:
         with atomic_file(out) as temporary:
-            form.write(temporary, prepared, kind)
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_folder(out) as temporary:
-            form.write(temporary, prepared, kind)
-            if hasattr(os, "sync"):  # once for thousands of small files, before they get their names; not on Windows
-                os.sync()
-    return Conversion(len(clips), dataset.format, tuple(n for field, n in _FIELD_NAMES.items() if field in dropped))
+            form.write(temporary, clips, kind)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(out) as temporary:
+        form.write(temporary, clips, kind)
+        if hasattr(os, "sync"):  # once for thousands of small files, before they get their names; not on Windows
+            os.sync()
 
 
 def _prepared(clip: Clip, form: WritableFormat, kind: MaskKind, dropped: set[str]) -> Clip:

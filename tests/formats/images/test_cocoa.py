@@ -37,7 +37,7 @@ def test_cocoa(tmp_path: Path) -> None:
     assert (frames(dataset.clips["7"])[0] == 31).all()
 
 
-def test_annotators_of_one_image_are_clips_of_their_own(tmp_path: Path) -> None:
+def test_each_annotator_of_an_image_is_a_clip(tmp_path: Path) -> None:
     document = cocoa()
     document["annotations"].append(cocoa(depth_constraint="")["annotations"][0])
     clips = find_dataset(save(tmp_path / "BSDS_amodal_val.json", document)).clips
@@ -53,5 +53,5 @@ def test_mp3d_amodal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("constraint", ["1-3", "1-1", "2", "1-2,2-1", "1-2;", "a-b"])
-def test_a_depth_constraint_that_names_no_two_regions_is_refused(tmp_path: Path, constraint: str) -> None:
+def test_invalid_depth_constraints_are_refused(tmp_path: Path, constraint: str) -> None:
     assert "depth_constraint" in refusal(save(tmp_path / "a.json", cocoa(depth_constraint=constraint)))

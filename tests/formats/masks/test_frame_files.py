@@ -24,7 +24,7 @@ from tests.formats.mask_data import (
 from vidamodal.types import InputError
 
 
-def test_stems_match_those_of_a_folder_of_frames(tmp_path: Path) -> None:
+def test_pngs_match_frames_by_name(tmp_path: Path) -> None:
     stems = [f"left{10 * i}" for i in range(T)]
     for frame, values in zip(FRAMES, id_maps(), strict=True):
         save_palette(tmp_path / f"{stems[frame]}.png", values)

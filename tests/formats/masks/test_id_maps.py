@@ -34,7 +34,7 @@ def test_davis_pngs_hold_ids(tmp_path: Path) -> None:
     assert meta == {"3": {"category": "mug", "frames": ["00000", "00001", "00002"]}, "7": {"frames": ["00000"]}}
 
 
-def test_davis_of_others(tmp_path: Path) -> None:
+def test_davis_of_other_programs(tmp_path: Path) -> None:
     for t in (0, 2):
         png(tmp_path / f"Annotations/480p/bear/{t:05d}.png", np.where(FRONT, 1, np.where(BACK, 255, 0)))
     png(tmp_path / "Annotations/480p/camel/00001.png", np.where(BACK, 2, np.where(FRONT, 1, 0)))
@@ -73,7 +73,7 @@ def test_an_image_takes_one_png(tmp_path: Path) -> None:
         read_masks(tmp_path / "mask.png", VIDEO)
 
 
-def test_hidden_and_other_files_do_not_matter(tmp_path: Path) -> None:
+def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
     as_palette(tmp_path)
     (tmp_path / "readme.txt").write_text("masks")
     (tmp_path / "._00000.png").write_bytes(b"x")

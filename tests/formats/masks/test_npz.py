@@ -56,8 +56,6 @@ def cut(path: Path) -> None:
 
 
 MAPS = np.zeros((T, H, W), dtype=np.int32)
-
-
 BAD_NPZ = {
     "a pickle": (lambda p: npz(p, masks=np.array([{}, {}], dtype=object)), "pickled objects, which are never opened"),
     "a pickle as ids": (lambda p: npz(p, masks=MAPS > 0, ids=np.array([{}], dtype=object)), "pickled objects"),

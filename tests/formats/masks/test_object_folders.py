@@ -19,12 +19,12 @@ from vidamodal.media.mask_images import write_object_masks
 from vidamodal.types import Rle, Track
 
 
-def test_sav_has_a_folder_an_object(tmp_path: Path) -> None:
+def test_written_sav_has_a_folder_for_each_object(tmp_path: Path) -> None:
     convert(save(tmp_path / "source", SCENE), tmp_path / "out", "sav", kind="amodal")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out/Annotations/clip-0/7/00001.png")), BACK * 255)
 
 
-def test_sav_of_others(tmp_path: Path) -> None:
+def test_sav_of_other_programs(tmp_path: Path) -> None:
     for number, t, mask in (("000", 0, FRONT), ("000", 4, FRONT), ("001", 4, BACK)):
         png(tmp_path / f"Annotations_6fps/sav_1/{number}/{t:05d}.png", mask)
     dataset = find_dataset(tmp_path)

@@ -10,7 +10,7 @@ from vidamodal.formats.tracks import write_tracks
 from vidamodal.types import Track
 
 
-def test_youtube_vos_tells_categories(tmp_path: Path) -> None:
+def test_categories_of_youtube_vos_are_labels(tmp_path: Path) -> None:
     png(tmp_path / "Annotations/0a1/00005.png", FRONT)
     put(tmp_path / "meta.json", {"videos": {"0a1": {"objects": {"1": {"category": "ape", "frames": ["00005"]}}}}})
     picture(tmp_path / "JPEGImages/0a1/00000.jpg")
@@ -19,7 +19,7 @@ def test_youtube_vos_tells_categories(tmp_path: Path) -> None:
     assert track == Track(1, rles(None, FRONT), label="ape")
 
 
-def test_predictions_are_no_folders_of_masks(tmp_path: Path) -> None:
+def test_prediction_folders_are_not_mask_folders(tmp_path: Path) -> None:
     write_tracks(tmp_path / "tracks.json", SCENE)
     png(tmp_path / "amodal/3/00000.png", FRONT)
     assert find_dataset(tmp_path).format == "vidamodal"

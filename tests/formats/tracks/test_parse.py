@@ -18,7 +18,7 @@ from vidamodal.rle import run_lengths
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 
-def test_a_file_says_what_it_is(tmp_path: Path) -> None:
+def test_files_are_recognised_by_content(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "named as you like"
     write_tracks(path, clip_of())
     assert is_tracks(path) and read_tracks(path) == clip_of()
@@ -80,7 +80,7 @@ def document_of(shape: tuple[int, ...]) -> dict[str, Any]:
     return json.loads(dumps_tracks(ClipTracks(video, (Track(0, (None,)),))))
 
 
-def test_empty_runs_are_brought_into_the_usual_form() -> None:
+def test_empty_runs_are_normalised() -> None:
     counts = coco.frPyObjects({"size": [4, 5], "counts": [3, 0, 2, 4, 11, 0]}, 4, 5)["counts"].decode()
     document = document_of((4, 5))
     document["tracks"][0]["visible"][0] = {"size": [4, 5], "counts": counts}
@@ -95,7 +95,7 @@ def first(document: dict[str, Any]) -> dict[str, Any]:
     return document["tracks"][0]
 
 
-BREACHES: dict[str, tuple[Any, str]] = {
+ERRORS: dict[str, tuple[Any, str]] = {
     "another format": (lambda d: d.update(format="coco"), "not a tracks.json"),
     "another version": (lambda d: d.update(version=2), "version 2"),
     "a true version": (lambda d: d.update(version=True), "version true"),
@@ -170,9 +170,9 @@ BREACHES: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BREACHES)
-def test_breaches_are_named_in_one_line(name: str) -> None:
-    damage, message = BREACHES[name]
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_are_reported_with_their_place(name: str) -> None:
+    damage, message = ERRORS[name]
     document = json.loads(dumps_tracks(clip_of()))
     loads_tracks(json.dumps(document), "a.json")
     damage(document)

@@ -48,7 +48,7 @@ def clips(draw: st.DrawFn) -> ClipTracks:
 
 @given(clips())
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_is_read_back(clip: ClipTracks) -> None:
+def test_written_clips_read_back(clip: ClipTracks) -> None:
     text = dumps_tracks(clip)
     assert loads_tracks(text, "f") == clip
     assert dumps_tracks(loads_tracks(text, "f")) == text
@@ -75,7 +75,7 @@ def test_masks_on_a_padded_canvas_are_read_back(clip: ClipTracks, margins: tuple
     assert loads_tracks(dumps_tracks(wide), "f") == wide
 
 
-def test_layout_is_one_line_a_track_and_plain_ascii() -> None:
+def test_text_is_ascii_with_one_line_a_track() -> None:
     text = dumps_tracks(clip_of(n=4))
     assert text.isascii() and text.endswith("\n")
     assert sum(line.lstrip().startswith('{"id"') for line in text.splitlines()) == 4
@@ -99,7 +99,7 @@ def test_no_counts_look_like_an_absolute_path() -> None:
     assert loads_tracks(text, "f") == clip
 
 
-def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+def test_invalid_clips_are_not_written(tmp_path: Path) -> None:
     path = tmp_path / "tracks.json"
     write_tracks(path, clip_of())
     before = path.read_bytes()

@@ -19,14 +19,14 @@ def test_burst_has_scores_where_there_are_confidences(tmp_path: Path) -> None:
     assert list(third) == ["3"]
 
 
-def test_burst_of_others_does_not_know_what_is_not_annotated(tmp_path: Path) -> None:
+def test_unannotated_frames_of_burst_are_unknown(tmp_path: Path) -> None:
     clip = only(put(tmp_path / "train.json", burst()))
     two = Track(2, rles(FRONT, None, NOTHING), label="car")
     five = Track(5, rles(None, None, BACK), label="car")
     assert clip == ClipTracks(VideoInfo("v_1", H, W, T, 30.0), (two, five), provenance={"layout": "BURST"})
 
 
-def test_two_data_sets_of_burst_may_have_sequences_of_one_name(tmp_path: Path) -> None:
+def test_burst_keys_are_unique_over_data_sets(tmp_path: Path) -> None:
     first, second = burst()["sequences"][0], burst(dataset="HACS", seq_name="v_1")["sequences"][0]
     path = put(tmp_path / "train.json", {**burst(), "sequences": [first, second]})
     assert list(find_dataset(path).clips) == ["YFCC100M-v_1", "HACS-v_1"]

@@ -36,7 +36,7 @@ def test_coco_has_an_annotation_for_each_mask_with_a_pixel(tmp_path: Path) -> No
     assert document["annotations"][4]["visible_mask"] == packed(NOTHING)
 
 
-def test_coco_videos_of_others(tmp_path: Path) -> None:
+def test_coco_videos_of_other_programs(tmp_path: Path) -> None:
     clip = only(put(tmp_path / "a.json", coco_video()))
     track = Track(6, rles(None, BACK, NOTHING), label="car")
     assert clip == ClipTracks(VideoInfo("v", H, W, T, 24.0), (track,), provenance={"layout": "COCO"})

@@ -71,7 +71,7 @@ class Evil:
         ({"00043_9": {2: {"VM": [{"size": [320, 480], "counts": b"0"}]}}}, "sum to"),
     ],
 )
-def test_a_pickle_with_anything_else_in_it_is_refused(
+def test_pickles_with_other_content_are_refused(
     tmp_path: Path, more: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = fishbowl(tmp_path / "test_data.pkl", **more)
@@ -88,7 +88,7 @@ def test_a_cut_off_pickle_is_refused(tmp_path: Path) -> None:
         converter().convert(path, tmp_path / "out")
 
 
-def test_fishbowls_pickle_is_never_opened_by_the_loader(tmp_path: Path) -> None:
+def test_the_reader_never_opens_a_pickle(tmp_path: Path) -> None:
     path = fishbowl(tmp_path / "train_data/train_data.pkl", evil=Evil())
     for start in (path, path.parent, tmp_path):
         assert "convert_fishbowl --trust" in refusal(start)

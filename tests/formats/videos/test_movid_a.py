@@ -80,7 +80,7 @@ def test_movid_a_is_written_as_its_loaders_read_it(tmp_path: Path) -> None:
     assert (tmp_path / "test_frame_list.txt").read_text().split()[:3] == ["0_0_0", "0_0_1", "0_1_0"]
 
 
-def test_movid_a_as_published_without_our_record(tmp_path: Path) -> None:
+def test_movid_a_as_published_has_defaults(tmp_path: Path) -> None:
     write_split(tmp_path, [clip_of(scene())], "train")
     path = tmp_path / "train/0/metadata.json"
     document = json.loads(path.read_text())
@@ -114,14 +114,14 @@ def changed(**changes: Any) -> ClipTracks:
         (clip_of(replace(scene(), tracks=tuple(replace(scene().tracks[1], id=k) for k in range(256)))), "256 objects"),
     ],
 )
-def test_what_movid_a_cannot_hold_is_refused_and_leaves_nothing(tmp_path: Path, clip: Clip, words: str) -> None:
+def test_clips_that_movid_a_cannot_hold_leave_no_files(tmp_path: Path, clip: Clip, words: str) -> None:
     with pytest.raises(InputError) as error:
         write_split(tmp_path / "out", [clip_of(scene(), "test-1"), clip], "test")
     assert words in str(error.value) and "\n" not in str(error.value)
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_split_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_existing_splits_are_not_overwritten(tmp_path: Path) -> None:
     write_split(tmp_path, [clip_of(scene())], "test")
     for split, words in (("test", "already there"), ("../test", "letters")):
         with pytest.raises(InputError, match=words):

@@ -31,7 +31,7 @@ def test_youtube_vis_has_null_where_nothing_is(tmp_path: Path) -> None:
     assert document["annotations"][1]["areas"] == [10, None, None]
 
 
-def test_youtube_vis_of_others(tmp_path: Path) -> None:
+def test_youtube_vis_of_other_programs(tmp_path: Path) -> None:
     path = put(tmp_path / "instances.json", youtube_vis())
     for number in (0, 5, 10):
         picture(tmp_path / f"JPEGImages/0a4/{number:05d}.jpg")

@@ -45,8 +45,8 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     if video is not None and len(folders) > 1:
         names = ", ".join(folders)
         raise InputError(
-            f"{path}: the folders {names} are neither one video nor named by ids; pass the folder of one video, or name "
-            "the folder of each object by its id, such as 000"
+            f"{path}: the folders {names} are neither one video nor named by ids; pass the folder of one video, or "
+            "name the folder of each object by its id, such as 000"
         )
     return read_videos(path, folders, _read_folder, video, NAME)
 

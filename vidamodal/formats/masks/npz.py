@@ -117,7 +117,8 @@ def _check_shape(masks: _Masks) -> None:
 
 def _video(masks: _Masks, frames: Sequence[int]) -> VideoInfo:
     """The video as far as the arrays tell."""
-    video = VideoInfo(masks.path.stem, *masks.shape[-2:], max(frames) + 1, FOLDER_FPS)
+    height, width = masks.shape[-2:]
+    video = VideoInfo(masks.path.stem, height, width, max(frames) + 1, FOLDER_FPS)
     try:
         check_video(video)
     except ValueError as error:

@@ -64,8 +64,8 @@ def loads_tracks(text: str | bytes, name: str) -> ClipTracks:
         raise InputError(f"{name}: not JSON ({error or 'nested too deeply'}); pass a tracks.json") from None
     try:
         return parse_tracks(document)
-    except FieldError as breach:
-        raise InputError(f"{name}: {breach}") from None
+    except FieldError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def parse_tracks(document: Any) -> ClipTracks:

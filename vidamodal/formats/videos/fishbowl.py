@@ -1,7 +1,7 @@
 """FISHBOWL as SaVos and C2F-Seg distribute it: ``<split>_data/<split>_data.pkl``. Recognised only.
 
-A pickle may run any code when it is opened, so it is not opened here. ``python -m scripts.dev.convert_fishbowl --trust``
-converts it to ``<video>.tracks.json`` files.
+A pickle may run any code when it is opened, so it is not opened here.
+``python -m scripts.dev.convert_fishbowl --trust`` converts it to ``<video>.tracks.json`` files.
 """
 
 from __future__ import annotations
