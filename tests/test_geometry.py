@@ -31,7 +31,7 @@ def ellipse(height: int, width: int, center: tuple[float, float], radii: tuple[f
     st.floats(0.6, 1.0),
     st.floats(1.8, 2.6),
 )
-def test_a_mask_survives_cutting_and_pasting(
+def test_cutting_and_pasting_preserves_a_mask(
     size: tuple[int, int], center: tuple[float, float], radius: float, aspect: float, scale: float
 ) -> None:
     height, width = size
@@ -46,7 +46,7 @@ def test_a_mask_survives_cutting_and_pasting(
 
 @settings(max_examples=100, deadline=None)
 @given(centers, sides, st.sampled_from([8, 64]), st.integers(1, 120))
-def test_weights_sum_to_one_inside_and_to_less_at_the_border(
+def test_crop_weights_sum_to_one_inside_and_to_less_at_the_border(
     center: float, side: float, cells: int, pixels: int
 ) -> None:
     sums = crop_matrix(center, side, cells, pixels).sum(axis=1)
@@ -59,7 +59,7 @@ def test_weights_sum_to_one_inside_and_to_less_at_the_border(
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(20, 60), sides, st.integers(-15, 15))
-def test_a_window_moved_by_whole_pixels_moves_what_it_shows(center: float, side: float, move: int) -> None:
+def test_crops_are_equivariant_to_shifts_by_whole_pixels(center: float, side: float, move: int) -> None:
     line = np.zeros(400, dtype=np.float32)
     line[150:250] = np.random.default_rng(0).random(100)
     here = crop_matrix(center + 150, side, CELLS, 400) @ line
@@ -69,12 +69,12 @@ def test_a_window_moved_by_whole_pixels_moves_what_it_shows(center: float, side:
 
 @settings(max_examples=60, deadline=None)
 @given(centers, centers, sides, st.integers(1, 99), st.integers(1, 99))
-def test_an_image_of_ones_shows_what_is_inside(x: float, y: float, side: float, height: int, width: int) -> None:
+def test_an_image_of_ones_is_cut_to_the_share_inside(x: float, y: float, side: float, height: int, width: int) -> None:
     cropper = Cropper.at(square((x, y), side), CELLS, height, width)
     assert np.allclose(cropper.cut(np.ones((height, width), dtype=bool)), cropper.inside, atol=1e-5)
 
 
-def test_a_cut_is_the_right_way_round() -> None:
+def test_crops_keep_the_orientation() -> None:
     image = np.zeros((40, 60), dtype=bool)
     image[5:15, 40:55] = True  # above and right of the middle
     cut = Cropper.at(square((30.0, 20.0), 60.0), CELLS, 40, 60).cut(image)

@@ -15,7 +15,7 @@ CONFIG = WindowConfig()
 
 @st.composite
 def seen_boxes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (n, t, 4) and areas (n, t) of objects that walk about and are hidden now and then, each seen once."""
+    """Boxes (n, t, 4) and areas (n, t) of moving objects, occluded in some frames and visible in at least one."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count, frames = draw(st.integers(1, 4)), draw(st.integers(1, 60))
     center = rng.uniform(30, 200, (count, 1, 2)) + np.cumsum(rng.normal(0, 2, (count, frames, 2)), axis=1)
@@ -29,14 +29,14 @@ def seen_boxes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def same(first: Windows, second: Windows) -> bool:
-    """Up to a hundredth of a pixel: the solver is kept regular by a very weak pull."""
+    """Compare up to a hundredth of a pixel: a very weak regularisation keeps the solver stable."""
     centers = np.allclose(first.center, second.center, rtol=0, atol=0.01)
     return centers and np.allclose(first.side, second.side, rtol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seen_boxes(), st.floats(-300, 300), st.floats(-300, 300))
-def test_windows_move_with_the_scene(seen: tuple[np.ndarray, np.ndarray], right: float, down: float) -> None:
+def test_windows_shift_with_the_scene(seen: tuple[np.ndarray, np.ndarray], right: float, down: float) -> None:
     boxes, areas = seen
     windows = track_windows(boxes, areas, CONFIG)
     moved = track_windows(boxes + [down, right, down, right], areas, CONFIG)
@@ -45,7 +45,7 @@ def test_windows_move_with_the_scene(seen: tuple[np.ndarray, np.ndarray], right:
 
 @settings(max_examples=40, deadline=None)
 @given(seen_boxes(), st.floats(0.2, 5))
-def test_windows_grow_with_the_scene(seen: tuple[np.ndarray, np.ndarray], scale: float) -> None:
+def test_windows_scale_with_the_scene(seen: tuple[np.ndarray, np.ndarray], scale: float) -> None:
     boxes, areas = seen
     windows = track_windows(boxes, areas, CONFIG)
     grown = track_windows(boxes * scale, areas * scale**2, CONFIG)
@@ -54,7 +54,7 @@ def test_windows_grow_with_the_scene(seen: tuple[np.ndarray, np.ndarray], scale:
 
 @settings(max_examples=40, deadline=None)
 @given(seen_boxes())
-def test_windows_are_mirrored_in_a_mirrored_scene_and_in_one_played_backwards(
+def test_windows_are_equivariant_to_mirroring_and_time_reversal(
     seen: tuple[np.ndarray, np.ndarray],
 ) -> None:
     boxes, areas = seen
@@ -79,7 +79,7 @@ def test_gaps_are_filled_and_short_clips_have_one_size(seen: tuple[np.ndarray, n
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 30])
-def test_a_track_never_seen_has_no_window_and_does_not_disturb_the_others(frames: int) -> None:
+def test_a_track_that_is_never_visible_has_no_window_and_no_effect_on_others(frames: int) -> None:
     boxes = np.tile([10.0, 20.0, 30.0, 50.0], (1, frames, 1))
     areas = np.full((1, frames), 500.0)
     alone = track_windows(boxes, areas, CONFIG)
@@ -91,7 +91,7 @@ def test_a_track_never_seen_has_no_window_and_does_not_disturb_the_others(frames
     assert np.allclose(alone.center, [35, 20], atol=1e-3) and np.allclose(alone.side, 2 * 30)
 
 
-def test_a_window_passes_through_a_gap_on_the_object_s_way() -> None:
+def test_a_window_moves_evenly_through_a_gap() -> None:
     frames = np.arange(20)
     left = 10.0 + 4 * frames
     boxes = np.stack([np.full(20, 40.0), left, np.full(20, 60.0), left + 20], axis=1)[None]
@@ -102,8 +102,8 @@ def test_a_window_passes_through_a_gap_on_the_object_s_way() -> None:
     assert np.abs(x - (left + 10))[8:12].max() < 4  # less than the object moves in a frame
 
 
-def test_a_steady_object_that_is_covered_from_one_side_keeps_its_window() -> None:
-    """What an occluder leaves of an object has another centre and size: the window must not go with it."""
+def test_partial_occlusion_from_one_side_does_not_move_the_window() -> None:
+    """The visible part has another centre and size than the object; the window must not follow it."""
     frames = 20
     boxes, areas = np.tile([40.0, 40.0, 80.0, 80.0], (1, frames, 1)), np.full((1, frames), 1600.0)
     boxes[0, 8:12, 1], areas[0, 8:12] = 72.0, 320.0  # only the right fifth shows
@@ -114,7 +114,7 @@ def test_a_steady_object_that_is_covered_from_one_side_keeps_its_window() -> Non
 
 @settings(max_examples=30, deadline=None)
 @given(seen_boxes())
-def test_slivers_are_taken_for_part_of_something_larger_but_not_without_bound(
+def test_windows_of_slivers_are_enlarged_within_bounds(
     seen: tuple[np.ndarray, np.ndarray],
 ) -> None:
     boxes, areas = seen
@@ -129,7 +129,7 @@ def test_slivers_are_taken_for_part_of_something_larger_but_not_without_bound(
 
 
 def rigid_paths(objects: int, frames: int, seed: int = 0) -> np.ndarray:
-    """Image centres (n, t, 2) of points that turn together before a camera far away."""
+    """Image centres (n, t, 2) of points that rotate together in front of a distant camera."""
     points = np.random.default_rng(seed).normal(size=(objects, 3))
     angle = np.linspace(0, 1.2, frames)
     x = points[:, :1] * np.cos(angle) + points[:, 1:2] * np.sin(angle)
@@ -142,14 +142,14 @@ def boxes_about(paths: np.ndarray) -> np.ndarray:
 
 
 def laid_anew(paths: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Centres of windows after a first pass that found every object where it was seen."""
+    """Return the centres of windows after a first pass that was right wherever an object was visible."""
     boxes = np.where(shares[..., None] > 0, boxes_about(paths), np.nan)
     return follow_scene(track_windows(boxes, 400 * shares, CONFIG), boxes, shares, CONFIG).center
 
 
 @pytest.mark.parametrize("others", [9, 3])
-def test_enough_others_tell_where_a_hidden_object_went(others: int) -> None:
-    """An object unseen from frame 8 to the end is found by the paths of nine others; three say too little."""
+def test_the_path_of_an_occluded_object_is_inferred_from_enough_others(others: int) -> None:
+    """An object that is occluded from frame 8 on follows the paths of nine others; three are too few."""
     paths = rigid_paths(others + 1, 24)
     shares = np.ones((others + 1, 24))
     shares[others, 8:] = 0
@@ -160,8 +160,8 @@ def test_enough_others_tell_where_a_hidden_object_went(others: int) -> None:
     assert np.abs(center[:others] - paths[:others]).max() < 3
 
 
-def test_an_object_that_goes_its_own_way_keeps_it() -> None:
-    """One that the scene does not explain is carried through its gap by its own motion, not by the scene's."""
+def test_an_object_with_independent_motion_keeps_its_path() -> None:
+    """The scene does not explain its motion, so the object's own motion fills the gap."""
     paths = rigid_paths(10, 24)
     paths[3] = np.stack([np.linspace(20, 230, 24), np.full(24, 40.0)], axis=1)
     shares = np.ones((10, 24))
@@ -173,7 +173,7 @@ def test_an_object_that_goes_its_own_way_keeps_it() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 30), st.floats(-200, 200), st.floats(0.3, 3))
-def test_following_the_scene_moves_grows_and_turns_with_it(
+def test_following_the_scene_is_equivariant_to_shift_scale_and_time_reversal(
     seed: int, objects: int, frames: int, shift: float, scale: float
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -190,7 +190,7 @@ def test_following_the_scene_moves_grows_and_turns_with_it(
     assert np.allclose(back[:, ::-1], center, rtol=0, atol=0.05)
 
 
-def test_tracks_never_seen_have_no_place_in_the_scene() -> None:
+def test_tracks_that_are_never_visible_have_no_path() -> None:
     paths = rigid_paths(8, 5)
     shares = np.ones((8, 5))
     shares[2] = 0

@@ -1,4 +1,4 @@
-"""Visible masks that are spoilt as real ones are."""
+"""Degraded visible masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vidamodal.types import InputError
 
 KINDS = [f.name for f in fields(Degradation)]
 SHARES = st.floats(0, 1)
-STRENGTHS = st.builds(Degradation, **{name: SHARES for name in KINDS})
+STRENGTHS = st.builds(Degradation, **dict.fromkeys(KINDS, SHARES))
 
 
 def squares(frames: int = 6, size: int = 40) -> Bool[np.ndarray, "3 t h w"]:
@@ -46,52 +46,52 @@ def clips(draw: st.DrawFn) -> Bool[np.ndarray, "n t h w"]:
 
 @settings(deadline=None, max_examples=60)
 @given(clips(), STRENGTHS, st.integers(0, 1000))
-def test_whatever_is_spoilt_is_still_a_clip_of_disjoint_masks(
+def test_degraded_masks_stay_disjoint_and_depend_on_the_seed_alone(
     masks: Bool[np.ndarray, "n t h w"], how: Degradation, seed: int
 ) -> None:
     before = masks.copy()
-    spoilt = degrade(masks, how, np.random.default_rng(seed))
+    degraded = degrade(masks, how, np.random.default_rng(seed))
     assert (masks == before).all()
-    assert spoilt.visible.shape == masks.shape and spoilt.visible.dtype == bool
-    assert spoilt.known.shape == masks.shape[:2] and spoilt.listed.shape == masks.shape[:1]
-    assert spoilt.visible.sum(axis=0).max(initial=0) <= 1
-    assert not spoilt.visible[~spoilt.known].any()
+    assert degraded.visible.shape == masks.shape and degraded.visible.dtype == bool
+    assert degraded.known.shape == masks.shape[:2] and degraded.listed.shape == masks.shape[:1]
+    assert degraded.visible.sum(axis=0).max(initial=0) <= 1
+    assert not degraded.visible[~degraded.known].any()
     again = degrade(masks, how, np.random.default_rng(seed))
-    assert all((getattr(spoilt, f.name) == getattr(again, f.name)).all() for f in fields(spoilt))
+    assert all((getattr(degraded, f.name) == getattr(again, f.name)).all() for f in fields(degraded))
 
 
 @settings(deadline=None, max_examples=20)
 @given(clips(), st.integers(0, 1000))
-def test_no_strength_changes_nothing(masks: Bool[np.ndarray, "n t h w"], seed: int) -> None:
-    spoilt = degrade(masks, Degradation(), np.random.default_rng(seed))
-    assert (spoilt.visible == masks).all() and spoilt.known.all() and spoilt.listed.all()
+def test_zero_strengths_change_nothing(masks: Bool[np.ndarray, "n t h w"], seed: int) -> None:
+    degraded = degrade(masks, Degradation(), np.random.default_rng(seed))
+    assert (degraded.visible == masks).all() and degraded.known.all() and degraded.listed.all()
 
 
 @settings(deadline=None, max_examples=30)
 @given(clips(), st.sampled_from(["pieces", "dropped", "unknown", "gaps"]), SHARES, st.integers(0, 1000))
-def test_what_is_lost_is_only_lost(masks: Bool[np.ndarray, "n t h w"], kind: str, share: float, seed: int) -> None:
-    spoilt = degrade(masks, Degradation(**{kind: share}), np.random.default_rng(seed))
-    assert not (spoilt.visible & ~masks).any() and spoilt.listed.all()
+def test_lost_masks_gain_no_pixels(masks: Bool[np.ndarray, "n t h w"], kind: str, share: float, seed: int) -> None:
+    degraded = degrade(masks, Degradation(**{kind: share}), np.random.default_rng(seed))
+    assert not (degraded.visible & ~masks).any() and degraded.listed.all()
     if kind != "pieces":  # a frame is lost as a whole, or not at all
-        kept = spoilt.visible.any(axis=(2, 3))
-        assert (spoilt.visible[kept] == masks[kept]).all()
-    assert spoilt.known.all() or kind in ("unknown", "gaps")
+        kept = degraded.visible.any(axis=(2, 3))
+        assert (degraded.visible[kept] == masks[kept]).all()
+    assert degraded.known.all() or kind in ("unknown", "gaps")
     if kind == "gaps":
-        assert (spoilt.known == spoilt.known[:1]).all()
+        assert (degraded.known == degraded.known[:1]).all()
 
 
 @settings(deadline=None, max_examples=30)
 @given(clips(), st.floats(0, 0.5), st.integers(0, 1000))
-def test_edges_move_no_further_than_they_may(masks: Bool[np.ndarray, "n t h w"], amount: float, seed: int) -> None:
-    spoilt = degrade(masks, Degradation(edge=amount), np.random.default_rng(seed)).visible
-    for before, after in zip(masks, spoilt, strict=True):
+def test_edges_move_at_most_by_their_strength(masks: Bool[np.ndarray, "n t h w"], amount: float, seed: int) -> None:
+    degraded = degrade(masks, Degradation(edge=amount), np.random.default_rng(seed)).visible
+    for before, after in zip(masks, degraded, strict=True):
         push = amount * np.sqrt(before.sum(axis=(1, 2)).max())
         reach = int(np.ceil(push))
         depth = _signed_depth(before, reach)
         assert not (after & (depth < -push)).any()
         # What is deeper inside than that is kept, unless a neighbour pushed in.
         lost = before & ~after & (depth > push)
-        assert not (lost & ~spoilt.any(axis=0)).any()
+        assert not (lost & ~degraded.any(axis=0)).any()
 
 
 def test_depth_is_the_distance_to_the_outline() -> None:
@@ -102,59 +102,59 @@ def test_depth_is_the_distance_to_the_outline() -> None:
     assert np.abs(_signed_depth(disc < 10, 6) - np.clip(10 - disc, -6, 6)).max() < 1.3
 
 
-def test_edges_go_both_ways_and_change_from_frame_to_frame() -> None:
+def test_edges_move_in_and_out_and_change_between_frames() -> None:
     masks = np.zeros((1, 12, 64, 64), dtype=bool)
     masks[0, :, 16:48, 16:48] = True
-    spoilt = degrade(masks, Degradation(edge=0.1), np.random.default_rng(0)).visible
-    assert (spoilt & ~masks).any() and (masks & ~spoilt).any()
-    assert (spoilt[0, 1:] != spoilt[0, :-1]).any(axis=(1, 2)).all()
+    degraded = degrade(masks, Degradation(edge=0.1), np.random.default_rng(0)).visible
+    assert (degraded & ~masks).any() and (masks & ~degraded).any()
+    assert (degraded[0, 1:] != degraded[0, :-1]).any(axis=(1, 2)).all()
     wider = degrade(masks, Degradation(edge=0.2), np.random.default_rng(0)).visible
-    assert (wider != masks).sum() > 1.5 * (spoilt != masks).sum() > 0
+    assert (wider != masks).sum() > 1.5 * (degraded != masks).sum() > 0
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 1.0])
 @pytest.mark.parametrize("kind", ["pieces", "dropped", "unknown", "gaps", "missing", "merged"])
-def test_as_much_is_spoilt_as_asked_for(kind: str, share: float) -> None:
+def test_the_configured_share_is_degraded(kind: str, share: float) -> None:
     masks = np.repeat(squares(), 50, axis=1)
     rng = np.random.default_rng(0)
-    spoilt = [degrade(masks, Degradation(**{kind: share}), rng) for _ in range(20)]
-    seen = masks.any(axis=(2, 3))
+    degraded = [degrade(masks, Degradation(**{kind: share}), rng) for _ in range(20)]
+    seen = np.asarray(masks.any(axis=(2, 3)))
     if kind == "missing":
-        found = np.mean([~s.listed for s in spoilt])
+        measured = np.mean([~s.listed for s in degraded])
     elif kind in ("unknown", "gaps"):
-        found = np.mean([~s.known for s in spoilt])
+        measured = np.mean([~s.known for s in degraded])
     elif kind == "merged":  # the two that touch: one of them can go at a time
-        gone = np.mean([seen[:2] & ~s.visible[:2].any(axis=(2, 3)) for s in spoilt])
+        gone = np.mean([seen[:2] & ~s.visible[:2].any(axis=(2, 3)) for s in degraded])
         assert gone == pytest.approx(share - share**2 / 2, abs=0.06)
         return
     else:
-        found = np.mean([(s.visible != masks).any(axis=(2, 3))[seen] for s in spoilt])
-    assert found == pytest.approx(share, abs=0.15 if kind == "missing" else 0.06)
+        measured = np.mean([(s.visible != masks).any(axis=(2, 3))[seen] for s in degraded])
+    assert measured == pytest.approx(share, abs=0.15 if kind == "missing" else 0.06)
 
 
-def test_merged_masks_are_the_neighbours() -> None:
+def test_merged_masks_go_to_the_neighbour() -> None:
     masks = squares()
-    spoilt = degrade(masks, Degradation(merged=1.0), np.random.default_rng(3)).visible
-    assert (spoilt[2] == masks[2]).all()  # it touches nobody
-    assert (spoilt[:2].any(axis=0) == masks[:2].any(axis=0)).all()
-    assert (spoilt[:2].any(axis=(2, 3)).sum(axis=0) == 1).all()
+    degraded = degrade(masks, Degradation(merged=1.0), np.random.default_rng(3)).visible
+    assert (degraded[2] == masks[2]).all()  # it touches nobody
+    assert (degraded[:2].any(axis=0) == masks[:2].any(axis=0)).all()
+    assert (degraded[:2].any(axis=(2, 3)).sum(axis=0) == 1).all()
 
 
-def test_a_missing_piece_is_a_piece_and_stays_where_it_is() -> None:
+def test_a_missing_piece_has_a_constant_place() -> None:
     masks = squares()
-    spoilt = degrade(masks, Degradation(pieces=1.0), np.random.default_rng(1)).visible
-    lost = (masks & ~spoilt)[0]
+    degraded = degrade(masks, Degradation(pieces=1.0), np.random.default_rng(1)).visible
+    lost = (masks & ~degraded)[0]
     assert 0.05 < lost[0].sum() / masks[0, 0].sum() < 0.3
     assert (lost == lost[:1]).all()
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-def test_what_is_no_share_is_refused(value: float) -> None:
+def test_strengths_outside_0_to_1_are_refused(value: float) -> None:
     with pytest.raises(InputError, match="edge"):
         Degradation(edge=value)
 
 
-def test_clips_that_are_not_partial_have_gaps_at_most() -> None:
+def test_clips_that_are_not_partial_have_only_unknown_frames() -> None:
     rng, config = np.random.default_rng(0), AugmentConfig(unknown=0.5, noise=0.5)
     clean = [config.sample_degradation(rng, partial=False) for _ in range(50)]
     assert all(replace(how, unknown=0, gaps=0) == Degradation() for how in clean)

@@ -1,12 +1,46 @@
-"""The order of a frame."""
+"""The order of the objects of a frame."""
 
 from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from tests.metrics.helpers import (
     columns,
 )
-from vidamodal.occlusion.order import order_from_visible
+from tests.worlds.helpers import SIZE, random_depth
+from vidamodal.occlusion.order import order_from_depth, order_from_visible, without_cycles
 from vidamodal.types import Rle
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 5))
+def test_order_from_depth_follows_the_majority_of_shared_pixels(seed: int, count: int) -> None:
+    depth, _ = random_depth(seed, count)
+    ids = [10 + 3 * k for k in range(count)]
+    enough = 16 * (SIZE / 256) ** 2
+    wanted = {}
+    for i in range(count):
+        for j in range(i + 1, count):
+            both = np.isfinite(depth[i]) & np.isfinite(depth[j])
+            if both.sum() >= max(enough, 1):
+                wanted[ids[i], ids[j]] = (depth[i] < depth[j])[both].sum() * 2 - both.sum()
+    order = order_from_depth(depth, ids)
+    assert {tuple(sorted(pair)) for pair in order} == set(wanted) and len(order) == len(wanted)
+    for front, back in order:
+        lead = wanted[min(front, back), max(front, back)]
+        assert lead == 0 or (front < back) == (lead > 0)
+
+
+def test_ordered_objects_share_at_least_16_pixels_at_height_256() -> None:
+    near, far = np.full((2, 256, 256), np.inf)
+    far[:] = 2.0
+    near[0, :15] = 1.0
+    assert order_from_depth(np.stack([far, near]), [5, 7]) == ()
+    near[0, 15] = 1.0
+    assert order_from_depth(np.stack([far, near]), [5, 7]) == ((7, 5),)
 
 
 def test_the_order_follows_which_visible_masks_cover_which_amodal_masks() -> None:
@@ -14,3 +48,23 @@ def test_the_order_follows_which_visible_masks_cover_which_amodal_masks() -> Non
     visible = {1: Rle.encode(columns(0, 8)), 2: amodal[2], 3: amodal[3]}
     assert order_from_visible(amodal, visible) == ((2, 1),)
     assert order_from_visible({}, {}) == ()
+
+
+def test_a_cycle_is_broken_at_the_smallest_occluded_area() -> None:
+    hides = np.array([[0, 9, 0, 0], [0, 0, 5, 0], [7, 0, 0, 3], [0, 0, 0, 0]], dtype=float)
+    opened = without_cycles(hides)
+    assert opened[1, 2] == 0 and (opened != hides).sum() == 1
+    assert without_cycles(opened) is not opened and (without_cycles(opened) == opened).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(np.float64, (5, 5), elements=st.integers(0, 9).map(float)))
+def test_without_cycles_every_object_has_a_layer_behind_its_occluders(hides: np.ndarray) -> None:
+    np.fill_diagonal(hides, 0)
+    opened = without_cycles(hides)
+    assert ((opened == hides) | (opened == 0)).all()
+    depth = np.ones(5, dtype=int)
+    for _ in range(6):  # Eq. 2, until nothing changes: with a ring it never ends
+        before = depth.copy()
+        depth = np.array([1 + max((depth[j] for j in range(5) if opened[j, i]), default=0) for i in range(5)])
+    assert (depth == before).all()

@@ -16,7 +16,6 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
@@ -35,8 +34,7 @@ from tests.helpers import ToyClip, head_inputs
 from vidamodal.backbones.pretrained import fingerprint
 from vidamodal.data.clips import ClipConfig
 from vidamodal.data.crops import TrackCrops
-from vidamodal.data.frames import FrameSource
-from vidamodal.data.instance_frames import MOST, InstanceFrames, Picture, frame_ground_truth, paste_objects, vocabulary
+from vidamodal.data.instance_frames import MOST, Picture, frame_ground_truth, vocabulary
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats.tracks import read_tracks
 from vidamodal.heads.aisdiff import AISDiffHead, AISDiffHeadConfig
@@ -728,92 +726,6 @@ def test_colours_that_are_really_hidden_are_not_learnt() -> None:
     other.image[away] = 0.123
     losses = [network.inpainting_loss(replace(only, image=each.image), 1, Noise.of(0, 1)) for each in (truth, other)]
     assert away.any() and torch.equal(*losses)
-
-
-def test_samples_depend_on_seed_and_number_alone_and_are_mirrored_whole(data: Path) -> None:
-    bank = RecordedBank.load(data, True)
-    labels = vocabulary(bank)
-
-    def sample(mirror: float, index: int = 2, seed: int = 0) -> FrameGroundTruth:
-        config = replace(SAMPLE, augment=replace(SAMPLE.augment, mirror=mirror))
-        return InstanceFrames(bank, seed, 4, config, 64, labels)[index]
-
-    plain, again, turned = sample(0.0), sample(0.0), sample(1.0)
-    assert all(torch.equal(getattr(plain, f.name), getattr(again, f.name)) for f in fields(FrameGroundTruth))
-    assert not torch.equal(plain.image, sample(0.0, 3).image) and plain.size > 2
-    for name in ("image", "visible", "amodal", "occluding"):
-        torch.testing.assert_close(getattr(plain, name).flip(-1), getattr(turned, name))
-    assert torch.equal(64 - plain.boxes[plain.valid][:, [2, 0]], turned.boxes[turned.valid][:, [0, 2]])
-    assert ((plain.visible & ~plain.amodal).sum(), (plain.occluding & plain.visible).sum()) == (0, 0)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_a_zoomed_sample_shows_another_part_of_the_same_frames(data: Path, seed: int) -> None:
-    bank = RecordedBank.load(data, True)
-
-    def sample(**augment: float) -> FrameGroundTruth:
-        config = replace(SAMPLE, augment=replace(SAMPLE.augment, mirror=0.0, **augment))
-        return InstanceFrames(bank, seed, 4, config, 64, ())[0]
-
-    plain, zoomed, recoloured = sample(), sample(zoom=1.6), sample(colour=0.4)
-    again = sample(zoom=1.6)
-    assert all(torch.equal(getattr(zoomed, f.name), getattr(again, f.name)) for f in fields(FrameGroundTruth))
-    # Masks lie where their pixels went: an object has the colour that it has in the plain sample.
-    for k in range(2):
-        was = _mean_colours(plain, k)
-        for n, colour in enumerate(_mean_colours(zoomed, k)):
-            assert (was - colour).abs().amax(dim=1).min() < 0.1
-            box, shown = zoomed.boxes[k, n], zoomed.amodal[k, n].nonzero()
-            assert torch.equal(shown.amin(dim=0), box[[1, 0]]) and torch.equal(shown.amax(dim=0) + 1, box[[3, 2]])
-    scale = zoomed.amodal.sum() / plain.amodal.sum()
-    assert 0.2 < scale < 1.6**2 + 0.1 and not torch.equal(plain.image, zoomed.image)
-    assert torch.equal(plain.amodal, recoloured.amodal) and not torch.equal(plain.image, recoloured.image)
-    assert recoloured.image.min() >= 0 and recoloured.image.max() <= 1
-
-
-def _mean_colours(truth: FrameGroundTruth, k: int) -> torch.Tensor:
-    """Of what shows of picture k's instances."""
-    visible = truth.visible[k, truth.valid[k]].float()
-    return torch.einsum("nhw,chw->nc", visible, truth.image[k]) / visible.sum(dim=(1, 2))[:, None]
-
-
-def test_a_window_that_is_larger_than_the_frame_shows_black_round_it(data: Path) -> None:
-    bank = RecordedBank.load(data, True)
-    augment = replace(SAMPLE.augment, mirror=0.0, zoom=3.0, colour=0.5)
-    source = FrameSource(bank, 0, replace(SAMPLE, augment=augment), 64)
-    larger = [found for found in map(source.draw, range(12)) if found.cropper.inside.min() == 0]
-    assert larger
-    for found in larger:
-        beside = found.cropper.inside <= 0.5
-        assert not found.images[:, :, beside].any() and found.images[:, :, ~beside].any()
-
-
-@given(masks=arrays(bool, (4, 16, 16)), count=st.integers(0, 3), seed=st.integers(0, 99))
-def test_pasted_objects_lie_in_front_with_their_own_colours(masks: np.ndarray, count: int, seed: int) -> None:
-    visible = np.stack([masks[0], masks[1] & ~masks[0]])
-    own = Picture(np.full((3, 16, 16), 0.25), visible, masks[:2], np.array([0, 1]))
-    block = np.zeros((2, 16, 16), dtype=bool)
-    block[0, 2:9, 3:9], block[1, 10:, :] = True, True  # the second one is hidden in part: it is not taken
-    donor = Picture(np.full((3, 16, 16), 0.75), np.stack([block[0], block[1] & masks[3]]), block, np.array([5, 6]))
-    out = paste_objects(own, donor, count, np.random.default_rng(seed))
-    new = len(out.visible) - 2
-    assert new == (count if visible.any() else 0) and out.labels.tolist()[:2] == [0, 1]
-    if not (block[1] & masks[3]).sum() >= 0.95 * block[1].sum():
-        assert set(out.labels.tolist()[2:]) <= {5}
-    assert (out.visible.sum(axis=0) <= 1).all() and not (out.visible & ~out.amodal).any()
-    assert np.array_equal(out.amodal[:2], own.amodal)
-    front = out.visible[2:].any(axis=0)
-    assert np.array_equal(out.visible[:2], visible & ~front)
-    assert (out.image[:, front] == 0.75).all() and (out.image[:, ~front] == 0.25).all()
-    if new:
-        assert np.array_equal(out.visible[-1], out.amodal[-1])  # the last one is in front of all
-
-
-@pytest.mark.parametrize("augment", [{"zoom": 0.9}, {"colour": -0.1}, {"paste": -1}])
-def test_augmentations_that_cannot_be_are_refused(data: Path, augment: dict[str, float]) -> None:
-    config = replace(SAMPLE, augment=replace(SAMPLE.augment, **augment))
-    with pytest.raises(InputError, match="zoom must be at least 1"):
-        InstanceFrames(RecordedBank.load(data, True), 0, 4, config, 64, ())
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 import vidamodal
+from tests.data.helpers import ONE_FRAME, SQUARES, stacked_clip
 from tests.helpers import ToyClip, head_inputs
 from vidamodal.cli import main
-from vidamodal.data.augment import AugmentConfig
 from vidamodal.data.clips import ClipConfig
 from vidamodal.data.crops import TrackCrops
 from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure_limits
@@ -36,8 +36,6 @@ from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.noise import Noise
-from vidamodal.occlusion.layers import layers_from_masks, layers_of_clip
-from vidamodal.occlusion.order import with_order, without_cycles
 from vidamodal.segmenters.base import find_segmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
 from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig
@@ -46,7 +44,7 @@ from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stages.ours import MicroStep, SegmenterStage
 from vidamodal.training.trainer import SegmenterTraining, StageConfig, TrainConfig, train
 from vidamodal.types import FrameInstance, InputError, VideoInfo
-from vidamodal.worlds.sample import ClipMasks, WorldConfig
+from vidamodal.worlds.sample import WorldConfig
 
 SIZE = 16
 TINY = DenoiserConfig(widths=(8, 8), attention=1, steps=3)
@@ -226,113 +224,6 @@ def test_without_the_cumulative_mask_the_number_of_the_layer_is_told(monkeypatch
     assert all(float(each.std()) < 1e-6 for each in seen)
 
 
-# Training data
-
-
-class OneClip:
-    """A bank of one clip."""
-
-    def __init__(self, visible: np.ndarray, amodal: np.ndarray) -> None:
-        image = np.random.default_rng(0).integers(0, 255, (*visible.shape[1:], 3)).astype(np.uint8)
-        self.masks = ClipMasks(visible, amodal, image=image)
-
-    def __len__(self) -> int:
-        return 1
-
-    def sample(self, _rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
-        assert config.frames == self.masks.visible.shape[1]
-        return self.masks
-
-
-def stacked(masks: list[np.ndarray]) -> OneClip:
-    front, visible = np.zeros_like(masks[0]), []
-    for mask in masks:
-        visible.append(mask & ~front)
-        front = front | mask
-    return OneClip(np.stack(visible)[:, None], np.stack(masks)[:, None])
-
-
-BIG = [square(4, 4, 20, 64), square(15, 15, 20, 64), square(28, 28, 20, 64), square(5, 45, 12, 64)]
-"""Three in a row, and one by itself."""
-LAYER = ClipConfig(frames=1, world=WorldConfig(frames=1), augment=AugmentConfig(mirror=0.0))
-
-
-def samples(count: int, omitted: float = 0.0, **changes: object) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    data = LayerClips(stacked(BIG), 0, count, replace(LAYER, **changes), 64, omitted)  # type: ignore[arg-type]
-    drawn = [data[k] for k in range(count)]
-    return [(int(d.number), d.cumulative[0].numpy() > 0.5, d.mask[0].numpy() > 0.5) for d in drawn]
-
-
-def test_a_layer_is_learnt_with_all_true_layers_in_front_and_the_blank_one_behind_the_deepest() -> None:
-    of_layer = {1: BIG[0] | BIG[3], 2: BIG[1], 3: BIG[2], 4: np.zeros((64, 64), dtype=bool)}
-    drawn = samples(60)
-    for number, cumulative, mask in drawn:
-        np.testing.assert_array_equal(mask, of_layer[number])
-        in_front_of_it = [m for n, m in of_layer.items() if n < number]
-        np.testing.assert_array_equal(cumulative, np.any([*in_front_of_it, of_layer[4]], axis=0))
-    counts = np.bincount([number for number, *_ in drawn], minlength=5)[1:]
-    assert counts.min() >= 7  # of 15
-
-
-def test_eq_12_takes_one_layer_but_the_first_out_of_as_many_cumulative_masks_as_asked() -> None:
-    for share in (0.0, 0.4, 1.0):
-        whole, noisy = samples(80), samples(80, omitted=share)
-        lacks = 0
-        for (number, cumulative, mask), (number_too, spoilt, mask_too) in zip(whole, noisy, strict=True):
-            assert number == number_too and (mask == mask_too).all()
-            lost = cumulative & ~spoilt
-            assert not (spoilt & ~cumulative).any()
-            taken = [k for k in (1, 2) if (lost == (cumulative & BIG[k])).all()]
-            assert taken or not lost.any()
-            lacks += bool(lost.any())
-        touched = sum(bool((c & (BIG[1] | BIG[2])).any()) for _, c, _ in whole)
-        assert lacks == 0 if share == 0 else 0.4 * share * touched < lacks <= touched
-
-
-def test_samples_depend_on_seed_and_number_alone_and_are_mirrored_whole() -> None:
-    augment = AugmentConfig(mirror=1.0)
-    plain, turned = samples(6), samples(6, augment=augment)
-    for (_, cumulative, mask), (_, cumulative_too, mask_too) in zip(plain, turned, strict=True):
-        assert (cumulative == cumulative_too[:, ::-1]).all() and (mask == mask_too[:, ::-1]).all()
-    data = LayerClips(stacked(BIG), 0, 6, LAYER, 64)
-    other = LayerClips(stacked(BIG), 1, 6, LAYER, 64)
-    assert all(torch.equal(getattr(data[3], f.name), getattr(data[3], f.name)) for f in fields(data[3]))
-    assert [int(data[k].number) for k in range(6)] != [int(other[k].number) for k in range(6)]
-
-
-def test_objects_that_hardly_show_are_left_out() -> None:
-    speck = BIG[0].copy()
-    speck[24:26, 4:8] = True  # 8 cells more than what hides it
-    data = LayerClips(stacked([BIG[0], speck]), 0, 20, LAYER, 64)
-    assert {int(data[k].number) for k in range(20)} == {1, 2}
-
-
-def test_a_ring_is_opened_where_the_least_is_hidden() -> None:
-    hides = np.array([[0, 9, 0, 0], [0, 0, 5, 0], [7, 0, 0, 3], [0, 0, 0, 0]], dtype=float)
-    opened = without_cycles(hides)
-    assert opened[1, 2] == 0 and (opened != hides).sum() == 1
-    assert without_cycles(opened) is not opened and (without_cycles(opened) == opened).all()
-
-
-@settings(deadline=None, max_examples=50)
-@given(arrays(np.float64, (5, 5), elements=st.integers(0, 9).map(float)))
-def test_without_rings_every_object_has_a_layer_behind_all_that_hide_it(hides: np.ndarray) -> None:
-    np.fill_diagonal(hides, 0)
-    opened = without_cycles(hides)
-    assert ((opened == hides) | (opened == 0)).all()
-    depth = np.ones(5, dtype=int)
-    for _ in range(6):  # Eq. 2, until nothing changes: with a ring it never ends
-        before = depth.copy()
-        depth = np.array([1 + max((depth[j] for j in range(5) if opened[j, i]), default=0) for i in range(5)])
-    assert (depth == before).all()
-
-
-def test_layers_of_a_frame_are_those_of_eq_2() -> None:
-    bank = stacked(BIG)
-    layers, ring = layers_from_masks(bank.masks.visible[:, 0], bank.masks.amodal[:, 0])
-    assert layers.tolist() == [1, 2, 3, 1] and not ring
-
-
 # Tracks
 
 
@@ -399,19 +290,6 @@ def test_tracks_have_masks_at_the_size_of_the_video_and_the_order_of_their_layer
     assert back.visible[20] is None and back.amodal[20] == back.amodal[19]  # hidden: it stays where it was
     order = clip.order  # type: ignore[attr-defined]
     assert set(order[:30]) == {((1, 2),)} and order[30] == ((2, 1),)
-
-
-def test_the_order_of_any_tracks_is_that_of_the_truth(clip: ToyClip) -> None:
-    truth = clip.tracks
-    assert truth.order is not None
-    found = with_order(replace(truth, order=None))
-    assert found.order is not None
-    true_pairs = {(t, pair) for t, pairs in enumerate(truth.order) for pair in pairs}
-    pairs = {(t, pair) for t, pairs in enumerate(found.order) for pair in pairs}
-    assert len(true_pairs) > 20 and len(pairs & true_pairs) / len(pairs | true_pairs) > 0.9
-    true_layers, layers = layers_of_clip(truth), layers_of_clip(replace(truth, order=None))
-    right = [one[key] == other[key] for one, other in zip(layers, true_layers, strict=True) for key in other]
-    assert np.mean(right) > 0.9 and max(max(frame.values()) for frame in true_layers) > 1
 
 
 def model_of(folder: Path, **changes: object) -> Path:
@@ -530,7 +408,7 @@ def test_a_segmenter_learns_and_keeps_what_it_found_of_its_data(
 def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(predicts: str) -> None:
     network = segmenter(predicts=predicts, size=64)
     stage = SegmenterStage(network, LossConfig())
-    data = LayerClips(stacked(BIG), 0, 2, LAYER, 64)
+    data = LayerClips(stacked_clip(SQUARES), 0, 2, ONE_FRAME, 64)
     whole, divide = LayerBatch.join([data[0], data[1]]), {"layers": torch.tensor(2.0)}
     assert divisors([stage.counts(whole, (3, 4))]) == divide
     together = stage(whole, MicroStep((3, 4), divide, True))["loss"]
