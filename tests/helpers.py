@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from einops import rearrange
 
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
+from vidamodal.formats.tracks import write_tracks
 from vidamodal.heads.base import HeadInputs
 from vidamodal.heads.conv import ConvConfig
+from vidamodal.media.video_writer import write_video
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import PERIODS, TransformerConfig
 from vidamodal.noise import Noise
-from vidamodal.types import ClipTracks
+from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
+from vidamodal.worlds.sample import ClipMasks
 
 SIZE, FRAMES = 96, 14
 CONFIG = ModelConfig(
@@ -68,3 +72,44 @@ def head_inputs(crop: int, channels: int = 0) -> HeadInputs:
         torch.zeros(tracks, frames), torch.ones(tracks, frames).bool(),
     )  # fmt: skip
     return HeadInputs(crops, 4 * maps(crop, crop) - 2, maps(channels, 4, 4), Noise.of(*range(tracks)))
+
+
+DISC_SCENE_SIZE = 48
+
+
+def disc_scene(seed: int, frames: int = 5, objects: int = 3) -> ClipMasks:
+    """Return moving discs at different depths, in front of random colours; the first one is nearest."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:DISC_SCENE_SIZE, :DISC_SCENE_SIZE] + 0.5
+    start, step, radius = rng.uniform(10, 38, (objects, 2)), rng.normal(0, 2, (objects, 2)), rng.uniform(5, 14, objects)
+    amodal = np.stack([
+        [np.hypot(columns - x - t * u, rows - y - t * v) < r for t in range(frames)]
+        for (x, y), (u, v), r in zip(start, step, radius, strict=True)
+    ])  # fmt: skip
+    visible = amodal.copy()
+    for k in range(objects):
+        visible[k] &= ~amodal[:k].any(axis=0)
+    image = (
+        rng.integers(0, 255, (frames, DISC_SCENE_SIZE // 8, DISC_SCENE_SIZE // 8, 3), dtype=np.uint8)
+        .repeat(8, axis=1)
+        .repeat(8, axis=2)
+    )
+    return ClipMasks(visible, amodal, image=image)
+
+
+def clip_tracks(clip: ClipMasks, exhaustive: bool = True) -> ClipTracks:
+    tracks = tuple(
+        Track(k + 1, tuple(map(Rle.encode, clip.visible[k])), tuple(map(Rle.encode, clip.amodal[k])), label="disc")
+        for k in range(len(clip.visible))
+    )
+    return ClipTracks(
+        VideoInfo("clip.mp4", DISC_SCENE_SIZE, DISC_SCENE_SIZE, clip.visible.shape[1], 12.0), tracks, exhaustive
+    )
+
+
+def write_disc_clip(folder: Path, clip: ClipMasks, key: str = "clip", exhaustive: bool = True) -> Path:
+    assert clip.image is not None
+    folder.mkdir(exist_ok=True)
+    write_video(folder / f"{key}.mp4", clip.image, 12.0, crf=0)
+    write_tracks(folder / f"{key}.tracks.json", clip_tracks(clip, exhaustive))
+    return folder

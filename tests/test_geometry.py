@@ -6,7 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import DISC_SCENE_SIZE
 from vidamodal.geometry import Cropper, Window, crop_matrix, paste, paste_matrix
+
+SEEDS = st.integers(0, 2**32 - 1)
 
 CELLS = 64
 centers = st.floats(-40, 140)
@@ -94,3 +97,13 @@ def test_pasting_covers_the_pixels_whose_centres_lie_in_the_window(center: float
     taken[covered] = True
     assert taken[within].all() and not taken[beyond].any()
     assert np.allclose(weights.sum(axis=1), 1, atol=1e-5) and weights.min(initial=0) >= 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-10, 58), st.floats(-10, 58), st.floats(4, 90), SEEDS)
+def test_colours_are_cut_like_masks(x: float, y: float, side: float, seed: int) -> None:
+    picture = np.random.default_rng(seed).integers(0, 2, (DISC_SCENE_SIZE, DISC_SCENE_SIZE), dtype=np.uint8)
+    cropper = Cropper.at(Window((x, y), (side, side)), 16, DISC_SCENE_SIZE, DISC_SCENE_SIZE)
+    cut = cropper.cut_image(np.stack([255 * picture, 0 * picture, 255 + 0 * picture], axis=2))
+    assert np.allclose(cut[0], cropper.cut(picture == 1), atol=1e-5) and not cut[1].any()
+    assert np.allclose(cut[2], cropper.inside, atol=1e-5)

@@ -7,8 +7,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vidamodal.geometry import Windows
-from vidamodal.windows import WindowConfig, follow_scene, track_windows
+from tests.helpers import DISC_SCENE_SIZE, disc_scene
+from vidamodal.data.crops import boxes_and_areas
+from vidamodal.geometry import Cropper, Windows, paste
+from vidamodal.types import InputError
+from vidamodal.windows import WindowConfig, box_windows, follow_scene, lay_windows, track_windows
+
+SEEDS = st.integers(0, 2**32 - 1)
 
 CONFIG = WindowConfig()
 
@@ -196,3 +201,40 @@ def test_tracks_that_are_never_visible_have_no_path() -> None:
     shares[2] = 0
     center = laid_anew(paths, shares)
     assert np.isnan(center[2]).all() and np.isfinite(np.delete(center, 2, axis=0)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, st.integers(1, 6))
+def test_box_windows_show_twice_the_visible_box(seed: int, frames: int) -> None:
+    clip = disc_scene(seed, frames)
+    boxes, areas = boxes_and_areas(clip.visible)
+    windows = lay_windows(boxes, areas, DISC_SCENE_SIZE, DISC_SCENE_SIZE, WindowConfig(mode="boxes", passes=1))
+    assert windows.shown is not None
+    for k in np.flatnonzero(areas.any(axis=1)):
+        assert (np.ptp(windows.side[k], axis=0) == 0).all()  # one scale a track
+        for t in range(frames):
+            top, left, bottom, right = windows.shown[k, t]
+            assert 0 <= top < bottom <= DISC_SCENE_SIZE and 0 <= left < right <= DISC_SCENE_SIZE
+            x, y = windows.center[k, t] - windows.side[k, t] / 2
+            assert (x, y) == (left, top)  # at the top left of its window
+            if areas[k, t]:
+                high, wide = boxes[k, t, 2:] - boxes[k, t, :2]
+                assert bottom - top <= 2 * high + 2 and right - left <= 2 * wide + 2
+                assert top <= boxes[k, t, 0] and bottom >= boxes[k, t, 2]
+            cropper = Cropper.at(windows.at(int(k), t), 32, DISC_SCENE_SIZE, DISC_SCENE_SIZE)
+            outside = np.ones((DISC_SCENE_SIZE, DISC_SCENE_SIZE), dtype=bool)
+            outside[top:bottom, left:right] = False
+            assert not cropper.cut(outside).any()
+            rows, columns, _ = paste(np.ones((32, 32)), windows.at(int(k), t), DISC_SCENE_SIZE, DISC_SCENE_SIZE)
+            assert (rows.start, rows.stop, columns.start, columns.stop) == (top, bottom, left, right)
+
+
+def test_box_windows_are_interpolated_in_occluded_frames() -> None:
+    boxes = np.full((2, 5, 4), np.nan)
+    boxes[0, 0], boxes[0, 4] = (10, 10, 20, 20), (18, 14, 28, 24)
+    windows = box_windows(boxes, 100, 100, 2.0)
+    assert windows.shown is not None
+    assert windows.shown[0, 2].tolist() == [9, 7, 29, 27]
+    assert np.isnan(windows.center[1]).all()  # never seen
+    with pytest.raises(InputError, match=r"windows.mode is 'box'"):
+        lay_windows(boxes, np.ones((2, 5)), 100, 100, WindowConfig(mode="box"))  # type: ignore[arg-type]

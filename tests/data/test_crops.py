@@ -1,0 +1,19 @@
+"""Crops of single frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vidamodal.data.crops import FrameMap, cut_frame
+from vidamodal.geometry import Cropper, Window
+
+
+def test_the_order_channel_holds_the_confidence_of_each_label() -> None:
+    labels = np.zeros((16, 16), dtype=np.uint16)
+    labels[:, :5], labels[:, 5:10], labels[:, 10:] = 1, 2, 3
+    cropper = Cropper.at(Window((8, 8), (16, 16)), 16, 16, 16)
+    front = np.array([0, 0, 1, -0.5], dtype=np.float32)
+    crops = cut_frame(cropper, labels == 1, FrameMap.from_labels(labels), True, front)
+    assert np.allclose(crops.order[:, :4], 0) and np.allclose(crops.order[:, 6:9], 1)
+    assert np.allclose(crops.order[:, 11:], -0.5)
+    assert not cut_frame(cropper, labels == 1, FrameMap.from_labels(labels), True).order.any()

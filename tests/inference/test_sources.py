@@ -1,0 +1,123 @@
+"""Sources of visible masks from the command line and the Python API."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+import vidamodal
+import vidamodal.inference.sources as sources_module
+from tests.helpers import ToyClip
+from tests.inference.sam2_model import tiny_sam_model
+from tests.segmenters.test_cumulative import model_of
+from vidamodal.cli import main
+from vidamodal.formats.tracks import read_tracks, write_tracks
+from vidamodal.inference.finders.sam2 import DEFAULT_SAM, load_sam
+from vidamodal.inference.tracker import TrackerConfig
+from vidamodal.types import InputError
+
+
+@pytest.fixture(scope="module")
+def sam_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sam") / "small-sam"
+    tiny_sam_model().save_pretrained(folder)
+    return folder
+
+
+def command(clip: ToyClip, out: Path, *options: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        main(["predict", str(clip.video), "--out", str(out), "--formats", "tracks", *map(str, options)])
+    return int(left.value.code or 0)
+
+
+@pytest.mark.parametrize("kind", ["points", "boxes", "masks"])
+def test_points_boxes_and_first_masks_give_whole_tracks(
+    kind: str, tmp_path: Path, clip: ToyClip, sam_folder: Path, model_folder: Path
+) -> None:
+    path = tmp_path / "given.json"
+    if kind == "masks":
+        first = [replace(k, visible=(k.visible[0], *[None] * 13), amodal=None) for k in clip.tracks.tracks]
+        write_tracks(path, replace(clip.tracks, tracks=tuple(first), order=None, exhaustive=False))
+    else:
+        shown = {"points": [[40, 40]]} if kind == "points" else {"box": [20, 20, 60, 60]}
+        path.write_text(json.dumps({"objects": [{"id": 4, "frame": 2, **shown}]}))
+    options = (f"--{kind}", path, "--sam", sam_folder, "--model", model_folder)
+    assert command(clip, tmp_path / "one", *options) == command(clip, tmp_path / "two", *options) == 0
+    assert (tmp_path / "one/tracks.json").read_bytes() == (tmp_path / "two/tracks.json").read_bytes()
+    result = read_tracks(tmp_path / "one/tracks.json")
+    assert not result.exhaustive and [t.id for t in result.tracks] == ([1, 2, 3, 4] if kind == "masks" else [4])
+    spans = [track.span for track in result.tracks if track.ever_visible]
+    assert spans and all(span == ((0, 14) if kind == "masks" else (2, 14)) for span in spans)
+    assert all(mask is not None for mask in (result.tracks[-1].amodal or ())[2:])
+    run = json.loads((tmp_path / "one/run.json").read_text())
+    loaded = load_sam(str(sam_folder))
+    assert run["masks"] == f"sam2 small-sam, {kind} given.json" and run["canvas"] == 64
+    assert run["finder"] == {"weights": loaded.weights_hash, "config": loaded.config_hash}
+    assert run["model"] == "small" and run["seconds"].keys() >= {"find model", "model", "write"}
+
+
+def test_detections_are_completed_by_the_model(tmp_path: Path, clip: ToyClip, model_folder: Path) -> None:
+    folder = model_of(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
+    own = vidamodal.predict(clip.video, model=str(folder))
+    assert command(clip, tmp_path / "out", "--detect", folder, "--model", model_folder, "--exhaustive") == 0
+    completed = read_tracks(tmp_path / "out/tracks.json")
+    assert [t.visible for t in completed.tracks] == [t.visible for t in own.tracks] and own.tracks
+    assert [t.amodal for t in completed.tracks] != [t.amodal for t in own.tracks]
+    assert completed.exhaustive and not own.exhaustive
+    run = json.loads((tmp_path / "out/run.json").read_text())
+    assert run["association"] == asdict(TrackerConfig())
+    assert run["masks"] == "segmenter m" and run["model"] == "small" and run["finder"].keys() == {"weights", "config"}
+    given_masks = vidamodal.predict(clip.video, own.clip, model=str(model_folder), exhaustive=True)
+    assert [t.amodal for t in given_masks.tracks] == [t.amodal for t in completed.tracks]
+
+
+def test_the_bundled_segmenter_is_the_default(
+    tmp_path: Path, clip: ToyClip, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = model_of(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
+    load = sources_module.load_segmenter
+    bundled = ("aisdiff", "cumulative")
+    monkeypatch.setattr(
+        sources_module, "load_segmenter", lambda name, *more: load(str(folder) if name in bundled else name, *more)
+    )
+    bare_result = vidamodal.predict(clip.video, model=str(model_folder))
+    assert bare_result == vidamodal.predict(clip.video, detect=str(folder), model=str(model_folder))
+    assert bare_result == vidamodal.predict(clip.video, detect=True, model=str(model_folder))
+    assert command(clip, tmp_path / "out", "--detect", "--model", model_folder) == 0
+    told = read_tracks(tmp_path / "out/tracks.json").tracks
+    assert [t.amodal for t in told] == [t.amodal for t in bare_result.tracks]
+    assert vidamodal.predict(clip.video, head="cumulative").clip.provenance["model"] == "m"  # alone: its own masks
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--points", "p.json", "--masks", "m"], "not allowed with argument"),
+        (["--detect", "--boxes", "b.json"], "not allowed with argument"),
+        (["--sam", "SAM"], "Pass --points, --boxes or --masks as well"),
+        (["--detect", "MODEL", "--sam", "SAM"], "as well"),
+        (["--detect", "MODEL"], "is not a segmenter"),
+        (["--points", "none.json", "--sam", "SAM"], "none.json: cannot be read as a JSON file of points"),
+        (["--masks", "TRUTH", "--sam", "MODEL"], "--sam"),
+        (["--detect", "--order", "TRUTH"], "need objects whose visible masks are known"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_rejected_in_one_line(
+    options: list[str], words: str, tmp_path: Path, clip: ToyClip, sam_folder: Path, model_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    places = {"MODEL": model_folder, "SAM": sam_folder, "TRUTH": clip.truth}
+    assert command(clip, tmp_path / "out", *(places.get(o, o) for o in options)) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1 and not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="masks= and points="):
+        vidamodal.predict(clip.video, clip.tracks, points="p.json")
+
+
+def test_the_help_names_the_default_sam_model(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    assert DEFAULT_SAM in capsys.readouterr().out.replace("\n", "").replace(" ", "")
