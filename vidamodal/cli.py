@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _run(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["train"]:  # its options are the fields of the config, which are slow to import
-            from vidamodal.training.trainer import main as train
+            from vidamodal.training.command import main as train
 
             print(f"model: {train(arguments[1:])}")
             return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from vidamodal.types import InputError
+from vidamodal.errors import InputError
 
 T = TypeVar("T")
 
@@ -48,7 +48,9 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     if not isinstance(data, Mapping):
         raise InputError(f"{where} must be a mapping, not {type(data).__name__}")
     if issubclass(cls, Variants):
-        cls = cls.variant(str(data.get(cls.discriminator, _default(cls, cls.discriminator))))
+        if cls.discriminator not in data:
+            raise InputError(f"{where} lacks the key {cls.discriminator!r}, which says what it describes")
+        cls = cls.variant(str(data[cls.discriminator]))
     hints = get_type_hints(cls)
     names = {f.name for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     unknown = sorted(map(str, set(data) - names))
@@ -62,10 +64,6 @@ def check(config: T, where: str) -> T:
     return build(type(config), dataclasses.asdict(config), where)  # type: ignore[call-overload]
 
 
-def _default(cls: type, name: str) -> Any:
-    return next(f.default for f in dataclasses.fields(cls) if f.name == name)
-
-
 def _convert(kind: Any, value: Any, where: str) -> Any:
     """Return a value as the type ``kind``; raises InputError if it is of another one."""
     origin, choices = get_origin(kind), get_args(kind)
@@ -77,10 +75,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if value not in choices:
             raise InputError(f"{where} is {value!r}: choose {_alternatives(choices)}")
         return value
-    if dataclasses.is_dataclass(kind):
+    if dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, Variants)):
         return build(kind, value, where)  # type: ignore[arg-type]
     if origin is tuple:
-        return _convert_tuple(choices[0], value, where)
+        return _convert_tuple(choices, value, where)
     if kind is float and type(value) is int:
         return float(value)
     if kind in (int, float, str, bool) and type(value) is not kind:
@@ -104,10 +102,13 @@ def _convert_union(kinds: Sequence[Any], value: Any, where: str) -> Any:
     raise errors[0]
 
 
-def _convert_tuple(kind: Any, value: Any, where: str) -> tuple[Any, ...]:
+def _convert_tuple(kinds: Sequence[Any], value: Any, where: str) -> tuple[Any, ...]:
+    """Return a tuple of the items of a list; all of them are of the same kind."""
     if not isinstance(value, list | tuple):
         raise InputError(f"{where} must be a list, not {value!r}")
-    return tuple(_convert(kind, item, f"{where}[{number}]") for number, item in enumerate(value))
+    if Ellipsis not in kinds and len(value) != len(kinds):
+        raise InputError(f"{where} must be a list of {len(kinds)} values, not {value!r}")
+    return tuple(_convert(kinds[0], item, f"{where}[{number}]") for number, item in enumerate(value))
 
 
 def _plain_mapping(value: Any, where: str) -> dict[str, Any]:

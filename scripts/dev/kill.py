@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from vidamodal.training import trainer
+from vidamodal.training import command
 
 ROOT = Path(__file__).parents[2]
 TIMINGS = ("object_frames_per_second", "waiting_for_data")
@@ -33,14 +33,13 @@ def arguments(output: Path, steps: int) -> list[str]:
     """configs/smoke.yaml, smaller yet, with a checkpoint every second step."""
     changes = {
         "output": output, "precision": "fp32", "save_every": 2, "log_every": 1,
-        "model.transformer.width": 32, "model.tokenizer.crop": 32, "model.tokenizer.codes": 64, "head.deep": 16,
-        "tokenizer.steps": steps, "amodal.steps": steps,
+        "model.network.transformer.width": 32, "model.network.tokenizer.crop": 32, "model.network.tokenizer.codes": 64,
+        "model.head.deep": 16,
     }  # fmt: skip
-    for stage in ("tokenizer", "amodal"):
+    for stage in ("stages.tokenizer", "stages.amodal"):
         changes |= {f"{stage}.sample.world.size": 48, f"{stage}.sample.world.frames": 8}
-        changes |= {f"{stage}.sample.frames": 6, f"{stage}.sample.tracks": 3}
-    config = str(ROOT / "configs" / "smoke.yaml")
-    return ["--config", config, "--quiet", *(f"--{name}={value}" for name, value in changes.items())]
+        changes |= {f"{stage}.sample.frames": 6, f"{stage}.sample.tracks": 3, f"{stage}.steps": steps}
+    return ["--config", "smoke", "--quiet", *(f"--{name}={value}" for name, value in changes.items())]
 
 
 def start(output: Path, steps: int, log: Path) -> int:
@@ -55,7 +54,7 @@ def start(output: Path, steps: int, log: Path) -> int:
         os.dup2(said, 1)
         os.dup2(said, 2)
         torch.set_num_threads(1)
-        trainer.main(arguments(output, steps))
+        command.main(arguments(output, steps))
         status = 0
     except BaseException:
         traceback.print_exc()

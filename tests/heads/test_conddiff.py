@@ -30,11 +30,13 @@ from vidamodal.heads.conddiff import CondDiffConfig, CondDiffHead, diffusion
 from vidamodal.heads.conddiff import head as head_module
 from vidamodal.heads.conddiff.diffusion import SamplingNoise, ensemble
 from vidamodal.inference.predictor import Predictor
-from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, save_model
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.noise import Noise
-from vidamodal.training.trainer import StageConfig, TrainConfig, train
+from vidamodal.training.config import StageConfig, TrainConfig
+from vidamodal.training.run import train
+from vidamodal.training.stages.amodal import AmodalFamily
+from vidamodal.training.stages.head import FramewiseFamily, HeadFamily
 from vidamodal.types import InputError
 from vidamodal.windows import WindowConfig
 from vidamodal.worlds.sample import WorldConfig
@@ -438,10 +440,10 @@ def test_of_drawn_hypotheses_the_one_that_has_most_in_common_with_all_is_chosen(
 
 def short(output: Path, **changes: object) -> TrainConfig:
     sample = ClipConfig(tracks=2, frames=3, whole=0.0, world=WorldConfig(size=32, frames=6))
-    stage = StageConfig(steps=2, clips=2, warmup=1, rate=1e-2, sample=sample)
+    stage = StageConfig("head", steps=2, clips=2, warmup=1, rate=1e-2, sample=sample)
     return replace(
         TrainConfig(
-            name="t", output=str(output), precision="fp32", device="cpu", worlds="toy", workers=0, amodal=stage
+            name="t", output=str(output), precision="fp32", device="cpu", worlds="toy", workers=0, stages=(stage,)
         ),
         **changes,  # type: ignore[arg-type]
     )
@@ -456,7 +458,7 @@ HEAD = {
 
 def test_a_head_learns_beside_the_one_a_model_has(tmp_path: Path, model_folder: Path, clip: ToyClip) -> None:
     config = short(
-        tmp_path / "run", init=str(model_folder), only_head=True, model=ModelConfig(head="conddiff"), head=HEAD
+        tmp_path / "run", init=str(model_folder), model=HeadFamily(name="conddiff", head=HEAD)
     )
     folder = train(config, quiet=True)
     AcceleratorState._reset_state(True)
@@ -469,7 +471,7 @@ def test_a_head_learns_beside_the_one_a_model_has(tmp_path: Path, model_folder: 
     torch.manual_seed(0)
     assert any(parameter.any() for parameter in drawn.head.denoise.leave[-1].parameters())  # type: ignore[union-attr,operator]
     kept = json.loads((folder / "config.json").read_text())
-    assert sorted(kept["heads"]) == ["conddiff", "conv"] and kept["heads_training"]["conddiff"]["config"]["only_head"]
+    assert sorted(kept["heads"]) == ["conddiff", "conv"] and kept["heads_training"]["conddiff"]["config"]["model"]["family"] == "head"
     (folder / "config.json").write_text(json.dumps(kept | {"temperatures": {"conddiff": 1.5}}))
     assert load_model(str(folder), "conddiff").model.config.temperature == 1.5
     one, two = (
@@ -482,7 +484,7 @@ def test_a_head_learns_beside_the_one_a_model_has(tmp_path: Path, model_folder: 
 
 def test_a_head_alone_learns_and_is_a_model(tmp_path: Path) -> None:
     alone_head = {**HEAD, "late": False, "start": "visible"}
-    folder = train(short(tmp_path / "run", framewise=FramewiseConfig(crop=32), head=alone_head), quiet=True)
+    folder = train(short(tmp_path / "run", model=FramewiseFamily(network=FramewiseConfig(crop=32), head=alone_head)), quiet=True)
     AcceleratorState._reset_state(True)
     loaded = load_model(str(folder)).model
     assert isinstance(loaded, FramewiseModel) and loaded.config.head == "conddiff"
@@ -500,10 +502,17 @@ def test_an_image_model_learns_from_image_data_sets(tmp_path: Path, layout: str)
     else:
         image_data.save(tmp_path / "data/annotations/COCO_amodal_val2014.json", image_data.cocoa())
         image_data.picture(tmp_path / "data/val2014/COCO_val2014_7.png")
-    config = short(tmp_path / "run", framewise=FramewiseConfig(crop=32), worlds=str(tmp_path / "data"))
+    config = short(tmp_path / "run", worlds=str(tmp_path / "data"))
     sample = ClipConfig(tracks=2, frames=1, whole=0.0, world=WorldConfig(frames=1))
     alone_head = {**HEAD, "image": True, "start": "visible"}
-    folder = train(replace(config, head=alone_head, amodal=replace(config.amodal, sample=sample)), quiet=True)
+    folder = train(
+        replace(
+            config,
+            model=FramewiseFamily(network=FramewiseConfig(crop=32), head=alone_head),
+            stages=(replace(config.stages[0], sample=sample),),
+        ),
+        quiet=True,
+    )
     AcceleratorState._reset_state(True)
     model = load_model(str(folder)).model
     assert model.view.pixels and any(p.any() for p in model.head.denoise.second.two.parameters())  # type: ignore[union-attr,operator]
@@ -512,12 +521,12 @@ def test_an_image_model_learns_from_image_data_sets(tmp_path: Path, layout: str)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"only_head": True}, "the model comes from init"),
-        ({"only_head": True, "init": "tiny", "model": ModelConfig(chunk=8)}, "give the head alone"),
-        ({"framewise": FramewiseConfig(), "model": ModelConfig(chunk=8)}, "stands in place of model"),
-        ({"framewise": FramewiseConfig(), "only_head": True, "init": "tiny"}, "no model beside the head"),
-        ({"framewise": FramewiseConfig(), "head": {"stride": 3}}, "unknown key 'stride'"),
-        ({"framewise": FramewiseConfig(), "head": {"start": "coarse"}}, "no coarse mask without a transformer"),
+        ({"model": HeadFamily()}, "Set init to its folder or name"),
+        ({"model": HeadFamily(name="nosuch"), "init": "tiny"}, "unknown head 'nosuch'"),
+        ({"model": HeadFamily(), "init": "aisdiff"}, "is a segmenter"),
+        ({"model": AmodalFamily(), "stages": (StageConfig("head"),)}, "the family 'amodal' has no stage 'head'"),
+        ({"model": FramewiseFamily(head={"stride": 3})}, "unknown key 'stride'"),
+        ({"model": FramewiseFamily(head={"start": "coarse"})}, "no coarse mask without a transformer"),
     ],
 )
 def test_configs_that_cannot_work_are_refused_in_one_line(

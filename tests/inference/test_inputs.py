@@ -15,7 +15,10 @@ from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.folder import save_model
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
-from vidamodal.training.trainer import TrainConfig, _go_on_from, train
+from vidamodal.training.config import TrainConfig
+from vidamodal.training.family import load_initial_weights
+from vidamodal.training.run import train
+from vidamodal.training.stages.amodal import AmodalFamily
 from vidamodal.types import InputError
 from vidamodal.windows import View, WindowConfig
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
@@ -45,14 +48,14 @@ def test_what_is_new_in_a_model_adds_nothing_at_first(tmp_path: Path) -> None:
     )[0]  # fmt: skip
     save_model(tmp_path / "small", small, {}, "")
     grown = AmodalModel(replace(small.config, transformer=replace(TINY, depth=4, order=True, image=True)))
-    _go_on_from(grown, str(tmp_path / "small"))
+    load_initial_weights(grown, str(tmp_path / "small"))
     with torch.no_grad():
         assert torch.equal(small(batch.crops).refined, grown.eval()(batch.crops).refined)
     for name, value in small.state_dict().items():
         assert torch.equal(value, grown.state_dict()[name])
     other = AmodalModel(replace(small.config, transformer=replace(TINY, width=32)))
     with pytest.raises(InputError, match="has shape"):
-        _go_on_from(other, str(tmp_path / "small"))
+        load_initial_weights(other, str(tmp_path / "small"))
 
 
 @pytest.mark.parametrize(
@@ -86,18 +89,19 @@ def test_training_refuses_in_one_line_what_shows_late(tmp_path: Path) -> None:
     """Also where a process that makes clips finds it."""
     folder, short = tmp_path / "set", disc_scene(7, frames=3)
     write_disc_clip(folder, short)
+    network = ModelConfig(TokenizerConfig(crop=16, codes=8), TINY)
     config = TrainConfig(
         output=str(tmp_path / "run"), worlds=str(folder), device="cpu", precision="fp32", workers=1,
-        model=ModelConfig(TokenizerConfig(crop=16, codes=8), TINY), head={"width": 8, "deep": 16},
+        model=AmodalFamily(network=network, head={"width": 8, "deep": 16}),
     )  # fmt: skip
-    reader = replace(config.model, transformer=replace(TINY, image=True))
+    reader = AmodalFamily(network=replace(network, transformer=replace(TINY, image=True)))
     with pytest.raises(InputError) as refused:
         train(config, quiet=True)
     assert str(refused.value) == (
         "clip clip: it has 3 frames, but samples have 24. Reduce sample.world.frames, or leave the clip out."
     )
     for changes, message in (
-        ({"model": replace(config.model, chunk=8, overlap=8)}, "overlap must be less"),
+        ({"model": AmodalFamily(network=replace(network, chunk=8, overlap=8))}, "overlap must be less"),
         ({"validation": str(tmp_path / "none")}, "no such file"),
         ({"validation": str(bare(tmp_path / "bare", short)), "model": reader}, "no pictures"),
     ):

@@ -28,7 +28,6 @@ from vidamodal.data.augment import AugmentConfig, Degradation
 from vidamodal.data.clips import ClipConfig, TrainingBatch
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.inference.predictor import Predictor
-from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.c2f.model import (
     C2F,
     C2FConfig,
@@ -36,16 +35,19 @@ from vidamodal.models.c2f.model import (
     C2FTransformerConfig,
     Refined,
     attention_map,
-    draw,
+    sample_codes,
 )
 from vidamodal.models.c2f.vqgan import VqGan, VqGanConfig
 from vidamodal.models.folder import load_model, save_model
 from vidamodal.models.tokenizer import TokenizerConfig
-from vidamodal.training import trainer
+from vidamodal.training.command import read_recipe
+from vidamodal.training.config import StageConfig, TrainConfig
+from vidamodal.training.loop import parameter_groups
 from vidamodal.training.losses import LossConfig
-from vidamodal.training.stages.c2f import C2FStage, VqGanStage, _balance, mask_places, spoil
-from vidamodal.training.stages.ours import MicroStep, TokenizerStage
-from vidamodal.training.trainer import StageConfig, TrainConfig, _groups, train
+from vidamodal.training.run import train
+from vidamodal.training.stage import MicroStep
+from vidamodal.training.stages.amodal import TokenizerStage
+from vidamodal.training.stages.c2f import C2FFamily, C2FStage, VqGanStage, _adaptive_weight, degrade_masks, mask_places
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 from vidamodal.worlds.sample import WorldConfig
 
@@ -274,8 +276,8 @@ def test_decoding_masks_as_many_codes_as_the_cosine_says(variant: str, monkeypat
 
 def test_draws_are_among_the_best_by_their_probabilities() -> None:
     logits = torch.tensor([1.0, 3.0, 2.0, -1.0, 2.5]).expand(20000, -1)
-    assert draw(logits, 1, seeded(0)).unique().tolist() == [1]
-    counts = draw(logits, 3, seeded(0)).bincount(minlength=5) / 20000
+    assert sample_codes(logits, 1, seeded(0)).unique().tolist() == [1]
+    counts = sample_codes(logits, 3, seeded(0)).bincount(minlength=5) / 20000
     assert counts[0] == counts[3] == 0
     expected = torch.tensor([3.0, 2.0, 2.5]).softmax(0)
     torch.testing.assert_close(counts[[1, 2, 4]], expected, rtol=0, atol=0.015)
@@ -330,8 +332,6 @@ def test_pixels_are_needed() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        replace(CONFIG, variant="best"),
-        replace(CONFIG, codec="jpeg"),
         replace(CONFIG, refiner=24),
         replace(CONFIG, transformer=replace(TRANSFORMER, window=5)),
         replace(CONFIG, transformer=replace(TRANSFORMER, place=3)),
@@ -341,7 +341,7 @@ def test_pixels_are_needed() -> None:
     ],
 )
 def test_settings_that_cannot_work_are_refused(config: C2FConfig) -> None:
-    with pytest.raises(ValueError, match="variant|codec|multiple|even|divide|backbone"):
+    with pytest.raises(ValueError, match="multiple|even|divide|backbone"):
         C2F(config)
 
 
@@ -398,7 +398,7 @@ def test_gradients_pass_straight_through_the_codes() -> None:
 
 def on_its_own(stage: Any, batch: TrainingBatch) -> dict[str, torch.Tensor]:
     """The losses of a step of one batch."""
-    losses: dict[str, torch.Tensor] = stage(batch, MicroStep.alone(stage, batch))
+    losses: dict[str, torch.Tensor] = stage(batch, MicroStep.single(stage, batch))
     return losses
 
 
@@ -414,7 +414,7 @@ def test_a_step_reaches_every_trained_parameter(variant: str, stage: type[nn.Mod
     c2f = C2F(replace(CONFIG, variant=variant, codec="light" if stage is TokenizerStage else "vqgan"))
     module = stage(c2f, LossConfig()).train()
     before = {name: value.clone() for name, value in module.named_parameters()}
-    optimizer = torch.optim.AdamW(_groups(module, 0.01), lr=1e-2)
+    optimizer = torch.optim.AdamW(parameter_groups(module, 0.01), lr=1e-2)
     losses = on_its_own(module, random_batch(4, 4))
     assert all(value.isfinite() for value in losses.values())
     losses["loss"].backward()
@@ -458,9 +458,9 @@ def test_the_adaptive_weight_is_the_ratio_of_gradients() -> None:
     weights = torch.tensor([1.0, 2.0], requires_grad=True)
     rebuild, deceive = (3 * weights).sum(), (weights * torch.tensor([0.0, 5.0])).sum()
     ratio = math.sqrt(18) / 5
-    assert _balance(rebuild, deceive, weights, "paper") == pytest.approx(ratio, rel=1e-5)
-    assert _balance(rebuild, deceive, weights, "released") == pytest.approx(0.75 * ratio, rel=1e-4)
-    assert _balance(rebuild, 0 * deceive, weights, "released") == pytest.approx(7500)
+    assert _adaptive_weight(rebuild, deceive, weights, "paper") == pytest.approx(ratio, rel=1e-5)
+    assert _adaptive_weight(rebuild, deceive, weights, "released") == pytest.approx(0.75 * ratio, rel=1e-4)
+    assert _adaptive_weight(rebuild, 0 * deceive, weights, "released") == pytest.approx(7500)
 
 
 def test_the_codec_learns() -> None:
@@ -492,8 +492,8 @@ def test_codes_are_masked_as_paper_and_code_say() -> None:
 def test_visible_masks_are_spoilt_frame_by_frame() -> None:
     masks = random_batch(10, 20).crops.visible
     before = masks.clone()
-    found = spoil(masks, seeded(0))
-    assert torch.equal(masks, before) and torch.equal(found, spoil(masks, seeded(0)))
+    found = degrade_masks(masks, seeded(0))
+    assert torch.equal(masks, before) and torch.equal(found, degrade_masks(masks, seeded(0)))
     same = (found == masks).flatten(2).all(dim=2)
     assert 0.3 < same.float().mean() < 0.5 and not same.all(dim=1).any()
     grown = ((found >= masks).flatten(2).all(dim=2) & ~same).float().mean()
@@ -627,10 +627,11 @@ def accelerated() -> Iterator[None]:
 def tiny_run(output: Path, codec: str, **changes: Any) -> TrainConfig:
     clean = AugmentConfig(partial=0.0, unknown=0.0, jitter=0.0)
     clips = ClipConfig(tracks=2, frames=6, whole=0.0, world=WorldConfig(size=48, frames=6), augment=clean)
-    stage = StageConfig(steps=4, clips=2, warmup=1, average=0.0, schedule="linear", betas=(0.5, 0.9), sample=clips)
+    stage = StageConfig("c2f", steps=4, clips=2, warmup=1, average=0.0, schedule="linear", betas=(0.5, 0.9), sample=clips)
     settings: dict[str, Any] = dict(
         output=str(output), device="cpu", precision="fp32", worlds="toy", workers=0, log_every=1, save_every=2,
-        c2f=replace(CONFIG, codec=codec), tokenizer=stage, amodal=stage,
+        model=C2FFamily(network=replace(CONFIG, codec=codec)),
+        stages=(replace(stage, kind="vqgan" if codec == "vqgan" else "tokenizer"), stage),
     )  # fmt: skip
     return TrainConfig(**{**settings, **changes})
 
@@ -668,11 +669,13 @@ def test_a_run_trains_both_stages_and_one_that_was_stopped_goes_on(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"head": {"width": 8}}, "leave those out"),
-        ({"model": ModelConfig(chunk=12)}, "leave those out"),
-        ({"c2f": replace(CONFIG, variant="best")}, "variant"),
-        ({"c2f": replace(CONFIG, backbone=replace(RESNET, pretrained="./nowhere"))}, "nowhere"),
-        ({"tokenizer": StageConfig(schedule="steps")}, "schedule"),
+        ({"model": C2FFamily(network=replace(CONFIG, codec="light", variant="best"))}, "variant"),
+        ({"model": C2FFamily(network=CONFIG)}, "'tokenizer' does not train the codec 'vqgan'"),
+        (
+            {"model": C2FFamily(network=replace(CONFIG, codec="light", backbone=replace(RESNET, pretrained="./nowhere")))},
+            "nowhere",
+        ),
+        ({"stages": (StageConfig("c2f", schedule="steps"),)}, "schedule"),  # type: ignore[arg-type]
     ],
 )
 def test_runs_that_cannot_work_are_refused(
@@ -683,22 +686,21 @@ def test_runs_that_cannot_work_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["c2f", "c2f-small", "c2f-image"])
-def test_the_presets_are_what_they_are_called(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    configs: list[TrainConfig] = []
-    monkeypatch.setattr(trainer, "train", lambda config, _quiet: configs.append(config))
-    path = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
-    trainer.main(["--config", str(path), "--c2f.steps", "1", "--c2f.transformer.roll", "false"])
-    config = configs[0].c2f
-    assert config is not None and config.steps == 1 and not config.transformer.roll
+@pytest.mark.parametrize("name", ["full", "small", "image"])
+def test_the_presets_are_what_they_are_called(name: str) -> None:
+    options = [("model.network.steps", "1"), ("model.network.transformer.roll", "false")]
+    (run,) = read_recipe(f"c2f/{name}", options)
+    assert isinstance(run.model, C2FFamily)
+    config = run.model.network
+    assert config.steps == 1 and not config.transformer.roll
     assert config.windows.mode == "boxes" and config.tokenizer.grid == 16 and config.tokenizer.codes == 256
     with FakeTensorMode():
         c2f = C2F(config)
-    layers = {"c2f": (768, 8, True), "c2f-small": (128, 4, True), "c2f-image": (768, 12, False)}[name]
+    layers = {"full": (768, 8, True), "small": (128, 4, True), "image": (768, 12, False)}[name]
     assert (config.transformer.width, config.transformer.depth, config.transformer.temporal) == layers
-    assert configs[0].amodal.sample.augment.sample_degradation(np.random.default_rng(0), False) == Degradation()
+    assert run.stages[1].sample.augment.sample_degradation(np.random.default_rng(0), False) == Degradation()
     discriminator = 0.66 if config.codec == "vqgan" else 0
-    size = {"c2f": 182.0, "c2f-small": 2.2, "c2f-image": 190.8}[name]
+    size = {"full": 182.0, "small": 2.2, "image": 190.8}[name]
     assert millions(c2f) - discriminator == pytest.approx(size, rel=0.005)
 
 
@@ -729,7 +731,7 @@ def test_a_training_step_of_the_full_model() -> None:
     c2f = C2F(C2FConfig())
     for kind in (VqGanStage, C2FStage):
         stage = kind(c2f, LossConfig()).train()
-        optimizer = torch.optim.AdamW(_groups(stage, 0.01), lr=3e-4)
+        optimizer = torch.optim.AdamW(parameter_groups(stage, 0.01), lr=3e-4)
         began, used = time.perf_counter(), time.process_time()
         losses = on_its_own(stage, random_batch(1, 2, 256))
         losses["loss"].backward()

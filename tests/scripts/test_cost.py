@@ -81,16 +81,18 @@ def test_multiply_adds_and_seconds(model: AmodalModel) -> None:
 
 
 def test_network_of_a_config(tmp_path: Path) -> None:
-    (tmp_path / "run.yaml").write_text("model: {transformer: {width: 64, depth: 1}}\nhead: {width: 16, deep: 32}\n")
+    network = "{transformer: {width: 64, depth: 1}}"
+    (tmp_path / "run.yaml").write_text(
+        f"model: {{family: amodal, network: {network}, head: {{width: 16, deep: 32}}}}\n"
+    )
     assert cost.network(str(tmp_path / "run.yaml")).config.transformer.width == 64
     assert cost.network(str(ROOT / "configs/smoke.yaml")).config.transformer.depth == 2
     assert cost.network("tiny:conv").config.head == "conv"
-    assert cost.network(str(ROOT / "configs/conddiff-small.yaml")).config.head == "conddiff"
-    (tmp_path / "bad.yaml").write_text("model: {depth: 1}")
-    with pytest.raises(InputError, match="unknown key 'depth'"):
-        cost.network(str(tmp_path / "bad.yaml"))
-    with pytest.raises(InputError, match="cannot be read"):
-        cost.network(str(tmp_path / "missing.yaml"))
+    assert cost.network(str(ROOT / "configs/conddiff/small.yaml")).config.head == "conddiff"
+    (tmp_path / "bad.yaml").write_text("model: {family: amodal, network: {depth: 1}}")
+    for name, words in (("bad", "unknown key 'depth'"), ("missing", "no config")):
+        with pytest.raises(InputError, match=words):
+            cost.network(str(tmp_path / f"{name}.yaml"))
 
 
 def test_memory_is_flat_in_frames(model_folder: Path) -> None:
@@ -106,7 +108,9 @@ def test_cost_page_and_picture() -> None:
     ]
     loads = [cost.Load(n, 24, n * 0.2, 10**8, 2 * 10**8, 10**6, 1.0) for n in (1, 5)]
     loads += [cost.Load(1, t, t * 0.01, 10**8, 2 * 10**8, 10**6 + 100 * t, 1.1) for t in (240, 2400)]
-    options = argparse.Namespace(models=["tiny", "configs/c2f.yaml"], curves="some/where/tiny", out=Path("cost.md"))
+    options = argparse.Namespace(
+        models=["tiny", "configs/c2f/full.yaml"], curves="some/where/tiny", out=Path("cost.md")
+    )
     page = cost.write_page(options, costs, loads)
     assert "| c2f | 100.00 | 200.000 | 1000.0 | 4000.0 | 1000.0 | 1 | 5000.0 |" in page
     assert "power 1.00" in page and "by 100 bytes a frame" in page and "some/where" not in page

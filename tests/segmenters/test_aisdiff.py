@@ -61,10 +61,13 @@ from vidamodal.segmenters.aisdiff.roi import (
     suppress,
 )
 from vidamodal.segmenters.base import find_segmenter
+from vidamodal.training.config import StageConfig, TrainConfig
 from vidamodal.training.losses import LossConfig, divisors
-from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
-from vidamodal.training.stages.ours import MicroStep
-from vidamodal.training.trainer import SegmenterTraining, StageConfig, TrainConfig, train
+from vidamodal.training.run import train
+from vidamodal.training.stage import MicroStep
+from vidamodal.training.stages.aisdiff import AISDiffFamily, DetectionStage, PaintingStage
+from vidamodal.training.stages.cumulative import CumulativeFamily
+from vidamodal.training.stages.head import HeadFamily
 from vidamodal.types import FrameInstance, InputError
 from vidamodal.worlds.sample import WorldConfig
 
@@ -593,11 +596,11 @@ PLAIN: dict[str, object] = {
 
 
 def short(output: Path, data: Path, **changes: object) -> TrainConfig:
-    stage = StageConfig(steps=2, clips=2, warmup=1, rate=1e-2, sample=SAMPLE)
+    stage = StageConfig("painting", steps=2, clips=2, warmup=1, rate=1e-2, sample=SAMPLE)
     return TrainConfig(
         name="t", output=str(output), precision="fp32", device="cpu", worlds=str(data), workers=0, save_every=1,
-        log_every=1, tokenizer=stage, amodal=replace(stage, steps=3),
-        segmenter=SegmenterTraining("aisdiff", {**PLAIN, **changes}),
+        log_every=1, stages=(stage, replace(stage, kind="detection", steps=3)),
+        model=AISDiffFamily(network={**PLAIN, **changes}),
     )  # fmt: skip
 
 
@@ -666,8 +669,7 @@ def test_a_deeper_detector_may_learn_alone_from_where_another_run_ended(
     base = short(tmp_path / "run", data)
     settings = {"learning_regions": 0, "detector": {"least": 0.25, "depths": [1, 2, 1, 1]}}
     config = replace(
-        base, init=str(trained), tokenizer=replace(base.tokenizer, steps=0),
-        segmenter=SegmenterTraining("aisdiff", settings),
+        base, init=str(trained), stages=base.stages[1:], model=AISDiffFamily(network=settings),
     )  # fmt: skip
     after = load_segmenter(str(run(config))).model
     assert isinstance(before, AISDiffSegmenter) and isinstance(after, AISDiffSegmenter)
@@ -693,14 +695,16 @@ def test_a_backbone_that_grew_says_at_first_what_it_said_before() -> None:
 
 
 def test_a_segmenter_cannot_go_on_from_another_kind_or_size(trained: Path, tmp_path: Path, data: Path) -> None:
-    wider, other = {"detector": {"width": 16}}, SegmenterTraining("cumulative", {})
-    for init, segmenter, words in (
-        (str(trained), SegmenterTraining("aisdiff", wider), "has shape"),
+    wider, other = {"detector": {"width": 16}}, CumulativeFamily()
+    for init, family, words in (
+        (str(trained), AISDiffFamily(network=wider), "has shape"),
         (str(trained), other, "of the head 'aisdiff', not of 'cumulative'"),
         ("tiny", other, "is not a segmenter"),
     ):
         with pytest.raises(InputError, match=words):
-            run(replace(short(tmp_path / "run", data), init=init, segmenter=segmenter))
+            config = short(tmp_path / "run", data)
+            kind = "layers" if family is other else "detection"
+            run(replace(config, init=init, model=family, stages=(replace(config.stages[1], kind=kind),)))
     assert not (tmp_path / "run").exists()
 
 
@@ -710,7 +714,7 @@ def test_each_stage_moves_what_it_is_for() -> None:
                                                                       "amodal"})):  # fmt: skip
         network.zero_grad()
         stage = kind(network, LossConfig())
-        stage(truth, MicroStep.alone(stage, truth))["loss"].backward()
+        stage(truth, MicroStep.single(stage, truth))["loss"].backward()
         moved = {name.partition(".")[0] for name, p in network.named_parameters() if p.grad is not None}
         assert moved == moves
         wanted = [p for p in network.parameters() if p.requires_grad]
@@ -846,14 +850,12 @@ def test_the_head_takes_the_diffsp_of_a_trained_segmenter(trained: Path) -> None
 
 def test_the_head_learns_beside_the_bundled_model(tmp_path: Path, trained: Path, data: Path, clip: ToyClip) -> None:
     sample = ClipConfig(tracks=2, frames=3, whole=0.0, world=WorldConfig(size=32, frames=6))
-    stage = StageConfig(steps=2, clips=1, warmup=1, rate=1e-3, sample=sample)
-    body = load_model("tiny").model
+    stage = StageConfig("head", steps=2, clips=1, warmup=1, rate=1e-3, sample=sample)
     settings_of_it = {"width": 8, "diffsp": str(trained), "prior": PLAIN["prior"]}
     folder = run(
         TrainConfig(
             name="t", output=str(tmp_path / "run"), precision="fp32", device="cpu", worlds=str(data), workers=0,
-            amodal=stage, init="tiny", only_head=True, model=replace(type(body.config)(), head="aisdiff"),
-            head=settings_of_it,
+            stages=(stage,), init="tiny", model=HeadFamily(name="aisdiff", head=settings_of_it),
         )
     )  # fmt: skip
     found = vidamodal.predict(clip.video, clip.tracks, model=str(folder), head="aisdiff")

@@ -22,6 +22,7 @@ import vidamodal
 from tests.data.helpers import ONE_FRAME, SQUARES, stacked_clip
 from tests.helpers import ToyClip, head_inputs
 from vidamodal.cli import main
+from vidamodal.data.banks import load_bank
 from vidamodal.data.clips import ClipConfig
 from vidamodal.data.crops import TrackCrops
 from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure_limits
@@ -32,7 +33,6 @@ from vidamodal.inference.finders.segmenter import SegmenterFinder
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.tracker import Tracker, TrackerConfig
 from vidamodal.media.video import open_video
-from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.noise import Noise
@@ -40,9 +40,12 @@ from vidamodal.segmenters.base import find_segmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
 from vidamodal.segmenters.cumulative.denoiser import Denoiser, DenoiserConfig
 from vidamodal.segmenters.cumulative.layering import LayerStack, representative
+from vidamodal.training.config import StageConfig, TrainConfig
 from vidamodal.training.losses import LossConfig, divisors
-from vidamodal.training.stages.ours import MicroStep, SegmenterStage
-from vidamodal.training.trainer import SegmenterTraining, StageConfig, TrainConfig, train
+from vidamodal.training.run import train
+from vidamodal.training.stage import MicroStep
+from vidamodal.training.stages.cumulative import CumulativeFamily, LayersStage
+from vidamodal.training.stages.head import FramewiseFamily
 from vidamodal.types import FrameInstance, InputError, VideoInfo
 from vidamodal.worlds.sample import WorldConfig
 
@@ -373,12 +376,12 @@ def data(tmp_path_factory: pytest.TempPathFactory, clip: ToyClip) -> Path:
 
 def short(output: Path, data: Path, **changes: object) -> TrainConfig:
     sample = ClipConfig(frames=3, world=WorldConfig(frames=6))
-    stage = StageConfig(steps=2, clips=2, warmup=1, rate=1e-2, sample=sample)
+    stage = StageConfig("layers", steps=2, clips=2, warmup=1, rate=1e-2, sample=sample)
     settings_of_it = {"denoiser": {"widths": [8, 8], "attention": 1, "steps": 2}, "size": 32}
     return replace(
         TrainConfig(
-            name="t", output=str(output), precision="fp32", device="cpu", worlds=str(data), workers=0, amodal=stage,
-            segmenter=SegmenterTraining(settings=settings_of_it),
+            name="t", output=str(output), precision="fp32", device="cpu", worlds=str(data), workers=0, stages=(stage,),
+            model=CumulativeFamily(network=settings_of_it),
         ),
         **changes,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -389,13 +392,13 @@ def test_a_segmenter_learns_and_keeps_what_it_found_of_its_data(
     tmp_path: Path, clip: ToyClip, data: Path, predicts: str
 ) -> None:
     config = short(tmp_path / "run", data)
-    assert config.segmenter is not None
-    config.segmenter.settings["predicts"] = predicts
+    assert isinstance(config.model, CumulativeFamily)
+    config.model.network["predicts"] = predicts
     folder = train(config, quiet=True)
     AcceleratorState._reset_state(True)
     loaded = load_segmenter(str(folder)).model
-    bank = vidamodal.training.trainer.load_bank(config.worlds, 0, False)
-    limits = measure_limits(bank, 0, config.amodal.sample, 32)
+    bank = load_bank(config.worlds, 0, False)
+    limits = measure_limits(bank, 0, config.stages[0].sample, 32)
     assert 1 < limits.most_layers <= len(clip.tracks.tracks) and 1 <= limits.least_area < 32 * 32
     assert (loaded.config.most_layers, loaded.config.least_area) == (limits.most_layers, limits.least_area)
     kept = json.loads((folder / "config.json").read_text())
@@ -407,7 +410,7 @@ def test_a_segmenter_learns_and_keeps_what_it_found_of_its_data(
 @pytest.mark.parametrize("predicts", ["noise", "mask"])
 def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(predicts: str) -> None:
     network = segmenter(predicts=predicts, size=64)
-    stage = SegmenterStage(network, LossConfig())
+    stage = LayersStage(network, LossConfig())
     data = LayerClips(stacked_clip(SQUARES), 0, 2, ONE_FRAME, 64)
     whole, divide = LayerBatch.join([data[0], data[1]]), {"layers": torch.tensor(2.0)}
     assert divisors([stage.counts(whole, (3, 4))]) == divide
@@ -420,13 +423,11 @@ def test_what_is_learnt_does_not_depend_on_how_a_step_is_cut_into_batches(predic
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"segmenter": SegmenterTraining(head="conv")}, "there is no segmenter"),
-        ({"segmenter": SegmenterTraining(settings={"sise": 3})}, "unknown key 'sise'"),
-        ({"segmenter": SegmenterTraining(settings={"predicts": "all"})}, "choose noise or mask"),
-        ({"segmenter": SegmenterTraining(settings={"size": 20})}, "do not divide a canvas of 20 cells"),
-        ({"segmenter": SegmenterTraining(settings={"denoiser": {"steps": 0}})}, "between 1 and 1000"),
-        ({"segmenter": SegmenterTraining(settings={"denoiser": {"widths": [9]}})}, "divisible by 8"),
-        ({"model": ModelConfig(chunk=8)}, "stands in place of model"),
+        ({"model": CumulativeFamily(network={"sise": 3})}, "unknown key 'sise'"),
+        ({"model": CumulativeFamily(network={"predicts": "all"})}, "choose noise or mask"),
+        ({"model": CumulativeFamily(network={"size": 20})}, "do not divide a canvas of 20 cells"),
+        ({"model": CumulativeFamily(network={"denoiser": {"steps": 0}})}, "between 1 and 1000"),
+        ({"model": CumulativeFamily(network={"denoiser": {"widths": [9]}})}, "divisible by 8"),
         ({"validation": "data/validation"}, "is not validated"),
         ({"init": "tiny"}, "is not a segmenter"),
         ({"worlds": "toy"}, "worlds hold masks only"),
@@ -499,9 +500,9 @@ def test_the_head_learns_from_the_losses_of_masks() -> None:
 def test_a_head_alone_learns_and_predicts(tmp_path: Path, clip: ToyClip, data: Path) -> None:
     sample = ClipConfig(tracks=2, frames=3, whole=0.0, world=WorldConfig(size=32, frames=6))
     alone = FramewiseConfig(head="cumulative", crop=16)
-    config = short(tmp_path / "run", data, segmenter=None, framewise=alone)
-    config = replace(config, head={"denoiser": {"widths": [8, 8], "attention": 1, "steps": 2}},
-                     amodal=replace(config.amodal, sample=sample))  # fmt: skip
+    settings = {"denoiser": {"widths": [8, 8], "attention": 1, "steps": 2}}
+    config = short(tmp_path / "run", data, model=FramewiseFamily(network=alone, head=settings))
+    config = replace(config, stages=(replace(config.stages[0], kind="head", sample=sample),))
     folder = train(config, quiet=True)
     AcceleratorState._reset_state(True)
     found = vidamodal.predict(clip.video, clip.tracks, model=str(folder), hypotheses=2)

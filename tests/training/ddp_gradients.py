@@ -1,7 +1,8 @@
-"""One step of both stages on the same clips, by however many processes run this, each with whole weights (DDP) and with
-sharded ones (FSDP2); rank 0 writes gradients and weights to FOLDER/learnt.safetensors.
+"""One step of both stages on the same clips by any number of processes, with whole (DDP) and sharded weights (FSDP2).
 
-torchrun --nproc_per_node 2 tests/ddp_gradients.py FOLDER
+Rank 0 writes gradients and weights to FOLDER/learnt.safetensors.
+
+torchrun --nproc_per_node 2 tests/training/ddp_gradients.py FOLDER
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from vidamodal.heads.conv import ConvConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
+from vidamodal.training.config import StageConfig, TrainConfig
+from vidamodal.training.loop import StageLoop
 from vidamodal.training.sharding import full
-from vidamodal.training.stages.ours import AmodalStage, TokenizerStage
-from vidamodal.training.trainer import StageConfig, TrainConfig, _StageRun
+from vidamodal.training.stages.amodal import AmodalStage, TokenizerStage
 from vidamodal.worlds.sample import WorldConfig
 
 MODEL = ModelConfig(
@@ -60,7 +62,7 @@ def learn(output: Path, sharded: bool = False) -> dict[str, Tensor]:
     """Gradients and weights of one step of both stages, as the trainer makes them from its own batches."""
     accelerator = Accelerator(cpu=True, mixed_precision="no")
     config = TrainConfig(
-        output=str(output), processes=accelerator.num_processes, worlds="toy", workers=0, seed=7, model=MODEL,
+        output=str(output), processes=accelerator.num_processes, worlds="toy", workers=0, seed=7,
         precision="fp32", shard=sharded,
     )  # fmt: skip
     found = {}
@@ -69,17 +71,17 @@ def learn(output: Path, sharded: bool = False) -> dict[str, Tensor]:
         for name, value in model.state_dict().items():
             found[f"{kind.name} begun {name}"] = value.clone()
         stage = kind(model, config.loss).train()
-        run = _StageRun(accelerator, config, STAGE, stage, model, small_model(), True)
-        batches = next(run._steps(0))
-        trained, optimizer = run._distribute()
-        run._losses(trained, batches)
+        loop = StageLoop(accelerator, config, STAGE, stage)
+        loop.batches.start(0)
+        trained, optimizer = loop.distribute()
+        loop.backward(trained, loop.batches.current)
         for name, parameter in stage.named_parameters():
             if parameter.grad is not None:
                 found[f"{kind.name} gradient {name}"] = full(parameter.grad).clone()
         optimizer.step()
         for name, value in model.state_dict().items():
             found[f"{kind.name} weight {name}"] = full(value).clone()
-        found[f"{kind.name} counted"] = torch.stack([batch.counted.sum() for _, batch in batches]).sum()
+        found[f"{kind.name} counted"] = torch.stack([batch.counted.sum() for _, batch in loop.batches.current]).sum()
         accelerator.wait_for_everyone()
     return found
 

@@ -1,18 +1,22 @@
-"""Weights split over processes (FSDP2), each holding a part of every tensor, and the average of weights so split."""
+"""Weights split over processes (FSDP2), and the moving average of weights that may be split."""
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import torch
 from torch import Tensor, nn
-from torch.distributed import init_device_mesh
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def shard(module: nn.Module, device: torch.device, ranks: int) -> None:
-    """Split the parameters of a module over all processes, in place; every block of a list of blocks is gathered alone.
+    """Split the parameters of a module over all processes, in place. Buffers stay whole.
 
-    Each process must hold the same values. Buffers stay whole.
+    The blocks of every ModuleList are gathered one at a time. All processes must hold the same values.
     """
     mesh = init_device_mesh(device.type, (ranks,))
     for blocks in module.modules():
@@ -23,37 +27,39 @@ def shard(module: nn.Module, device: torch.device, ranks: int) -> None:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """The whole of a tensor that may be sharded; all processes must ask."""
+    """Return the whole of a tensor that may be split. All processes must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def shard_like(tensor: Tensor, other: Tensor) -> Tensor:
-    """A tensor that every process holds whole, on the other's device and split as that is."""
+    """Return a whole tensor on the device of another one, split like that one."""
     tensor = tensor.to(other.device)
     if not isinstance(other, DTensor):
         return tensor
     return distribute_tensor(tensor, other.device_mesh, other.placements, src_data_rank=None)
 
 
-class Average:
-    """The exponential moving average of a model's weights, sharded as they are; ``whole`` is brought up to date by
-    `gather`. Buffers (the codebook has its own average) are copied."""
+class Average(Generic[Network]):
+    """Exponential moving average of a model's weights, split as they are.
 
-    def __init__(self, whole: nn.Module, model: nn.Module) -> None:
+    Buffers are copied: the codebook has its own average. ``whole`` holds the average as of the last call of `gather`.
+    """
+
+    def __init__(self, whole: Network, model: nn.Module) -> None:
         self.whole, self.model = whole, model
         pairs = zip(whole.parameters(), model.parameters(), strict=True)
         self.parts = [shard_like(mine.detach(), theirs) for mine, theirs in pairs]
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
-        """One step further."""
+        """Update the average after a step: it keeps ``decay`` of its value."""
         torch._foreach_lerp_(_local(self.parts), _local(list(self.model.parameters())), 1 - decay)
         for mine, theirs in zip(self.whole.buffers(), self.model.buffers(), strict=True):
             mine.copy_(theirs)
 
     @torch.no_grad()
-    def gather(self) -> nn.Module:
-        """All of it; all processes must ask. Not sharded, it is the average itself."""
+    def gather(self) -> Network:
+        """Return the whole average. All processes must call this if it is split."""
         for mine, part in zip(self.whole.parameters(), self.parts, strict=True):
             if isinstance(part, DTensor):
                 mine.copy_(part.full_tensor())

@@ -30,6 +30,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from scripts.experiments.ablation.layer_scores import layer_scores, layered
+from vidamodal.config import load_yaml
 from vidamodal.data.layer_frames import ground_truth_layers
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.formats import find_dataset
@@ -47,6 +48,10 @@ from vidamodal.occlusion.layers import LayeredFrame
 from vidamodal.segmenters.base import FrameSegmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter
 from vidamodal.segmenters.cumulative.layering import representative
+from vidamodal.training.command import read_recipe
+from vidamodal.training.config import TrainConfig
+from vidamodal.training.family import SegmenterFamily
+from vidamodal.training.stages.head import HeadFamily
 
 ROOT = Path(__file__).parents[3]
 TABLES = Path(__file__).parent
@@ -124,15 +129,14 @@ def train(row: Row, base: str, seed: int, options: argparse.Namespace) -> Traine
         loaded = load_segmenter(row.model) if is_segmenter(row.model) else load_model(row.model, row.head)
         folder = options.runs / digest(loaded.weights_hash, loaded.config_hash, row.head or "")
         return Trained(row.model, float("nan"), row.head, folder)
-    changes = row.set
-    steps = {} if options.steps is None else {"amodal.steps": options.steps}
-    folder = options.runs / digest((ROOT / base).read_text(), dict(changes), steps, seed)
+    changes, last = row.set, load_yaml(ROOT / base)["stages"][-1]["kind"]
+    steps = {} if options.steps is None else {f"stages.{last}.steps": options.steps}
+    folder = options.runs / digest(load_yaml(ROOT / base), dict(changes), steps, seed)
     done = folder / "trained.json"
     if not done.is_file():
         if options.table_only:
             return Trained(str(folder / "model"), float("nan"), trained_head(row, base), folder)
-        flags = [f"--{key}={json.dumps(value)}" if not isinstance(value, str) else f"--{key}={value}"
-                 for key, value in {**changes, **steps}.items()]  # fmt: skip
+        flags = [f"--{key}={option_text(value)}" for key, value in {**changes, **steps}.items()]
         command = [sys.executable, "scripts/train.py", f"--config={base}", "--quiet", f"--output={folder}"]
         gone_on = (folder / "checkpoints").is_dir()
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -146,13 +150,21 @@ def train(row: Row, base: str, seed: int, options: argparse.Namespace) -> Traine
     return Trained(str(folder / "model"), json.loads(done.read_text())["cpu_seconds"], trained_head(row, base), folder)
 
 
+def option_text(value: Any) -> str:
+    """Return a setting as the text of a command-line option."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def training_config(row: Row, base: str) -> TrainConfig:
+    """Return the training config of a row."""
+    (config,) = read_recipe(str(ROOT / base), [(key, option_text(value)) for key, value in row.set.items()])
+    return config
+
+
 def trained_head(row: Row, base: str) -> str | None:
-    """The head that was trained beside those of another model; None: the model's own."""
-    options = yaml.safe_load((ROOT / base).read_text())
-    if not row.set.get("only_head", options.get("only_head", False)):
-        return None
-    head: str = row.set.get("model.head", options["model"]["head"])
-    return head
+    """Return the id of the head that was trained beside those of another model; None for the model's default head."""
+    family = training_config(row, base).model
+    return family.name if isinstance(family, HeadFamily) else None
 
 
 def score(trained: Trained, use: Mapping[str, Any], name: str, data: Mapping[str, Any]) -> None:
@@ -306,16 +318,14 @@ def report(config: Mapping[str, Any], options: argparse.Namespace) -> Iterator[s
 
 
 def size(base: str, options: argparse.Namespace) -> str:
-    """How long rows are trained that start from a config."""
-    config = yaml.safe_load((ROOT / base).read_text())
-    stage = config["amodal"]
-    steps = options.steps or stage["steps"]
-    sample = stage["sample"]
-    if "segmenter" in config:
-        unit = "layers" if config["segmenter"]["head"] == "cumulative" else "frames"
-        return f"{steps * stage['clips'] * sample['frames']:,} {unit} ({steps} steps)"
-    frames = steps * stage["clips"] * sample["tracks"] * sample["frames"]
-    return f"{frames:,} object-frames ({steps} steps)"
+    """Return the length of the trainings that start from a config."""
+    config = training_config(Row("base"), base)
+    stage = config.stages[-1]
+    steps, sample = options.steps or stage.steps, stage.sample
+    if isinstance(config.model, SegmenterFamily):
+        unit = "layers" if stage.kind == "layers" else "frames"
+        return f"{steps * stage.clips * sample.frames:,} {unit} ({steps} steps)"
+    return f"{steps * stage.clips * sample.tracks * sample.frames:,} object-frames ({steps} steps)"
 
 
 def found(run: Trained, row: Row, name: str, data: Mapping[str, Any], measure: str) -> float | None:

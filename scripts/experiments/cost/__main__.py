@@ -1,6 +1,6 @@
 """Make docs/cost.md and docs/cost.png: what an object-frame costs, and how that grows with objects and frames.
 
-`python -m scripts.experiments.cost --models tiny tiny:conddiff configs/c2f.yaml ...`, each a model folder or name, with a head of
+`python -m scripts.experiments.cost --models tiny tiny:conddiff configs/c2f/full.yaml ...`, each a model folder or name, with a head of
 it after a colon, or the config of a run, whose weights are drawn: neither multiply-adds nor seconds depend on them.
 All of it is one thread of one machine in one run: compare ratios, not the seconds of two runs. Every preset and every
 point of the curves is a process of its own, whose memory is read at its peak.
@@ -23,21 +23,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
-from vidamodal.config import build
 from vidamodal.data.crops import TrackCrops
-from vidamodal.heads.base import find_head
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
-from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
-from vidamodal.models.c2f.model import C2F, C2FConfig
+from vidamodal.models.amodal import AmodalOutput
 from vidamodal.models.folder import Model, load_model
-from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
+from vidamodal.training.command import read_recipe
+from vidamodal.training.stages.amodal import AmodalFamily
+from vidamodal.training.stages.c2f import C2FFamily
+from vidamodal.training.stages.head import FramewiseFamily
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 ROOT = Path(__file__).parents[3]
@@ -127,20 +126,10 @@ def network(name: str) -> Model:
     if not name.endswith((".yaml", ".yml")):
         folder, _, head = name.partition(":")
         return load_model(folder, head or None).model
-    try:
-        data = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{name} cannot be read as a config: {error}") from error
-    if "c2f" in data:
-        return C2F(build(C2FConfig, data["c2f"], f"{name}: c2f")).eval()
-    if "framewise" in data:
-        alone = build(FramewiseConfig, data["framewise"], f"{name}: framewise")
-        return FramewiseModel(
-            alone, build(find_head(alone.head).config_class, data.get("head", {}), f"{name}: head")
-        ).eval()
-    config = build(ModelConfig, data.get("model", {}), f"{name}: model")
-    head = build(find_head(config.head).config_class, data.get("head", {}), f"{name}: head")
-    return AmodalModel(config, head).eval()
+    (config,) = read_recipe(name)
+    if not isinstance(config.model, AmodalFamily | C2FFamily | FramewiseFamily):
+        raise InputError(f"{name}: the cost of the family {config.model.ID!r} cannot be measured without weights")
+    return config.model.new_model(config).eval()
 
 
 def measure_cost(name: str) -> Cost:
@@ -307,7 +296,7 @@ def write_page(options: argparse.Namespace, costs: Sequence[Cost], loads: Sequen
 def shown(name: str) -> str:
     """A model as it stands in a command: nothing above the folder that a run's config lies in."""
     path = Path(name)
-    return f"configs/{path.name}" if path.suffix in (".yaml", ".yml") else path.name
+    return "/".join(path.parts[-2:]) if path.suffix in (".yaml", ".yml") else path.name
 
 
 def picture(loads: Sequence[Load]) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from scripts.experiments.curves import Axis, Curve, line_chart
 from vidamodal.media.images import write_image
+from vidamodal.training.legacy import upgrade
 
 SHOWN = ("full", "occ", "hidden")
 
@@ -27,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     seen, points = 0, []
     for run in options.runs:
-        amodal = json.loads((run / "config.json").read_text())["amodal"]
+        amodal = upgrade(json.loads((run / "config.json").read_text()))["stages"][-1]
         step = amodal["clips"] * amodal["sample"]["tracks"] * amodal["sample"]["frames"]
         for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()):
             if "validation_full" in line:

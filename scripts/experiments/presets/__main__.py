@@ -32,6 +32,7 @@ from vidamodal.metrics.counts import VideoCounts
 from vidamodal.metrics.primary import mean_scores, score_video
 from vidamodal.metrics.protocols import load_protocols
 from vidamodal.models.folder import load_model
+from vidamodal.training.legacy import upgrade
 from vidamodal.types import ClipTracks, InputError
 
 Method = Callable[[ClipTracks, FrameSource], ClipTracks]
@@ -144,8 +145,8 @@ def learnt(models: str) -> str:
     told = [json.loads((find_model(model) / "config.json").read_text())["training"] for model in models.split(",")]
     if not all("config" in training for training in told):
         return "not told."
-    runs = [training["config"] for training in told]
-    amodal, seeds = runs[0]["amodal"], ", ".join(str(run["seed"]) for run in runs)
+    runs = [upgrade(training["config"]) for training in told]
+    amodal, seeds = runs[0]["stages"][-1], ", ".join(str(run["seed"]) for run in runs)
     step = amodal["clips"] * amodal["sample"]["tracks"] * amodal["sample"]["frames"]
     begun = "from nothing" if runs[0]["init"] is None else f"going on from {runs[0]['init']}"
     return f"{runs[0]['worlds']}; {begun}, {amodal['steps']} steps of {step} object-frames; seed {seeds}."

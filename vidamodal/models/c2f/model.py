@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from einops import rearrange, repeat
@@ -27,7 +28,8 @@ from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.types import InputError
 from vidamodal.windows import View, WindowConfig
 
-VARIANTS = ("released", "paper")
+Variant = Literal["released", "paper"]
+"""Whether to follow the printed paper or its released code where they differ."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class C2FConfig:
     ==================  ==========================================  ============================================
     """
 
-    variant: str = "released"
-    codec: str = "vqgan"
+    variant: Variant = "released"
+    codec: Literal["vqgan", "light"] = "vqgan"
     """vqgan | light, the tokenizer of our own model"""
     vqgan: VqGanConfig = field(default_factory=VqGanConfig)
     light: TokenizerConfig = field(default_factory=lambda: TokenizerConfig(crop=128, patch=8))
@@ -118,10 +120,6 @@ class C2F(nn.Module):
     def __init__(self, config: C2FConfig) -> None:
         super().__init__()
         codec = config.tokenizer
-        if config.variant not in VARIANTS:
-            raise ValueError(f"variant {config.variant!r}: choose {' or '.join(VARIANTS)}")
-        if config.codec not in ("vqgan", "light"):
-            raise ValueError(f"codec {config.codec!r}: choose vqgan or light")
         self.config, self.mask_code = config, codec.codes
         self.tokenizer: VqGan | MaskTokenizer = (
             VqGan(config.vqgan, config.variant) if config.codec == "vqgan" else MaskTokenizer(config.light)
@@ -186,7 +184,7 @@ class C2F(nn.Module):
         for step in range(steps):
             left = 1 - (step + 1) / steps
             logits = self.transformer(image, visible, amodal, valid)[..., : self.mask_code].float()
-            drawn = draw(logits, 1 if greedy else 3 if released else self.mask_code, generator)
+            drawn = sample_codes(logits, 1 if greedy else 3 if released else self.mask_code, generator)
             sure = logits.log_softmax(dim=-1).gather(-1, drawn[..., None])[..., 0]
             if released and not greedy:
                 sure = sure + 4.5 * left * gumbel(sure.shape, generator).to(sure.device)
@@ -206,7 +204,7 @@ class C2F(nn.Module):
         return torch.logit(both, eps=1e-5)
 
 
-def draw(logits: Float[Tensor, "*n codes"], top: int, generator: torch.Generator) -> Int[Tensor, "*n"]:
+def sample_codes(logits: Float[Tensor, "*n codes"], top: int, generator: torch.Generator) -> Int[Tensor, "*n"]:
     """One of the ``top`` likeliest codes at each place, by their probabilities (Gumbel-max)."""
     best, codes = logits.topk(top, dim=-1)
     if top > 1:

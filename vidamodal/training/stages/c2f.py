@@ -1,10 +1,11 @@
-"""The two stages in which C2F-Seg learns (sections 3.2 to 3.4, appendix A.1), as modules whose forward gives losses."""
+"""C2F-Seg (sections 3.2 to 3.4, appendix A.1): the codec learns first, then backbone, transformer and refinement."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from einops import rearrange
@@ -22,54 +23,91 @@ from torch.nn.functional import (
 )
 
 from vidamodal.data.clips import TrainingBatch
-from vidamodal.models.c2f.model import C2F, draw
+from vidamodal.models.c2f.model import C2F, C2FConfig, Variant, sample_codes
 from vidamodal.models.c2f.vqgan import Discriminator, VqGan
+from vidamodal.models.folder import Model
+from vidamodal.training.family import MaskFamily
 from vidamodal.training.losses import LossConfig
-from vidamodal.training.stages.ours import ClipStage, MicroStep, TokenizerStage, each_clip, generators
+from vidamodal.training.stage import ClipStage, MicroStep, apply_by_clip, generators
+from vidamodal.training.stages.amodal import TokenizerStage, count_codes, mask_iou
+from vidamodal.types import InputError
+
+if TYPE_CHECKING:
+    from vidamodal.training.config import TrainConfig
 
 SMOOTHING = 0.1
-"""Of the labels of codes, as released."""
+"""Label smoothing of codes in the released code."""
+
+
+@dataclass(frozen=True)
+class C2FFamily(MaskFamily):
+    """C2F-Seg."""
+
+    ID = "c2f"
+    family: Literal["c2f"] = "c2f"
+    network: C2FConfig = field(default_factory=C2FConfig)
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse a stage for the other codec, and a VQ-GAN whose two players would be split over processes."""
+        for stage in config.stages:
+            if stage.kind in ("vqgan", "tokenizer") and (stage.kind == "vqgan") != (self.network.codec == "vqgan"):
+                raise InputError(
+                    f"stages: {stage.kind!r} does not train the codec {self.network.codec!r} of model.network"
+                )
+            if config.shard and stage.kind == "vqgan" and stage.steps:
+                raise InputError("shard: the VQ-GAN's two players cannot be split. Train this stage without shard.")
+
+    def new_model(self, _config: TrainConfig) -> C2F:
+        """Return a model with random weights."""
+        return C2F(self.network)
+
+    def load_pretrained(self, model: Model) -> None:
+        """Load the pretrained backbone, if the config names one."""
+        assert isinstance(model, C2F)
+        model.backbone.load_pretrained()
 
 
 class VqGanStage(TokenizerStage):
-    """Stage 1: the VQ-GAN learns whole masks, against a discriminator that learns to tell them from real ones.
+    """Stage 1: the VQ-GAN learns to reconstruct amodal masks against a discriminator (section 3.2, A.1).
 
-    One optimiser serves both players. The generator's terms see the discriminator's weights as constants and a copy of
-    its running statistics, the discriminator's terms see the generator's masks as constants, so that one backward pass
-    gives each its own gradient, and every parameter one, as DDP wants it.
+    One optimiser serves both players. The generator's terms use the discriminator's weights as constants and a copy of
+    its running statistics, the discriminator's terms use the generator's masks as constants, so that one backward pass
+    gives each player its own gradient, and every parameter one, as DDP requires.
     """
 
+    ID = "vqgan"
+    families = ("c2f",)
     tokenizer: VqGan
 
-    def __init__(self, model: C2F, config: LossConfig) -> None:
-        super().__init__(model, config)
+    def __init__(self, model: C2F, loss: LossConfig) -> None:
+        super().__init__(model, loss)
         assert isinstance(model.tokenizer, VqGan)
         self.variant = model.config.variant
 
     def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
+        """Return the losses of both players, the adaptive weight, the IoU and the number of codes in use."""
         masks = rearrange(batch.amodal, "b t s r -> (b t) s r")
         weight = batch.counted.flatten() / step.divide["frames"]
 
         def mean(values: Float[Tensor, "n ..."]) -> Tensor:
             return (values.flatten(1).mean(dim=1) * weight).sum()
 
-        made = self.tokenizer.reconstruct(masks)
-        real, features = self.tokenizer.discriminator(masks[:, None])
-        fake, _ = self.tokenizer.discriminator(made.image.detach())
-        score, seen = _without_learning(self.tokenizer.discriminator, made.image)
+        generated = self.tokenizer.reconstruct(masks)
+        real, real_features = self.tokenizer.discriminator(masks[:, None])
+        fake, _ = self.tokenizer.discriminator(generated.image.detach())
+        score, features = _apply_as_constant(self.tokenizer.discriminator, generated.image)
         # L_rec: L1, and in place of LPIPS the distance of the discriminator's features.
-        reconstruction = mean((made.image[:, 0] - masks).abs())
-        for truth, guess in zip(features, seen, strict=True):
-            reconstruction = reconstruction + mean((truth.detach() - guess).abs()) / len(seen)
-        # L_GAN: what the discriminator and what the generator minimise.
+        reconstruction = mean((generated.image[:, 0] - masks).abs())
+        for true, made in zip(real_features, features, strict=True):
+            reconstruction = reconstruction + mean((true.detach() - made).abs()) / len(features)
+        # L_GAN: the loss of the discriminator and that of the generator.
         if self.variant == "paper":
             critic, adversarial = mean(softplus(-real)) + mean(softplus(fake)), -mean(softplus(score))
         else:
             critic, adversarial = (mean(relu(1 - real)) + mean(relu(1 + fake))) / 2, -mean(score)
-        balance = _balance(reconstruction, adversarial, self.tokenizer.last_layer, self.variant)
-        quantisation = mean(made.quantisation[:, None])
-        hard, truth = made.image[:, 0].detach() > 0.5, masks > 0.5
-        iou = (hard & truth).sum(dim=(1, 2)) / (hard | truth).sum(dim=(1, 2)).clamp_min(1)
+        balance = _adaptive_weight(reconstruction, adversarial, self.tokenizer.last_layer, self.variant)
+        quantisation = mean(generated.quantisation[:, None])
+        iou = mask_iou(generated.image[:, 0].detach() > 0.5, masks > 0.5)
         return {
             "loss": reconstruction + quantisation + balance * adversarial + critic,
             "reconstruction": reconstruction.detach(),
@@ -77,105 +115,113 @@ class VqGanStage(TokenizerStage):
             "critic": critic.detach(),
             "balance": balance / step.divide["batches"],
             "iou": mean(iou[:, None]).detach(),
-            "codes_used": cast(Tensor, made.codes.unique().numel() / step.divide["batches"]),
+            "codes_used": count_codes(generated.codes) / step.divide["batches"],
         }
 
 
-def _without_learning(discriminator: Discriminator, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """What the discriminator says, with gradients for the images alone and nothing of it remembered."""
+def _apply_as_constant(discriminator: Discriminator, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return scores and features with gradients for the images alone; running statistics are not updated."""
     state = {name: value.detach() for name, value in discriminator.named_parameters()}
     state |= {name: value.clone() for name, value in discriminator.named_buffers()}
     return cast(tuple[Tensor, list[Tensor]], functional_call(discriminator, state, (images,)))
 
 
-def _balance(reconstruction: Tensor, adversarial: Tensor, weights: Tensor, variant: str) -> Tensor:
-    """The adaptive weight lambda of A.1: the ratio of both losses' gradients in the decoder's last layer."""
+def _adaptive_weight(reconstruction: Tensor, adversarial: Tensor, weights: Tensor, variant: Variant) -> Tensor:
+    """Return lambda of A.1: the ratio of both losses' gradients in the decoder's last layer."""
     (rebuild,) = torch.autograd.grad(reconstruction, weights, retain_graph=True)
     (deceive,) = torch.autograd.grad(adversarial, weights, retain_graph=True)
+    norms: list[Tensor] = [gradient.norm() for gradient in (rebuild, deceive)]
     if variant == "paper":
-        return (rebuild.norm() / (deceive.norm() + 1e-6)).detach()
-    return 0.75 * (rebuild.norm() / (deceive.norm() + 1e-4)).clamp(0, 1e4).detach()
+        return (norms[0] / (norms[1] + 1e-6)).detach()
+    return 0.75 * (norms[0] / (norms[1] + 1e-4)).clamp(0, 1e4).detach()
 
 
 class C2FStage(ClipStage):
     """Stage 2: backbone, transformer and refinement learn together on the frozen codec (Eqs. 6 and 10).
 
-    As released, the refinement learns on a coarse mask drawn from the best five codes at each place, which the
+    As released, the refinement learns on a coarse mask sampled from the best five codes at each place, which the
     transformer predicts while it sees up to half of the true ones.
     """
 
+    ID = "c2f"
+    families = ("c2f",)
     name = "amodal"
+    validates = True
 
-    def __init__(self, model: C2F, _config: LossConfig) -> None:
-        super().__init__(model.view)
-        self.model, self.released = model, model.config.variant == "released"
+    def __init__(self, model: C2F, _loss: LossConfig) -> None:
+        nn.Module.__init__(self)
+        self.view, self.model, self.released = model.view, model, model.config.variant == "released"
         model.tokenizer.requires_grad_(False)
 
     def train(self, mode: bool = True) -> C2FStage:
+        """Set the training mode of all but the codec."""
         super().train(mode)
-        self.model.tokenizer.eval()  # codec and codebook stay as they are
+        self.model.tokenizer.eval()
         return self
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
+        """The transformer."""
         return (self.model.transformer,)
 
     def counts(self, batch: TrainingBatch, seeds: Sequence[int]) -> dict[str, Tensor]:
+        """Return the counts of object-frames and of the codes that the loss covers."""
         weight = batch.counted * batch.crops.valid
-        return {"frames": weight.sum(), "codes": self._places(weight, self._mask(batch, generators(seeds))).sum()}
+        masked = self._mask_codes(batch, generators(seeds))
+        return {"frames": weight.sum(), "codes": self._code_weights(weight, masked).sum()}
 
     def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
+        """Return the losses of codes (Eq. 6) and of both branches of the refinement (Eq. 10)."""
         model, weight, randoms = self.model, batch.counted * batch.crops.valid, generators(step.seeds)
-        masked = self._mask(batch, randoms)
+        masked = self._mask_codes(batch, randoms)
         target = model.encode(batch.amodal)
-        visible = each_clip(spoil, batch.crops.visible, randoms)
+        visible = apply_by_clip(degrade_masks, batch.crops.visible, randoms)
         maps = model.look(batch.crops)
         known = torch.where(masked, model.mask_code, target)
         logits = model.transformer(maps[-1], model.encode(visible), known, batch.crops.valid).float()
-        parts = {"codes": self._code_loss(logits, target, self._places(weight, masked)) / step.divide["codes"]}
+        parts = {"codes": self._code_loss(logits, target, self._code_weights(weight, masked)) / step.divide["codes"]}
         if model.refiner is not None:
             with torch.no_grad():
-                drawn = each_clip(_draw_of_five, logits[..., : model.mask_code], randoms)
-                coarse = torch.sigmoid(model.tokenizer.decode(rearrange(drawn, "b t g h -> (b t) g h")))
+                sampled = apply_by_clip(_sample_of_five, logits[..., : model.mask_code], randoms)
+                coarse = torch.sigmoid(model.tokenizer.decode(rearrange(sampled, "b t g h -> (b t) g h")))
             refined = model.refiner(maps, coarse)
-            truths = {"visible": batch.crops.visible, "amodal": batch.amodal}
-            for name, truth in truths.items():
+            for name, truth in (("visible", batch.crops.visible), ("amodal", batch.amodal)):
                 truth = rearrange(truth, "b t s r -> (b t) s r")
                 bce = binary_cross_entropy_with_logits(getattr(refined, name), truth, reduction="none")
                 parts[name] = (bce.mean(dim=(1, 2)) * weight.flatten()).sum() / step.divide["frames"]
         parts["loss"] = torch.stack(list(parts.values())).sum()
         return parts
 
-    def _mask(self, batch: TrainingBatch, randoms: Sequence[torch.Generator]) -> Bool[Tensor, "b t g g"]:
-        """The first that is drawn of every clip."""
+    def _mask_codes(self, batch: TrainingBatch, randoms: Sequence[torch.Generator]) -> Bool[Tensor, "b t g g"]:
+        """Return which codes are masked. It must be the first that is sampled for every clip."""
         codes = torch.zeros(*batch.counted.shape, *[self.model.config.tokenizer.grid] * 2)
-        masks = each_clip(lambda clip, random: mask_places(clip, self.released, random), codes, randoms)
+        masks = apply_by_clip(lambda clip, random: mask_places(clip, self.released, random), codes, randoms)
         return masks.to(batch.counted.device)
 
-    def _places(self, weight: Float[Tensor, "b t"], masked: Bool[Tensor, "b t g g"]) -> Float[Tensor, "b t g g"]:
-        """How much each code counts in Eq. 6: masked ones alone, as released all of them."""
+    def _code_weights(self, weight: Float[Tensor, "b t"], masked: Bool[Tensor, "b t g g"]) -> Float[Tensor, "b t g g"]:
+        """Return the weight of each code in Eq. 6: only masked codes count; as released, all do."""
         return weight[:, :, None, None] * (torch.ones_like(masked) if self.released else masked)
 
     def _code_loss(
         self,
         logits: Float[Tensor, "b t g g classes"],
         target: Int[Tensor, "b t g g"],
-        places: Float[Tensor, "b t g g"],
+        weights: Float[Tensor, "b t g g"],
     ) -> Tensor:
-        """The sum of Eq. 6 over these places; as released with smoothed labels."""
+        """Return the weighted sum of Eq. 6; as released, with smoothed labels."""
         smoothing = SMOOTHING if self.released else 0.0
         loss = cross_entropy(logits.flatten(0, 3), target.flatten(), reduction="none", label_smoothing=smoothing)
-        return (loss.view_as(target) * places).sum()
+        return (loss.view_as(target) * weights).sum()
 
 
-def _draw_of_five(logits: Float[Tensor, "b t g g codes"], random: torch.Generator) -> Int[Tensor, "b t g g"]:
-    return draw(logits, 5, random)
+def _sample_of_five(logits: Float[Tensor, "b t g g codes"], random: torch.Generator) -> Int[Tensor, "b t g g"]:
+    return sample_codes(logits, 5, random)
 
 
 def mask_places(
     target: Shaped[Tensor, "b t g g"], released: bool, generator: torch.Generator
 ) -> Bool[Tensor, "b t g g"]:
-    """Which codes are masked: one ratio a track, 50 to 100 % of each frame's places, each frame's drawn for itself.
+    """Return which codes are masked: 50 to 100 % of each frame, one ratio for a track, other places in each frame.
 
     The ratio is uniform (paper) or max(cos(pi u / 2), 0.5) of a uniform u (released).
     """
@@ -186,11 +232,11 @@ def mask_places(
     return (rank < (ratio * g * g).round()).view(target.shape).to(target.device)
 
 
-def spoil(masks: Float[Tensor, "b t s s"], generator: torch.Generator) -> Float[Tensor, "b t s s"]:
-    """Visible masks as the released code makes them worse in training, each frame for itself.
+def degrade_masks(masks: Float[Tensor, "b t s s"], generator: torch.Generator) -> Float[Tensor, "b t s s"]:
+    """Return visible masks degraded as in the released training code, each frame for itself.
 
-    A tenth is blurred and cut at one half; half is dilated or eroded, one to four times with squares of 5 to 13 pixels,
-    each time blurred with a chance of a tenth; the rest stays. Pixels are those of crops of 256.
+    A tenth is blurred and thresholded at one half; half is dilated or eroded, one to four times with squares of 5 to 13
+    pixels, each time blurred with probability 0.1; the rest is unchanged. Pixels are those of crops of 256.
     """
     scale = masks.shape[-1] / 256
     out = []
@@ -209,14 +255,14 @@ def spoil(masks: Float[Tensor, "b t s s"], generator: torch.Generator) -> Float[
 
 
 def _dilate(mask: Tensor, size: float) -> Tensor:
-    """The greatest value within a square; what lies beyond the crop has no say."""
+    """Return the maximum within a square, ignoring what lies beyond the crop."""
     reach = max(1, round((size - 1) / 2))
     mask = max_pool2d(mask, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
     return max_pool2d(mask, (1, 2 * reach + 1), stride=1, padding=(0, reach))
 
 
 def _blur(mask: Tensor, scale: float) -> Tensor:
-    """A Gaussian of 35 pixels with a deviation of 11, cut at one half."""
+    """Return the mask after a Gaussian of 35 pixels with a deviation of 11, thresholded at one half."""
     reach = max(1, round(17 * scale))
     at = torch.arange(-reach, reach + 1, device=mask.device)
     kernel = torch.exp(-((at / (11 * scale)) ** 2) / 2)

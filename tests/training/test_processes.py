@@ -1,0 +1,173 @@
+"""Several processes, and runs through the script."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from tests.training.ddp_gradients import learn
+from tests.training.helpers import ROOT, environment, logged, weights, write_worlds
+from vidamodal.models.folder import load_model
+
+
+@pytest.fixture(scope="module")
+def one_and_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What `ddp_gradients` finds with one process and with two."""
+    folder, script = tmp_path_factory.mktemp("ddp"), str(Path(__file__).with_name("ddp_gradients.py"))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", script]
+    done = subprocess.run([*launch, str(folder / "two")], capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stderr[-3000:]
+    return learn(folder / "one"), load_file(folder / "two" / "learnt.safetensors")
+
+
+@pytest.mark.parametrize("sharded", ["", "sharded "])
+def test_two_processes_give_the_gradients_and_weights_of_one(
+    one_and_two: tuple[dict[str, Tensor], dict[str, Tensor]], sharded: str
+) -> None:
+    """A step of four clips, in two batches of each process: its gradients, and the weights after it to 1e-6."""
+    one, two = one_and_two
+    for stage in ("tokenizer", "amodal"):
+        whole, mine = float(one[f"{stage} counted"]), float(two[f"{sharded}{stage} counted"])
+        assert 0 < mine < whole and mine != whole - mine  # each had its own share, of another size than the other's
+        for kind, least in (("gradient", 10), ("weight", 30)):
+            names = [name for name in one if name.startswith(f"{stage} {kind}")]
+            assert len(names) > least
+            for name in names:
+                value, found = one[name].double(), two[sharded + name].double()
+                exact = 1e-6 if kind == "weight" else 1e-5 * value.abs().max().item()
+                torch.testing.assert_close(found, value, rtol=0, atol=exact, msg=name)
+        moved = [name for name in one if name.startswith(f"{stage} weight") and one[name].is_floating_point()]
+        begun = {name: one[f"{stage} begun{name.removeprefix(f'{stage} weight')}"] for name in moved}
+        assert sum((one[name] - begun[name]).abs().max() > 1e-4 for name in moved) > 10
+
+
+def launch(config: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "train.py"), "--config", str(config), "--quiet", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), cwd=ROOT,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_smoke_config_trains_both_stages_in_two_minutes(tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = launch(ROOT / "configs" / "smoke.yaml", "--output", str(tmp_path / "run"))
+    _, said = run.communicate()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert run.returncode == 0, said[-3000:]
+    # Seconds of processor, so that a busy machine changes nothing.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 120
+    lines = logged(tmp_path / "run")
+    tokenizer, amodal = ([line for line in lines if line["stage"] == stage] for stage in ("tokenizer", "amodal"))
+    assert tokenizer[-1]["iou"] > tokenizer[0]["iou"] and tokenizer[-1]["loss"] < tokenizer[0]["loss"]
+    assert np.mean([line["loss"] for line in amodal[-3:]]) < np.mean([line["loss"] for line in amodal[:3]])
+    load_model(str(tmp_path / "run" / "model"))
+
+
+def write_config(folder: Path, output: Path, steps: int) -> Path:
+    world = {"size": 48, "frames": 7}
+    stage = {"steps": steps, "clips": 2, "warmup": 2, "sample": {"tracks": 3, "frames": 5, "world": world}}
+    network = {
+        "tokenizer": {"crop": 16, "width": 16, "dim": 8, "codes": 128},
+        "transformer": {"width": 16, "depth": 2, "heads": 2, "mlp": 2, "features": 16, "window": 4},
+    }
+    config = {
+        "output": str(output), "device": "cpu", "precision": "fp32", "worlds": "toy", "workers": 1, "save_every": 5,
+        "model": {"family": "amodal", "network": network, "head": {"width": 8, "deep": 16}},
+        "stages": [{"kind": "tokenizer", **stage}, {"kind": "amodal", **stage}],
+    }  # fmt: skip
+    path = folder / f"{output.name}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def events(folder: Path) -> list[tuple[int, float]]:
+    """Step and value of the loss as TensorBoard shows them."""
+    return [(event.step, event.value) for event in EventAccumulator(str(folder)).Reload().Scalars("loss")]
+
+
+@pytest.mark.slow
+def test_the_same_command_resumes_after_sigkill(tmp_path: Path) -> None:
+    for name in ("killed", "whole"):
+        write_config(tmp_path, tmp_path / name, steps=60)
+    run = launch(tmp_path / "killed.yaml")
+    while not list((tmp_path / "killed").glob("checkpoints/amodal-0000001*")):
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.02)
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    assert not (tmp_path / "killed" / "model").exists()
+    for name in ("killed", "whole"):
+        run = launch(tmp_path / f"{name}.yaml")
+        _, said = run.communicate()
+        assert run.returncode == 0, said[-3000:]
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    for stage in ("tokenizer", "amodal"):  # TensorBoard shows every step once
+        shown = [events(tmp_path / name / "tensorboard" / stage) for name in ("killed", "whole")]
+        assert shown[0] == shown[1] and len(shown[0]) == 3
+
+
+@pytest.mark.slow
+def test_the_script_exits_with_status_2_if_processes_are_missing(tmp_path: Path) -> None:
+    run = launch(ROOT / "configs" / "smoke.yaml", "--output", str(tmp_path / "run"), "--processes", "2")
+    _, said = run.communicate()
+    assert run.returncode == 2 and said.count("\n") == 1 and "2 processes" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_run_survives_kills_at_random_moments(tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "dev" / "kill.py"), "--kills", "4", "--steps", "12", "--seed", "1"]
+    done = subprocess.run(script, capture_output=True, text=True, env=environment(), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("\nkill ") == 4 and "nothing lost" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", ["false", "true"])
+def test_one_process_resumes_a_run_of_two(tmp_path: Path, sharded: str) -> None:
+    """Weights that two processes hold together are written whole, and one process takes up where they stopped."""
+    path, run = write_config(tmp_path, tmp_path / "run", steps=6), tmp_path / "run"
+    script = [str(ROOT / "scripts" / "train.py"), "--config", str(path), "--quiet"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*torchrun, *script, "--processes", "2", "--shard", sharded, "--validation", str(write_worlds(tmp_path / "w"))],
+        capture_output=True, text=True, env=environment(), cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    load_model(str(run / "model"))
+    lines = logged(run)
+    assert lines[-1]["validation_full"] > 0
+    both = [load_file(run / "model" / name) for name in ("model.safetensors", "heads/conv.safetensors")]
+    for folder in (run / "model", run / "checkpoints" / "amodal-00000006"):
+        shutil.rmtree(folder)
+    one = [sys.executable, *script, "--validation", str(tmp_path / "w")]
+    done = subprocess.run(one, capture_output=True, text=True, env=environment(), cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = [load_file(run / "model" / name) for name in ("model.safetensors", "heads/conv.safetensors")]
+    for first, second in zip(both, alone, strict=True):  # of six steps the last one was made by one process
+        for name, value in first.items():
+            torch.testing.assert_close(second[name], value, rtol=0, atol=1e-5, msg=name)
+    scores = [{k: v for k, v in run[-1].items() if "validation" in k} for run in (lines, logged(run))]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_accelerate_reads_its_config_files(name: str) -> None:
+    found = load_config_from_file(str(ROOT / "configs" / "accelerate" / f"{name}.yaml"))
+    assert found.distributed_type.value == "MULTI_GPU" and found.num_processes == 8 and found.mixed_precision == "no"

@@ -1,0 +1,160 @@
+"""Whole runs: their results, interruption, and what is refused."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
+
+from tests.training.helpers import MODEL, STAGE, logged, losses, refused, tiny_config, weights
+from vidamodal.models.amodal import AmodalModel
+from vidamodal.models.folder import load_model
+from vidamodal.training import family
+from vidamodal.training.run import train
+from vidamodal.training.sharding import Average
+from vidamodal.training.stages.amodal import AmodalFamily
+
+
+def test_a_run_writes_a_model_and_metrics_and_no_partial_files(unbroken: Path) -> None:
+    loaded = load_model(str(unbroken / "model"))
+    assert loaded.model.config == MODEL
+    lines = logged(unbroken)
+    assert [(line["stage"], line["step"]) for line in lines] == [
+        (stage, step) for stage in ("tokenizer", "amodal") for step in (1, 2, 3, 4)
+    ]
+    for line in lines:
+        assert all(math.isfinite(v) for k, v in line.items() if k != "stage"), line
+    assert list((unbroken / "tensorboard").rglob("events*"))
+    assert sorted(p.name for p in (unbroken / "checkpoints").iterdir()) == [
+        f"{stage}-{step:08d}" for stage in ("amodal", "tokenizer") for step in (2, 4)
+    ]
+    assert not [p for p in unbroken.rglob("*") if "partial" in p.name]
+
+
+def test_no_file_of_a_run_is_a_pickle(unbroken: Path) -> None:
+    files = [p for p in unbroken.rglob("*") if p.is_file()]
+    assert {p.suffix for p in files if "events" not in p.name} == {".safetensors", ".json", ".jsonl", ".md"}
+    for path in files:
+        start = path.read_bytes()[:2]
+        assert start != b"PK" and not (start[:1] == b"\x80" and start[1] <= 5), path
+    for path in unbroken.rglob("*.safetensors"):
+        assert load_file(path)
+
+
+def test_the_second_stage_does_not_change_the_tokenizer(unbroken: Path) -> None:
+    first = load_file(unbroken / "checkpoints" / "tokenizer-00000004" / "average.safetensors")
+    last = load_file(unbroken / "model" / "model.safetensors")
+    begun = AmodalModel(MODEL).state_dict()
+    for name, value in last.items():
+        if name.startswith("tokenizer."):
+            assert torch.equal(value, first[name]), name
+    moved = [name for name, value in last.items() if not torch.equal(value, first[name])]
+    assert {name.split(".")[0] for name in moved} == {"transformer"} and set(last) < set(begun)
+
+
+def test_weights_depend_on_the_seed_alone(unbroken: Path, tmp_path: Path) -> None:
+    train(tiny_config(tmp_path / "again"), quiet=True)
+    assert weights(tmp_path / "again") == weights(unbroken)
+    train(tiny_config(tmp_path / "other", seed=1), quiet=True)
+    assert weights(tmp_path / "other") != weights(unbroken)
+
+
+def test_a_finished_run_is_not_trained_again(unbroken: Path) -> None:
+    before, lines = weights(unbroken), logged(unbroken)
+    train(tiny_config(unbroken), quiet=True)
+    assert weights(unbroken) == before and logged(unbroken) == lines
+
+
+class Killed(BaseException):
+    """Stands in for a kill: nothing in the package may catch it."""
+
+
+def stop(patch: pytest.MonkeyPatch, owner: object, name: str, calls: int) -> None:
+    """Make the call of that number of a function end the run instead."""
+    original, left = getattr(owner, name), [calls]
+
+    def counted(*arguments: Any, **keywords: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return original(*arguments, **keywords)
+
+    patch.setattr(owner, name, counted)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "calls"),
+    [
+        (Average, "update", 1),  # in the first step
+        (Average, "update", 4),  # past the first checkpoint
+        (Average, "update", 7),  # in the second stage
+        (os, "rename", 2),  # a checkpoint is written, not yet in place
+        (os, "rename", 4),
+        (shutil, "rmtree", 3),  # an old checkpoint is out of sight, not yet removed
+        (family, "save_model", 1),
+    ],
+)
+def test_an_interrupted_run_resumes_with_identical_results(
+    unbroken: Path, tmp_path: Path, owner: object, name: str, calls: int
+) -> None:
+    config = tiny_config(tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        stop(patch, owner, name, calls)
+        with pytest.raises(Killed):
+            train(config, quiet=True)
+    assert not (tmp_path / "run" / "model").exists()
+    AcceleratorState._reset_state(True)
+    train(config, quiet=True)
+    assert weights(tmp_path / "run") == weights(unbroken)
+    assert losses(tmp_path / "run") == losses(unbroken)
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+
+
+def test_another_config_in_the_same_folder_is_refused(unbroken: Path) -> None:
+    refused(tiny_config(unbroken, seed=5), "config.json")
+
+
+@pytest.mark.parametrize("processes", [2, 8])
+def test_another_number_of_processes_than_configured_is_refused(tmp_path: Path, processes: int) -> None:
+    refused(tiny_config(tmp_path / "run", processes=processes), f"{processes} processes")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": AmodalFamily(network=MODEL, head={"depth": 3})}, "depth"),
+        ({"model": AmodalFamily(network=replace(MODEL, head="nosuch"))}, "nosuch"),
+        ({"model": AmodalFamily(network=replace(MODEL, transformer=replace(MODEL.transformer, window=5)))}, "window"),
+        ({"worlds": "no/such/folder"}, "worlds"),
+        ({"stages": ()}, "the list is empty"),
+        ({"stages": (STAGE, STAGE)}, "two of them are called 'amodal'"),
+        ({"stages": (replace(STAGE, kind="c2f"),)}, "no stage 'c2f'"),
+        ({"precision": "fp7"}, "fp7"),
+        ({"device": "abacus"}, "abacus"),
+        ({"tokenizer": replace(STAGE, clips=3), "processes": 2}, "stages.tokenizer.clips"),
+        ({"amodal": replace(STAGE, clips=6, accumulate=4)}, "stages.amodal.clips"),
+        ({"amodal": replace(STAGE, accumulate=0)}, "stages.amodal.clips"),
+    ],
+)
+def test_invalid_settings_are_refused_before_anything_is_written(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    refused(tiny_config(tmp_path / "run", **changes), words)
+
+
+def test_the_number_of_workers_may_change_when_a_run_is_resumed(tmp_path: Path) -> None:
+    train(tiny_config(tmp_path / "run", tokenizer=replace(STAGE, steps=1), amodal=replace(STAGE, steps=1)), quiet=True)
+    changed = tiny_config(
+        tmp_path / "run", tokenizer=replace(STAGE, steps=1), amodal=replace(STAGE, steps=1), workers=1
+    )
+    before = weights(tmp_path / "run")
+    train(changed, quiet=True)
+    assert weights(tmp_path / "run") == before

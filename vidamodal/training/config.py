@@ -1,0 +1,94 @@
+"""Configuration of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vidamodal.data.clips import ClipConfig
+from vidamodal.training.family import Family
+from vidamodal.training.losses import LossConfig
+from vidamodal.training.stage import Stage, find_stage
+from vidamodal.training.stages.amodal import AmodalFamily
+from vidamodal.types import InputError
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """Length, batch and schedule of one stage."""
+
+    kind: str = "amodal"
+    """Which stage: see `vidamodal.training.stages`."""
+    steps: int = 1000
+    clips: int = 2
+    """Clips in each step, over all processes and all their batches."""
+    accumulate: int = 1
+    """Number of batches into which each process divides its share of a step, to save memory."""
+    rate: float = 2e-3
+    """Peak learning rate."""
+    warmup: int = 100
+    """Steps of linear warm-up."""
+    decay: float = 0.01
+    """Weight decay of matrices."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Decay rates of AdamW's two moments."""
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """Decay of the learning rate after the warm-up."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    average: float = 0.999
+    """Decay of the exponential moving average of the weights, which is the result of the stage."""
+    sample: ClipConfig = field(default_factory=ClipConfig)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Configuration of a training run."""
+
+    name: str = "run"
+    output: str = "runs/run"
+    """Folder of the run."""
+    seed: int = 0
+    processes: int = 1
+    """Number of processes; the run refuses to start with another number."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Precision in which the networks compute. Weights are fp32."""
+    shard: bool = False
+    """Split weights, gradients, optimiser state and average over the processes (FSDP2), for models too large for one
+    GPU. Checkpoints and the model are gathered: any number of processes can resume from them."""
+    compile: bool = False
+    """Compile the networks (torch.compile), except for the codebook."""
+    device: Literal["auto", "cpu"] = "auto"
+    init: str | None = None
+    """Model folder or name whose weights replace the random initial ones. It may have fewer blocks."""
+    worlds: str = "data/worlds-train"
+    """Training data: folders of worlds and data sets in any layout, separated by commas, or "toy"."""
+    validation: str | None = None
+    """Data set on which the primary protocol is scored every `validate_every` steps."""
+    workers: int = 1
+    """Processes that prepare clips, for each training process."""
+    log_every: int = 20
+    save_every: int = 250
+    validate_every: int = 1000
+    model: Family = field(default_factory=AmodalFamily)
+    loss: LossConfig = field(default_factory=LossConfig)
+    stages: tuple[StageConfig, ...] = (StageConfig("tokenizer"), StageConfig("amodal"))
+    """Stages in the order in which they run; each builds on the averaged weights of the one before."""
+
+
+def stage_classes(config: TrainConfig) -> list[type[Stage[Any]]]:
+    """Return the class of each stage of a run. Raises InputError if the stages cannot run."""
+    classes = [find_stage(stage.kind, config.model.ID) for stage in config.stages]
+    if not classes:
+        raise InputError("stages: the list is empty. Add at least one stage.")
+    names = [stage.name for stage in classes]
+    for stage, name in zip(config.stages, names, strict=True):
+        if names.count(name) > 1:
+            raise InputError(f"stages: two of them are called {name!r}. Train the second one in another run.")
+        batches = config.processes * stage.accumulate
+        if config.processes < 1 or stage.accumulate < 1 or stage.clips % batches:
+            raise InputError(
+                f"stages.{stage.kind}.clips is {stage.clips}, which cannot be divided among {config.processes} "
+                f"processes with {stage.accumulate} batches each"
+            )
+    return classes

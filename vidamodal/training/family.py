@@ -1,0 +1,183 @@
+"""Model families: how a run's ``model`` section becomes a model, and how the trained model is saved."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vidamodal.config import Variants, build, merge
+from vidamodal.data.banks import Bank, load_bank
+from vidamodal.formats import find_dataset
+from vidamodal.heads.base import FramewiseHead
+from vidamodal.models.folder import (
+    Model,
+    check_settings,
+    load_model,
+    load_segmenter,
+    load_weights,
+    save_model,
+    save_segmenter,
+)
+from vidamodal.models.framewise import FramewiseModel
+from vidamodal.models.transformer import Block
+from vidamodal.registry import find_classes
+from vidamodal.segmenters.base import FrameSegmenter, find_segmenter
+from vidamodal.types import InputError
+
+if TYPE_CHECKING:
+    from vidamodal.training.config import TrainConfig
+
+Learner = Model | FrameSegmenter
+Notes = dict[str, Any]
+"""Facts about the training data that are saved with the model."""
+
+
+class Family(Variants, ABC):
+    """The ``model`` section of a run: a frozen dataclass with a ``family`` field, one for each family of models."""
+
+    discriminator = "family"
+    ID: ClassVar[str]
+
+    @classmethod
+    def variant(cls, name: str) -> type:
+        """Return the family with this id. Raises InputError if there is none."""
+        import vidamodal.training.stages
+
+        families = find_classes(vidamodal.training.stages, Family)  # type: ignore[type-abstract]
+        if name not in families:
+            raise InputError(f"there is no model family {name!r}. Choose one of {', '.join(families)}.")
+        return families[name]
+
+    def check(self, config: TrainConfig) -> None:
+        """Raise InputError for a config that cannot work, before anything is built."""
+
+    @abstractmethod
+    def create(self, config: TrainConfig) -> tuple[Any, Notes]:
+        """Return a model with its initial weights."""
+
+    @abstractmethod
+    def check_model(self, config: TrainConfig, model: Any) -> None:
+        """Raise InputError for what this model cannot do, before the run begins."""
+
+    @abstractmethod
+    def save(self, folder: Path, model: Any, config: TrainConfig, training: Mapping[str, Any]) -> None:
+        """Write the model folder."""
+
+
+class MaskFamily(Family):
+    """Models that complete given visible masks."""
+
+    @abstractmethod
+    def new_model(self, config: TrainConfig) -> Model:
+        """Return a model with random weights."""
+
+    def create(self, config: TrainConfig) -> tuple[Model, Notes]:
+        """Return a model with random weights, the pretrained ones that its config names, or those of ``init``."""
+        model = self.new_model(config)
+        if config.init is None:
+            self.load_pretrained(model)
+        else:
+            load_initial_weights(model, config.init)
+        return model, {}
+
+    def load_pretrained(self, model: Model) -> None:
+        """Load the pretrained weights that the model's config names."""
+        assert isinstance(model.head, FramewiseHead)
+        model.head.load_pretrained()
+
+    def check_model(self, config: TrainConfig, model: Model) -> None:
+        """Refuse settings that prediction cannot work with, and validation clips without the images that are needed."""
+        check_settings(model.config, config.name)
+        if config.validation is not None:
+            clip = next(iter(find_dataset(Path(config.validation)).clips.values()))
+            if model.view.pixels and clip.frames() is None:
+                raise InputError(f"validation: {config.validation} has no images, and this model reads them")
+
+    def save(self, folder: Path, model: Model, config: TrainConfig, training: Mapping[str, Any]) -> None:
+        """Write the model folder with a model card."""
+        view, sample = model.view, config.stages[-1].sample
+        reads = "masks and pixels" if view.pixels else "masks alone (no pixels)"
+        task = f"reads {reads} in windows of {view.cells} x {view.cells} cells"
+        card = model_card(
+            config, model, task, f"{sample.tracks * sample.frames * config.stages[-1].clips} object-frames"
+        )
+        save_model(folder, model, training, card)
+
+
+class SegmenterFamily(Family):
+    """Segmenters of frames without masks. With ``init``, the settings given here override those of that model."""
+
+    network: dict[str, Any]
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse validation, which scores the completion of given masks."""
+        if config.validation is not None:
+            raise InputError("validation: a segmenter is not validated in training. Remove this setting.")
+
+    def create(self, config: TrainConfig) -> tuple[FrameSegmenter, Notes]:
+        """Return a segmenter with random weights or those of ``init``; open settings are taken from the data."""
+        kind, settings, initial = find_segmenter(self.ID), self.network, None
+        if config.init is not None:
+            initial = load_segmenter(config.init, self.ID).model
+            settings = merge(dataclasses.asdict(initial.config), settings)
+        complete, notes = self.complete_settings(
+            build(kind.config_class, settings, "model.network"),
+            load_bank(config.worlds, config.seed, pixels=False),
+            config,
+        )
+        segmenter = kind(complete)
+        if initial is None:
+            segmenter.load_pretrained()
+        else:
+            state = initial.state_dict()
+            fresh = segmenter.initialize_as_identity(set(segmenter.state_dict()) - set(state))
+            load_weights(segmenter, state, str(config.init), fresh)
+        return segmenter, notes
+
+    @abstractmethod
+    def complete_settings(self, settings: Any, bank: Bank, config: TrainConfig) -> tuple[Any, Notes]:
+        """Return the settings with those that were left open, taken from the training data."""
+
+    @abstractmethod
+    def describe(self, model: Any) -> str:
+        """Return what the segmenter finds, for its model card."""
+
+    def check_model(self, config: TrainConfig, model: FrameSegmenter) -> None:
+        """Accept every segmenter."""
+
+    def save(self, folder: Path, model: FrameSegmenter, config: TrainConfig, training: Mapping[str, Any]) -> None:
+        """Write the model folder with a model card."""
+        task = f"finds the objects of frames, resized to {model.size} x {model.size} cells, {self.describe(model)}"
+        stage = config.stages[-1]
+        card = model_card(config, model, task, f"{stage.clips * stage.sample.frames} frames")
+        save_segmenter(folder, model, training, card)
+
+
+def model_card(config: TrainConfig, model: Learner, task: str, step: str) -> str:
+    """Return the model card: the model's task, and the length of its last stage in steps of so many samples."""
+    count = sum(parameter.numel() for parameter in model.parameters())
+    initial = f"Initialised from {config.init}. " if config.init else ""
+    return (
+        f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; {task}. {initial}"
+        f"Trained on {config.worlds}, seed {config.seed}, {config.stages[-1].steps} steps of {step}. "
+        "config.json holds the whole training config.\n"
+    )
+
+
+def load_initial_weights(model: Model, init: str) -> None:
+    """Load the weights of an earlier model, which may have fewer blocks and inputs.
+
+    New blocks pass their input through and new inputs are ignored until training changes that.
+    """
+    state = load_model(init, model.config.head).model.state_dict()
+    new = set(model.state_dict()) - set(state)
+    fresh = {name for name in new if name.startswith("transformer.extra.")}
+    for number, block in enumerate([] if isinstance(model, FramewiseModel) else model.transformer.blocks):
+        within = {name for name in new if name.startswith(f"transformer.blocks.{number}.")}
+        if isinstance(block, Block) and within:
+            block.pass_through()
+            fresh |= within
+    load_weights(model, state, init, fresh)

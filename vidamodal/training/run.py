@@ -1,0 +1,125 @@
+"""A training run: all stages of a config, from what its folder holds already to the finished model.
+
+The folder of a run holds config.json (resolved), metrics.jsonl, TensorBoard events, checkpoints/ and at last model/.
+Running the same config again resumes from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from vidamodal.config import build, check
+from vidamodal.data.banks import load_bank
+from vidamodal.media.files import write_text
+from vidamodal.training.config import TrainConfig, stage_classes
+from vidamodal.training.legacy import upgrade
+from vidamodal.training.loop import StageLoop
+from vidamodal.types import InputError
+
+CHANGEABLE = {"processes", "shard", "workers"}
+"""Settings that may change when a run is resumed."""
+
+
+def train(config: TrainConfig, quiet: bool = False) -> Path:
+    """Train a model, or resume its training.
+
+    Args:
+        config: What to train, on what, and where to write.
+        quiet: Show no progress bar.
+
+    Returns:
+        The folder of the trained model.
+
+    Raises:
+        InputError: If the config cannot work, or the output folder belongs to another run.
+    """
+    return train_recipe([config], quiet)
+
+
+def train_recipe(parts: Sequence[TrainConfig], quiet: bool = False) -> Path:
+    """Train the parts of a recipe one after the other and return the last model folder. Finished parts are skipped."""
+    accelerator = Accelerator(
+        cpu=parts[0].device == "cpu",
+        mixed_precision="no",  # the loop chooses what is computed in bf16: sharded weights stay fp32 too
+    )
+    for config in parts:
+        if len(parts) == 1 or not is_finished(config):
+            _train(check(config, "config"), accelerator, quiet)
+            accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return model_folder(parts[-1])
+
+
+def model_folder(config: TrainConfig) -> Path:
+    """Return the folder of a run's model."""
+    return Path(config.output) / "model"
+
+
+def is_finished(config: TrainConfig) -> bool:
+    """Return whether the run of this config has written its model.
+
+    Raises:
+        InputError: If the folder is that of another run.
+    """
+    _check_same_run(config)
+    return (model_folder(config) / "config.json").is_file()
+
+
+def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:
+    classes = stage_classes(config)
+    config.model.check(config)
+    load_bank(config.worlds, config.seed, pixels=False)
+    if accelerator.num_processes != config.processes:
+        raise InputError(
+            f"the config asks for {config.processes} processes but {accelerator.num_processes} run. Launch that many "
+            f"(torchrun --nproc_per_node {config.processes} scripts/train.py ..., with ACCELERATE_USE_CPU=true on a "
+            "CPU), or set processes."
+        )
+    torch.manual_seed(config.seed)
+    try:
+        average, notes = config.model.create(config)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"the config does not describe a model: {error}") from error
+    config.model.check_model(config, average)
+    resolved = json.dumps(asdict(config), indent=2, sort_keys=True)
+    if accelerator.is_main_process:
+        _check_same_run(config)
+        write_text(Path(config.output) / "config.json", resolved)
+    accelerator.wait_for_everyone()
+    for kind, settings in zip(classes, config.stages, strict=True):
+        if kind.applies_to(average):
+            model = copy.deepcopy(average)  # a stage builds on the averaged weights of the one before
+            StageLoop(accelerator, config, settings, kind(model, config.loss)).run(model, average, quiet)
+    if accelerator.is_main_process:
+        training = {"config": json.loads(resolved), "config_hash": hashlib.sha256(resolved.encode()).hexdigest()}
+        config.model.save(model_folder(config), average, config, training | notes)
+
+
+def _check_same_run(config: TrainConfig) -> None:
+    """Raise InputError if the output folder was begun with another config."""
+    path = Path(config.output) / "config.json"
+    if not path.exists():
+        return
+    ours, theirs = _plain(config), _plain(build(TrainConfig, upgrade(json.loads(path.read_text())), str(path)))
+    names = (ours.keys() | theirs.keys()) - CHANGEABLE
+    if other := sorted(key for key in names if ours.get(key) != theirs.get(key)):
+        raise InputError(
+            f"{path} belongs to a run with another config ({', '.join(other)}). Choose another output folder, or "
+            "remove this one."
+        )
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return plain
