@@ -1,10 +1,10 @@
-"""The ablation tables: trains every row of configs/ablation/tables.yaml, scores it and writes docs/ablations.md.
+"""The ablation tables: trains every row of scripts/experiments/ablation/ablations.yaml, scores it and writes docs/ablations.md.
 
-    python -m scripts.experiments.ablation [--config configs/ablation/tables.yaml] [--out docs/ablations.md] [--steps N]
+    python -m scripts.experiments.ablation [--config FILE] [--out docs/ablations.md] [--steps N]
                              [--table NAME] [--table-only]
 
 Resumes: what is trained and scored in runs/ablations is not done again. One thread; run with OMP_NUM_THREADS=1.
-configs/ablation/conddiff.yaml makes docs/conddiff.md in the same way.
+conddiff.yaml makes docs/conddiff.md in the same way.
 """
 
 from __future__ import annotations
