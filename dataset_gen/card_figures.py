@@ -52,9 +52,7 @@ def charts(statistics: DatasetStatistics) -> Frame:
     return contact_sheet(
         [
             column_chart("Occlusion of objects", *statistics.occlusion_bars(), "% occluded, of object-frames", size),
-            column_chart(
-                "Duration of full occlusion", *statistics.duration_bars(), "frames", size
-            ),
+            column_chart("Duration of full occlusion", *statistics.duration_bars(), "frames", size),
             column_chart("Size of objects", *statistics.size_bars(), "% of the image's side, of object-frames", size),
             bar_chart("Labels", names, counts, size),
         ],

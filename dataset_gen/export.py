@@ -44,7 +44,8 @@ def export_movid_a(
         name = split or key.partition("-")[0]
         if split is None and name not in SPLITS:
             raise InputError(
-                f"{dataset}: the key {key!r} does not begin with a split ({', '.join(SPLITS)}). Pass a split for all clips."
+                f"{dataset}: the key {key!r} does not begin with a split ({', '.join(SPLITS)}). "
+                "Name the split of all clips."
             )
         splits.setdefault(name, []).append(clip)
     return {

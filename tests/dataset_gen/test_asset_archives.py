@@ -11,10 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_gen.library import open_library
-from tests.dataset_gen.asset_files import (
-    archive_files,
-    open_single_shape,
-)
+from tests.dataset_gen.asset_files import archive_files, open_single_shape
 from vidamodal.types import InputError
 
 

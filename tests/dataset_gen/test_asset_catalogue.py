@@ -13,14 +13,8 @@ from dataset_gen.__main__ import main
 from dataset_gen.assets import SPLITS, Split, asset_ids, load_asset
 from dataset_gen.library import OFFLINE, Library, open_library
 from dataset_gen.scenes import sample_scene
-from tests.dataset_gen.asset_files import (
-    is_same_mesh,
-    map_entry,
-    pack,
-)
-from tests.dataset_gen.helpers import (
-    needs_assets,
-)
+from tests.dataset_gen.asset_files import is_same_mesh, map_entry, pack
+from tests.dataset_gen.helpers import needs_assets
 from vidamodal.types import InputError
 
 

@@ -17,13 +17,7 @@ from hypothesis import strategies as st
 from dataset_gen.asset_manifests import split_of
 from dataset_gen.assets import SPLITS, reserved_ids
 from dataset_gen.library import open_library
-from tests.dataset_gen.asset_files import (
-    archive_files,
-    is_same_mesh,
-    pack,
-    shape_entry,
-    write_asset_manifest,
-)
+from tests.dataset_gen.asset_files import archive_files, is_same_mesh, pack, shape_entry, write_asset_manifest
 from vidamodal.types import InputError
 
 
@@ -40,7 +34,7 @@ def test_every_id_is_in_one_split_and_reserved_ones_in_none(name: str, reserved:
         assert sorted(found) == sorted(safe)
 
 
-def test_splits_of_many_ids_have_their_shares_and_kubasic_is_in_all() -> None:
+def test_splits_have_their_fractions_of_many_ids_and_all_have_shapes_of_kubasic() -> None:
     counts = [sum(split_of(f"Shoe_{k}") == split for k in range(3000)) / 3000 for split in SPLITS]
     np.testing.assert_allclose(counts, (0.7, 0.1, 0.2), atol=0.03)
     kubasic = (

@@ -10,10 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_gen.assets import SPLITS, asset_ids, load_asset, reserved_ids
-from tests.dataset_gen.helpers import (
-    ALL_IDS,
-    needs_things,
-)
+from tests.dataset_gen.helpers import ALL_IDS, needs_things
 from vidamodal.types import InputError
 
 

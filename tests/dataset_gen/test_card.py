@@ -10,11 +10,7 @@ from PIL import Image
 from dataset_gen.__main__ import main
 from dataset_gen.dataset_files import write_worlds
 from dataset_gen.run import Run
-from tests.dataset_gen.helpers import (
-    needs_blender,
-    toy_data_set,
-    toy_scene,
-)
+from tests.dataset_gen.helpers import needs_blender, toy_data_set, toy_scene
 from vidamodal.worlds.toy import toy_bank
 
 

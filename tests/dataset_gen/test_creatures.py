@@ -12,10 +12,7 @@ from hypothesis import strategies as st
 from dataset_gen.creature_kinds import KINDS
 from dataset_gen.creatures import Gait, animate, creature_ids, is_creature, load_creature
 from vidamodal.types import InputError
-from vidamodal.worlds.spec import (
-    Mesh,
-    deform,
-)
+from vidamodal.worlds.spec import Mesh, deform
 
 
 @settings(max_examples=25, deadline=None)

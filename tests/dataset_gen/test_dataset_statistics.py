@@ -6,7 +6,7 @@ from dataset_gen.dataset_statistics import DatasetStatistics
 from tests.dataset_gen.helpers import two_object_clip
 
 
-def test_statistics_of_clips() -> None:
+def test_statistics_of_a_clip() -> None:
     statistics = DatasetStatistics()
     statistics.add(two_object_clip())
     assert (statistics.full_occlusions, statistics.bridged, statistics.never_visible) == ([2], 1, 0)

@@ -15,11 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.dataset_gen.helpers import (
-    ROOT,
-    file_hashes,
-    wait_for,
-)
+from tests.dataset_gen.helpers import ROOT, file_hashes, wait_for
 
 pytestmark = pytest.mark.needs("pybullet", "kubric", "bpy")
 STAND_IN = Path(__file__).with_name("stand_in.py")

@@ -10,16 +10,8 @@ from dataset_gen.__main__ import main
 from dataset_gen.assets import SPLITS, asset_ids, load_asset
 from dataset_gen.library import open_library
 from dataset_gen.scenes import sample_scene
-from tests.dataset_gen.asset_files import (
-    archive_files,
-    map_entry,
-    pack,
-    shape_entry,
-    write_asset_manifest,
-)
-from tests.dataset_gen.helpers import (
-    needs_assets,
-)
+from tests.dataset_gen.asset_files import archive_files, map_entry, pack, shape_entry, write_asset_manifest
+from tests.dataset_gen.helpers import needs_assets
 from vidamodal.types import InputError
 
 

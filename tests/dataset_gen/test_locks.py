@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 
 from dataset_gen.locks import Locks, scratch_folder
-from tests.dataset_gen.helpers import (
-    ROOT,
-    wait_for,
-)
+from tests.dataset_gen.helpers import ROOT, wait_for
 
 
 def test_locks_hold_between_processes_and_end_with_their_process(tmp_path: Path) -> None:

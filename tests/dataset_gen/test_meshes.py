@@ -8,15 +8,9 @@ from hypothesis import strategies as st
 
 from dataset_gen.assets import SPLITS, asset_ids, load_asset
 from dataset_gen.meshes import dump_obj, is_closed, read_obj
-from tests.dataset_gen.asset_files import (
-    is_same_mesh,
-)
-from tests.dataset_gen.helpers import (
-    needs_assets,
-)
-from vidamodal.worlds.spec import (
-    Mesh,
-)
+from tests.dataset_gen.asset_files import is_same_mesh
+from tests.dataset_gen.helpers import needs_assets
+from vidamodal.worlds.spec import Mesh
 
 
 @needs_assets

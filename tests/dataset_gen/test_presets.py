@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataset_gen.presets import PRESET_NAMES, PRESETS
 from dataset_gen.scenes import sample_scene
-from tests.dataset_gen.helpers import (
-    needs_things,
-)
+from tests.dataset_gen.helpers import needs_things
 
 
 @needs_things
@@ -23,6 +21,7 @@ def test_presets_have_the_stated_numbers_of_objects_and_moving_cameras() -> None
         ]
         for preset in PRESET_NAMES
     }
+    assert set(PRESETS) == set(PRESET_NAMES)
     for preset, scenes in counts_by_preset.items():
         ranges = PRESETS[preset]
         for column, (low, high) in enumerate((ranges.objects, ranges.thrown, ranges.creatures)):

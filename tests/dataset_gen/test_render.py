@@ -1,4 +1,4 @@
-"""Blender's pictures against our own geometry. Blender runs in processes of its own: this file run as a script."""
+"""Blender's images against the rasteriser. Blender runs in separate processes, which run this file as a script."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def surface(color: tuple[float, float, float], texture: str = "plain") -> Materi
 
 
 def scene() -> tuple[SceneSpec, dict[str, Mesh]]:
-    """A still red box, a green one that moves and turns behind it, a stretched octahedron before it."""
+    """Return a still red box, a green box that moves and turns behind it, and a stretched octahedron in front."""
     turned = (np.cos(0.3), 0.0, np.sin(0.3) * 0.6, np.sin(0.3) * 0.8)
     objects = (
         ObjectSpec(4, "box", "box", "CC0-1.0", (0.7, 0.7, 0.7), 1.0, surface(RED), (Pose((0, 0, 0.9), FACING),)),
@@ -72,7 +72,7 @@ def geometry(spec: SceneSpec, meshes: Mapping[str, Mesh], frame: int) -> np.ndar
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Arrays, str]]:
-    """The same script twice, each in its process: what it saved and what it printed."""
+    """Run this script twice, each in a process; return the saved arrays and the printed text."""
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     results: list[tuple[Arrays, str]] = []
@@ -108,13 +108,13 @@ def test_isolated_masks_agree_with_the_rasteriser(runs: list[tuple[Arrays, str]]
         assert iou(alone, mask) >= 0.99
 
 
-def test_same_spec_same_bytes(runs: list[tuple[Arrays, str]]) -> None:
+def test_the_same_spec_gives_the_same_bytes(runs: list[tuple[Arrays, str]]) -> None:
     first, second = runs[0][0], runs[1][0]
     for name in ("rgb", "segmentation", "depth", "isolated"):
         assert first[name].tobytes() == second[name].tobytes(), name
 
 
-def test_pictures_show_the_materials_well_exposed(runs: list[tuple[Arrays, str]]) -> None:
+def test_images_show_the_materials_well_exposed(runs: list[tuple[Arrays, str]]) -> None:
     rendered, _ = runs[0]
     rgb, ids = rendered["rgb"], rendered["segmentation"]
     assert rgb.dtype == np.uint8 and rgb.shape == (2, 128, 128, 3)
@@ -126,18 +126,18 @@ def test_pictures_show_the_materials_well_exposed(runs: list[tuple[Arrays, str]]
     assert np.mean(rgb.max(axis=-1) == 255) < 0.02 and np.mean(rgb.max(axis=-1) < 8) < 0.05
 
 
-def test_depth_of_objects_floor_and_sky_agrees_with_that_of_the_geometry(runs: list[tuple[Arrays, str]]) -> None:
+def test_depth_agrees_with_the_rasteriser(runs: list[tuple[Arrays, str]]) -> None:
     rendered, truth = runs[0][0]["depth"], scene_depth(*scene()).astype(np.float32)
     same = np.isclose(rendered, truth, rtol=2e-3)  # float16, and the floor seen at a grazing angle
     assert same.mean() > 0.995 and np.mean(np.isinf(rendered) == np.isinf(truth)) > 0.999
 
 
-def test_sky_has_no_depth_and_the_floor_has(runs: list[tuple[Arrays, str]]) -> None:
+def test_the_sky_has_infinite_depth_and_the_floor_does_not(runs: list[tuple[Arrays, str]]) -> None:
     depth = runs[0][0]["depth"]
     assert np.isinf(depth[:, 0]).all() and np.isfinite(depth[:, -1]).all()
 
 
-def test_scratch_is_emptied_and_nothing_is_printed(runs: list[tuple[Arrays, str]]) -> None:
+def test_the_scratch_folder_is_emptied_and_nothing_is_printed(runs: list[tuple[Arrays, str]]) -> None:
     rendered, printed = runs[0]
     assert rendered["left_over"] == 0
     assert "Fra:" not in printed and "Saved" not in printed and "import" not in printed.lower()

@@ -9,15 +9,12 @@ import numpy as np
 from dataset_gen.library import scene_meshes
 from dataset_gen.scene_files import scene_tracks, write_scene
 from dataset_gen.scenes import sample_scene
-from tests.dataset_gen.helpers import (
-    needs_physics,
-    noise,
-)
+from tests.dataset_gen.helpers import needs_physics, noise
 from vidamodal.media.video import open_video
 
 
 @needs_physics
-def test_scene_files_have_the_same_bytes_every_time_and_nearly_the_frames(tmp_path: Path) -> None:
+def test_scene_files_have_the_same_bytes_every_time_and_the_video_shows_the_frames(tmp_path: Path) -> None:
     spec = sample_scene("movid_a", "train", 5, 64, 5)
     clip, rgb = scene_tracks(spec, scene_meshes(spec), "train-00000005.mp4"), noise(5, 64)
     for name in ("a", "b"):

@@ -8,11 +8,7 @@ import numpy as np
 
 from dataset_gen.scene_files import scene_tracks, write_scene
 from dataset_gen.scene_shards import read_shard, shard_keys, write_shard
-from tests.dataset_gen.helpers import (
-    needs_blender,
-    toy_data_set,
-    toy_scene,
-)
+from tests.dataset_gen.helpers import needs_blender, toy_data_set, toy_scene
 from vidamodal.worlds.toy import toy_bank
 from vidamodal.worlds.truth import scene_depth
 

@@ -16,15 +16,8 @@ from dataset_gen.assets import SPLITS, Split, asset_ids, load_asset
 from dataset_gen.presets import PRESET_NAMES, PresetName
 from dataset_gen.scene_files import scene_line
 from dataset_gen.scenes import sample_scene
-from tests.dataset_gen.helpers import (
-    ROOT,
-    environment,
-    needs_things,
-)
-from vidamodal.worlds.spec import (
-    SceneSpec,
-    place,
-)
+from tests.dataset_gen.helpers import ROOT, environment, needs_things
+from vidamodal.worlds.spec import SceneSpec, place
 
 
 @needs_things

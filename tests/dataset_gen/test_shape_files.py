@@ -24,22 +24,10 @@ from tests.dataset_gen.asset_files import (
     shape_entry,
     write_asset_manifest,
 )
-from tests.dataset_gen.helpers import (
-    ROOT,
-    needs_assets,
-)
+from tests.dataset_gen.helpers import ROOT, needs_assets
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
-from vidamodal.worlds.spec import (
-    CameraSpec,
-    LightSpec,
-    Material,
-    Mesh,
-    ObjectSpec,
-    Pose,
-    SceneSpec,
-    place,
-)
+from vidamodal.worlds.spec import CameraSpec, LightSpec, Material, Mesh, ObjectSpec, Pose, SceneSpec, place
 
 
 def visual_file(library: Library) -> VisualFile:

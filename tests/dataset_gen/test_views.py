@@ -7,10 +7,7 @@ import pytest
 
 from dataset_gen.library import scene_meshes
 from dataset_gen.views import choose_camera, histogram, parse_histogram, probe_occluded_fractions
-from tests.dataset_gen.helpers import (
-    needs_physics,
-    settled_scene,
-)
+from tests.dataset_gen.helpers import needs_physics, settled_scene
 from vidamodal.types import InputError
 
 
@@ -31,7 +28,7 @@ def test_a_target_histogram_moves_the_occluded_fractions_towards_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1", "a,b", "1,-1", "0,0", "1,nan", "1,inf"])
-def test_other_texts_are_refused(text: str) -> None:
+def test_texts_without_weights_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="two or more weights"):
         parse_histogram(text)
 

@@ -15,12 +15,7 @@ from dataset_gen.scene_files import scene_tracks, write_scene
 from dataset_gen.scene_shards import read_shard
 from dataset_gen.scenes import sample_scene
 from dataset_gen.work_folder import Part
-from tests.dataset_gen.helpers import (
-    file_hashes,
-    needs_physics,
-    noise,
-    run_command_line,
-)
+from tests.dataset_gen.helpers import file_hashes, needs_physics, noise, run_command_line
 
 
 @pytest.fixture

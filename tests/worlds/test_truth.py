@@ -6,9 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.dataset_gen.helpers import (
-    toy_scene,
-)
+from tests.dataset_gen.helpers import toy_scene
 from tests.worlds.helpers import SIZE
 from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.worlds.rasterize import FLOOR_HALF_WIDTH, camera_axes
