@@ -26,6 +26,7 @@ from dataset_gen.kubric_compat import kubric_imports
 from dataset_gen.library import OFFLINE, Library
 from dataset_gen.shape_files import VisualFile
 from vidamodal.types import InputError
+from vidamodal.worlds.rasterize import FLOOR_HALF_WIDTH
 from vidamodal.worlds.spec import Deformation, LightSpec, Material, Mesh, ObjectSpec, SceneSpec, deform
 
 with kubric_imports():
@@ -33,7 +34,6 @@ with kubric_imports():
     from kubric.renderer import blender as kubric_blender
     from kubric.renderer.blender_utils import prepare_blender_object
 
-_FLOOR_HALF_WIDTH = 100.0  # metres: the floor reaches the horizon
 _FLOOR_BRIGHTNESS = 0.8  # of a white floor; Filmic shows 0.18 as mid-grey
 _SMOOTH_ANGLE = math.radians(40)  # edges sharper than this stay sharp
 _PRINCIPLED_SOCKETS = {
@@ -136,7 +136,7 @@ class _Stage:
         self.renderer._set_background_hdri(image, rotation)
         self.renderer.bg_node.inputs["Strength"].default_value = light.hdri_strength
         _expose(light, self.renderer.bg_hdri_node.image)
-        scale = (_FLOOR_HALF_WIDTH, _FLOOR_HALF_WIDTH, 1.0)
+        scale = (FLOOR_HALF_WIDTH, FLOOR_HALF_WIDTH, 1.0)
         floor = kb.Cube(name="floor", scale=scale, position=(0, 0, -1), static=True, background=True)
         self._add_with_material(floor, light.floor)
 

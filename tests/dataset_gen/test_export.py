@@ -1,4 +1,4 @@
-"""Data sets are exported to other formats."""
+"""The command `export`: data sets in other layouts."""
 
 from __future__ import annotations
 
