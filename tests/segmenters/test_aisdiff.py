@@ -45,7 +45,7 @@ from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model, load_segmenter, save_segmenter
 from vidamodal.noise import Noise
 from vidamodal.segmenters.aisdiff import AISDiffSegmenter, AISDiffSegmenterConfig
-from vidamodal.segmenters.aisdiff.attention import AttentionMaps, recording
+from vidamodal.segmenters.aisdiff.attention_maps import AttentionMaps, recording
 from vidamodal.segmenters.aisdiff.detector import DetectorConfig, Proposals
 from vidamodal.segmenters.aisdiff.detr import Detr, read_detr
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP, ObjectCrops

@@ -21,7 +21,7 @@ from vidamodal.heads.base import FramewiseHead, HeadInputs, window_colours
 from vidamodal.hub import find_model
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP, ObjectCrops, read_prior_weights
 from vidamodal.segmenters.aisdiff.inpainting import PriorConfig
-from vidamodal.segmenters.aisdiff.networks import AmodalPredictor, convolution
+from vidamodal.segmenters.aisdiff.mask_branches import AmodalPredictor, convolution
 
 
 @dataclass(frozen=True)

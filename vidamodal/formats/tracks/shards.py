@@ -12,14 +12,14 @@ from itertools import islice
 from pathlib import Path
 
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
-from vidamodal.formats.tracks import files
+from vidamodal.formats.tracks import tracks_files
 from vidamodal.formats.tracks.locate import SUFFIX, find_clips
 from vidamodal.formats.tracks.write import dumps_tracks
 
 ID = "shards"
 NAME = "WebDataset shards"
 SIGN = "a .tar of <key>.tracks.json and <key>.mp4, or a folder of them"
-HOLDS = files.HOLDS
+HOLDS = tracks_files.HOLDS
 SINGLE_MASK = IS_FILE = False
 SHARD_CLIPS = 16
 
@@ -27,7 +27,7 @@ SHARD_CLIPS = 16
 def recognise(path: Path) -> Fit:
     """Match a tar, or a folder with one in it and no tracks.json beside it."""
     if path.is_dir():
-        return certain_if(any(True for _ in path.glob("*.tar")) and not files.recognise(path))
+        return certain_if(any(True for _ in path.glob("*.tar")) and not tracks_files.recognise(path))
     return certain_if(tarfile.is_tarfile(path))
 
 

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from vidamodal.backbones.pretrained import ExternalNetwork
 from vidamodal.errors import InputError
 from vidamodal.noise import Noise
-from vidamodal.segmenters.aisdiff.attention import AttentionMaps, recording, resize_queries
+from vidamodal.segmenters.aisdiff.attention_maps import AttentionMaps, recording, resize_queries
 from vidamodal.segmenters.aisdiff.inpainting import (
     TIMESTEPS,
     Inpainter,

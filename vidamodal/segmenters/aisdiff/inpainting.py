@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from vidamodal.backbones.pretrained import download_hint, quiet_libraries, read_pretrained
 from vidamodal.errors import InputError
 from vidamodal.hub import first_line
-from vidamodal.segmenters.aisdiff.attention import AttentionRecorder, install_recorders
+from vidamodal.segmenters.aisdiff.attention_maps import AttentionRecorder, install_recorders
 
 TIMESTEPS = 1000
 """Steps of the noise schedule."""

@@ -31,7 +31,7 @@ from vidamodal.segmenters.aisdiff.config import AISDiffSegmenterConfig
 from vidamodal.segmenters.aisdiff.detector import Detector, Proposals
 from vidamodal.segmenters.aisdiff.diffsp import DiffSP, ObjectCrops
 from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth, RegionSamples
-from vidamodal.segmenters.aisdiff.networks import AmodalPredictor, Branch
+from vidamodal.segmenters.aisdiff.mask_branches import AmodalPredictor, Branch
 from vidamodal.segmenters.aisdiff.roi import enlarge_boxes, mask_overlaps, paste_masks, roi_align, suppress
 from vidamodal.segmenters.base import FrameSegmenter
 from vidamodal.types import FrameInstance
