@@ -33,6 +33,12 @@ def is_tracks(path: str | os.PathLike[str]) -> bool:
 def read_tracks(path: str | os.PathLike[str]) -> ClipTracks:
     """Read and check a tracks.json.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The tracks of one video, as they stand in the file.
+
     Raises:
         InputError: The file is missing or invalid; the message names the place of the first error.
     """
