@@ -1,9 +1,13 @@
-"""Crops of single frames."""
+"""Model inputs cut out of frames."""
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import torch
+
+from tests.helpers import head_inputs
 from vidamodal.data.crops import FrameMap, cut_frame
 from vidamodal.geometry import Cropper, Window
 
@@ -17,3 +21,11 @@ def test_the_order_channel_holds_the_confidence_of_each_label() -> None:
     assert np.allclose(crops.order[:, :4], 0) and np.allclose(crops.order[:, 6:9], 1)
     assert np.allclose(crops.order[:, 11:], -0.5)
     assert not cut_frame(cropper, labels == 1, FrameMap.from_labels(labels), True).order.any()
+
+
+def test_occluders_lack_objects_that_lie_behind() -> None:
+    crops = head_inputs(16, 0).crops
+    front = crops.occluders()
+    assert (front[crops.order < 0] == 0).all() and torch.equal(front[crops.order > 0], crops.others[crops.order > 0])
+    unknown = replace(crops, order=torch.zeros_like(crops.order))
+    assert torch.equal(unknown.occluders(), crops.others)

@@ -11,7 +11,13 @@ from tests.metrics.helpers import (
     columns,
 )
 from tests.worlds.helpers import SIZE, random_depth
-from vidamodal.occlusion.order import order_from_depth, order_from_visible, without_cycles
+from vidamodal.occlusion.order import (
+    OrderKeeper,
+    order_from_depth,
+    order_from_relation,
+    order_from_visible,
+    without_cycles,
+)
 from vidamodal.types import Rle
 
 
@@ -68,3 +74,28 @@ def test_without_cycles_every_object_has_a_layer_behind_its_occluders(hides: np.
         before = depth.copy()
         depth = np.array([1 + max((depth[j] for j in range(5) if opened[j, i]), default=0) for i in range(5)])
     assert (depth == before).all()
+
+
+def test_order_from_a_relation_lists_overlapping_pairs_only() -> None:
+    amodal = {1: Rle.encode(columns(0, 16)), 2: Rle.encode(columns(8, 24)), 3: Rle.encode(columns(24, 30))}
+    assert order_from_relation(amodal, lambda front, back: front > back) == ((2, 1),)
+    assert order_from_relation(amodal, lambda _front, _back: False) == ()
+
+
+def test_a_pair_keeps_its_order_while_neither_object_is_visible_there() -> None:
+    keeper, amodal = OrderKeeper(), {1: columns(0, 16), 2: columns(8, 24)}
+    nothing = np.zeros_like(amodal[1])
+    assert keeper.from_masks(amodal, {1: amodal[1], 2: nothing}) == ((1, 2),)
+    assert keeper.from_masks(amodal, {1: nothing, 2: None}) == ((1, 2),)
+    assert keeper.from_masks(amodal, {1: nothing, 2: amodal[2]}) == ((2, 1),)
+    assert keeper.from_masks(amodal, {1: None, 2: None}) == ((2, 1),)
+    # Without any earlier order, the object with the larger visible mask lies in front.
+    assert OrderKeeper().from_masks(amodal, {1: columns(0, 2), 2: columns(20, 24)}) == ((2, 1),)
+
+
+def test_an_undetected_object_keeps_its_last_order_or_lies_behind() -> None:
+    keeper, amodal = OrderKeeper(), {1: columns(0, 16), 2: columns(8, 24)}
+    assert keeper.from_ranks(amodal, [2]) == ((2, 1),)
+    assert keeper.from_ranks(amodal, [1]) == ((1, 2),)
+    assert keeper.from_ranks(amodal, [2, 1]) == ((2, 1),)
+    assert keeper.from_ranks(amodal, [1]) == ((2, 1),)

@@ -460,14 +460,6 @@ def inputs(channels: int = 0) -> HeadInputs:
     return head_inputs(CROP, channels)
 
 
-def test_what_lies_behind_an_object_is_not_in_its_cumulative_mask() -> None:
-    crops = inputs().crops
-    front = crops.occluders()
-    assert (front[crops.order < 0] == 0).all() and torch.equal(front[crops.order > 0], crops.others[crops.order > 0])
-    unknown = replace(crops, order=torch.zeros_like(crops.order))
-    assert torch.equal(unknown.occluders(), crops.others)
-
-
 def test_beside_a_transformer_the_head_begins_as_a_copy_of_the_coarse_mask() -> None:
     given_inputs = inputs(channels=FEATURES)
     out = head(FEATURES)(given_inputs)
