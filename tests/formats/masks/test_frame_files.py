@@ -63,6 +63,10 @@ BAD_FOLDERS = {
         lambda p: as_object_folders(p).joinpath("mug").mkdir(),
         "mug: the folder of an object must be named",
     ),
+    "a named folder with PNGs": (
+        lambda p: as_palette(as_object_folders(p) / "mug"),
+        "mug: the folder of an object must be",
+    ),
     "a huge id": (lambda p: as_object_folders(p).joinpath("9" * 10).mkdir(), "must be named by its id"),
     "one id twice": (lambda p: as_object_folders(p).joinpath("1").mkdir(), "is the same id"),
     "empty folders": (lambda p: (p / "000").mkdir(parents=True), "not in a known format"),

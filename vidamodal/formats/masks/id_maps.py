@@ -18,7 +18,7 @@ import numpy as np
 
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.build import VOID, clip_from_id_maps
-from vidamodal.formats.masks.frame_files import by_frame, png_files, visible_folders
+from vidamodal.formats.masks.frame_files import PREFIXED_NUMBER, by_frame, png_files, visible_folders
 from vidamodal.formats.masks.video_folders import find_videos, holds_tracks, image_video, read_videos, write_videos
 from vidamodal.media.mask_images import read_id_map, write_id_map
 from vidamodal.types import ClipTracks, InputError
@@ -40,14 +40,9 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     if path.is_file():
         return {path.stem: Clip(path.stem, partial(_read_image, path, video), lambda: None, kind_known=False)}
     folders = _find(path)[1]
-    if video is not None and path not in folders.values() and png_files(path):
-        raise InputError(f"{path}: PNGs beside folders ({next(iter(folders))}); pass one or the other")
-    if video is not None and len(folders) > 1:
-        names = ", ".join(folders)
-        raise InputError(
-            f"{path}: the folders {names} are neither one video nor named by ids; pass the folder of one video, or "
-            "name the folder of each object by its id, such as 000"
-        )
+    children = [name for name, folder in folders.items() if folder.parent == path]
+    if children and png_files(path, PREFIXED_NUMBER):
+        raise InputError(f"{path}: PNGs beside folders ({children[0]}); pass one or the other")
     return read_videos(path, folders, _read_folder, video, NAME)
 
 

@@ -45,10 +45,11 @@ def find_videos(path: Path, is_video: IsVideo) -> tuple[Fit, dict[str, Path]]:
 
     Names that are a frame number alone are a certain match; numbers with a prefix are found elsewhere, too.
     """
-    for fit, pattern in ((Fit.CERTAIN, NUMBER), (Fit.POSSIBLE, PREFIXED_NUMBER)):
-        if found := _mask_folders(path, lambda folder, pattern=pattern: is_video(folder, pattern)):  # type: ignore[misc]
-            return fit, found
-    return Fit.NONE, {}
+    certain = _mask_folders(path, lambda folder: is_video(folder, NUMBER))
+    if path in certain.values():
+        return Fit.CERTAIN, certain
+    found = _mask_folders(path, lambda folder: is_video(folder, PREFIXED_NUMBER))
+    return (Fit.CERTAIN if certain else Fit.POSSIBLE if found else Fit.NONE), found
 
 
 def holds_tracks(path: Path) -> bool:
@@ -76,9 +77,18 @@ def read_videos(
         path: The data set, for messages.
         folders: The folders by name.
         read_folder: Reads the masks of one folder.
-        video: The video of the masks, if there is one folder and the video is known.
+        video: The video of the masks, if it is known; the path must then be its folder or have ``Annotations*``.
         format_name: The format, for the provenance.
+
+    Raises:
+        InputError: The path holds folders of which it is unknown whether they are videos or objects, or is damaged.
     """
+    children = [folder for folder in folders.values() if folder.parent == path]
+    if video is not None and children:
+        raise InputError(
+            f"{children[0]}: the folder of an object must be named by its id, such as 000; rename it, or pass the "
+            "folder of one video"
+        )
     clips: list[Clip] = []
     for name, folder in folders.items():
         meta = _find_meta(folder)
