@@ -64,7 +64,7 @@ def test_every_layout_gives_the_same_numbers(tmp_path: Path, layout: Callable[..
 def test_single_files_and_folders_of_predict_match_whatever_their_names(tmp_path: Path) -> None:
     write_tracks(tmp_path / "scene-7.tracks.json", toy_clip())
     write_tracks(tmp_path / "out" / "tracks.json", HALF)
-    for pred in (tmp_path / "out", tmp_path / "out" / "tracks.json"):
+    for pred in (tmp_path / "out", str(tmp_path / "out" / "tracks.json")):
         evaluation = evaluate(pred, tmp_path / "scene-7.tracks.json")
         assert evaluation.primary.occ == pytest.approx(0.5)
         assert list(evaluation.videos) == ["scene-7"]

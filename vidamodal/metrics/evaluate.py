@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -92,8 +93,8 @@ class Evaluation:
 
 
 def evaluate(
-    pred: Path,
-    truth: Path,
+    pred: str | os.PathLike[str],
+    truth: str | os.PathLike[str],
     allow_missing: bool = False,
     quiet: bool = True,
     baselines: bool = True,
@@ -121,7 +122,7 @@ def evaluate(
         InputError: If a path holds no clips or a damaged one; if the ground truth has no amodal masks; or, without
             ``allow_missing``, if a video or scored track has no prediction of the same size and length.
     """
-    truths, predictions = pair_clips(pred, truth)
+    truths, predictions = pair_clips(Path(pred), Path(truth))
     baseline_scores: dict[str, list[PrimaryScores]] = {name: [] for name in load_baselines()} if baselines else {}
     pairing = _Pairing(match, ignored=[f"video {key!r}" for key in predictions if key not in truths])
     counts: list[VideoCounts] = []

@@ -20,9 +20,9 @@ def count_ious(
 ) -> tuple[tuple[IouTable, ...], IouTable]:
     """Return the IoU tables of all frames and that of whole tracks.
 
-    An object with nothing visible in a frame is ignored there: it may be detected but need not be. What the ground
-    truth does not know is no false alarm, so predicted tracks with the id of a track that is not scored are left out,
-    and those of scored tracks in the frames in which the ground truth has no mask.
+    An object with nothing visible in a frame is ignored there: it may be detected but need not be. Predictions are no
+    false positives where the ground truth is unknown: a predicted track is skipped if the true track with its id is
+    not scored, and in the frames in which that track has no mask.
 
     Args:
         scored: Scored tracks of the ground truth.

@@ -1,7 +1,7 @@
 """Measures of how well tracks hold through time; None stands for a mean over nothing.
 
 None of them may be read alone: a prediction that never moves, one with a constant error and a copied visible mask each
-score well in some of them. `scripts/experiments/probes.py` shows by how much.
+score well in some of them. `scripts/experiments/results` shows by how much.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class TemporalScores:
     """Mean distance of the centroids of P and A during hidden spells, over the square root of A's area, by the number
     of frames for which the object has been hidden."""
     identity_hidden: float | None
-    """Share of spells in the last frame of which P has a higher IoU with its own object than with any other."""
+    """Share of spells that end with P having a higher IoU with its object than with any other one."""
     identity_after: float | None
     """The same share in the first frame in which the object is visible again."""
 

@@ -1,4 +1,4 @@
-"""Matching of predicted to true tracks by their visible masks, for predictions of other tools with ids of their own."""
+"""Matching of predicted to true tracks by their visible masks, for tools that choose ids themselves."""
 
 from __future__ import annotations
 
