@@ -1,0 +1,1 @@
+"""Entry points, experiments and developer tools; run from the root of the repository."""

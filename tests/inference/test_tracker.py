@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scripts.experiments.bare import __main__ as bare
-from scripts.experiments.bare.track_detections import count_found, score_found
+from scripts.experiments.bare.track_detections import count_detections, score_detections
 from tests.inference.detections import SIZE, box, detections, disc, track_ids, tracks_of
 from vidamodal.inference.tracker import TrackerConfig
 from vidamodal.types import FrameInstance, InputError
@@ -128,10 +128,10 @@ def test_ids_persist_when_a_fifth_of_the_instances_is_missed() -> None:
         clips.append(truth)
         pieces.append([[one for one in frame if rng.random() > 0.2] for frame in bare.true_instances(truth)])
     scores = {
-        reach: score_found([count_found(tracks_of(p, reach=reach), c) for p, c in zip(pieces, clips, strict=True)])
+        reach: score_detections([count_detections(tracks_of(p, reach=reach), c) for p, c in zip(pieces, clips, strict=True)])
         for reach in (0.0, TrackerConfig().reach)
     }
     alone, again = scores.values()
-    assert again.share is not None and alone.share is not None
-    assert again.share > 0.9 and again.share >= alone.share
+    assert again.found is not None and alone.found is not None
+    assert again.found > 0.9 and again.found >= alone.found
     assert again.switches < 0.05 * sum(len(c.tracks) * 24 for c in clips)

@@ -1,0 +1,1 @@
+"""From bare videos to amodal tracks."""

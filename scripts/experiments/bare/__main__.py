@@ -1,32 +1,28 @@
-"""Make docs/bare.md: from bare videos to amodal tracks, several ways in one table.
+"""Score ways from a bare video to amodal tracks and write docs/results/bare.md.
 
     python -m scripts.experiments.bare --truth NAME=PATH ... --segmenters NAME=MODEL ... [--model tiny] [--clips 12]
 
-Every segmenter alone, with its own amodal masks, and completed by the transformer of --model; the transformer from the
-true visible masks; and two ways without a model, regions that move and regions of one colour. One thread.
+Compares segmenters alone, segmenters completed by a model, the model on true visible masks, and regions that move or
+have one colour.
 """
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
-import torch
 from jaxtyping import Bool
 from tqdm import tqdm
 
 from scripts.experiments.bare.regions import Kind, RegionFinder
-from scripts.experiments.bare.track_detections import FOUND, FoundCounts, count_found, score_found
-from scripts.experiments.presets.__main__ import named
-from scripts.experiments.results.__main__ import section
-from vidamodal.formats import Clip, find_dataset
+from scripts.experiments.bare.track_detections import MIN_TRACK_IOU, DetectionCounts, count_detections, score_detections
+from scripts.experiments.common import RESULTS, experiment_parser, first_clips, parse_names, run_experiment, section
+from vidamodal.formats import Clip
 from vidamodal.geometry import Cropper, Window
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.finders.segmenter import SegmenterFinder
@@ -38,147 +34,155 @@ from vidamodal.media.files import write_text
 from vidamodal.metrics.tables import percent
 from vidamodal.models.folder import load_model, load_segmenter
 from vidamodal.occlusion.layers import layers_of_clip
-from vidamodal.types import ClipTracks, FrameInstance, InputError, Rle
+from vidamodal.types import ClipTracks, FrameInstance, Rle
 
-Method = Callable[[Clip, ClipTracks], ClipTracks]
-"""A clip and its truth, or what another way found in it, to tracks."""
+HEADER = ("", "track AP", "AP50", "AR", "found", "IoU of found", "kept", "switched", "IDSW", "order", "s/frame")
 
 
 @dataclass(frozen=True)
-class Way:
-    """A row of the table."""
+class Method:
+    """A row of the table.
 
-    run: Method
+    Attributes:
+        run: Predicts tracks from a clip and its input tracks.
+        after: The method whose result is the input; None for the ground truth.
+    """
+
+    run: Callable[[Clip, ClipTracks], ClipTracks]
     after: str | None = None
-    """The way before it in the table that finds what it completes; None: it starts from the truth's clip."""
-
-
-HEADS = ("", "track AP", "AP50", "AR", "found", "IoU of found", "kept", "switched", "IDSW", "order", "s/frame")
 
 
 def main() -> None:
-    """Find, score and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--truth", nargs="+", required=True, metavar="NAME=PATH", help="data sets with pictures")
+    """Parse the command line, score and write the page."""
+    parser = experiment_parser("bare", __doc__)
+    parser.add_argument("--truth", nargs="+", required=True, metavar="NAME=PATH", help="data sets with frames")
     parser.add_argument("--segmenters", nargs="*", default=[], metavar="NAME=MODEL", help="folders or names")
-    parser.add_argument("--model", default="tiny", help="what completes visible masks: a folder or a name")
-    parser.add_argument("--clips", type=int, default=12, help="the first so many clips of each set")
+    parser.add_argument("--model", default="tiny", help="folder or name of the model that completes visible masks")
+    parser.add_argument("--clips", type=int, default=12, help="number of clips of each data set, from its beginning")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/bare.md"), help="page to write")
+    parser.add_argument("--out", type=Path, default=RESULTS / "bare.md", help="page to write")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    try:
-        segmenters = named(options.segmenters)
-        text = page(named(options.truth), segmenters, options.model, options.clips, options.device)
-    except InputError as error:
-        raise SystemExit(f"bare.py: {error}") from None
-    write_text(options.out, text)
-    print(text)
+
+    def run() -> None:
+        truths, segmenters = parse_names(options.truth), parse_names(options.segmenters)
+        text = render_page(truths, segmenters, options.model, options.clips, options.device)
+        write_text(options.out, text)
+        print(text)
+
+    run_experiment("bare", run)
 
 
-def page(truths: Mapping[str, str], segmenters: Mapping[str, str], model: str, clips: int, device: str = "auto") -> str:
-    """The page as Markdown. InputError, before anything is found, for a set or a model that cannot be read."""
-    if clips < 1:
-        raise InputError(f"--clips must be at least 1, not {clips}")
-    sets = {name: list(islice(find_dataset(path).clips.values(), clips)) for name, path in truths.items()}
-    ways = methods(segmenters, model, device)
-    asked = ["--truth", *(f"{n}={p}" for n, p in truths.items())]
+def render_page(
+    truths: Mapping[str, str], segmenters: Mapping[str, str], model: str, clips: int, device: str = "auto"
+) -> str:
+    """Score all methods and return the page as Markdown.
+
+    Raises:
+        InputError: A data set or a model cannot be read; raised before anything is predicted.
+    """
+    sets = {name: first_clips(path, clips) for name, path in truths.items()}
+    methods = load_methods(segmenters, model, device)
+    arguments = ["--truth", *(f"{n}={p}" for n, p in truths.items())]
     if segmenters:
-        asked += ["--segmenters", *(f"{n}={m}" for n, m in segmenters.items())]
+        arguments += ["--segmenters", *(f"{n}={m}" for n, m in segmenters.items())]
+    command = f"python -m scripts.experiments.bare {shlex.join(arguments)} --model {model} --clips {clips}"
     sections = [
         "# From a bare video to amodal tracks",
-        f"Made by `python -m scripts.experiments.bare {shlex.join(asked)} --model {model} --clips {clips}`.",
-        "Per cent, of amodal masks. *track AP*, *AP50* and *AR*: average precision and recall of whole tracks, by "
-        f"the rule of YouTube-VIS. *found*: a scene's objects with a track of their own at track IoU over {FOUND}; "
-        "*IoU of found*: the mean over the frames of these. *kept* and *switched*: of the times that an object is "
-        "hidden altogether and comes back, how often it has the same track again and how often another one; the others "
-        "lost it. *IDSW*: how often an object's track changes, all in all. *order*: pairs of found objects that lie "
-        "over each other in a frame, in the right order. *s/frame*: seconds of one CPU core. *True instances, joined* "
-        "have the true masks of what a frame shows and only join them over time; the true visible masks are given as "
-        "those of a partial scene, as found ones are.",
+        f"Written by `{command}`.",
+        "Scores of amodal masks in per cent. *track AP*, *AP50* and *AR*: average precision and recall of whole "
+        "tracks, as in YouTube-VIS. *found*: share of the objects that match a track with track IoU above "
+        f"{MIN_TRACK_IOU}; *IoU of found*: their mean IoU over frames. *kept* and *switched*: share of the full "
+        "occlusions after which the object has the same track, or another one; in the remaining cases it has none. "
+        "*IDSW*: identity switches. *order*: share of the overlapping pairs of found objects in the right order. "
+        "*s/frame*: CPU-seconds per frame on one core. *True instances, joined* receives the true masks of every frame "
+        "and only joins them over time. The true visible masks are passed as a partial scene, as detected ones are.",
     ]
-    for name, picked in sets.items():
-        rows, spells = table(score(picked, ways, name))
-        hidings = f"{len(picked)} clips in which objects are hidden and come back {spells} times."
-        sections += [section(name[:1].upper() + name[1:], rows), hidings]
+    for name, chosen in sets.items():
+        rows, occlusions = score_rows(count_methods(chosen, methods, name))
+        note = f"{len(chosen)} clips with {occlusions} full occlusions after which the object reappears."
+        sections += [section(name[:1].upper() + name[1:], rows), note]
     return "\n\n".join(sections) + "\n"
 
 
-def methods(segmenters: Mapping[str, str], model: str, device: str) -> dict[str, Way]:
-    """All ways, by name."""
+def load_methods(segmenters: Mapping[str, str], model: str, device: str) -> dict[str, Method]:
+    """Return all methods by name; a method follows the one it depends on."""
     loaded = load_model(model)
     predictor = Predictor(loaded.model, device)
 
-    def found(finder: Finder | RegionFinder) -> Way:
-        return Way(lambda clip, truth: finder.find(truth.video, clip.frames))
+    def detect(finder: Finder | RegionFinder) -> Method:
+        return Method(lambda clip, truth: finder.find(truth.video, clip.frames))
 
-    def completed(clip: Clip, tracks: ClipTracks) -> ClipTracks:
+    def complete(clip: Clip, tracks: ClipTracks) -> ClipTracks:
         return predictor.predict(tracks, frames=clip.frames)
 
-    def given(clip: Clip, truth: ClipTracks) -> ClipTracks:
-        bare = tuple(replace(track, amodal=None, amodal_full=None) for track in truth.tracks)
-        return predictor.predict(replace(truth, tracks=bare, exhaustive=False), frames=clip.frames)
+    def complete_true_masks(clip: Clip, truth: ClipTracks) -> ClipTracks:
+        visible_only = tuple(replace(track, amodal=None, amodal_full=None) for track in truth.tracks)
+        return predictor.predict(replace(truth, tracks=visible_only, exhaustive=False), frames=clip.frames)
 
-    ways: dict[str, Way] = {}
+    methods: dict[str, Method] = {}
     for name, folder in segmenters.items():
-        finder = SegmenterFinder(load_segmenter(folder).model, device)
-        ways |= {f"{name} alone": found(finder), f"{name} + {loaded.name}": Way(completed, f"{name} alone")}
-    ways |= {f"true visible masks + {loaded.name}": Way(given), "true instances, joined": Way(joined)}
-    return ways | {f"regions of {kind}": found(RegionFinder(kind)) for kind in get_args(Kind)}
+        methods[f"{name} alone"] = detect(SegmenterFinder(load_segmenter(folder).model, device))
+        methods[f"{name} + {loaded.name}"] = Method(complete, after=f"{name} alone")
+    methods[f"true visible masks + {loaded.name}"] = Method(complete_true_masks)
+    methods["true instances, joined"] = Method(join_true_instances)
+    return methods | {f"regions of {kind}": detect(RegionFinder(kind)) for kind in get_args(Kind)}
 
 
-def joined(_clip: Clip, truth: ClipTracks) -> ClipTracks:
-    """The tracks of a perfect segmenter, which finds whatever shows in a frame and knows of no other."""
+def join_true_instances(_clip: Clip, truth: ClipTracks) -> ClipTracks:
+    """Join the detections of a perfect segmenter over time."""
     return build_tracks(truth.video, true_instances(truth), TrackerConfig(), Timings())
 
 
 def true_instances(truth: ClipTracks) -> Iterator[list[FrameInstance]]:
-    """What shows of the objects in each frame, those in front first, on a canvas with the pixels of the video."""
+    """Yield the visible objects of each frame, front to back, on a square canvas with the pixels of the video."""
     height, width = truth.video.height, truth.video.width
     cropper = Cropper.at(Window.around(height, width), max(height, width), height, width)
 
-    def laid(mask: Rle) -> Bool[np.ndarray, "s s"]:
-        return cropper.cut(mask.decode()) >= 0.5
+    def on_canvas(mask: Rle) -> Bool[np.ndarray, "s s"]:
+        return np.asarray(cropper.cut(mask.decode()) >= 0.5)
 
     for t, layers in enumerate(layers_of_clip(truth)):
-        shown = {k.id: (v, a) for k in truth.tracks if (v := k.visible[t]) and v.area() and (a := (k.amodal or ())[t])}
+        masks = {k.id: (v, a) for k in truth.tracks if (v := k.visible[t]) and v.area() and (a := (k.amodal or ())[t])}
         yield [
-            FrameInstance(laid(shown[key][0]), laid(shown[key][1]), layers[key], None, 1.0)
-            for key in sorted(shown, key=lambda key: layers[key])
+            FrameInstance(on_canvas(masks[key][0]), on_canvas(masks[key][1]), layers[key], None, 1.0)
+            for key in sorted(masks, key=lambda key: layers[key])
         ]
 
 
-def score(clips: Sequence[Clip], ways: Mapping[str, Way], name: str) -> dict[str, tuple[list[FoundCounts], float]]:
-    """Every way over every clip, and its seconds of CPU a frame. One clip is held at a time."""
-    counts: dict[str, list[FoundCounts]] = {way: [] for way in ways}
-    seconds, frames = dict.fromkeys(ways, 0.0), 0
-    with tqdm(total=len(clips) * len(ways), desc=name, unit="prediction") as bar:
+def count_methods(
+    clips: Sequence[Clip], methods: Mapping[str, Method], title: str
+) -> dict[str, tuple[list[DetectionCounts], float]]:
+    """Run every method on every clip, one clip in memory at a time; return its counts and CPU-seconds per frame."""
+    counts: dict[str, list[DetectionCounts]] = {name: [] for name in methods}
+    seconds, frames = dict.fromkeys(methods, 0.0), 0
+    with tqdm(total=len(clips) * len(methods), desc=title, unit="prediction") as bar:
         for clip in clips:
             truth = clip.tracks()
             frames += truth.video.frames
             results: dict[str, ClipTracks] = {}
             spent: dict[str, float] = {}
-            for name_of_way, way in ways.items():
+            for name, method in methods.items():
                 began = time.process_time()
-                results[name_of_way] = way.run(clip, truth if way.after is None else results[way.after])
-                spent[name_of_way] = time.process_time() - began + (spent[way.after] if way.after else 0.0)
-                seconds[name_of_way] += spent[name_of_way]
-                counts[name_of_way].append(count_found(results[name_of_way], truth))
+                results[name] = method.run(clip, truth if method.after is None else results[method.after])
+                spent[name] = time.process_time() - began + (spent[method.after] if method.after else 0.0)
+                seconds[name] += spent[name]
+                counts[name].append(count_detections(results[name], truth))
                 bar.update()
-    return {way: (videos, seconds[way] / max(frames, 1)) for way, videos in counts.items()}
+    return {name: (videos, seconds[name] / max(frames, 1)) for name, videos in counts.items()}
 
 
-def table(rows: Mapping[str, tuple[Sequence[FoundCounts], float]]) -> tuple[list[list[str]], int]:
-    """The heads and a row for each way; and the number of hidings."""
-    out, spells = [list(HEADS)], 0
-    for way, (videos, seconds) in rows.items():
-        scores = score_found(videos)
-        spells = scores.spells
+def score_rows(counts: Mapping[str, tuple[Sequence[DetectionCounts], float]]) -> tuple[list[list[str]], int]:
+    """Return the header with a row per method, and the number of full occlusions."""
+    rows, occlusions = [list(HEADER)], 0
+    for name, (videos, seconds) in counts.items():
+        scores = score_detections(videos)
+        occlusions = scores.occlusions
         ranked = [percent(scores.track_ap[key]) for key in ("ap", "ap50", "ar")]
-        kept = [percent(part / spells if spells else None) for part in (scores.kept, scores.switched)]
-        means = [percent(scores.share), percent(scores.iou)]
-        out.append([way, *ranked, *means, *kept, str(scores.switches), percent(scores.order), f"{seconds:.3f}"])
-    return out, spells
+        means = [percent(scores.found), percent(scores.iou)]
+        identity = [percent(part / occlusions if occlusions else None) for part in (scores.kept, scores.switched)]
+        cells = [*ranked, *means, *identity, str(scores.switches), percent(scores.order), f"{seconds:.3f}"]
+        rows.append([name, *cells])
+    return rows, occlusions
 
 
 if __name__ == "__main__":

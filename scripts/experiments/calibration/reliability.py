@@ -1,8 +1,7 @@
-"""Whether probabilities mean what they say: of the pixels given p, a share of p belongs to the object.
+"""Reliability of probabilities: of the pixels with predicted probability p, a share of p should belong to the object.
 
-Reliability diagrams and the expected calibration error (Guo et al., 2017, Eqs. 2 and 3; 15 bins of equal width), held
-as sums over bins, so that a data set of any size streams through. Pixels far from anything are easy and many: the
-error is read over the pixels of an object's window that other objects cover, where alone something can be hidden.
+Implements reliability diagrams and the expected calibration error (Guo et al., 2017, Eqs. 2 and 3; 15 bins of equal
+width) as sums over bins, so that data sets of any size can be streamed.
 """
 
 from __future__ import annotations
@@ -14,18 +13,22 @@ from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from vidamodal.types import InputError
+from vidamodal.errors import InputError
 
 BINS = 15
-_FINEST = 12.0
-"""Probabilities within one part in 160,000 of 0 or 1 are not told apart when a temperature is fitted."""
+_MAX_LOGIT = 12.0
+"""Logits are clipped to this when a temperature is fitted: probabilities within 6e-6 of 0 or 1 count alike."""
 
 
 @dataclass
 class Reliability:
-    """Predicted probability against observed frequency, in the bins between ascending ``edges`` from 0 to 1.
+    """Sums over the pixels of each probability bin.
 
-    ``count``, ``predicted`` and ``observed`` are sums over a bin's pixels: their number, probabilities and outcomes.
+    Attributes:
+        edges: Ascending edges of the bins, from 0 to 1.
+        count: Number of pixels in each bin.
+        predicted: Sum of their predicted probabilities.
+        observed: Number of them that belong to the object.
     """
 
     edges: Float[np.ndarray, " bins_and_1"]
@@ -35,21 +38,21 @@ class Reliability:
 
     def __post_init__(self) -> None:
         if self.edges[0] != 0 or self.edges[-1] != 1 or (np.diff(self.edges) <= 0).any():
-            raise InputError("bins of probability must ascend from 0 to 1")
+            raise InputError("the edges of probability bins must ascend from 0 to 1")
         self.count, self.predicted, self.observed = np.zeros((3, len(self.edges) - 1))
 
     @staticmethod
     def even(bins: int = BINS) -> Reliability:
-        """Bins of equal width."""
+        """Return empty bins of equal width."""
         return Reliability(np.linspace(0, 1, bins + 1))
 
     @staticmethod
     def fine(bins: int = 480) -> Reliability:
-        """Bins of equal width in logits, fine enough to fit a temperature to their means."""
-        return Reliability(np.r_[0, expit(np.linspace(-_FINEST, _FINEST, bins + 1))[1:-1], 1])
+        """Return empty bins of equal width in logits, fine enough to fit a temperature to their means."""
+        return Reliability(np.r_[0, expit(np.linspace(-_MAX_LOGIT, _MAX_LOGIT, bins + 1))[1:-1], 1])
 
     def add(self, probability: Float[np.ndarray, " pixels"], truth: Bool[np.ndarray, " pixels"]) -> None:
-        """More pixels, of any shape; ``probability`` in [0, 1], ``truth`` whether the pixel belongs to the object."""
+        """Add pixels with their probabilities in [0, 1] and whether they belong to the object; any shape."""
         p = np.asarray(probability, dtype=np.float64).ravel()
         bins = np.clip(np.searchsorted(self.edges, p, side="right") - 1, 0, len(self.count) - 1)
         self.count += np.bincount(bins, minlength=len(self.count))
@@ -58,25 +61,25 @@ class Reliability:
 
     @property
     def ece(self) -> float | None:
-        """Mean distance of a bin's mean probability to its observed frequency, weighted by pixels; None without any."""
+        """Expected calibration error: mean distance of probability and frequency, weighted by pixels; None if empty."""
         total = self.count.sum()
         return float(np.abs(self.predicted - self.observed).sum() / total) if total else None
 
     @property
     def bias(self) -> float | None:
-        """Mean probability minus observed frequency over all pixels: above 0, too much is promised; None without."""
+        """Mean probability minus observed frequency over all pixels, above 0 if overconfident; None if empty."""
         total = self.count.sum()
         return float((self.predicted - self.observed).sum() / total) if total else None
 
     @property
     def diagram(self) -> list[tuple[float, float]]:
-        """(mean probability, observed frequency) of every bin that holds a pixel."""
-        held = self.count > 0
-        means = (self.predicted[held] / self.count[held], self.observed[held] / self.count[held])
+        """Mean probability and observed frequency of each bin with pixels."""
+        filled = self.count > 0
+        means = (self.predicted[filled] / self.count[filled], self.observed[filled] / self.count[filled])
         return list(zip(*(mean.tolist() for mean in means), strict=True))
 
     def between(self, low: float, high: float) -> Reliability:
-        """Those bins that lie within [low, high]: without the certain pixels, which drown the rest."""
+        """Return the bins within [low, high], for example without the certain pixels, which outnumber the others."""
         kept = Reliability(self.edges)
         inside = (self.edges[:-1] >= low - 1e-9) & (self.edges[1:] <= high + 1e-9)
         for name in ("count", "predicted", "observed"):
@@ -86,7 +89,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Scaling:
-    """expit(logit(p) / temperature + shift), with what it does to the mean log loss (nats a pixel)."""
+    """The map p -> expit(logit(p) / temperature + shift), with the mean log loss in nats per pixel before and after."""
 
     temperature: float
     shift: float
@@ -95,16 +98,20 @@ class Scaling:
 
 
 def fit_scaling(pixels: Reliability, shifted: bool = False) -> Scaling:
-    """The temperature (Guo et al., 2017, section 4.2), and with ``shifted`` a bias, with the least log loss.
+    """Fit the temperature with the smallest log loss (Guo et al., 2017, section 4.2).
 
-    ``pixels`` are best in `Reliability.fine` bins, each of which counts with its mean probability. InputError without
-    pixels of both outcomes.
+    Args:
+        pixels: Pixels in `Reliability.fine` bins, each of which counts with its mean probability.
+        shifted: Fit a shift of the logits, too.
+
+    Raises:
+        InputError: There are no pixels, or all have the same outcome.
     """
     if not 0 < pixels.observed.sum() < pixels.count.sum():
-        raise InputError("a temperature needs pixels that belong to objects and pixels that do not; give more clips")
-    held = pixels.count > 0
-    count, observed = pixels.count[held], pixels.observed[held]
-    z = logit(np.clip(pixels.predicted[held] / count, expit(-_FINEST), expit(_FINEST)))
+        raise InputError("a temperature needs pixels inside and outside of objects. Use more clips.")
+    filled = pixels.count > 0
+    count, observed = pixels.count[filled], pixels.observed[filled]
+    z = logit(np.clip(pixels.predicted[filled] / count, expit(-_MAX_LOGIT), expit(_MAX_LOGIT)))
 
     def loss(parameters: Float[np.ndarray, " n"]) -> float:
         scaled = z * np.exp(-parameters[0]) + (parameters[1] if shifted else 0.0)

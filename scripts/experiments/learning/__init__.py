@@ -1,0 +1,1 @@
+"""Validation scores over training."""

@@ -1,24 +1,25 @@
-"""What keeps a model from a higher score: its predictions with one thing at a time made right.
+"""Find what limits a model: score its predictions with one error at a time corrected, and print a table.
 
     python -m scripts.experiments.limits --truth data/test [--model tiny] [--clips 24]
 
-Without any order, and given the true one: who lies in front of whom. Fully hidden masks put in their places: moved so
-that the middles of their boxes are the true ones; what is left is their shape. The truth through the windows: cut to
-the windows and cells that the model works in and pasted back, which is the best that any network could do in them.
+Compares: no order and the true order; fully occluded masks moved to their true positions, which leaves errors of shape;
+and the true masks at the resolution of the model's windows, an upper bound for any network that uses them.
 """
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool
 from tqdm import tqdm
 
+from scripts.experiments.common import experiment_parser, run_experiment
 from vidamodal.data.crops import boxes_and_areas
-from vidamodal.formats import find_dataset
+from vidamodal.errors import InputError
+from vidamodal.formats import Clip, find_dataset
 from vidamodal.geometry import Cropper, Windows, paste
 from vidamodal.inference.predictor import Predictor
 from vidamodal.metrics.averages import bootstrap_interval
@@ -30,56 +31,71 @@ from vidamodal.models.folder import load_model
 from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
 from vidamodal.windows import follow_scene, lay_windows
 
+AS_PREDICTED = "as predicted"
+
 
 def main() -> None:
-    """Predict, change, score and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--truth", type=Path, required=True, help="a data set in a known layout")
+    """Parse the command line, score and print the table."""
+    parser = experiment_parser("limits", __doc__)
+    parser.add_argument("--truth", type=Path, required=True, help="a data set")
     parser.add_argument("--model", default="tiny", help="a model folder or name (default: the bundled one)")
-    parser.add_argument("--clips", type=int, default=24)
+    parser.add_argument("--clips", type=int, default=24, help="number of clips, from the beginning of the data set")
     options = parser.parse_args()
-    model = load_model(options.model).model
+    run_experiment("limits", lambda: print_limits(options.truth, options.model, options.clips))
+
+
+def print_limits(truth: Path, name: str, count: int) -> None:
+    """Score all corrections and print them."""
+    model = load_model(name).model
     if not isinstance(model, AmodalModel):
-        raise SystemExit(f"{options.model}: works in a box of each frame, which has no limits of its own here")
+        raise InputError(f"{name}: this experiment needs a model with track windows")
     predictor = Predictor(model)
-    rows: dict[str, list[PrimaryScores]] = {}
-    clips = find_dataset(options.truth).clips
-    for key, clip in tqdm(islice(clips.items(), options.clips), total=min(options.clips, len(clips)), unit="video"):
-        truth = clip.tracks()
-        found = predictor.predict(truth, frames=clip.frames)
-        made = {"as predicted": found, "fully hidden masks in their places": placed(found, truth)}
-        if model.view.order:
-            nothing: list[FrameOrder] = [()] * truth.video.frames
-            made["without any order"] = predictor.predict(truth, frames=clip.frames, order=nothing)
-            made["given the true order"] = predictor.predict(truth, frames=clip.frames, order=truth.order)
-        made["the truth through the windows"] = through_windows(truth, model)
-        for name, tracks in made.items():
-            rows.setdefault(name, []).append(score_video(count_video(key, tracks, truth, shapes=False)))
-    print(format_table({name: mean_scores(videos) for name, videos in rows.items()}))
-    for name in ("full", "occ", "hidden"):
-        low, high = bootstrap_interval([getattr(video, name) for video in rows["as predicted"]]) or (np.nan, np.nan)
-        print(f"{name} as predicted: 95 % of bootstraps over videos within {100 * low:.1f} .. {100 * high:.1f}")
+    scores: dict[str, list[PrimaryScores]] = {}
+    clips = find_dataset(truth).clips
+    for key, clip in tqdm(islice(clips.items(), count), total=min(count, len(clips)), unit="video"):
+        true = clip.tracks()
+        for correction, tracks in predict_corrected(predictor, model, clip, true).items():
+            scores.setdefault(correction, []).append(score_video(count_video(key, tracks, true, shapes=False)))
+    print(format_table({correction: mean_scores(videos) for correction, videos in scores.items()}))
+    for measure in ("full", "occ", "hidden"):
+        values = [getattr(video, measure) for video in scores[AS_PREDICTED]]
+        low, high = bootstrap_interval(values) or (np.nan, np.nan)
+        print(f"{measure} {AS_PREDICTED}: 95 % bootstrap interval over videos {100 * low:.1f} .. {100 * high:.1f}")
 
 
-def placed(found: ClipTracks, truth: ClipTracks) -> ClipTracks:
-    """Predictions with fully hidden masks moved to where the true ones lie."""
+def predict_corrected(predictor: Predictor, model: AmodalModel, clip: Clip, truth: ClipTracks) -> dict[str, ClipTracks]:
+    """Return the prediction and its corrected variants by name."""
+    predicted = predictor.predict(truth, frames=clip.frames)
+    variants = {AS_PREDICTED: predicted, "fully occluded masks moved": move_occluded_masks(predicted, truth)}
+    if model.view.order:
+        no_order: list[FrameOrder] = [()] * truth.video.frames
+        variants["without any order"] = predictor.predict(truth, frames=clip.frames, order=no_order)
+        variants["with the true order"] = predictor.predict(truth, frames=clip.frames, order=truth.order)
+    variants["true masks through the windows"] = resample_in_windows(truth, model)
+    return variants
+
+
+def move_occluded_masks(predicted: ClipTracks, truth: ClipTracks) -> ClipTracks:
+    """Move fully occluded masks to the positions of the true ones."""
     true = {track.id: track for track in truth.tracks}
 
-    def move(track: Track) -> Track:
-        whole, seen = true[track.id].amodal, true[track.id].visible
-        if track.amodal is None or whole is None:
+    def move_track(track: Track) -> Track:
+        amodal, visible = true[track.id].amodal, true[track.id].visible
+        if track.amodal is None or amodal is None:
             return track
         masks = [
-            moved(mask, target) if mask is not None and target is not None and v is not None and not v.area() else mask
-            for mask, target, v in zip(track.amodal, whole, seen, strict=True)
+            move_mask(mask, target)
+            if mask is not None and target is not None and v is not None and not v.area()
+            else mask
+            for mask, target, v in zip(track.amodal, amodal, visible, strict=True)
         ]
         return replace(track, amodal=tuple(masks))
 
-    return replace(found, tracks=tuple(map(move, found.tracks)))
+    return replace(predicted, tracks=tuple(map(move_track, predicted.tracks)))
 
 
-def moved(mask: Rle, target: Rle) -> Rle:
-    """The mask with the middle of its box where that of the target is, to whole pixels."""
+def move_mask(mask: Rle, target: Rle) -> Rle:
+    """Move a mask by whole pixels so that the centre of its box is that of the target's."""
     ours, theirs = mask.box(), target.box()
     if ours is None or theirs is None:
         return mask
@@ -92,33 +108,43 @@ def moved(mask: Rle, target: Rle) -> Rle:
     return Rle.encode(out)
 
 
-def through_windows(truth: ClipTracks, model: AmodalModel) -> ClipTracks:
-    """The truth at the resolution of the model's windows, laid as in a second pass whose first was right."""
+def resample_in_windows(truth: ClipTracks, model: AmodalModel) -> ClipTracks:
+    """Crop the true masks to the windows of a perfect first pass, at the model's resolution, and paste them back."""
     tracks = [track for track in truth.tracks if track.ever_visible and track.amodal is not None]
     visible, amodal = (
         np.stack([[mask.decode() for mask in masks if mask is not None] for masks in kind])
         for kind in ([t.visible for t in tracks], [t.amodal for t in tracks if t.amodal is not None])
     )
+    windows = _true_windows(visible, amodal, model)
+    cells = model.config.tokenizer.crop
+    resampled = {
+        track.id: tuple(_resample(amodal[k, t], windows, k, t, cells) for t in range(truth.video.frames))
+        for k, track in enumerate(tracks)
+    }
+    changed = (replace(t, amodal=resampled[t.id]) if t.id in resampled else t for t in truth.tracks)
+    return replace(truth, tracks=tuple(changed))
+
+
+def _true_windows(
+    visible: Bool[np.ndarray, "n t h w"], amodal: Bool[np.ndarray, "n t h w"], model: AmodalModel
+) -> Windows:
+    """Lay windows as in the model's last pass, if the first pass had predicted the true masks."""
     boxes, areas = boxes_and_areas(visible)
-    whole, truth_areas = boxes_and_areas(amodal)
+    amodal_boxes, amodal_areas = boxes_and_areas(amodal)
     config, (height, width) = model.config.windows, visible.shape[2:]
     windows = lay_windows(boxes, areas, height, width, config)
     if config.passes == 2:
-        shares = areas / np.maximum(truth_areas, 1)
-        windows = follow_scene(windows, np.where(areas[..., None] > 0, whole, 0.0), shares, config)
-    cells = model.config.tokenizer.crop
-    masks = [
-        tuple(_back(amodal[k, t], windows, k, t, cells) for t in range(truth.video.frames)) for k in range(len(tracks))
-    ]
-    made = {track.id: replace(track, amodal=found) for track, found in zip(tracks, masks, strict=True)}
-    return replace(truth, tracks=tuple(made.get(track.id, track) for track in truth.tracks))
+        shares = areas / np.maximum(amodal_areas, 1)
+        windows = follow_scene(windows, np.where(areas[..., None] > 0, amodal_boxes, 0.0), shares, config)
+    return windows
 
 
-def _back(mask: np.ndarray, windows: Windows, track: int, frame: int, cells: int) -> Rle:
+def _resample(mask: np.ndarray, windows: Windows, track: int, frame: int, cells: int) -> Rle:
     window = windows.at(track, frame)
-    cropper = Cropper.at(window, cells, *mask.shape)
+    height, width = mask.shape
+    cropper = Cropper.at(window, cells, height, width)
     share = cropper.cut(mask) / np.maximum(cropper.inside, 1e-6)
-    rows, columns, values = paste(share, window, *mask.shape)
+    rows, columns, values = paste(share, window, height, width)
     out = np.zeros_like(mask)
     out[rows, columns] = values > 0.5
     return Rle.encode(out)

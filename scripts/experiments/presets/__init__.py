@@ -1,0 +1,1 @@
+"""Models and baselines on several data sets."""

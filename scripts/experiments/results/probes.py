@@ -1,8 +1,7 @@
-"""Predictors that look at the truth and are wrong on purpose: what each measure fails to notice.
+"""Predictors that use the ground truth and make deliberate errors, to show what each measure fails to notice.
 
-Their rows beside a result say why no measure may be read alone. A mask that never moves changes nothing, yet flickers,
-since the truth moves on; an error that never changes does not flicker, however large; a copied visible mask is never
-hallucinated and keeps every identity, but knows nothing of what is hidden.
+A constant mask changes nothing but flickers, because the truth moves; a constant error does not flicker, however large;
+a copied visible mask has no false completion and keeps every identity, but ignores all occluded regions.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ from vidamodal.types import ClipTracks, Rle, Track
 
 
 def constant_mask(clip: ClipTracks) -> ClipTracks:
-    """Every object's true mask of its first frame with any pixel, in all frames."""
-    return _each(clip, lambda track: (first,) * len(track.visible) if (first := _first(track)) else track.amodal)
+    """Predict each object's first true mask that is not empty, in all frames."""
+    return _change_tracks(clip, lambda track: (m,) * len(track.visible) if (m := _first_mask(track)) else track.amodal)
 
 
 def constant_error(clip: ClipTracks) -> ClipTracks:
-    """Every object's true masks, all wrong in the same pixels: the left half of its first one, which is turned over."""
-    return _each(clip, _with_constant_error)
+    """Predict each object's true masks, inverted in the left half of its first mask."""
+    return _change_tracks(clip, _with_constant_error)
 
 
 def copied_visible(clip: ClipTracks) -> ClipTracks:
-    """Nothing is completed."""
+    """Predict the visible masks."""
     return predict_baseline("copy-visible", clip)
 
 
 def perfect(clip: ClipTracks) -> ClipTracks:
-    """The truth."""
+    """Predict the ground truth."""
     return clip
 
 
@@ -44,17 +43,17 @@ PROBES: dict[str, Callable[[ClipTracks], ClipTracks]] = {
 }
 
 
-def _each(clip: ClipTracks, change: Callable[[Track], tuple[Rle | None, ...] | None]) -> ClipTracks:
+def _change_tracks(clip: ClipTracks, change: Callable[[Track], tuple[Rle | None, ...] | None]) -> ClipTracks:
     tracks = tuple(replace(track, amodal=change(track), amodal_full=None) for track in clip.tracks)
     return replace(clip, tracks=tracks, exhaustive=False, order=None)
 
 
-def _first(track: Track) -> Rle | None:
+def _first_mask(track: Track) -> Rle | None:
     return next((mask for mask in track.amodal or () if mask is not None and mask.area()), None)
 
 
 def _with_constant_error(track: Track) -> tuple[Rle | None, ...] | None:
-    first = _first(track)
+    first = _first_mask(track)
     if first is None or track.amodal is None:
         return track.amodal
     error = first.decode()

@@ -1,0 +1,1 @@
+"""Incomplete scenes and degraded masks."""

@@ -1,8 +1,7 @@
-"""The tables of ablations: every row can be made, what is switched off is off, and figures are as kept."""
+"""Tests of the ablation tables: rows, changed models, and the page."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from scripts.experiments.ablation import __main__ as ablate
+from scripts.experiments.ablation import scoring, training
+from scripts.experiments.ablation.model_changes import change_model, change_segmenter
+from scripts.experiments.ablation.page import render_page
+from scripts.experiments.ablation.tables import MEASURES_SHOWN, Row, load_page, page_names, parse_page
 from vidamodal.backbones.pvt import PyramidConfig
 from vidamodal.backbones.resnet import BackboneConfig
 from vidamodal.config import build
@@ -36,10 +37,10 @@ from vidamodal.training.config import stage_classes
 from vidamodal.training.family import SegmenterFamily
 from vidamodal.windows import WindowConfig
 
-PAGES = [yaml.safe_load(path.read_text()) for path in sorted((ablate.ROOT / "scripts/experiments/ablation").glob("*.yaml"))]
-ROWS = [
-    (row, ablate.base_of(row, table, page)) for page in PAGES for table in page["tables"] for row in ablate.rows(table)
-]
+BASE = "configs/ablation/amodal.yaml"
+
+PAGES = [load_page(name) for name in page_names()]
+ROWS = [(row, table.base_of(row)) for page in PAGES for table in page.tables for row in table.rows]
 
 
 def ours() -> AmodalModel:
@@ -80,42 +81,44 @@ def small_segmenter(identity: str) -> FrameSegmenter:
 
 
 @pytest.mark.parametrize(("row", "base"), ROWS, ids=[row.name for row, _ in ROWS])
-def test_every_row_has_valid_options_and_settings(row: ablate.Row, base: str) -> None:
-    config = ablate.training_config(row, base)
+def test_every_row_has_valid_options_and_settings(row: Row, base: str) -> None:
+    config = training.training_config(row, base)
     stage_classes(config)
     family: Any = config.model
     if isinstance(family, SegmenterFamily):
         build(find_segmenter(family.ID).config_class, family.network, "model.network")
-        settings = {name: value for name, value in row.use.items() if name != "told"}
-        ablate.changed_segmenter(small_segmenter(family.ID), settings)
+        settings = {name: value for name, value in row.use.items() if name != scoring.TRUE_LAYERS}
+        change_segmenter(small_segmenter(family.ID), settings)
         return
+    settings = {k: v for k, v in row.use.items() if k not in (scoring.TRUE_ORDER, scoring.CONSTRAIN)}
+    head = ""
     if hasattr(family, "head"):
         head = family.name if family.ID == "head" else family.network.head
         build(find_head(head).config_class, family.head, "model.head")
     if family.ID == "c2f":
-        ablate.changed(c2f(), row.use)
+        change_model(c2f(), settings)
     elif family.ID in ("head", "framewise") or row.head:
-        ablate.changed(with_head(head), row.use)
+        change_model(with_head(head), settings)
     else:
-        ablate.changed(ours(), row.use)
+        change_model(ours(), settings)
 
 
-def test_what_is_switched_off_in_a_finished_model_is_off() -> None:
+def test_settings_of_a_model_are_changed_and_its_weights_kept() -> None:
     model = ours()
-    other, constrain, told = ablate.changed(model, {"roll": False, "window": 8, "chunk": 96, "constrain": False})
-    assert isinstance(other, AmodalModel) and not constrain and not told
+    other = change_model(model, {"roll": False, "window": 8, "chunk": 96})
+    assert isinstance(other, AmodalModel)
     assert (other.config.transformer.roll, other.config.transformer.window, other.config.chunk) == (False, 8, 96)
     assert model.config.transformer.roll and model.config.windows == WindowConfig()
     for name, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[name])
-    coarse, *_ = ablate.changed(c2f(), {"refine": False, "steps": 1})
+    coarse = change_model(c2f(), {"refine": False, "steps": 1})
     assert isinstance(coarse, C2F) and coarse.refiner is None and coarse.config.steps == 1
 
 
-def test_the_page_shows_what_is_kept_and_marks_what_is_not(tmp_path: Path) -> None:
-    config = {
+def test_the_page_shows_existing_scores_and_marks_missing_ones(tmp_path: Path) -> None:
+    content = {
         "title": "Ablations",
-        "base": "configs/ablation/amodal.yaml",
+        "base": BASE,
         "sets": {"static": {"path": "x", "clips": 1}},
         "tables": [
             {
@@ -125,21 +128,21 @@ def test_the_page_shows_what_is_kept_and_marks_what_is_not(tmp_path: Path) -> No
             }
         ],
     }
-    options = argparse.Namespace(runs=tmp_path, steps=None, table_only=True, page="ablations")
+    page = parse_page("ablations", content)
     for seed, occ in ((0, 0.5), (1, 0.52)):
-        run = ablate.train(ablate.Row("a"), str(config["base"]), seed, options)
+        run = training.find_trained(Row("a"), BASE, seed, tmp_path, None)
         run.scores.mkdir(parents=True)
         (run.scores / "trained.json").write_text(json.dumps({"cpu_seconds": 60.0}))
-        scores = dict.fromkeys(ablate.SHOWN, 0.25) | {"occ": occ, "hidden": None}
-        ablate.scores_path(run, {}, "static", config["sets"]["static"]).write_text(json.dumps(scores))  # type: ignore[index]
-    lines = "".join(ablate.report(config, options)).splitlines()
+        scores = dict.fromkeys(MEASURES_SHOWN, 0.25) | {"occ": occ, "hidden": None}
+        scoring.scores_path(run, {}, "static", page.sets["static"]).write_text(json.dumps(scores))
+    lines = render_page(page, tmp_path, None).splitlines()
     assert "| a | 1.0 | 25.0 (0.0) | 51.0 (1.0) | - | 25.0 (0.0) | 25.0 (0.0) |" in lines
     assert "| b | 1.0 | - | - | - | - | - |" in lines
 
 
 def test_settings_of_a_head_are_changed_and_no_others() -> None:
     model = diffusing()
-    other, *_ = ablate.changed(model, {"head.steps": 3, "head.noise": "frame"})
+    other = change_model(model, {"head.steps": 3, "head.noise": "frame"})
     assert isinstance(other, FramewiseModel) and other.config == model.config
     assert (other.head_config.steps, other.head_config.noise) == (3, "frame")
     assert other.head_config == replace(model.head_config, steps=3, noise="frame")
@@ -147,12 +150,12 @@ def test_settings_of_a_head_are_changed_and_no_others() -> None:
 
 def test_settings_of_a_segmenter_and_its_unet_are_changed_and_no_others() -> None:
     model = CumulativeSegmenter(CumulativeSegmenterConfig(DenoiserConfig(widths=(8, 8)), size=8))
-    other = ablate.changed_segmenter(model, {"samples": 7, "denoiser.sampler": "ddpm"})
+    other = change_segmenter(model, {"samples": 7, "denoiser.sampler": "ddpm"})
     assert isinstance(other, CumulativeSegmenter)
     assert other.config == replace(model.config, samples=7, denoiser=replace(model.config.denoiser, sampler="ddpm"))
 
 
-def test_layers_are_drawn_behind_the_true_ones_where_these_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_can_be_predicted_behind_the_true_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.Tensor] = []
 
     def sample(
@@ -165,12 +168,13 @@ def test_layers_are_drawn_behind_the_true_ones_where_these_are_told(monkeypatch:
     masks = np.zeros((3, 8, 8), dtype=bool)
     masks[0, 0], masks[1, 1], masks[2, 2] = True, True, True
     truth = LayeredFrame(masks, masks, masks, np.array([1, 2, 3]), np.ones(3))
-    (found,) = ablate.layers_told(small_segmenter("cumulative"), torch.rand(1, 3, 8, 8), 0, [truth])
+    (found,) = scoring.predict_layers_behind_true_ones(
+        small_segmenter("cumulative"), torch.rand(1, 3, 8, 8), 0, [truth]
+    )
     assert [float(front.sum()) for front in seen] == [0, 8, 16]
     assert [int(layer.sum()) for layer in found.layers] == [0, 64, 0]
 
 
-def test_a_row_of_a_finished_model_trains_nothing(tmp_path: Path) -> None:
-    options = argparse.Namespace(runs=tmp_path, steps=None, table_only=False)
-    run = ablate.train(ablate.Row("a", model="tiny", head="conv"), "configs/ablation/amodal.yaml", 0, options)
+def test_a_row_with_a_finished_model_is_not_trained(tmp_path: Path) -> None:
+    run = training.train_row(Row("a", model="tiny", head="conv"), BASE, 0, tmp_path, None)
     assert (run.model, run.head) == ("tiny", "conv") and not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Tracks that were found in a bare video against the true ones, and the table of ways to find them."""
+"""Tests of the experiment on bare videos: scores of detected tracks, and the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scripts.experiments.bare import __main__ as bare
-from scripts.experiments.bare.track_detections import count_found, score_found
+from scripts.experiments.bare.track_detections import count_detections, score_detections
 from tests.helpers import ToyClip
 from tests.segmenters.test_cumulative import model_of
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
@@ -34,7 +34,7 @@ def track(number: int, amodal: Masks, visible: Masks | None = None) -> Track:
 
 
 def scene() -> ClipTracks:
-    """A small square passes behind a large one, and shows nothing in frames 3 to 6."""
+    """A small square passes behind a large one and is fully occluded in frames 3 to 6."""
     large, small = square(10, 5, 20), [square(4 * t, 10, 6) for t in range(FRAMES)]
     hidden = [m & ~large for m in small]
     assert [not m.any() for m in hidden].index(True) == 3
@@ -42,25 +42,25 @@ def scene() -> ClipTracks:
     return ClipTracks(VIDEO, (track(1, [large] * FRAMES), track(2, small, hidden)), True, order)
 
 
-def renamed(clip: ClipTracks, names: dict[int, int]) -> ClipTracks:
+def renumbered(clip: ClipTracks, names: dict[int, int]) -> ClipTracks:
     order = tuple(tuple((names[a], names[b]) for a, b in pairs) for pairs in clip.order or ())
     return replace(clip, tracks=tuple(replace(t, id=names[t.id]) for t in clip.tracks), order=order)
 
 
 def test_a_perfect_prediction_of_other_ids_is_perfect() -> None:
     truth = scene()
-    never = track(7, [square(0, 30, 5)] * FRAMES, [square(0, 0, 0)] * FRAMES)  # is not scored, and its id says nothing
+    never = track(7, [square(0, 30, 5)] * FRAMES, [square(0, 0, 0)] * FRAMES)  # never visible, so not scored
     truth = replace(truth, tracks=(*truth.tracks, never))
     found = replace(truth, tracks=truth.tracks[:2])
     for names in ({1: 2, 2: 1}, {1: 7, 2: 30}):
-        scores = score_found([count_found(renamed(found, names), truth)])
-        assert scores.track_ap["ap"] == scores.share == scores.iou == scores.order == 1
-        assert (scores.kept, scores.switched, scores.switches) == (scores.spells, 0, 0)
-        assert scores.spells == 1
+        scores = score_detections([count_detections(renumbered(found, names), truth)])
+        assert scores.track_ap["ap"] == scores.found == scores.iou == scores.order == 1
+        assert (scores.kept, scores.switched, scores.switches) == (scores.occlusions, 0, 0)
+        assert scores.occlusions == 1
 
 
 def cut(clip: ClipTracks, number: int, at: int, after: int | None) -> ClipTracks:
-    """A track that ends before frame ``at``, and goes on under another id or not at all."""
+    """End a track before frame ``at``; it continues under the id ``after``, or not at all."""
     old = next(t for t in clip.tracks if t.id == number)
     amodal = [m and m.decode() for m in old.amodal or ()]
     nothing: list[np.ndarray | None] = [None] * FRAMES
@@ -70,37 +70,37 @@ def cut(clip: ClipTracks, number: int, at: int, after: int | None) -> ClipTracks
     return replace(clip, tracks=tuple(t for t in clip.tracks if t.id != number) + tuple(parts))
 
 
-def test_a_track_that_is_another_one_after_hiding_has_switched() -> None:
+def test_a_track_with_another_id_after_an_occlusion_has_switched() -> None:
     truth = scene()
-    spell = count_found(truth, truth)
-    assert (spell.spells, spell.kept) == (1, 1)
-    switched = count_found(cut(truth, 2, 5, 9), truth)
-    assert (switched.spells, switched.kept, switched.switched, switched.switches) == (1, 0, 1, 1)
-    lost = count_found(cut(truth, 2, 5, None), truth)
-    assert (lost.spells, lost.kept, lost.switched, lost.switches) == (1, 0, 0, 0)
-    seen = count_found(cut(truth, 1, 4, 9), truth)  # in full sight
+    occlusion = count_detections(truth, truth)
+    assert (occlusion.occlusions, occlusion.kept) == (1, 1)
+    switched = count_detections(cut(truth, 2, 5, 9), truth)
+    assert (switched.occlusions, switched.kept, switched.switched, switched.switches) == (1, 0, 1, 1)
+    lost = count_detections(cut(truth, 2, 5, None), truth)
+    assert (lost.occlusions, lost.kept, lost.switched, lost.switches) == (1, 0, 0, 0)
+    seen = count_detections(cut(truth, 1, 4, 9), truth)  # in full sight
     assert (seen.switched, seen.switches) == (0, 1)
 
 
-def test_share_iou_and_order_are_of_the_found_objects() -> None:
+def test_found_share_iou_and_order() -> None:
     truth = scene()
-    alone = count_found(replace(truth, tracks=truth.tracks[:1], order=((),) * FRAMES), truth)
-    assert (alone.share, alone.iou, alone.ordered) == (0.5, 1.0, 0)
+    alone = count_detections(replace(truth, tracks=truth.tracks[:1], order=((),) * FRAMES), truth)
+    assert (alone.found, alone.iou, alone.ordered) == (0.5, 1.0, 0)
     half = [m if t % 2 else None for t, m in enumerate([square(10, 5, 20)] * FRAMES)]
-    few = count_found(replace(truth, tracks=(track(1, half), truth.tracks[1]), order=None), truth)
-    assert few.share == 0.5 and few.whole.iou.max() == 1  # its track IoU is 4 / 9
+    few = count_detections(replace(truth, tracks=(track(1, half), truth.tracks[1]), order=None), truth)
+    assert few.found == 0.5 and few.track_ious.iou.max() == 1  # its track IoU is 4 / 9
     most = [None, *[square(10, 5, 20)] * (FRAMES - 1)]
-    good = count_found(replace(truth, tracks=(track(1, most), truth.tracks[1])), truth)
-    assert good.share == 1 and good.iou == pytest.approx((8 / 9 + 1) / 2)
+    good = count_detections(replace(truth, tracks=(track(1, most), truth.tracks[1])), truth)
+    assert good.found == 1 and good.iou == pytest.approx((8 / 9 + 1) / 2)
     pairs = sum(len(pairs) for pairs in truth.order or ())
     assert good.ordered == good.right == pairs > 3
     turned = tuple(tuple((b, a) for a, b in told) for told in truth.order or ())
     half_right = (*turned[:5], *(truth.order or ())[5:])
-    mixed = count_found(replace(truth, order=half_right), truth)
+    mixed = count_detections(replace(truth, order=half_right), truth)
     assert 0 < mixed.right < mixed.ordered
-    assert count_found(replace(truth, order=None), truth).right == 0
-    nothing = score_found([count_found(replace(truth, tracks=(), order=None), truth)])
-    assert (nothing.share, nothing.iou, nothing.order, nothing.track_ap["ar"]) == (0, None, None, 0)
+    assert count_detections(replace(truth, order=None), truth).right == 0
+    nothing = score_detections([count_detections(replace(truth, tracks=(), order=None), truth)])
+    assert (nothing.found, nothing.iou, nothing.order, nothing.track_ap["ar"]) == (0, None, None, 0)
 
 
 # The table
@@ -115,13 +115,13 @@ def data(clip: ToyClip, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_page_has_a_row_for_each_way(data: Path, model_folder: Path, tmp_path: Path) -> None:
+def test_the_page_has_a_row_per_method(data: Path, model_folder: Path, tmp_path: Path) -> None:
     segmenter = model_of(tmp_path / "seg", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
-    page = bare.page({"toy": str(data)}, {"rough": str(segmenter)}, str(model_folder), 3, "cpu")
+    page = bare.render_page({"toy": str(data)}, {"rough": str(segmenter)}, str(model_folder), 3, "cpu")
     rows = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in page.splitlines()}
     assert {"rough alone", "rough + small", "true visible masks + small", "true instances, joined"} <= rows.keys()
     assert {"regions of motion", "regions of colour"} <= rows.keys()
-    right, rough, colour = (rows[way] for way in ("true instances, joined", "rough alone", "regions of colour"))
+    right, rough, colour = (rows[name] for name in ("true instances, joined", "rough alone", "regions of colour"))
     assert (
         float(right[0]) > 90 and float(right[3]) == 100 and float(right[4]) > 95 and float(right[0]) > float(rough[0])
     )
@@ -129,10 +129,10 @@ def test_the_page_has_a_row_for_each_way(data: Path, model_folder: Path, tmp_pat
     assert all(float(row[-1]) > 0 for row in (right, rough, colour)) and "1 clips" in page
 
 
-def test_what_cannot_be_tabled_is_refused(data: Path, model_folder: Path) -> None:
-    with pytest.raises(InputError, match="--clips must be at least 1"):
-        bare.page({"toy": str(data)}, {}, str(model_folder), 0)
+def test_invalid_arguments_are_refused(data: Path, model_folder: Path) -> None:
+    with pytest.raises(InputError, match="number of clips must be at least 1"):
+        bare.render_page({"toy": str(data)}, {}, str(model_folder), 0)
     with pytest.raises(InputError, match="is not a segmenter"):
-        bare.page({"toy": str(data)}, {"x": str(model_folder)}, str(model_folder), 1)
+        bare.render_page({"toy": str(data)}, {"x": str(model_folder)}, str(model_folder), 1)
     with pytest.raises(InputError, match="no such file"):
-        bare.page({"toy": "nosuch"}, {}, str(model_folder), 1)
+        bare.render_page({"toy": "nosuch"}, {}, str(model_folder), 1)

@@ -1,0 +1,59 @@
+"""The page of ablation tables."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from scripts.experiments.ablation.scoring import read_score
+from scripts.experiments.ablation.tables import Page, Row, Table
+from scripts.experiments.ablation.training import TrainedModel, find_trained, training_size
+from scripts.experiments.common import markdown_table, seeds_cell
+
+
+def render_page(page: Page, runs: Path, steps: int | None) -> str:
+    """Return a page as Markdown, from the scores that exist.
+
+    Args:
+        page: The tables.
+        runs: Folder with the trained models and scores.
+        steps: Training steps in place of the base configs'.
+    """
+    name = "" if page.name == "ablations" else f" {page.name}"
+    sections = [
+        f"# {page.title}",
+        f"Written by `python -m scripts.experiments.ablation{name}`; scores of the primary protocol in per cent unless "
+        f"stated otherwise. Every row is trained on the same {training_size(page.base, steps)}. Rows with two seeds "
+        "show their mean and, in brackets, half their difference. A dash marks rows that were not run, and the time of "
+        "trainings that were interrupted.",
+    ]
+    for table in page.tables:
+        sections.append(f"## {table.name}")
+        if table.note:
+            sections.append(table.note)
+        if table.base != page.base:
+            sections.append(f"Trained from `{table.base}`: {training_size(table.base, steps)}.")
+        sections.append(markdown_table(_table_rows(page, table, runs, steps)))
+    return "\n\n".join(sections) + "\n"
+
+
+def _table_rows(page: Page, table: Table, runs: Path, steps: int | None) -> list[list[str]]:
+    scores = (f"{measure.replace('_', ' ')}, {name}" for name in table.data for measure in table.measures)
+    rows = [["", "CPU-minutes", *scores]]
+    for row in table.rows:
+        models = [find_trained(row, table.base_of(row), seed, runs, steps) for seed in row.seeds]
+        minutes = [model.seconds / 60 for model in models if not math.isnan(model.seconds)]
+        spent = f"{sum(minutes) / len(minutes):.1f}" if minutes else "-"
+        rows.append([row.name, spent, *_score_cells(page, table, row, models)])
+    return rows
+
+
+def _score_cells(page: Page, table: Table, row: Row, models: list[TrainedModel]) -> list[str]:
+    return [
+        seeds_cell(
+            [read_score(model, row.use, name, page.sets[name], measure) for model in models],
+            scale=1 if measure == "ms" else 100,
+        )
+        for name in table.data
+        for measure in table.measures
+    ]

@@ -1,0 +1,204 @@
+"""Measurement of multiply-adds, CPU time and memory of a model, on synthetic clips."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidamodal.data.crops import TrackCrops
+from vidamodal.errors import InputError
+from vidamodal.inference.predictor import Predictor
+from vidamodal.models.amodal import AmodalOutput
+from vidamodal.models.folder import Model, load_model
+from vidamodal.training.command import read_recipe
+from vidamodal.training.stages.amodal import AmodalFamily
+from vidamodal.training.stages.c2f import C2FFamily
+from vidamodal.training.stages.head import FramewiseFamily
+from vidamodal.types import ClipTracks, Frame, Rle, Track, VideoInfo
+
+SIZE = 128
+"""Height and width of the frames in pixels."""
+MAX_MULTIPLY_ADDS = 40e9
+"""A network is timed on the longest clip, of 2 to 24 frames, that needs at most this many multiply-adds."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one object-frame.
+
+    Attributes:
+        name: Name of the model.
+        precision: Floating-point type of the computation.
+        parameters: Number of parameters.
+        multiply_adds: Multiply-adds of one pass of the network.
+        network: CPU-seconds of one pass of the network.
+        passes: Number of passes of a prediction.
+        seconds: CPU-seconds of the whole prediction.
+    """
+
+    name: str
+    precision: str
+    parameters: int
+    multiply_adds: float
+    network: float
+    passes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """Time and memory of a process that predicts a clip.
+
+    Attributes:
+        objects: Number of objects.
+        frames: Number of frames.
+        seconds: CPU-seconds.
+        start: Peak memory of the process before the prediction, in bytes.
+        peak: Peak memory of the process afterwards.
+        traced: Peak size of the Python objects and arrays of the prediction; exact, unlike the other two.
+        slowing: CPU time of the last third of the frames over that of the first third.
+    """
+
+    objects: int
+    frames: int
+    seconds: float
+    start: int
+    peak: int
+    traced: int
+    slowing: float
+
+
+def load_network(name: str) -> Model:
+    """Load a model by folder or name, with a head after a colon, or create the untrained model of a training config.
+
+    Raises:
+        InputError: There is no such model or config, or models of its family need the weights of another one.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        folder, _, head = name.partition(":")
+        return load_model(folder, head or None).model
+    (config,) = read_recipe(name)
+    if not isinstance(config.model, AmodalFamily | C2FFamily | FramewiseFamily):
+        raise InputError(f"{name}: the cost of the family {config.model.ID!r} cannot be measured without weights")
+    return config.model.new_model(config).eval()
+
+
+def measure_cost(name: str) -> Cost:
+    """Measure the prediction of one object that is visible in every frame."""
+    model = load_network(name)
+    frames = 2
+    multiply_adds = count_multiply_adds(model, moving_shapes(1, frames)) / frames
+    longest = int(np.clip(MAX_MULTIPLY_ADDS / multiply_adds, frames, model.config.chunk))
+    if longest > frames:
+        frames = longest
+        multiply_adds = count_multiply_adds(model, moving_shapes(1, frames)) / frames
+    clip, stopwatch = moving_shapes(1, frames), Stopwatch(model)
+    began = time.process_time()
+    predictor = predict(model, clip)
+    return Cost(
+        name=Path(name).stem,
+        precision=str(predictor.runtime.precision).removeprefix("torch."),
+        parameters=sum(p.numel() for p in model.parameters()),
+        multiply_adds=multiply_adds,
+        network=stopwatch.seconds / frames / model.config.windows.passes,
+        passes=model.config.windows.passes,
+        seconds=(time.process_time() - began) / frames,
+    )
+
+
+class Stopwatch:
+    """CPU-seconds that a network spends on completing crops, from the creation of the stopwatch on."""
+
+    def __init__(self, model: Model) -> None:
+        self.seconds = 0.0
+        self._complete = model.complete
+        model.complete = self._timed  # type: ignore[method-assign,assignment]
+
+    def _timed(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
+        began = time.process_time()
+        output = self._complete(crops, generator)
+        self.seconds += time.process_time() - began
+        return output
+
+
+def predict(model: Model, clip: ClipTracks) -> Predictor:
+    """Predict a clip on the CPU, discard the result and return the predictor."""
+    predictor = Predictor(model, "cpu")
+    predictor.predict(clip, frames=lambda: paint_frames(clip))
+    return predictor
+
+
+def count_multiply_adds(model: Model, clip: ClipTracks) -> float:
+    """Count the multiply-adds (half the floating-point operations) of matrix products and convolutions in one pass."""
+    with FlopCounterMode(display=False) as counter:
+        predict(model, clip)
+    return counter.get_total_flops() / 2 / model.config.windows.passes
+
+
+def measure_load(name: str, objects: int, frames: int) -> Load:
+    """Time a prediction, then trace its memory.
+
+    Input and result stay in memory as run lengths, the only data that may grow with the number of frames.
+    """
+    model = load_network(name)
+    predict(model, moving_shapes(1, model.config.chunk))  # one-time setup of torch
+    clip = moving_shapes(objects, frames)
+    start = peak_memory()
+    began = time.process_time()
+    predict(model, clip)
+    seconds, peak = time.process_time() - began, peak_memory()
+    tracemalloc.start()
+    results, times = [], []
+    for result in Predictor(model, "cpu").stream(clip, frames=lambda: paint_frames(clip)):
+        results.append((result.objects, result.order))  # a prediction keeps these
+        times.append(time.process_time())
+    third = frames // 3
+    slowing = (times[-1] - times[-1 - third]) / (times[third] - times[0])
+    return Load(objects, frames, seconds, start, peak, tracemalloc.get_traced_memory()[1], slowing)
+
+
+def peak_memory() -> int:
+    """Return the peak memory of this process in bytes; on Linux without that inherited from its parent."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(1024 * int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def moving_shapes(objects: int, frames: int, size: int = SIZE) -> ClipTracks:
+    """Return visible masks of discs and boxes that orbit the centre and occlude each other; later ones are in front."""
+    rows, columns = np.mgrid[:size, :size]
+    visible: list[list[Rle]] = [[] for _ in range(objects)]
+    radius = size * 0.3 / np.sqrt(objects) + 3
+    for t in range(frames):
+        labels = np.zeros((size, size), dtype=np.int16)
+        for k in range(objects):
+            angle = 2 * np.pi * (k * 0.618 + t / (40 + 7 * (k % 5)))
+            orbit = size * (0.12 + 0.24 * (k + 0.5) / objects)
+            y, x = size / 2 + orbit * np.sin(angle), size / 2 + orbit * np.cos(angle)
+            distance = np.abs(rows - y), np.abs(columns - x)
+            labels[np.hypot(*distance) < radius if k % 2 else np.maximum(*distance) < 0.85 * radius] = k + 1
+        for k in range(objects):
+            visible[k].append(Rle.encode(labels == k + 1))
+    tracks = tuple(Track(k + 1, tuple(masks)) for k, masks in enumerate(visible))
+    return ClipTracks(VideoInfo("shapes.mp4", size, size, frames, 12.0), tracks, exhaustive=True)
+
+
+def paint_frames(clip: ClipTracks) -> Iterator[Frame]:
+    """Yield the frames of such a clip, with a grey level per object."""
+    for t in range(clip.video.frames):
+        frame = np.full((clip.video.height, clip.video.width, 3), 40, dtype=np.uint8)
+        for k, track in enumerate(clip.tracks):
+            mask = track.visible[t]
+            if mask is not None:
+                frame[mask.decode()] = 60 + 180 * (k + 1) // len(clip.tracks)
+        yield frame

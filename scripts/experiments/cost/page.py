@@ -1,0 +1,119 @@
+"""The page on cost, and its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scripts.experiments.common import markdown_table
+from scripts.experiments.cost.measure import SIZE, Cost, Load
+from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
+from vidamodal.types import Frame
+
+OBJECTS = (1, 5, 15, 40)
+FRAMES = (24, 240, 2400)
+
+
+def render_page(
+    models: Sequence[str], curve_model: str, picture: str, costs: Sequence[Cost], loads: Sequence[Load]
+) -> str:
+    """Return the page as Markdown.
+
+    Args:
+        models: Models as on the command line.
+        curve_model: The model of ``loads``.
+        picture: File name of the picture.
+        costs: Cost of each model.
+        loads: Load for several numbers of objects, and of frames.
+    """
+    curve_name = public_name(curve_model)
+    _, middle, last = (load for load in loads if load.objects == 1)
+    growth = (last.traced - middle.traced) / (last.frames - middle.frames)
+    power = np.log(last.seconds / middle.seconds) / np.log(last.frames / middle.frames)
+    sections = [
+        "# Cost",
+        f"Written by `python -m scripts.experiments.cost --models {' '.join(map(public_name, models))} --curves "
+        f"{curve_name}`: one thread of one machine in one run, {costs[0].precision}. Compare ratios, not the seconds "
+        "of two runs.",
+        "## One object-frame",
+        markdown_table(_cost_rows(costs)),
+        "Multiply-adds are those of matrix products and convolutions, as PyTorch counts them, for one object that is "
+        f"visible in all {SIZE} px frames. `predict` includes all passes, cropping, pasting and the order of objects.",
+        f"## Objects and frames ({curve_name})",
+        markdown_table(_load_rows(loads)),
+        f"From {middle.frames} to {last.frames} frames of one object the time grows with the power {power:.2f} of the "
+        f"number of frames (1 is linear; the last third of {last.frames} frames takes {last.slowing:.2f} times as long "
+        f"as the first), and the peak memory of the prediction by {growth:.0f} bytes per frame: boxes, windows, the "
+        "order of the first pass, and run lengths. A single chunk costs less per frame than a long video, whose chunks "
+        "overlap.",
+        f"![CPU-seconds and memory over objects and frames]({picture})",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _cost_rows(costs: Sequence[Cost]) -> list[list[str]]:
+    first = costs[0]
+    header = [
+        "",
+        "parameters (M)",
+        "multiply-adds, one pass (G)",
+        "relative to the first",
+        "network, one pass (CPU-ms)",
+    ]
+    rows = [[*header, "relative to the first", "passes", "`predict` (CPU-ms)"]]
+    for c in costs:
+        adds = [f"{c.multiply_adds / 1e9:.3f}", f"{c.multiply_adds / first.multiply_adds:.1f}"]
+        network = [f"{1000 * c.network:.1f}", f"{c.network / first.network:.1f}"]
+        rows.append([c.name, f"{c.parameters / 1e6:.2f}", *adds, *network, str(c.passes), f"{1000 * c.seconds:.1f}"])
+    return rows
+
+
+def _load_rows(loads: Sequence[Load]) -> list[list[str]]:
+    header = [
+        "objects",
+        "frames",
+        "CPU-s",
+        "ms per object-frame",
+        "memory before (MB)",
+        "peak (MB)",
+        "traced peak (MB)",
+    ]
+    rows = [header]
+    for load in loads:
+        per_frame = f"{1000 * load.seconds / (load.objects * load.frames):.2f}"
+        memory = [f"{load.start / 1e6:.0f}", f"{load.peak / 1e6:.0f}", f"{load.traced / 1e6:.2f}"]
+        rows.append([str(load.objects), str(load.frames), f"{load.seconds:.2f}", per_frame, *memory])
+    return rows
+
+
+def public_name(name: str) -> str:
+    """Return a model as the page names it, without the folders above it."""
+    path = Path(name)
+    return "/".join(path.parts[-2:]) if path.suffix in (".yaml", ".yml") else path.name
+
+
+def render_curves(loads: Sequence[Load]) -> Frame:
+    """Render time and memory over the number of objects, then over the number of frames."""
+    frame_axis = Axis("frames, one object", log=True, ticks=FRAMES, low=10, high=4000)
+    few_frames = [load for load in loads if load.frames == FRAMES[0]]
+    one_object = [load for load in loads if load.objects == 1]
+    panels = [
+        *_render_panels(few_frames, lambda load: load.objects, Axis(f"objects, {FRAMES[0]} frames")),
+        *_render_panels(one_object, lambda load: load.frames, frame_axis),
+    ]
+    return tile_panels(panels, 2)
+
+
+def _render_panels(loads: Sequence[Load], number: Callable[[Load], int], axis: Axis) -> list[Frame]:
+    seconds = [(float(number(load)), load.seconds) for load in loads]
+    linear = [(x, seconds[-1][1] * x / seconds[-1][0]) for x, _ in seconds]
+    peak = [(float(number(load)), load.peak / 1e6) for load in loads]
+    before = [(float(number(load)), load.start / 1e6) for load in loads]
+    times = [Curve("measured", seconds), Curve("proportional", linear, dashed=True)]
+    memory = [Curve("peak", peak), Curve("before the prediction", before, dashed=True)]
+    return [
+        line_chart("CPU-seconds", times, axis, Axis("", log=axis.log)),
+        line_chart("Memory (MB)", memory, axis, Axis("")),
+    ]
