@@ -128,7 +128,9 @@ def test_ids_persist_when_a_fifth_of_the_instances_is_missed() -> None:
         clips.append(truth)
         pieces.append([[one for one in frame if rng.random() > 0.2] for frame in bare.true_instances(truth)])
     scores = {
-        reach: score_detections([count_detections(tracks_of(p, reach=reach), c) for p, c in zip(pieces, clips, strict=True)])
+        reach: score_detections(
+            [count_detections(tracks_of(p, reach=reach), c) for p, c in zip(pieces, clips, strict=True)]
+        )
         for reach in (0.0, TrackerConfig().reach)
     }
     alone, again = scores.values()
