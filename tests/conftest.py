@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,3 +59,30 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> ToyClip:
     write_video(folder / "clip.mp4", frames, 12.0)
     write_tracks(folder / "tracks.json", tracks)
     return ToyClip(folder / "clip.mp4", folder / "tracks.json", tracks)
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory, clip: ToyClip) -> Path:
+    """Return a data set of one clip with its images."""
+    folder = tmp_path_factory.mktemp("data")
+    shutil.copy(clip.video, folder / "clip.mp4")
+    shutil.copy(clip.truth, folder / "clip.tracks.json")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_aisdiff(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path) -> Path:
+    """Return the folder of an AISDiff segmenter after a few training steps."""
+    from tests.segmenters.aisdiff.runs import aisdiff_run, train_run
+
+    return train_run(aisdiff_run(tmp_path_factory.mktemp("run"), clip_folder))
+
+
+@pytest.fixture(scope="session")
+def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny untrained Stable-Diffusion inpainting model."""
+    from tests.segmenters.aisdiff.stable_diffusion import save_inpainting_model
+
+    folder = tmp_path_factory.mktemp("stable")
+    save_inpainting_model(folder)
+    return folder

@@ -37,7 +37,7 @@ class ShiftHead(FramewiseHead):
 
 def test_bundled_heads() -> None:
     assert head_ids() == ["aisdiff", "coarse", "conddiff", "conv", "cumulative"]
-    assert all(find_head(identity).ID == identity for identity in head_ids())
+    assert all(identity == find_head(identity).ID for identity in head_ids())
 
 
 def test_a_head_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,5 +50,5 @@ def test_a_head_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("name", ["nosuch", "base", "../conv"])
 def test_unknown_heads_are_refused_with_a_list_of_all(name: str) -> None:
-    with pytest.raises(InputError, match="Choose one of .*conv"):
+    with pytest.raises(InputError, match=r"Choose one of .*conv"):
         find_head(name)

@@ -12,7 +12,7 @@ import vidamodal
 import vidamodal.inference.sources as sources_module
 from tests.helpers import ToyClip
 from tests.inference.sam2_model import tiny_sam_model
-from tests.segmenters.test_cumulative import model_of
+from tests.segmenters.cumulative.helpers import saved_segmenter
 from vidamodal.cli import main
 from vidamodal.formats.tracks import read_tracks, write_tracks
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, load_sam
@@ -60,7 +60,7 @@ def test_points_boxes_and_first_masks_give_whole_tracks(
 
 
 def test_detections_are_completed_by_the_model(tmp_path: Path, clip: ToyClip, model_folder: Path) -> None:
-    folder = model_of(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
+    folder = saved_segmenter(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
     own = vidamodal.predict(clip.video, model=str(folder))
     assert command(clip, tmp_path / "out", "--detect", folder, "--model", model_folder, "--exhaustive") == 0
     completed = read_tracks(tmp_path / "out/tracks.json")
@@ -77,7 +77,7 @@ def test_detections_are_completed_by_the_model(tmp_path: Path, clip: ToyClip, mo
 def test_the_bundled_segmenter_is_the_default(
     tmp_path: Path, clip: ToyClip, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = model_of(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
+    folder = saved_segmenter(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
     load = sources_module.load_segmenter
     bundled = ("aisdiff", "cumulative")
     monkeypatch.setattr(

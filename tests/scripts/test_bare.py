@@ -13,7 +13,7 @@ import pytest
 from scripts.experiments.bare import __main__ as bare
 from scripts.experiments.bare.track_detections import count_detections, score_detections
 from tests.helpers import ToyClip
-from tests.segmenters.test_cumulative import model_of
+from tests.segmenters.cumulative.helpers import saved_segmenter
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 SIZE, FRAMES = 40, 9
@@ -116,7 +116,7 @@ def data(clip: ToyClip, tmp_path: Path) -> Path:
 
 
 def test_the_page_has_a_row_per_method(data: Path, model_folder: Path, tmp_path: Path) -> None:
-    segmenter = model_of(tmp_path / "seg", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
+    segmenter = saved_segmenter(tmp_path / "seg", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
     page = bare.render_page({"toy": str(data)}, {"rough": str(segmenter)}, str(model_folder), 3, "cpu")
     rows = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in page.splitlines()}
     assert {"rough alone", "rough + small", "true visible masks + small", "true instances, joined"} <= rows.keys()

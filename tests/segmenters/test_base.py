@@ -49,7 +49,7 @@ def drop_in(monkeypatch: pytest.MonkeyPatch, package: ModuleType, folder: Path, 
 
 def test_bundled_segmenters() -> None:
     assert segmenter_ids() == ["aisdiff", "cumulative"]
-    assert all(find_segmenter(identity).ID == identity for identity in segmenter_ids())
+    assert all(identity == find_segmenter(identity).ID for identity in segmenter_ids())
 
 
 def test_a_segmenter_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
