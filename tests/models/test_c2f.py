@@ -28,15 +28,9 @@ from vidamodal.data.augment import AugmentConfig, Degradation
 from vidamodal.data.clips import ClipConfig, TrainingBatch
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.inference.predictor import Predictor
-from vidamodal.models.c2f.model import (
-    C2F,
-    C2FConfig,
-    C2FTransformer,
-    C2FTransformerConfig,
-    Refined,
-    attention_map,
-    sample_codes,
-)
+from vidamodal.models.c2f.model import C2F, C2FConfig, sample_codes
+from vidamodal.models.c2f.refiner import Refined, attention_map
+from vidamodal.models.c2f.transformer import C2FTransformer, C2FTransformerConfig
 from vidamodal.models.c2f.vqgan import VqGan, VqGanConfig
 from vidamodal.models.folder import load_model, save_model
 from vidamodal.models.tokenizer import TokenizerConfig
@@ -627,7 +621,9 @@ def accelerated() -> Iterator[None]:
 def tiny_run(output: Path, codec: str, **changes: Any) -> TrainConfig:
     clean = AugmentConfig(partial=0.0, unknown=0.0, jitter=0.0)
     clips = ClipConfig(tracks=2, frames=6, whole=0.0, world=WorldConfig(size=48, frames=6), augment=clean)
-    stage = StageConfig("c2f", steps=4, clips=2, warmup=1, average=0.0, schedule="linear", betas=(0.5, 0.9), sample=clips)
+    stage = StageConfig(
+        "c2f", steps=4, clips=2, warmup=1, average=0.0, schedule="linear", betas=(0.5, 0.9), sample=clips
+    )
     settings: dict[str, Any] = dict(
         output=str(output), device="cpu", precision="fp32", worlds="toy", workers=0, log_every=1, save_every=2,
         model=C2FFamily(network=replace(CONFIG, codec=codec)),
@@ -672,7 +668,11 @@ def test_a_run_trains_both_stages_and_one_that_was_stopped_goes_on(
         ({"model": C2FFamily(network=replace(CONFIG, codec="light", variant="best"))}, "variant"),
         ({"model": C2FFamily(network=CONFIG)}, "'tokenizer' does not train the codec 'vqgan'"),
         (
-            {"model": C2FFamily(network=replace(CONFIG, codec="light", backbone=replace(RESNET, pretrained="./nowhere")))},
+            {
+                "model": C2FFamily(
+                    network=replace(CONFIG, codec="light", backbone=replace(RESNET, pretrained="./nowhere"))
+                )
+            },
             "nowhere",
         ),
         ({"stages": (StageConfig("c2f", schedule="steps"),)}, "schedule"),  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Models that complete masks, and model folders."""

@@ -1,4 +1,4 @@
-"""The whole model: tokenizer, spatio-temporal transformer and a framewise head."""
+"""The model of this project: mask tokenizer, spatio-temporal transformer and framewise head."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from vidamodal.noise import Noise
 from vidamodal.types import InputError
 from vidamodal.windows import View, WindowConfig
 
+SHARPNESS = 2.0
+"""Power of the probabilities from which the codes of hypotheses are sampled. Places are sampled independently, and an
+unlikely code among likely ones would leave specks."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """All that a model folder's config.json says."""
+    """Configuration of the model, as in config.json."""
 
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
     head: str = "conv"
+    """Id of the head."""
     chunk: int = 24
-    """Frames that are predicted together; a longer video is cut into chunks aligned to frame 0."""
+    """Frames that are predicted together; longer videos are divided into chunks that start at frame 0."""
     overlap: int = 12
-    """Frames that neighbouring chunks share; their logits are cross-faded."""
+    """Frames that neighbouring chunks share, in which their logits are cross-faded."""
     threshold: float = 0.5
-    """A pixel belongs to the object above this probability; chosen on validation scenes."""
+    """Probability above which a pixel belongs to the object."""
     temperature: float = 1.0
-    """Logits are divided by it before they become probabilities; fitted by `scripts/experiments/calibration`."""
-
-
-SHARPNESS = 2.0
-"""Codes of hypotheses are drawn from the predicted probabilities to this power: places are drawn one by one, and
-unlikely codes among likely ones leave specks."""
+    """Divisor of the logits before they become probabilities, fitted on validation data."""
 
 
 @dataclass(frozen=True)
 class AmodalOutput:
-    """Logits of codes (None without tokens), of the coarse and of the refined amodal mask."""
+    """Logits of the codes (None for models without tokens), of the coarse and of the refined amodal mask."""
 
     codes: Float[Tensor, "b t g g codes"] | None
     coarse: Float[Tensor, "b t s s"]
@@ -53,7 +53,7 @@ class AmodalOutput:
 
 
 class AmodalModel(nn.Module):
-    """Visible masks of tracks in, amodal masks of the same tracks out."""
+    """Completes the visible masks of tracks: crops of visible masks in, amodal masks of the same tracks out."""
 
     def __init__(self, config: ModelConfig, head_config: Any = None) -> None:
         super().__init__()
@@ -67,27 +67,36 @@ class AmodalModel(nn.Module):
 
     @property
     def view(self) -> View:
-        """How it looks at clips."""
+        """The windows and input channels of the model."""
         reads = self.config.transformer
         order = reads.order or self.head.reads_order
         return View(self.config.windows, self.config.tokenizer.crop, reads.image or self.head.reads_pixels, order)
 
     @property
     def stochastic(self) -> bool:
-        """Whether its one pass is drawn, too."""
+        """True if the prediction is sampled."""
         return self.head.stochastic
 
     def forward(
         self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None, noise: Noise | None = None
     ) -> AmodalOutput:
-        """One pass (K = 1). ``amodal``: codes already known, [MASK] elsewhere; by default all are to be predicted."""
-        codes, inputs = self.look(crops, noise or Noise.of(0), amodal)
+        """Return the prediction of one pass.
+
+        Args:
+            crops: Inputs of b tracks over t frames.
+            amodal: Known amodal codes, and `transformer.mask_code` elsewhere; by default no code is known.
+            noise: Used by a head that samples.
+        """
+        codes, inputs = self.predict_coarse(crops, noise or Noise.of(0), amodal)
         return AmodalOutput(codes, inputs.coarse, self.head(inputs))
 
-    def look(
+    def predict_coarse(
         self, crops: TrackCrops, noise: Noise, amodal: Int[Tensor, "b t g g"] | None = None
     ) -> tuple[Float[Tensor, "b t g g codes"] | None, HeadInputs]:
-        """Logits of codes (None without tokens) and what the head is to refine."""
+        """Return the logits of the codes (Eq. 6; None without tokens) and the inputs of the head.
+
+        The coarse mask is decoded from the expected codes (Eq. 7), or read from the features without tokens.
+        """
         crops = crops if self.config.transformer.occluders else crops.alone()
         visible = self.encode(crops.visible)
         if amodal is None:
@@ -101,49 +110,61 @@ class AmodalModel(nn.Module):
         return None, HeadInputs(crops, coarse, features, noise)
 
     def complete(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
-        """The prediction; the generator serves a head that draws."""
+        """Return the prediction; the generator is used by a head that samples."""
         output: AmodalOutput = self(crops, noise=Noise((generator,)))
         return output
 
     def encode(self, masks: Float[Tensor, "b t s s"]) -> Int[Tensor, "b t g g"]:
-        """Codes of the masks of tracks."""
+        """Return the codes of the masks of tracks (Eq. 1)."""
         codes = self.tokenizer.encode(rearrange(masks, "b t s r -> (b t) s r"))
         return rearrange(codes, "(b t) g h -> b t g h", b=len(masks))
 
     @torch.no_grad()
     def sample(self, crops: TrackCrops, steps: int, generator: torch.Generator) -> AmodalOutput:
-        """A hypothesis: by a head that draws, else of codes drawn in ``steps`` rounds.
+        """Return a hypothesis: sampled by the head if it is stochastic, else from codes sampled in ``steps`` rounds.
 
-        The most confident codes are kept first (MaskGIT; C2F-Seg, section 3.3). Which places are kept is decided for
-        all frames together (the mean confidence over the track), so that a hypothesis is one shape for the whole track;
-        the draw uses one noise per place for all frames.
+        Each round keeps the most confident codes (MaskGIT; C2F-Seg, section 3.3). Confidence is the mean over the
+        frames of a track, and all frames share one noise for each place, so that a hypothesis is one shape for the
+        whole track.
+
+        Raises:
+            InputError: If the model has no tokens and its head does not sample.
         """
         if self.head.stochastic:
             return self.complete(crops, generator)
         if not self.config.transformer.tokens:
-            raise InputError("hypotheses are drawn as codes, and this model has none (transformer.tokens is false)")
+            raise InputError("hypotheses are sampled as codes, and this model has none (transformer.tokens is false)")
         visible = self.encode(crops.visible)
-        hidden = self.transformer.mask_code
-        amodal = torch.full_like(visible, hidden)
-        places = amodal.shape[2] * amodal.shape[3]
+        amodal = torch.full_like(visible, self.transformer.mask_code)
         for step in range(steps):
             codes, features = self.transformer(crops, visible, amodal)
-            logits = SHARPNESS * codes.float()
-            drawn = (logits + gumbel(logits.shape[2:], generator).to(logits.device)).argmax(dim=-1)  # Gumbel-max
-            confidence = logits.log_softmax(-1).gather(-1, drawn[..., None])[..., 0].mean(dim=1)
-            open_places = (amodal == hidden).all(dim=1)
-            ranked = confidence.masked_fill(~open_places, -torch.inf).flatten(1).argsort(dim=1, descending=True)
-            keep_open = int(places * torch.cos(torch.tensor(torch.pi / 2 * (step + 1) / steps)).item())
-            closing = int(open_places[0].sum()) - keep_open
-            chosen = torch.zeros_like(open_places).flatten(1).scatter(1, ranked[:, :closing], True)
-            amodal = torch.where(chosen.view_as(open_places)[:, None], drawn, amodal)
-        # The last round closed every place: the drawn codes are the coarse mask (Eq. 7).
+            amodal = self._keep_most_confident(codes, amodal, torch.pi / 2 * (step + 1) / steps, generator)
+        # After the last round every place has a code: they give the coarse mask (Eq. 7).
         coarse = self.tokenizer.decode(rearrange(amodal, "b t g h -> (b t) g h"))
         coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
         return AmodalOutput(codes, coarse, self.head(HeadInputs(crops, coarse, features, Noise((generator,)))))
 
+    def _keep_most_confident(
+        self,
+        codes: Float[Tensor, "b t g g codes"],
+        amodal: Int[Tensor, "b t g g"],
+        angle: float,
+        generator: torch.Generator,
+    ) -> Int[Tensor, "b t g g"]:
+        """Return ``amodal`` with sampled codes at further places, until the share cos(angle) of all is still masked."""
+        logits = SHARPNESS * codes.float()
+        sampled = (logits + gumbel_noise(logits.shape[2:], generator).to(logits.device)).argmax(dim=-1)
+        confidence = logits.log_softmax(-1).gather(-1, sampled[..., None])[..., 0].mean(dim=1)
+        masked = (amodal == self.transformer.mask_code).all(dim=1)
+        ranked = confidence.masked_fill(~masked, -torch.inf).flatten(1).argsort(dim=1, descending=True)
+        places = amodal.shape[2] * amodal.shape[3]
+        still_masked = int(places * torch.cos(torch.tensor(angle)).item())
+        count = int(masked[0].sum()) - still_masked
+        chosen = torch.zeros_like(masked).flatten(1).scatter(1, ranked[:, :count], True)
+        return torch.where(chosen.view_as(masked)[:, None], sampled, amodal)
 
-def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Gumbel noise, drawn on the generator's device: the largest of logits plus noise is a draw of their softmax."""
+
+def gumbel_noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Sample Gumbel noise on the generator's device: the argmax of logits plus noise is a sample of their softmax."""
     uniform = torch.rand(tuple(shape), generator=generator, device=generator.device)
     return -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))

@@ -1,8 +1,7 @@
-"""Model folders: model.safetensors + config.json + heads/<name>.safetensors, loaded strictly or not at all.
+"""Model folders: model.safetensors, config.json, a model card (README.md) and heads/<id>.safetensors.
 
-A segmenter of bare frames is a folder without heads, of a family of its own.
-
-The only module under models/ that touches files.
+Loading is strict: every weight must fit config.json. Segmenters of frames are folders without heads. This is the only
+module of the package that touches files.
 """
 
 from __future__ import annotations
@@ -32,40 +31,51 @@ from vidamodal.types import InputError
 
 FORMAT = "vidamodal-model"
 DEFAULT = "tiny"
+"""Name of the model that is used by default."""
 SEGMENTER = "segmenter"
-"""The family of models that need no masks."""
+"""Family of models that need no masks, in config.json."""
 Model = AmodalModel | C2F | FramewiseModel
-"""The families of models: config.json says which, and nothing where it is ours."""
+"""Models that complete given masks. The family in config.json names the class; `AmodalModel` has none."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to predict, and what run.json says of it."""
+    """A model in evaluation mode, and its identity for run.json."""
 
     model: Model
     name: str
+    """Name of its folder."""
     config_hash: str
     weights_hash: str
 
     @property
     def head(self) -> str:
-        """The head it is used with."""
+        """Id of the head in use."""
         return self.model.config.head
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedSegmenter:
-    """A segmenter of bare frames, ready to be used, and what run.json says of it."""
+    """A segmenter in evaluation mode, and its identity for run.json."""
 
     model: FrameSegmenter
     head: str
+    """Id of the segmenter."""
     name: str
+    """Name of its folder."""
     config_hash: str
     weights_hash: str
 
 
 def save_model(folder: Path, model: Model, training: Mapping[str, Any], card: str) -> None:
-    """Write a model folder. The head lies in a file of its own, so that others can be added beside it; C2F has none."""
+    """Write a model folder.
+
+    Args:
+        folder: Where to write. Files of an earlier model are replaced.
+        model: The model. Its head, if it has one, is written to a file of its own, so that others can be added.
+        training: Plain values that describe the training, kept in config.json.
+        card: Text of the model card.
+    """
     config = {"format": FORMAT, "version": 1, "model": dataclasses.asdict(model.config), "training": dict(training)}
     if isinstance(model, C2F):
         config["family"] = "c2f"
@@ -81,7 +91,7 @@ def save_model(folder: Path, model: Model, training: Mapping[str, Any], card: st
 
 
 def save_segmenter(folder: Path, model: FrameSegmenter, training: Mapping[str, Any], card: str) -> None:
-    """Write the folder of a segmenter, which is found again by its id."""
+    """Write the folder of a segmenter; see `save_model`."""
     _write(folder / "model.safetensors", save(_weights(model)))
     _write(folder / "README.md", card.encode())
     settings = {"head": model.ID, "settings": dataclasses.asdict(model.config)}
@@ -89,19 +99,198 @@ def save_segmenter(folder: Path, model: FrameSegmenter, training: Mapping[str, A
     _write_config(folder, config)
 
 
-def add_head(folder: Path, whole: Path, model: AmodalModel, training: Mapping[str, Any]) -> None:
-    """Write the model folder ``whole`` again into ``folder``, with the head of ``model`` beside those it has.
+def add_head(folder: Path, source: Path, model: AmodalModel, training: Mapping[str, Any]) -> None:
+    """Write a copy of a model folder with a further head. The default head stays the same.
 
-    The model's own head stays the one it is used with. ``training`` is kept as that of the new head.
+    Args:
+        folder: Where to write.
+        source: The model folder to copy.
+        model: A model with the new head.
+        training: Plain values that describe the training of the head, kept in config.json.
     """
-    config, name = json.loads((whole / "config.json").read_bytes()), model.config.head
-    heads = [path for path in sorted(whole.glob("heads/*.safetensors")) if path.stem != name]
-    for path in (whole / "model.safetensors", whole / "README.md", *heads):
-        _write(folder / path.relative_to(whole), path.read_bytes())
+    config, name = json.loads((source / "config.json").read_bytes()), model.config.head
+    heads = [path for path in sorted(source.glob("heads/*.safetensors")) if path.stem != name]
+    for path in (source / "model.safetensors", source / "README.md", *heads):
+        _write(folder / path.relative_to(source), path.read_bytes())
     _write(folder / "heads" / f"{name}.safetensors", save(_weights(model.head)))
     config["heads"][name] = dataclasses.asdict(model.head_config)
     config["heads_training"] = {**config.get("heads_training", {}), name: dict(training)}
     _write_config(folder, config)
+
+
+def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
+    """Load a model that completes given masks.
+
+    Args:
+        name: Folder, bundled name, or ``owner/name`` on the Hugging Face Hub.
+        head: Id of one of its heads; by default the one that config.json names.
+
+    Raises:
+        InputError: If there is no such model or head, or if the weights do not fit config.json.
+    """
+    folder = find_model(name)
+    path = folder / "config.json"
+    raw, data = _read_config(path)
+    try:
+        model = _build_model(folder, data, head)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} does not describe a model: {error}") from error
+    check_settings(model.config, str(path))
+    digest = _read_weights(model, folder, None if isinstance(model, C2F) else model.config.head)
+    return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest)
+
+
+def is_segmenter(name: str) -> bool:
+    """Return whether a model is a segmenter of frames.
+
+    Raises:
+        InputError: If there is no model of this name.
+    """
+    return _read_config(find_model(name) / "config.json")[1].get("family") == SEGMENTER
+
+
+def load_segmenter(name: str, identity: str | None = None) -> LoadedSegmenter:
+    """Load a segmenter of frames.
+
+    Args:
+        name: Folder, bundled name, or ``owner/name`` on the Hugging Face Hub.
+        identity: Id of the segmenter that is expected; by default any.
+
+    Raises:
+        InputError: If there is no such model, if it is no segmenter or another one, or if the weights do not fit
+            config.json.
+    """
+    folder = find_model(name)
+    path = folder / "config.json"
+    raw, data = _read_config(path)
+    section = data.get("segmenter")
+    if data.get("family") != SEGMENTER or not isinstance(section, dict) or set(section) != {"head", "settings"}:
+        raise InputError(f"{folder} is not a segmenter of frames. Pass visible masks, or choose another model.")
+    if identity not in (None, section["head"]):
+        raise InputError(f"{folder} is a segmenter of the head {section['head']!r}, not of {identity!r}")
+    kind = find_segmenter(str(section["head"]))
+    try:
+        model = kind(build(kind.config_class, section["settings"], f"{path}: segmenter.settings"))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} does not describe a segmenter: {error}") from error
+    digest = _read_weights(model, folder, None)
+    return LoadedSegmenter(model.eval(), section["head"], folder.name, hashlib.sha256(raw).hexdigest(), digest)
+
+
+def check_settings(config: ModelConfig | C2FConfig | FramewiseConfig, where: str) -> None:
+    """Raise InputError for settings that prediction cannot work with; ``where`` begins the message."""
+    if not 0 <= config.overlap < config.chunk:
+        raise InputError(f"{where}: model.overlap must be less than model.chunk and at least 0, not {config.overlap}")
+    if not 0 < config.temperature < math.inf:
+        raise InputError(f"{where}: model.temperature must be above 0, not {config.temperature}")
+
+
+def load_weights(
+    model: Model | FrameSegmenter, state: Mapping[str, torch.Tensor], source: str, fresh: Set[str] = frozenset()
+) -> None:
+    """Load weights into a model.
+
+    Args:
+        model: The model.
+        state: The weights by name.
+        source: Where they come from, for error messages.
+        fresh: Names of weights that the state lacks and that keep their values.
+
+    Raises:
+        InputError: If a name or a shape does not fit.
+    """
+    expected = model.state_dict()
+    state = {name: expected[name] for name in fresh} | dict(state)
+    for name in sorted(expected.keys() | state.keys()):
+        if name not in state:
+            raise InputError(f"{source}: the weights lack {name}, which the config requires")
+        if name not in expected:
+            raise InputError(f"{source}: the weights hold {name}, which the config does not provide for")
+        if expected[name].shape != state[name].shape:
+            raise InputError(
+                f"{source}: {name} has shape {tuple(state[name].shape)}, but the config requires "
+                f"{tuple(expected[name].shape)}"
+            )
+    model.load_state_dict(state, strict=True)
+
+
+def _build_model(folder: Path, data: Mapping[str, Any], head: str | None) -> Model:
+    """Build a model, with random weights, from config.json."""
+    path, family = folder / "config.json", data.get("family")
+    section, where = data.get("model", {}), f"{path}: model"
+    if family == SEGMENTER:
+        raise InputError(
+            f"{folder} is a segmenter, which detects the objects itself. Pass no masks, or use it as the detector to "
+            "have its masks completed."
+        )
+    if family == "c2f":
+        c2f = C2F(build(C2FConfig, section, where))
+        if head not in (None, c2f.config.head):
+            raise InputError(
+                f"{folder} is a C2F-Seg model, which has its own refinement. Choose no head, not {head!r}."
+            )
+        return c2f
+    if family == "framewise":
+        alone = build(FramewiseConfig, section, where)
+        alone = alone if head is None else dataclasses.replace(alone, head=head)
+        return FramewiseModel(alone, _head_config(folder, data, alone.head))
+    if family is not None:
+        raise InputError(f"{path}: there is no model family {family!r}")
+    config = build(ModelConfig, section, where)
+    if head not in (None, config.head):  # the temperature in `model` is that of the default head
+        config = dataclasses.replace(config, head=head, temperature=_temperature(path, data, str(head)))
+    return AmodalModel(config, _head_config(folder, data, config.head))
+
+
+def _temperature(path: Path, data: Mapping[str, Any], head: str) -> float:
+    temperatures = data.get("temperatures", {})
+    value = temperatures.get(head, 1.0) if isinstance(temperatures, dict) else None
+    if type(value) is not float:
+        raise InputError(f"{path}: temperatures must be a mapping from heads to numbers")
+    return value
+
+
+def _head_config(folder: Path, data: Mapping[str, Any], head: str) -> Any:
+    path, heads = folder / "config.json", data.get("heads")
+    kind = find_head(head)
+    if not isinstance(heads, dict):
+        raise InputError(f"{path}: heads must be a mapping from names to settings")
+    if head not in heads:
+        raise InputError(f"{folder} has no head {head!r}. It has {', '.join(sorted(heads)) or 'none'}.")
+    return build(kind.config_class, heads[head], f"{path}: heads.{head}")
+
+
+def _read_config(path: Path) -> tuple[bytes, dict[str, Any]]:
+    try:
+        raw = path.read_bytes()
+        data = json.loads(raw)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} cannot be read as a model's config: {error}. Pass a model folder or a model's name."
+        ) from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != 1:
+        raise InputError(f"{path} is not the config of a {FORMAT} of version 1")
+    return raw, data
+
+
+def _read_weights(model: Model | FrameSegmenter, folder: Path, head: str | None) -> str:
+    """Load the weights of a folder, with those of a head, and return their hash."""
+    files = [(folder / "model.safetensors", "")]
+    if head is not None:
+        files.append((folder / "heads" / f"{head}.safetensors", "head."))
+    digest, state = hashlib.sha256(), {}
+    for path, prefix in files:
+        try:
+            state.update({prefix + name: value for name, value in load_file(path).items()})
+            digest.update(path.read_bytes())
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{path} cannot be read as safetensors: {error}") from error
+    load_weights(model, state, str(folder))
+    return digest.hexdigest()
 
 
 def _weights(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -113,152 +302,5 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with atomic_file(path) as beside:
-        beside.write_bytes(content)
-
-
-def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
-    """Load a model by folder or name, with one of its heads. InputError unless everything fits its config exactly."""
-    folder = find_model(name)
-    config_path = folder / "config.json"
-    raw, data = _read_config(config_path)
-    model: Model
-    weights = [(folder / "model.safetensors", "")]
-    try:
-        if data.get("family") == "c2f":
-            model = C2F(build(C2FConfig, data.get("model", {}), f"{config_path}: model"))
-            if head not in (None, model.config.head):
-                raise InputError(f"{folder} is a C2F-Seg model, which refines by itself: leave out the head {head!r}")
-        elif data.get("family") == "framewise":
-            model, weights = _alone(folder, data, head)
-        elif data.get("family") == SEGMENTER:
-            raise InputError(
-                f"{folder} is a segmenter, which finds the objects by itself: leave out the masks, or "
-                "whatever else gives them, or name it with --detect to have its masks completed"
-            )
-        elif "family" in data:
-            raise InputError(f"{config_path}: there is no family of models {data['family']!r}")
-        else:
-            model, weights = _with_head(folder, data, head)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{config_path} does not describe a model: {error}") from error
-    check_settings(model.config, str(config_path))
-    digest = _read_weights(model, folder, weights)
-    return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest)
-
-
-def is_segmenter(name: str) -> bool:
-    """Whether a model that is there, by folder or bundled, is a segmenter. InputError if there is none of this name."""
-    return _read_config(find_model(name) / "config.json")[1].get("family") == SEGMENTER
-
-
-def load_segmenter(name: str, head: str | None = None) -> LoadedSegmenter:
-    """Load a segmenter of bare frames by folder or name, like `load_model`; ``head``: whose it must be."""
-    folder = find_model(name)
-    config_path = folder / "config.json"
-    raw, data = _read_config(config_path)
-    told = data.get("segmenter")
-    if data.get("family") != SEGMENTER or not isinstance(told, dict) or set(told) != {"head", "settings"}:
-        raise InputError(f"{folder} is not a segmenter of bare frames: give visible masks, or another model")
-    if head not in (None, told["head"]):
-        raise InputError(f"{folder} is a segmenter of the head {told['head']!r}, not of {head!r}")
-    kind = find_segmenter(str(told["head"]))
-    try:
-        model = kind(build(kind.config_class, told["settings"], f"{config_path}: segmenter.settings"))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{config_path} does not describe a segmenter: {error}") from error
-    digest = _read_weights(model, folder, [(folder / "model.safetensors", "")])
-    return LoadedSegmenter(model.eval(), told["head"], folder.name, hashlib.sha256(raw).hexdigest(), digest)
-
-
-def _read_config(path: Path) -> tuple[bytes, dict[str, Any]]:
-    try:
-        raw = path.read_bytes()
-        data = json.loads(raw)
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} cannot be read as a model's config: {error}; give the folder that a training wrote, or "
-            "a model's name"
-        ) from error
-    if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != 1:
-        raise InputError(f"{path} is not the config of a {FORMAT} of version 1")
-    return raw, data
-
-
-def _read_weights(model: Model | FrameSegmenter, folder: Path, files: list[tuple[Path, str]]) -> str:
-    """Put the weights of files, whose names get prefixes, into a model; their hash."""
-    digest, state = hashlib.sha256(), {}
-    for path, prefix in files:
-        try:
-            state.update({prefix + k: v for k, v in load_file(path).items()})
-            digest.update(path.read_bytes())
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{path} cannot be read as safetensors: {error}") from error
-    load_weights(model, state, str(folder))
-    return digest.hexdigest()
-
-
-def check_settings(config: ModelConfig | C2FConfig | FramewiseConfig, where: str) -> None:
-    """InputError, naming ``where`` they stand, for settings of a model that prediction cannot work with."""
-    if not 0 <= config.overlap < config.chunk:
-        raise InputError(f"{where}: model.overlap must be less than model.chunk, and neither below 0")
-    if not 0 < config.temperature < math.inf:
-        raise InputError(f"{where}: model.temperature must be above 0, not {config.temperature}")
-
-
-def _with_head(folder: Path, data: Mapping[str, Any], head: str | None) -> tuple[AmodalModel, list[tuple[Path, str]]]:
-    """A model of our own family with one of its heads, and the files of their weights with their prefixes."""
-    where = folder / "config.json"
-    config = build(ModelConfig, data.get("model", {}), f"{where}: model")
-    if head is not None and head != config.head:  # the model's temperature is that of its own head
-        temperatures = data.get("temperatures", {})
-        if not isinstance(temperatures, dict) or type(temperatures.get(head, 1.0)) is not float:
-            raise InputError(f"{where}: temperatures must be a mapping from heads to numbers")
-        config = dataclasses.replace(config, head=head, temperature=temperatures.get(head, 1.0))
-    return AmodalModel(config, _head_config(folder, data, config.head)), _head_files(folder, config.head)
-
-
-def _alone(folder: Path, data: Mapping[str, Any], head: str | None) -> tuple[FramewiseModel, list[tuple[Path, str]]]:
-    """A head that stands alone, and the files of its weights."""
-    config = build(FramewiseConfig, data.get("model", {}), f"{folder / 'config.json'}: model")
-    if head is not None:
-        config = dataclasses.replace(config, head=head)
-    return FramewiseModel(config, _head_config(folder, data, config.head)), _head_files(folder, config.head)
-
-
-def _head_config(folder: Path, data: Mapping[str, Any], head: str) -> Any:
-    where, heads = folder / "config.json", data.get("heads")
-    kind = find_head(head)
-    if not isinstance(heads, dict):
-        raise InputError(f"{where}: heads must be a mapping from names to settings")
-    if head not in heads:
-        raise InputError(f"{folder} has no head {head!r}: it holds {', '.join(sorted(heads)) or 'none'}")
-    return build(kind.config_class, heads[head], f"{where}: heads.{head}")
-
-
-def _head_files(folder: Path, head: str) -> list[tuple[Path, str]]:
-    return [(folder / "model.safetensors", ""), (folder / "heads" / f"{head}.safetensors", "head.")]
-
-
-def load_weights(
-    model: Model | FrameSegmenter, state: Mapping[str, torch.Tensor], folder: str, fresh: Set[str] = frozenset()
-) -> None:
-    """Put weights that come from ``folder`` into a model; InputError unless every name and shape fits. Those that are
-    ``fresh`` stay as they are in the model."""
-    wanted = model.state_dict()
-    state = {name: wanted[name] for name in fresh} | dict(state)
-    for name in sorted(wanted.keys() | state.keys()):
-        if name not in state:
-            raise InputError(f"{folder}: the weights lack {name}, which config.json asks for")
-        if name not in wanted:
-            raise InputError(f"{folder}: the weights hold {name}, for which config.json has no place")
-        if wanted[name].shape != state[name].shape:
-            raise InputError(
-                f"{folder}: {name} has shape {tuple(state[name].shape)}, but config.json asks for "
-                f"{tuple(wanted[name].shape)}"
-            )
-    model.load_state_dict(state, strict=True)
+    with atomic_file(path) as staged:
+        staged.write_bytes(content)

@@ -1,4 +1,4 @@
-"""A head that stands alone: every frame completed by itself, without tokenizer and transformer. An image model."""
+"""An image model: a framewise head that completes each frame by itself, without tokenizer and transformer."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from vidamodal.models.amodal import AmodalOutput
 from vidamodal.noise import Noise
 from vidamodal.windows import View, WindowConfig
 
-SEEN = 6.0
-"""Logit of what is visible, and minus that of the rest, in place of a coarse mask."""
+CERTAIN = 6.0
+"""Logit of visible pixels, and minus that of the others, which replaces the coarse mask."""
 
 
 @dataclass(frozen=True)
 class FramewiseConfig:
-    """All that the config.json of such a model says; for chunk and on, see `ModelConfig`."""
+    """Configuration of a framewise model, as in config.json."""
 
     head: str = "conddiff"
+    """Id of the head."""
     crop: int = 64
-    """Cells a side of the window."""
+    """Side of the window in cells."""
     windows: WindowConfig = field(default_factory=lambda: WindowConfig(mode="boxes", passes=1))
     chunk: int = 24
+    """Frames that are predicted together; see `vidamodal.models.amodal.ModelConfig` for this and what follows."""
     overlap: int = 0
     threshold: float = 0.5
     temperature: float = 1.0
 
 
 class FramewiseModel(nn.Module):
-    """Visible masks and pixels of tracks in, amodal masks out; no frame knows of another, but for the windows."""
+    """Completes the visible masks of tracks frame by frame; only the windows depend on other frames."""
 
     def __init__(self, config: FramewiseConfig, head_config: Any = None) -> None:
         super().__init__()
@@ -44,29 +46,29 @@ class FramewiseModel(nn.Module):
 
     @property
     def view(self) -> View:
-        """How it looks at clips."""
+        """The windows and input channels of the model."""
         return View(self.config.windows, self.config.crop, self.head.reads_pixels, self.head.reads_order)
 
     @property
     def stochastic(self) -> bool:
-        """Whether its prediction is drawn."""
+        """True if the prediction is sampled."""
         return self.head.stochastic
 
     def forward(self, crops: TrackCrops, noise: Noise | None = None) -> AmodalOutput:
-        """The prediction."""
-        _, inputs = self.look(crops, noise or Noise.of(0))
+        """Return the prediction; ``noise`` is used by a head that samples."""
+        _, inputs = self.predict_coarse(crops, noise or Noise.of(0))
         return AmodalOutput(None, inputs.coarse, self.head(inputs))
 
-    def look(self, crops: TrackCrops, noise: Noise) -> tuple[None, HeadInputs]:
-        """What the head sees: in place of a coarse mask the visible one, and no features."""
-        return None, HeadInputs(crops, SEEN * (2 * crops.visible - 1), crops.image[:, :, :0], noise)
+    def predict_coarse(self, crops: TrackCrops, noise: Noise) -> tuple[None, HeadInputs]:
+        """Return the inputs of the head: the visible mask as the coarse one, and no features."""
+        return None, HeadInputs(crops, CERTAIN * (2 * crops.visible - 1), crops.image[:, :, :0], noise)
 
     def complete(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
-        """The prediction; the generator serves a head that draws."""
+        """Return the prediction; the generator is used by a head that samples."""
         output: AmodalOutput = self(crops, Noise((generator,)))
         return output
 
     @torch.no_grad()
     def sample(self, crops: TrackCrops, _steps: int, generator: torch.Generator) -> AmodalOutput:
-        """A hypothesis; without a head that draws, the prediction again."""
+        """Return a hypothesis, which equals the prediction if the head does not sample."""
         return self.complete(crops, generator)

@@ -1,8 +1,8 @@
 """The VQ mask tokenizer: masks to a grid of codes and back (C2F-Seg, section 3.2, Eqs. 1-3).
 
-Followed: encoder, nearest code (Eq. 1), decoder (Eq. 2), 256 codes on a 16 x 16 grid. Not followed: the VQ-GAN's
-architecture and adversarial + perceptual losses, which spend 71 % of the reference's compute on binary masks; this
-codec folds each 4 x 4 patch into channels first and learns with BCE + Dice and an EMA codebook.
+As published: encoder, nearest code (Eq. 1), decoder (Eq. 2), 256 codes on a 16 x 16 grid. Not as published: the
+VQ-GAN's architecture and its adversarial and perceptual losses, which take 71 % of the reference's compute for binary
+masks; this codec folds each 4 x 4 patch into channels first and learns with BCE + Dice and an EMA codebook.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vector_quantize_pytorch import VectorQuantize
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Windows of `crop` cells become (crop / patch) squared tokens of `codes` values."""
+    """Configuration of the tokenizer: a window of `crop` cells becomes (crop / patch)² tokens with `codes` values."""
 
     crop: int = 64
     patch: int = 4
@@ -29,30 +29,32 @@ class TokenizerConfig:
 
     @property
     def grid(self) -> int:
+        """Tokens per side."""
         return self.crop // self.patch
 
 
 class Codec(nn.Module, ABC):
-    """Masks to a grid of codes and back, whatever the networks on either side of the codebook."""
+    """Masks to a grid of codes and back, for any networks on either side of the codebook."""
 
     @property
     @abstractmethod
-    def codebook(self) -> Float[Tensor, "codes dim"]: ...
+    def codebook(self) -> Float[Tensor, "codes dim"]:
+        """The embeddings of the codes."""
 
     @abstractmethod
     def latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
-        """What the encoder makes of masks, before the nearest codes are taken."""
+        """Return the encoder's output, before quantisation."""
 
     @abstractmethod
     def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
-        """Logits of the masks that the decoder makes of codes."""
+        """Return the logits of the masks that the decoder makes of embeddings."""
 
     @torch.no_grad()
     def encode(self, masks: Float[Tensor, "n s s"]) -> Int[Tensor, "n g g"]:
-        """Codes of masks, Eq. 1. The codebook is not updated.
+        """Return the codes of masks (Eq. 1). The codebook is not updated.
 
-        Always in fp32: near neighbours in the codebook would else be told apart by the rounding of bf16, and the
-        transformer, which embeds the codes, would see other inputs on one processor than on another.
+        This is always computed in fp32: with bf16 the choice between near codes would depend on rounding, and the
+        transformer, which embeds the codes, would have different inputs on different processors.
         """
         with torch.autocast(masks.device.type, enabled=False):
             latent = rearrange(self.latent(masks), "n c g h -> n g h c")
@@ -61,11 +63,14 @@ class Codec(nn.Module, ABC):
             return (latent @ book.T - 0.5 * book.square().sum(dim=1)).argmax(dim=-1)
 
     def decode(self, codes: Int[Tensor, "n g g"]) -> Float[Tensor, "n s s"]:
-        """Logits of the masks that codes stand for, Eqs. 2 and 7."""
+        """Return the logits of the masks that codes represent (Eqs. 2 and 7)."""
         return self.images(self.codebook[codes])
 
     def decode_soft(self, logits: Float[Tensor, "n g g codes"]) -> Float[Tensor, "n s s"]:
-        """Eq. 7 on the expected code, softmax(logits) x codebook: mask losses then reach the logits."""
+        """Return the logits of Eq. 7 for the expected embedding, softmax(logits) x codebook.
+
+        Gradients of mask losses reach the logits of the codes.
+        """
         return self.images(logits.float().softmax(dim=-1) @ self.codebook)
 
 
@@ -91,22 +96,28 @@ class MaskTokenizer(Codec):
 
     @property
     def codebook(self) -> Float[Tensor, "codes dim"]:
-        return self.quantiser.codebook
+        """The embeddings of the codes."""
+        embeddings: Tensor = self.quantiser.codebook
+        return embeddings
 
     def forward(
         self, masks: Float[Tensor, "n s s"], last: bool = True
     ) -> tuple[Float[Tensor, "n s s"], Int[Tensor, "n g g"], Tensor]:
-        """Logits of the reconstruction, the codes and the commitment loss.
+        """Return the logits of the reconstruction, the codes and the commitment loss.
 
-        In training an EMA updates the codebook, from all batches since the last one that was the ``last`` of its step.
+        In training mode, an EMA updates the codebook after the ``last`` batch of a step, from all its batches.
         """
         with torch.autocast(masks.device.type, enabled=False):  # see encode
-            latent = self.encoder(masks[:, None].float())
+            latent = self.latent(masks)
             quantised, codes, commitment = self.quantiser(latent, accum_ema_update=not last)
         return self.decoder(quantised)[:, 0].float(), codes, commitment.sum()
 
     def latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
-        return self.encoder(masks[:, None].float())
+        """Return the encoder's output, before quantisation."""
+        encoded: Tensor = self.encoder(masks[:, None].float())
+        return encoded
 
     def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
-        return self.decoder(rearrange(latent, "n g h c -> n c g h"))[:, 0].float()
+        """Return the logits of the masks that the decoder makes of embeddings."""
+        logits: Tensor = self.decoder(rearrange(latent, "n g h c -> n c g h"))
+        return logits[:, 0].float()

@@ -1,16 +1,17 @@
 """The spatio-temporal transformer: attention within frames, then over time, with temporal rolling.
 
-C2F-Seg, sections 3.3 and 3.5, Fig. 4. Followed: code embeddings of the visible and the (masked) amodal mask, Eqs. 3
-and 6; a spatial and a temporal layer in each block; features rolled by half a window between blocks and unrolled at
-the end. Not followed: tokens are summed, not concatenated; for the ResNet of Eq. 4 stands a convolution over the
-window's pixels, and that only where asked for; windows are shorter than the clip and the roll's wrap is masked (with
-window = clip the published roll changes nothing); real frame numbers are embedded (without them the model is blind to
-frame order); 2 x 2 tokens share one place in the attention, at a quarter of the cost. `C2F` follows.
+C2F-Seg, sections 3.3 and 3.5, Fig. 4. As published: code embeddings of the visible and the (masked) amodal mask (Eqs. 3
+and 6), a spatial and a temporal layer in each block, features rolled by half a window between blocks and unrolled at
+the end. Not as published: embeddings are summed, not concatenated; an optional convolution over the window's pixels
+replaces the ResNet of Eq. 4; windows are shorter than the clip and the roll's wrap is masked (with window = clip the
+published roll changes nothing); frame numbers are embedded (without them the model ignores the order of frames); 2 x 2
+tokens share one place in the attention, at a quarter of the cost. `vidamodal.models.c2f` follows the paper.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from einops import rearrange, repeat
@@ -18,15 +19,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vidamodal.data.crops import BOX_NUMBERS, PLANES, TrackCrops
-from vidamodal.models.attention import attend
+from vidamodal.models.attention import Backend, attend
 
 PERIODS = (4.0, 8.0, 16.0, 32.0, 64.0)
-"""Periods in frames of the sinusoids that tell the time."""
+"""Periods, in frames, of the sinusoids that embed frame numbers."""
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Sizes, and switches for each of our choices."""
+    """Sizes of the transformer, and a switch for each design decision."""
 
     width: int = 128
     depth: int = 4
@@ -35,26 +36,26 @@ class TransformerConfig:
     features: int = 64
     """Channels on the token grid, before and after attention."""
     window: int = 16
-    """Frames that temporal attention sees at once."""
+    """Frames that attend to each other."""
     roll: bool = True
-    """Shift the windows by half between blocks, so that what is known travels through the clip."""
+    """Shift the windows by half between blocks, so that information travels through the clip."""
     time: bool = True
+    """Embed frame numbers."""
     occluders: bool = True
-    """Whether the other objects' masks, the edges and the known background are inputs, here and of the head."""
+    """Read the other objects' masks, the edges and the known background, here and in the head."""
     order: bool = False
-    """Whether the stem reads who lies in front: the other objects' visible masks, signed."""
+    """Read the depth order: the other objects' visible masks, positive in front and negative behind."""
     image: bool = False
-    """Whether the stem reads the pixels of the window (in place of the ResNet of Eq. 4)."""
+    """Read the pixels of the window (instead of the ResNet of Eq. 4)."""
     tokens: bool = True
-    """Whether masks enter and leave as codes; False: the coarse mask is read off the features directly."""
+    """Represent masks as codes. False: the coarse mask is a linear function of the features."""
     temporal: bool = True
-    """Whether frames attend to each other; False: each is completed by itself."""
-    attention: str = "auto"
-    """auto | math | sdpa | xformers (CUDA only)."""
+    """Let frames attend to each other. False: each frame is completed by itself."""
+    attention: Backend = "auto"
 
 
 class Block(nn.Module):
-    """Attention over the places of a frame, attention over the frames of a window at a place, and an MLP."""
+    """Attention over the places of a frame, attention over the frames of a window at each place, and an MLP."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -68,7 +69,7 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(d, config.mlp * d), nn.GELU(), nn.Linear(config.mlp * d, d))
 
     def forward(self, x: Float[Tensor, "b t k d"], mask: Bool[Tensor, "b w f f"]) -> Float[Tensor, "b t k d"]:
-        """``mask[b, w]`` tells which of the f frames of window w may look at which."""
+        """Apply the block; ``mask[b, w, i, j]`` is True if frame i of window w may attend to frame j."""
         h, b = self.config.heads, len(x)
         qkv = rearrange(self.space_qkv(self.space_norm(x)), "b t k (three h c) -> three (b t) h k c", three=3, h=h)
         query, key, value = qkv.unbind(0)
@@ -76,10 +77,10 @@ class Block(nn.Module):
         x = x + self.space_out(rearrange(y, "(b t) h k c -> b t k (h c)", b=b))
         if self.config.temporal:
             x = x + self._over_time(x, mask)
-        return x + self.mlp(self.mlp_norm(x))
+        return x + cast(Tensor, self.mlp(self.mlp_norm(x)))
 
-    def pass_through(self) -> None:
-        """Set the last layer of each branch to zero, so that the block gives what it gets until it has learnt."""
+    def initialize_as_identity(self) -> None:
+        """Set the last layer of each branch to zero, so that the block passes its input through at first."""
         outs = [self.space_out, self.time_out] if self.config.temporal else [self.space_out]
         for layer in (*outs, self.mlp[-1]):
             for parameter in layer.parameters():
@@ -93,13 +94,13 @@ class Block(nn.Module):
         allowed = repeat(mask, "b w f g -> (b w k) 1 f g", k=x.shape[2])
         query, key, value = qkv.unbind(0)
         y = attend(query, key, value, allowed, self.config.attention)
-        return self.time_out(rearrange(y, "(b w k) h f c -> b (w f) k (h c)", b=b, w=t // frames))
+        return cast(Tensor, self.time_out(rearrange(y, "(b w k) h f c -> b (w f) k (h c)", b=b, w=t // frames)))
 
 
 class AmodalTransformer(nn.Module):
     """Crops and codes of tracks in, code logits and features on the token grid out.
 
-    Without tokens, codes are not looked at, and the logits are those of the 4 x 4 cells under each token.
+    Without tokens, codes are ignored, and the logits are those of the 4 x 4 cells of each token.
     """
 
     def __init__(self, config: TransformerConfig, crop: int, grid: int, codes: int) -> None:
@@ -115,7 +116,7 @@ class AmodalTransformer(nn.Module):
         self.enter = nn.Conv2d(4 * PLANES, c // 2, 3, padding=1)
         self.stem = nn.Conv2d(2 * c, c, 3, padding=1)
         extra = config.order + 4 * config.image
-        if extra:  # adds nothing at first, so that a model may learn to read more than it was trained on
+        if extra:  # zero at first, so that a trained model can get further inputs
             self.extra = nn.Conv2d(4 * extra, c // 2, 3, padding=1)
             for parameter in self.extra.parameters():
                 nn.init.zeros_(parameter)
@@ -137,17 +138,19 @@ class AmodalTransformer(nn.Module):
     def forward(
         self, crops: TrackCrops, visible: Int[Tensor, "b t g g"], amodal: Int[Tensor, "b t g g"]
     ) -> tuple[Float[Tensor, "b t g g codes"], Float[Tensor, "b t c g g"]]:
-        """``amodal`` holds known codes, and ``mask_code`` wherever one is to be predicted (Eq. 6)."""
+        """Return the logits of the amodal codes and the features.
+
+        Args:
+            crops: Inputs of b tracks over t frames.
+            visible: Codes of the visible masks.
+            amodal: Known codes of the amodal masks, and ``mask_code`` where they are predicted (Eq. 6).
+        """
         b = visible.shape[0]
         crops = crops if self.config.occluders else crops.alone()
-        # Masks and codes on the token grid, summed.
         near = self._embed(crops, visible, amodal)
-        # To a quarter of the places; where, when and in which window.
         x = rearrange(near, "(b t) c (g p) (h q) -> b t (g h) (p q c)", b=b, p=2, q=2)
-        x = self.gather(x) + self.place + self._when(crops)[:, :, None] + self.box(crops.box)[:, :, None]
-        # Space and time.
+        x = self.gather(x) + self.place + self._embed_time(crops)[:, :, None] + self.box(crops.box)[:, :, None]
         x = self._roll_through_blocks(x, crops.valid)
-        # Back to the token grid.
         x = rearrange(self.spread(self.norm(x)), "b t (g h) (p q c) -> (b t) c (g p) (h q)", p=2, q=2, g=self.grid // 2)
         features = near + x
         features = features + self.merge(features)
@@ -157,33 +160,35 @@ class AmodalTransformer(nn.Module):
     def _embed(
         self, crops: TrackCrops, visible: Int[Tensor, "b t g g"], amodal: Int[Tensor, "b t g g"]
     ) -> Float[Tensor, "bt c g g"]:
+        """Return the sum of the embeddings of maps and codes (Eq. 3) on the token grid."""
         x = self.enter(_half(crops.planes()))
         if self.config.order or self.config.image:
-            x = x + self.extra(_half(self._more(crops)))
-        x = self.stem(nn.functional.pixel_unshuffle(nn.functional.gelu(x), 2))
+            x = x + self.extra(_half(self._extra_planes(crops)))
+        x = cast(Tensor, self.stem(nn.functional.pixel_unshuffle(nn.functional.gelu(x), 2)))
         if not self.config.tokens:
             return x
-        codes = self.visible_codes(visible) + self.amodal_codes(amodal)
+        codes: Tensor = self.visible_codes(visible) + self.amodal_codes(amodal)
         return x + rearrange(codes, "b t g h c -> (b t) c g h")
 
-    def _more(self, crops: TrackCrops) -> Float[Tensor, "b t c s s"]:
-        """What is read beside masks: the order, and colours with a channel that tells whether there are any."""
-        more = [crops.order[:, :, None]] if self.config.order else []
+    def _extra_planes(self, crops: TrackCrops) -> Float[Tensor, "b t c s s"]:
+        """Return the inputs beside masks: depth order, and colours with a channel that is 1 where they are known."""
+        planes = [crops.order[:, :, None]] if self.config.order else []
         if self.config.image:
-            there = crops.image.amax(dim=(2, 3, 4), keepdim=True) > 0  # a black frame is none
-            seen = crops.inside[:, :, None] * there
-            more += [2 * crops.image - seen, seen]
-        return torch.cat(more, dim=2)
+            has_colours = crops.image.amax(dim=(2, 3, 4), keepdim=True) > 0  # frames of mask-only worlds are black
+            known = crops.inside[:, :, None] * has_colours
+            planes += [2 * crops.image - known, known]
+        return torch.cat(planes, dim=2)
 
-    def _when(self, crops: TrackCrops) -> Float[Tensor, "b t d"]:
+    def _embed_time(self, crops: TrackCrops) -> Float[Tensor, "b t d"]:
         angles = crops.time[..., None] * (2 * torch.pi / crops.time.new_tensor(PERIODS))
-        return self.clock(torch.cat([angles.sin(), angles.cos()], dim=-1)) * float(self.config.time)
+        clock: Tensor = self.clock(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        return clock * float(self.config.time)
 
     def _roll_through_blocks(self, x: Float[Tensor, "b t k d"], valid: Bool[Tensor, "b t"]) -> Float[Tensor, "b t k d"]:
-        """The paper's temporal rolling, in windows shorter than the clip and without its circular wrap.
+        """Apply the blocks with temporal rolling (section 3.5), without the paper's circular wrap.
 
-        Frames are padded to whole windows. After each block everything is rolled by half a window; two frames in the
-        same window attend to each other only if they are less than a window apart in the clip, which masks the wrap.
+        Frames are padded to whole windows and rolled by half a window after each block. Two frames of a window attend
+        to each other only if they are less than a window apart in the clip, which masks the wrap.
         """
         frames = x.shape[1]
         window = min(self.config.window, frames + frames % 2)
@@ -199,13 +204,14 @@ class AmodalTransformer(nn.Module):
 
 
 def _half(maps: Float[Tensor, "b t c s r"]) -> Float[Tensor, "bt d h w"]:
-    """Half the resolution, four times the channels."""
+    """Halve the resolution and fold the cells into four times the channels."""
     return nn.functional.pixel_unshuffle(rearrange(maps, "b t c s r -> (b t) c s r"), 2)
 
 
 def _window_mask(index: Int[Tensor, " t"], valid: Bool[Tensor, "b t"], window: int) -> Bool[Tensor, "b w f f"]:
-    """Which frames of each window may look at which: near in the clip and valid, and always at themselves."""
+    """Return which frames of a window attend to which: valid ones less than a window apart, and always themselves."""
     index = rearrange(index, "(w f) -> w f", f=window)
     near = (index[:, :, None] - index[:, None, :]).abs() < window
     keys = rearrange(valid, "b (w f) -> b w 1 f", f=window)
-    return (near & keys) | torch.eye(window, dtype=torch.bool, device=valid.device)
+    allowed: Tensor = near & keys
+    return allowed | torch.eye(window, dtype=torch.bool, device=valid.device)

@@ -1,0 +1,1 @@
+"""Training: runs, stages, losses, checkpoints."""

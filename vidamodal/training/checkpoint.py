@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any moment: staged beside, fsynced, renamed, then the old ones retired."""
+"""Checkpoints that survive a kill at any moment: staged in a hidden folder, fsynced, renamed, then old ones removed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vidamodal.training.sharding import full, shard_like
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one stage of a run: folders `<stage>-<step>`; the highest step that is there is whole."""
+    """The checkpoints of one stage of a run, in folders `<stage>-<step>`. Every folder of such a name is complete."""
 
     folder: Path
     stage: str
@@ -33,10 +33,17 @@ class Checkpoints:
         state: dict[str, Any],
         write: bool = True,
     ) -> None:
-        """Write model, EMA, optimiser and plain state as of after ``step`` steps.
+        """Write a checkpoint, and remove all but the newest ``keep``.
 
-        Sharded tensors are gathered, so that a checkpoint fits any number of processes: all of them must call this,
-        one with ``write``.
+        Split tensors are gathered, so that any number of processes can resume: all of them must call this.
+
+        Args:
+            step: Number of steps so far.
+            model: The model in training.
+            average: The moving average of its weights.
+            optimizer: The optimiser.
+            state: Further plain values.
+            write: Whether this process writes; exactly one must.
         """
         files = {
             "model": _tensors(model.state_dict()),
@@ -63,27 +70,27 @@ class Checkpoints:
             self._retire(old)
 
     def load(self, model: nn.Module, average: nn.Module) -> dict[str, Any] | None:
-        """Put back the weights of the newest checkpoint and return its state; None if there is none."""
-        found = self._all()
-        if not found:
+        """Load the weights of the newest checkpoint and return its state; None if there is no checkpoint."""
+        folders = self._all()
+        if not folders:
             return None
-        model.load_state_dict(load_file(found[-1] / "model.safetensors"))
-        average.load_state_dict(load_file(found[-1] / "average.safetensors"))
-        state: dict[str, Any] = json.loads((found[-1] / "state.json").read_text())
+        model.load_state_dict(load_file(folders[-1] / "model.safetensors"))
+        average.load_state_dict(load_file(folders[-1] / "average.safetensors"))
+        state: dict[str, Any] = json.loads((folders[-1] / "state.json").read_text())
         return state
 
     def load_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Put back the newest checkpoint's moments, if there is one, into an optimiser of whole or sharded weights."""
-        if found := self._all():
-            _load_optimizer(optimizer, load_file(found[-1] / "optimizer.safetensors"))
+        """Load the moments of the newest checkpoint, if there is one, into an optimiser of whole or split weights."""
+        if folders := self._all():
+            _load_optimizer(optimizer, load_file(folders[-1] / "optimizer.safetensors"))
 
     def sweep(self) -> None:
-        """Remove what a kill left half written or half retired."""
+        """Remove what an interruption left half written or half removed."""
         for path in self.folder.glob(f".{self.stage}-[0-9]*"):
             shutil.rmtree(path)
 
     def _retire(self, old: Path) -> None:
-        """Remove a checkpoint, first out of sight, so that none is ever seen half removed."""
+        """Remove a checkpoint after renaming it, so that no folder with its name is incomplete."""
         hidden = self.folder / f".{old.name}.retired"
         shutil.rmtree(hidden, ignore_errors=True)
         os.rename(old, hidden)
@@ -98,7 +105,7 @@ def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Moments and step counts by the parameter's number. Rates come from the schedule, not from here."""
+    """Return moments and step counts by the number of the parameter. Learning rates come from the schedule."""
     state = optimizer.state_dict()["state"]
     return _tensors({f"{n}/{k}": v for n, entry in state.items() for k, v in entry.items()})
 
@@ -109,7 +116,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
     for name, value in tensors.items():
         number, key = name.split("/")
         parameter = parameters[int(number)]
-        value = shard_like(value, parameter) if value.shape == parameter.shape else value  # a count of steps is not
+        value = shard_like(value, parameter) if value.shape == parameter.shape else value  # step counts are not split
         entries.setdefault(int(number), {})[key] = value
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
 

@@ -178,6 +178,6 @@ def load_initial_weights(model: Model, init: str) -> None:
     for number, block in enumerate([] if isinstance(model, FramewiseModel) else model.transformer.blocks):
         within = {name for name in new if name.startswith(f"transformer.blocks.{number}.")}
         if isinstance(block, Block) and within:
-            block.pass_through()
+            block.initialize_as_identity()
             fresh |= within
     load_weights(model, state, init, fresh)

@@ -1,4 +1,4 @@
-"""Losses of the two stages. Each is a sum over a batch, divided by the count of all batches of a step, on any rank."""
+"""Losses of masks and codes: sums over a batch, divided by the counts of all batches of a step on all processes."""
 
 from __future__ import annotations
 
@@ -18,28 +18,32 @@ from vidamodal.models.amodal import AmodalOutput
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the parts."""
+    """Weights of the parts of the loss."""
 
     codes: float = 0.1
-    """Cross-entropy on the masked amodal codes (C2F-Seg, Eq. 6)."""
+    """Cross-entropy of the masked amodal codes (C2F-Seg, Eq. 6)."""
     coarse: float = 0.5
-    """Mask losses on the softly decoded coarse mask."""
+    """Mask losses of the softly decoded coarse mask."""
     refined: float = 1.0
-    """Mask losses on the head's mask (Eq. 10, the amodal term)."""
+    """Mask losses of the head's mask (Eq. 10, the amodal term)."""
     dice: float = 1.0
+    """Dice of the whole mask, relative to its BCE."""
     hidden: float = 0.75
-    """Dice on what is not visible, where something is hidden: what occ and hidden measure."""
+    """Dice outside the visible mask, in frames where the object is occluded: what occ and hidden measure."""
     hidden_share: float = 0.02
-    """Frames with a smaller share hidden have no hidden loss."""
+    """Smallest occluded share of an object with which the hidden loss counts."""
     unseen: float = 1.0
-    """Weight of a frame that shows nothing of the object, over one that does."""
+    """Weight of an object-frame in which the object is fully occluded, relative to one in which it is visible."""
 
 
 def divisors(counts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """What sums over a batch are divided by, from the counts of each of this process's batches of a step.
+    """Return the divisors of sums over a batch.
 
-    The count of all batches on all ranks, over the number of ranks: DDP and FSDP average gradients, and a step then
-    has those of one process that sees everything at once.
+    They are the counts of all batches on all ranks, divided by the number of ranks: DDP and FSDP average gradients, so
+    that a step has the gradients of one process that trains on everything at once.
+
+    Args:
+        counts: The counts of each of this process's batches of a step.
     """
     names = sorted(counts[0])
     total = torch.stack([torch.stack([count[name].float() for name in names]) for count in counts]).sum(dim=0)
@@ -53,10 +57,7 @@ def divisors(counts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def mask_loss(
     logits: Float[Tensor, "b t s s"], batch: TrainingBatch, config: LossConfig
 ) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"]]:
-    """BCE + Dice per object-frame, and Dice on the part that is not visible.
-
-    Cells outside the image have no truth and no weight.
-    """
+    """Return BCE + Dice of each object-frame, and Dice outside the visible mask; the image's outside is ignored."""
     logits = logits.float()
     inside, truth = batch.crops.inside, batch.amodal
     bce = reduce(binary_cross_entropy_with_logits(logits, truth, reduction="none") * inside, "b t h w -> b t", "sum")
@@ -77,18 +78,18 @@ def _dice(probability: Float[Tensor, "b t h w"], truth: Float[Tensor, "b t h w"]
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each part of the second stage's loss counts where."""
+    """Weights of object-frames and codes in the parts of the loss."""
 
     whole: Float[Tensor, "b t"]
-    """Object-frames, for the whole mask."""
+    """Weights of object-frames in the loss of the whole mask."""
     hidden: Float[Tensor, "b t"]
-    """Object-frames, for the part that is not visible."""
+    """Weights of object-frames in the loss outside the visible mask."""
     codes: Float[Tensor, "b t g g"]
-    """Codes that were masked."""
+    """Weights of codes; only masked ones count."""
 
     @staticmethod
     def of(batch: TrainingBatch, masked: Bool[Tensor, "b g g"] | None, config: LossConfig) -> Weights:
-        """From the batch and which codes were masked (None: there are none); nothing here depends on the model."""
+        """Return the weights for a batch and its masked codes (None: no codes are predicted)."""
         masked = batch.counted.new_zeros(len(batch.counted), 1, 1).bool() if masked is None else masked
         shown = _sum(batch.crops.visible) > 0
         whole = batch.counted * batch.crops.valid * torch.where(shown, 1.0, config.unseen)
@@ -96,12 +97,12 @@ class Weights:
         return Weights(whole, whole * _partly_hidden(batch, config), codes)
 
     def counts(self) -> dict[str, Tensor]:
-        """The sum of each."""
+        """Return the sum of each kind of weights."""
         return {"whole": self.whole.sum(), "hidden": self.hidden.sum(), "codes": self.codes.sum()}
 
 
 def _partly_hidden(batch: TrainingBatch, config: LossConfig) -> Float[Tensor, "b t"]:
-    """1 where enough of an object is hidden, else 0."""
+    """Return 1 for object-frames with enough of the object occluded, else 0."""
     behind = _sum((batch.amodal - batch.crops.visible).clamp_min(0))
     return ((behind >= config.hidden_share * _sum(batch.amodal)) & (behind >= 1)).float()
 
@@ -114,9 +115,15 @@ def amodal_loss(
     divide: Mapping[str, Tensor],
     config: LossConfig,
 ) -> dict[str, Tensor]:
-    """The parts of the loss of codes and coarse mask. ``divide``: see `divisors`.
+    """Return the losses of the codes (Eq. 6) and of the coarse mask.
 
-    ``target`` holds the true codes, None for a model that has no codes.
+    Args:
+        output: Predictions of the model.
+        target: Codes of the amodal masks; None for a model without tokens.
+        batch: The ground truth.
+        weights: Weights of object-frames and codes.
+        divide: See `divisors`.
+        config: Weights of the parts.
     """
     parts = {}
     if output.codes is not None and target is not None:
@@ -135,10 +142,12 @@ def refined_loss(
     divide: Mapping[str, Tensor],
     config: LossConfig,
 ) -> dict[str, Tensor]:
-    """The parts of the loss of a head's mask: its own, if it has one, for BCE + Dice."""
+    """Return the losses of a head's mask; a head may define the loss that replaces BCE + Dice."""
     whole, hidden = mask_loss(logits, batch, config)
-    own = head.loss(logits, batch.amodal, batch.crops.inside)
-    return _scaled("refined", config.refined, whole if own is None else own, hidden, weights, divide, config)
+    head_loss = head.loss(logits, batch.amodal, batch.crops.inside)
+    return _scaled(
+        "refined", config.refined, whole if head_loss is None else head_loss, hidden, weights, divide, config
+    )
 
 
 def _scaled(

@@ -1,4 +1,4 @@
-"""Scores of a model in training on whole clips, through the same road that users take."""
+"""Scores of a model in training on whole clips, through the same predictor that users call."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from vidamodal.models.folder import Model
 
 
 def validate(model: Model, truth: Path, accelerator: Accelerator) -> dict[str, float]:
-    """Primary protocol over the clips at ``truth``: a folder of worlds, or any other data set in a known layout.
+    """Return the scores of the primary protocol, averaged over the clips of a data set.
 
-    All processes must call this; they share the clips, and each is told the scores, whose mean is taken in the order of
-    the clips.
+    Args:
+        model: The model, which is copied.
+        truth: Folder of the data set, in any known layout.
+        accelerator: The processes, which share the clips. All of them must call this, and all get the same scores.
     """
     predictor = Predictor(copy.deepcopy(model), device=next(model.parameters()).device.type)
     rank, ranks = accelerator.process_index, accelerator.num_processes
@@ -29,8 +31,8 @@ def validate(model: Model, truth: Path, accelerator: Accelerator) -> dict[str, f
     for number in range(rank, len(clips), ranks):
         key, source = clips[number]
         clip = source.tracks()
-        found = predictor.predict(clip, frames=source.frames)
-        scores.append((number, score_video(count_video(key, found, clip, shapes=False))))
+        prediction = predictor.predict(clip, frames=source.frames)
+        scores.append((number, score_video(count_video(key, prediction, clip, shapes=False))))
     mean = mean_scores([score for _, score in sorted(gather_object(scores), key=itemgetter(0))])
     return {
         name: value

@@ -1,0 +1,1 @@
+"""C2F-Seg, the published model that serves as the control."""

@@ -1,16 +1,17 @@
 """The VQ-GAN mask tokenizer of C2F-Seg (section 3.2, Eqs. 1 and 2; appendix A.1), for the faithful preset.
 
-Followed: convolutional encoder and decoder without attention, 256 learned codes, straight-through gradients, a patch
-discriminator. Where paper and released code part, ``variant`` chooses (see `VqGan`). Not followed: the perceptual loss
-of the paper compares features of a VGG network trained on photographs; here it compares features of the discriminator
-(feature matching), which needs no foreign weights.
+As published: convolutional encoder and decoder without attention, 256 learned codes, straight-through gradients, a
+patch discriminator. ``variant`` chooses where paper and released code differ (see `VqGan`). Not as published: the
+paper's perceptual loss compares features of a VGG network trained on photographs; here it compares features of the
+discriminator (feature matching), which needs no external weights.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from itertools import pairwise
+from typing import Literal, cast
 
 import torch
 from einops import rearrange
@@ -20,18 +21,20 @@ from vector_quantize_pytorch import VectorQuantize
 
 from vidamodal.models.tokenizer import Codec
 
-TOGETHER = 8
-"""Masks that are decoded at once outside training: the decoder's maps are what needs memory."""
+Variant = Literal["released", "paper"]
+"""Whether to follow the released code or the printed paper where they differ."""
+DECODED_AT_ONCE = 8
+"""Masks that are decoded at once: the decoder's maps need much memory."""
 
 
 @dataclass(frozen=True)
 class VqGanConfig:
-    """Sizes; every multiplier after the first halves the resolution."""
+    """Sizes of the VQ-GAN; every multiplier after the first halves the resolution."""
 
     crop: int = 256
     width: int = 128
     multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
-    """Channels of each level over ``width``."""
+    """Channels of each level, as multiples of ``width``."""
     blocks: int = 2
     """Residual blocks a level; the decoder has one more."""
     dim: int = 256
@@ -43,33 +46,34 @@ class VqGanConfig:
 
     @property
     def patch(self) -> int:
-        return 2 ** (len(self.multipliers) - 1)
+        """Cells per side of a token."""
+        return 1 << (len(self.multipliers) - 1)
 
     @property
     def grid(self) -> int:
+        """Tokens per side."""
         return self.crop // self.patch
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What training needs of n masks."""
+    """A reconstruction of n masks, with gradients."""
 
     image: Float[Tensor, "n 1 s s"]
-    """The decoder's output, meant to be 0 or 1 and not clamped."""
+    """The decoder's output, which should be 0 or 1 and is not clamped."""
     codes: Int[Tensor, "n g g"]
     quantisation: Float[Tensor, " n"]
-    """The last two terms of L_VQ, a mask."""
+    """The last two terms of L_VQ for each mask."""
 
 
 class VqGan(Codec):
-    """Masks (n, s, s) in [0, 1] to codes (n, g, g) and back to logits; the same interface as `MaskTokenizer`.
+    """Masks (n, s, s) in [0, 1] to codes (n, g, g) and back to logits.
 
-    The decoder's output is a mask by itself: clamped to [0, 1] it is the probability, whose logits `decode` gives.
-
-    ``variant``: "paper" weighs the commitment term of the quantiser by beta, "released" the codebook term.
+    The decoder's output, clamped to [0, 1], is a probability, and `decode` returns its logits. The variant "paper"
+    multiplies the commitment term of the quantiser by beta, "released" the codebook term.
     """
 
-    def __init__(self, config: VqGanConfig, variant: str = "released") -> None:
+    def __init__(self, config: VqGanConfig, variant: Variant = "released") -> None:
         super().__init__()
         self.config, self.variant = config, variant
         self.encoder, self.decoder = _encoder(config), _decoder(config)
@@ -83,19 +87,21 @@ class VqGan(Codec):
 
     @property
     def codebook(self) -> Float[Tensor, "codes dim"]:
-        return self.quantiser.codebook
+        """The embeddings of the codes."""
+        embeddings: Tensor = self.quantiser.codebook
+        return embeddings
 
     @property
     def last_layer(self) -> Tensor:
-        """The weights on which the adaptive weight of the adversarial loss is computed."""
+        """The weights whose gradients give the adaptive weight of the adversarial loss."""
         return cast(nn.Conv2d, self.decoder[-1]).weight
 
     def reconstruct(self, masks: Float[Tensor, "n s s"]) -> Reconstruction:
-        """Through the codes and back, with gradients."""
+        """Return the reconstruction of masks (Eqs. 1 and 2), with gradients."""
         with torch.autocast(masks.device.type, enabled=False):  # see encode
             latent = self._latent(masks)
             quantised, codes, _ = self.quantiser(latent)
-            # The library's own term pulls code and latent alike; here each has its weight.
+            # The library's term pulls code and latent equally; here each has its weight.
             chosen = rearrange(self.codebook[codes], "n g h c -> n c g h")
             codebook = (chosen - latent.detach()).square().mean(dim=(1, 2, 3))
             commitment = (chosen.detach() - latent).square().mean(dim=(1, 2, 3))
@@ -104,36 +110,40 @@ class VqGan(Codec):
         return Reconstruction(self.decoder(self.after(quantised)).float(), codes, terms)
 
     def forward(self, masks: Float[Tensor, "n s s"]) -> tuple[Float[Tensor, "n s s"], Int[Tensor, "n g g"], Tensor]:
-        """Logits of the reconstruction, the codes and the quantiser's loss."""
-        made = self.reconstruct(masks)
-        return _logits(made.image[:, 0]), made.codes, made.quantisation.mean()
+        """Return the logits of the reconstruction, the codes and the quantiser's loss."""
+        result = self.reconstruct(masks)
+        return _logits(result.image[:, 0]), result.codes, result.quantisation.mean()
 
     def latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
-        return torch.cat([self._latent(part) for part in masks.split(TOGETHER)])
+        """Return the encoder's output, before quantisation."""
+        return torch.cat([self._latent(part) for part in torch.split(masks, DECODED_AT_ONCE)])
 
     def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
+        """Return the logits of the masks that the decoder makes of embeddings."""
         latent = rearrange(latent, "n g h c -> n c g h")
-        images = [self.decoder(self.after(part))[:, 0].float() for part in latent.split(TOGETHER)]
+        images = [self.decoder(self.after(part))[:, 0].float() for part in torch.split(latent, DECODED_AT_ONCE)]
         return _logits(torch.cat(images))
 
     def _latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
-        return self.before(self.encoder(masks[:, None].float()))
+        latent: Tensor = self.before(self.encoder(masks[:, None].float()))
+        return latent
 
 
 class Discriminator(nn.Module):
-    """Scores of patches, higher for real masks (PatchGAN with two inner layers), and the features on the way."""
+    """Scores patches, higher for real masks (PatchGAN with two inner layers), and returns its features."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         channels = [1, width, 2 * width, 4 * width]
         self.layers = nn.ModuleList()
-        for k, (before, after) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+        for k, (before, after) in enumerate(pairwise(channels)):
             norm = nn.BatchNorm2d(after) if k else nn.Identity()
             convolution = nn.Conv2d(before, after, 4, stride=1 if k == 2 else 2, padding=1, bias=not k)
             self.layers.append(nn.Sequential(convolution, norm, nn.LeakyReLU(0.2)))
         self.score = nn.Conv2d(channels[-1], 1, 4, padding=1)
 
     def forward(self, images: Float[Tensor, "n 1 s s"]) -> tuple[Float[Tensor, "n 1 p p"], list[Tensor]]:
+        """Return the scores of patches and the features of each layer."""
         features, x = [], images
         for layer in self.layers:
             x = layer(x)
@@ -142,7 +152,7 @@ class Discriminator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions beside a shortcut."""
+    """Two normalised convolutions with a shortcut."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -153,14 +163,16 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x: Float[Tensor, "n c s s"]) -> Float[Tensor, "n d s s"]:
-        return self.shortcut(x) + self.body(x)
+        """Apply the block."""
+        residual: Tensor = self.body(x)
+        return cast(Tensor, self.shortcut(x)) + residual
 
 
 def _encoder(config: VqGanConfig) -> nn.Sequential:
     widths = [config.width * m for m in config.multipliers]
     layers: list[nn.Module] = [nn.Conv2d(1, config.width, 3, padding=1)]
     for level, width in enumerate(widths):
-        if level:  # halve: the padding of one row and column is on one side only
+        if level:  # halve the resolution; the padding is on one side only
             layers += [nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(widths[level - 1], widths[level - 1], 3, stride=2)]
         before = widths[max(level - 1, 0)]
         layers += [ResidualBlock(before if not k else width, width) for k in range(config.blocks)]
@@ -174,7 +186,7 @@ def _decoder(config: VqGanConfig) -> nn.Sequential:
     layers += [ResidualBlock(widths[0], widths[0]), ResidualBlock(widths[0], widths[0])]
     for level, width in enumerate(widths):
         before = widths[max(level - 1, 0)]
-        if level:  # double
+        if level:  # double the resolution
             layers += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(before, before, 3, padding=1)]
         layers += [ResidualBlock(before if not k else width, width) for k in range(config.blocks + 1)]
     return nn.Sequential(*layers, _norm(width), nn.SiLU(), nn.Conv2d(width, 1, 3, padding=1))
@@ -185,5 +197,5 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 def _logits(image: Float[Tensor, "n s s"]) -> Float[Tensor, "n s s"]:
-    """The output as a probability, kept a little off 0 and 1, so that logits stay finite."""
+    """Return the logits of an output that is a probability, clamped so that they are finite."""
     return torch.logit(image, eps=1e-5)

@@ -131,7 +131,7 @@ class AmodalStage(ClipStage):
         if self.model.config.transformer.tokens:
             target = self.model.encode(batch.amodal)
             known = torch.where(masked[:, None], self.model.transformer.mask_code, target)
-        codes, inputs = self.model.look(batch.crops, Noise.of(*step.seeds), known)
+        codes, inputs = self.model.predict_coarse(batch.crops, Noise.of(*step.seeds), known)
         output = AmodalOutput(codes, inputs.coarse, self.model.head.training_logits(inputs, batch.amodal))
         weights = Weights.of(batch, masked, self.loss)
         parts = amodal_loss(output, target, batch, weights, step.divide, self.loss)

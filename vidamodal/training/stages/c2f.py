@@ -23,8 +23,8 @@ from torch.nn.functional import (
 )
 
 from vidamodal.data.clips import TrainingBatch
-from vidamodal.models.c2f.model import C2F, C2FConfig, Variant, sample_codes
-from vidamodal.models.c2f.vqgan import Discriminator, VqGan
+from vidamodal.models.c2f.model import C2F, C2FConfig, sample_codes
+from vidamodal.models.c2f.vqgan import Discriminator, Variant, VqGan
 from vidamodal.models.folder import Model
 from vidamodal.training.family import MaskFamily
 from vidamodal.training.losses import LossConfig
@@ -88,25 +88,10 @@ class VqGanStage(TokenizerStage):
         """Return the losses of both players, the adaptive weight, the IoU and the number of codes in use."""
         masks = rearrange(batch.amodal, "b t s r -> (b t) s r")
         weight = batch.counted.flatten() / step.divide["frames"]
-
-        def mean(values: Float[Tensor, "n ..."]) -> Tensor:
-            return (values.flatten(1).mean(dim=1) * weight).sum()
-
         generated = self.tokenizer.reconstruct(masks)
-        real, real_features = self.tokenizer.discriminator(masks[:, None])
-        fake, _ = self.tokenizer.discriminator(generated.image.detach())
-        score, features = _apply_as_constant(self.tokenizer.discriminator, generated.image)
-        # L_rec: L1, and in place of LPIPS the distance of the discriminator's features.
-        reconstruction = mean((generated.image[:, 0] - masks).abs())
-        for true, made in zip(real_features, features, strict=True):
-            reconstruction = reconstruction + mean((true.detach() - made).abs()) / len(features)
-        # L_GAN: the loss of the discriminator and that of the generator.
-        if self.variant == "paper":
-            critic, adversarial = mean(softplus(-real)) + mean(softplus(fake)), -mean(softplus(score))
-        else:
-            critic, adversarial = (mean(relu(1 - real)) + mean(relu(1 + fake))) / 2, -mean(score)
+        reconstruction, adversarial, critic = self._game(masks, generated.image, weight)
         balance = _adaptive_weight(reconstruction, adversarial, self.tokenizer.last_layer, self.variant)
-        quantisation = mean(generated.quantisation[:, None])
+        quantisation = _mean(generated.quantisation[:, None], weight)
         iou = mask_iou(generated.image[:, 0].detach() > 0.5, masks > 0.5)
         return {
             "loss": reconstruction + quantisation + balance * adversarial + critic,
@@ -114,9 +99,31 @@ class VqGanStage(TokenizerStage):
             "quantisation": quantisation.detach(),
             "critic": critic.detach(),
             "balance": balance / step.divide["batches"],
-            "iou": mean(iou[:, None]).detach(),
+            "iou": _mean(iou[:, None], weight).detach(),
             "codes_used": count_codes(generated.codes) / step.divide["batches"],
         }
+
+    def _game(
+        self, masks: Float[Tensor, "n s s"], images: Float[Tensor, "n 1 s s"], weight: Float[Tensor, " n"]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return L_rec, and L_GAN of the generator and of the discriminator."""
+        real, real_features = self.tokenizer.discriminator(masks[:, None])
+        fake, _ = self.tokenizer.discriminator(images.detach())
+        score, features = _apply_as_constant(self.tokenizer.discriminator, images)
+        # L1, and in place of LPIPS the distance of the discriminator's features.
+        reconstruction = _mean((images[:, 0] - masks).abs(), weight)
+        for true, made in zip(real_features, features, strict=True):
+            reconstruction = reconstruction + _mean((true.detach() - made).abs(), weight) / len(features)
+        if self.variant == "paper":
+            critic = _mean(softplus(-real), weight) + _mean(softplus(fake), weight)
+            return reconstruction, -_mean(softplus(score), weight), critic
+        critic = (_mean(relu(1 - real), weight) + _mean(relu(1 + fake), weight)) / 2
+        return reconstruction, -_mean(score, weight), critic
+
+
+def _mean(values: Float[Tensor, "n ..."], weight: Float[Tensor, " n"]) -> Tensor:
+    """Return the weighted sum of the means of n maps."""
+    return (values.flatten(1).mean(dim=1) * weight).sum()
 
 
 def _apply_as_constant(discriminator: Discriminator, images: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -176,7 +183,7 @@ class C2FStage(ClipStage):
         masked = self._mask_codes(batch, randoms)
         target = model.encode(batch.amodal)
         visible = apply_by_clip(degrade_masks, batch.crops.visible, randoms)
-        maps = model.look(batch.crops)
+        maps = model.image_maps(batch.crops)
         known = torch.where(masked, model.mask_code, target)
         logits = model.transformer(maps[-1], model.encode(visible), known, batch.crops.valid).float()
         parts = {"codes": self._code_loss(logits, target, self._code_weights(weight, masked)) / step.divide["codes"]}
