@@ -137,7 +137,7 @@ def test_evaluate_compares_several_predictions_with_the_first(
     assert gap["mean"] == pytest.approx(0.8 - 0.25) and gap["interval"] == pytest.approx([0.5, 0.6])
     with pytest.raises(SystemExit) as left:
         main([*command, "--pred", str(first), "--pred", str(first)])
-    assert left.value.code == 2 and "given twice" in capsys.readouterr().err
+    assert left.value.code == 2 and "is repeated" in capsys.readouterr().err
 
 
 def test_metrics_do_not_import_torch() -> None:
