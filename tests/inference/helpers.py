@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.inference.predictor import Predictor
-from vidamodal.models.amodal import AmodalModel
+from vidamodal.models.folder import Model
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 H, W = 48, 64
@@ -26,7 +26,7 @@ def bar(x: float, height: int = H, width: int = W) -> np.ndarray:
     return np.tile(np.abs(np.arange(width) + 0.5 - x) < 4, (height, 1))
 
 
-def clip_of(tracks: dict[int, Masks], exhaustive: bool = False, height: int = H, width: int = W) -> ClipTracks:
+def clip_of(tracks: Mapping[int, Masks], exhaustive: bool = False, height: int = H, width: int = W) -> ClipTracks:
     frames = len(next(iter(tracks.values())))
     return ClipTracks(
         VideoInfo("toy.mp4", height, width, frames, 12.0),
@@ -35,7 +35,7 @@ def clip_of(tracks: dict[int, Masks], exhaustive: bool = False, height: int = H,
     )
 
 
-def chunk_starts(model: AmodalModel, frames: int) -> list[int]:
+def chunk_starts(model: Model, frames: int) -> list[int]:
     return [chunk.start for chunk in Predictor(model)._chunks(frames)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -47,7 +48,7 @@ def test_odd_sizes_are_kept(size: tuple[int, int], model: AmodalModel, model_fol
 TINY = TransformerConfig(width=16, depth=2, heads=2, features=8, window=4)
 
 
-def small_reader(**changes: object) -> AmodalModel:
+def small_reader(**changes: Any) -> AmodalModel:
     torch.manual_seed(0)
     made = AmodalModel(ModelConfig(TokenizerConfig(crop=16, codes=8), replace(TINY, **changes), WindowConfig()))
     generator = torch.Generator().manual_seed(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ SIZE = 48
 TINY = TransformerConfig(width=16, depth=2, heads=2, features=8, window=4)
 
 
-def model(**changes: object) -> AmodalModel:
+def model(**changes: Any) -> AmodalModel:
     torch.manual_seed(0)
     made = AmodalModel(ModelConfig(TokenizerConfig(crop=16, codes=8), replace(TINY, **changes), WindowConfig()))
     generator = torch.Generator().manual_seed(1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from vidamodal.hub import find_model
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
 from vidamodal.models.amodal import AmodalModel, ModelConfig
-from vidamodal.models.folder import load_model
+from vidamodal.models.folder import Model, load_model
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
 from vidamodal.types import ClipTracks, InputError, VideoInfo
@@ -39,7 +40,8 @@ def clips(draw: st.DrawFn) -> ClipTracks:
     for k in range(count):
         start, step = rng.uniform(0, (width, height)), rng.normal(0, 1, 2)
         for t in range(frames):
-            labels[t, disc(*(start + t * step), rng.uniform(2, 12), height, width)] = k + 1
+            x, y = start + t * step
+            labels[t, disc(x, y, rng.uniform(2, 12), height, width)] = k + 1
     tracks: dict[int, Masks] = {
         k: [None if rng.random() < 0.3 else m & (rng.random() < 0.8) for m in labels == k + 1] for k in range(count)
     }
@@ -115,7 +117,7 @@ def test_a_track_does_not_depend_on_the_number_of_distant_tracks(
     near = {5: [disc(30 + t, 30, 10, height, width) for t in range(frames)]}
     far = {k: [disc(150 + 30 * k, 30, 10, height, width) for _ in range(frames)] for k in (0, 6)}
 
-    def logits(tracks: dict[int, Masks]) -> dict[int, list[bytes]]:
+    def logits(tracks: Mapping[int, Masks]) -> dict[int, list[bytes]]:
         found: dict[int, list[bytes]] = {}
         complete = Predictor._complete_track
 
@@ -167,7 +169,7 @@ def test_arguments_out_of_range_are_rejected(model: AmodalModel, arguments: dict
         Predictor(model, **arguments)  # type: ignore[arg-type]
 
 
-def probabilities(model: AmodalModel, clip: ClipTracks, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+def probabilities(model: Model, clip: ClipTracks, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """(2, t, s, s): the probabilities under the other object of the disc and of the bar, all chunks joined."""
     found: list[list[np.ndarray]] = []
     compose = Predictor._compose
@@ -282,7 +284,7 @@ SIZE = 48
 TINY = TransformerConfig(width=16, depth=2, heads=2, features=8, window=4)
 
 
-def small_reader(**changes: object) -> AmodalModel:
+def small_reader(**changes: Any) -> AmodalModel:
     torch.manual_seed(0)
     made = AmodalModel(ModelConfig(TokenizerConfig(crop=16, codes=8), replace(TINY, **changes), WindowConfig()))
     generator = torch.Generator().manual_seed(1)

@@ -17,6 +17,7 @@ from vidamodal.cli import main
 from vidamodal.formats.tracks import read_tracks, write_tracks
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, load_sam
 from vidamodal.inference.tracker import TrackerConfig
+from vidamodal.models.folder import load_segmenter
 from vidamodal.types import InputError
 
 
@@ -78,7 +79,7 @@ def test_the_bundled_segmenter_is_the_default(
     tmp_path: Path, clip: ToyClip, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = saved_segmenter(tmp_path / "m", predicts="mask", samples=1, steps=1, least_area=12, most_layers=2)
-    load = sources_module.load_segmenter
+    load = load_segmenter
     bundled = ("aisdiff", "cumulative")
     monkeypatch.setattr(
         sources_module, "load_segmenter", lambda name, *more: load(str(folder) if name in bundled else name, *more)

@@ -100,7 +100,8 @@ class _LiveTrack:
         return shift_mask(self.amodal, step), shift_mask(self.visible, step)
 
     def expected_centre(self, frame: int) -> Float[np.ndarray, " 2"]:
-        return self.centre + self.velocity * (frame - self.frame)
+        centre: Float[np.ndarray, " 2"] = self.centre + self.velocity * (frame - self.frame)
+        return centre
 
     def update(self, frame: int, instance: FrameInstance, inertia: float) -> None:
         """Continue the track with an instance of a later frame."""
@@ -251,7 +252,7 @@ def _pairwise_iou(ones: Sequence[Mask], others: Sequence[Mask]) -> Float[np.ndar
         return np.zeros((len(ones), len(others)))
     one, other = (rearrange(np.stack(m), "n h w -> n (h w)").astype(np.float32) for m in (ones, others))
     shared = one @ other.T
-    return shared / np.maximum(one.sum(axis=1)[:, None] + other.sum(axis=1)[None] - shared, 1)
+    return np.asarray(shared / np.maximum(one.sum(axis=1)[:, None] + other.sum(axis=1)[None] - shared, 1))
 
 
 def _relative_similarity(cosines: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
