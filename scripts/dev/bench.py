@@ -1,6 +1,6 @@
-"""Where the time goes: prints the cost of each step on the bundled clip, and ratios, from one run on one thread.
+"""Print the time of each step of prediction, evaluation and training on the bundled clip, on one thread: `make bench`.
 
-`make bench`. Machines are noisy: compare the ratios, not the milliseconds of two runs.
+Timings vary between runs, so compare ratios rather than milliseconds.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from vidamodal.worlds.toy import toy_bank
 
 
 def main() -> None:
-    """Print everything."""
+    """Run all benchmarks."""
     torch.set_num_threads(1)
-    prediction()
-    evaluation()
-    attention()
-    training_data()
+    benchmark_prediction()
+    benchmark_evaluation()
+    benchmark_attention()
+    benchmark_training_data()
 
 
-def prediction() -> None:
-    """A whole `predict --formats tracks` of the sample clip, and its steps."""
+def benchmark_prediction() -> None:
+    """Time `predict --formats tracks` on the bundled clip, as a whole and by step."""
     video, truth = sample_clip()
     loaded = load_model()
     clip = read_tracks(truth)
@@ -57,13 +57,13 @@ def prediction() -> None:
     timings, count = predictor.timings, predictor.timings.object_frames
     print(f"predict --formats tracks, one thread, {predictor.runtime.precision}, {count} object-frames")
     for step, seconds in timings.seconds.items():
-        print(f"  {step:8s} {1000 * seconds / count:7.2f} ms an object-frame by the clock")
-    print(f"  {'whole':8s} {1000 * whole / count:7.2f} CPU-ms an object-frame (limit 30)")
-    print(f"track windows hold {100 * held_share(clip):.1f} % of the hidden pixels of the sample clip")
+        print(f"  {step:8s} {1000 * seconds / count:7.2f} ms per object-frame, wall clock")
+    print(f"  {'whole':8s} {1000 * whole / count:7.2f} CPU-ms per object-frame (limit 30)")
+    print(f"track windows cover {100 * covered_share(clip):.1f} % of the occluded pixels of the bundled clip")
 
 
-def evaluation(object_frames: int = 10_000) -> None:
-    """All measures and protocols over the sample clip, again and again until that many object-frames are scored."""
+def benchmark_evaluation(object_frames: int = 10_000) -> None:
+    """Time all measures and protocols on copies of the bundled clip, up to a number of object-frames."""
     clip = read_tracks(sample_clip()[1])
     predicted = predict_baseline("hull-under-occluders", clip)
     share = len(clip.tracks) * clip.video.frames
@@ -79,28 +79,28 @@ def evaluation(object_frames: int = 10_000) -> None:
     )
 
 
-def held_share(clip: ClipTracks) -> float:
-    """Share of a clip's hidden pixels that lie in the track windows: what no model can add to."""
+def covered_share(clip: ClipTracks) -> float:
+    """Return the share of a clip's occluded pixels inside the track windows, an upper bound for any model."""
     tracks = [track for track in clip.tracks if track.ever_visible]
     boxes, areas = boxes_and_areas(np.array([[_mask(mask) for mask in track.visible] for track in tracks]))
     windows = track_windows(boxes, areas, WindowConfig())
-    held = hidden = 0
+    covered = occluded = 0
     for k, track in enumerate(tracks):
         for t, (visible, amodal) in enumerate(zip(track.visible, track.amodal or (), strict=True)):
             behind = _mask(amodal) & ~_mask(visible)
             rows, columns, _ = paste(np.zeros((2, 2)), windows.at(k, t), clip.video.height, clip.video.width)
-            held += np.count_nonzero(behind[rows, columns])
-            hidden += np.count_nonzero(behind)
-    return held / hidden
+            covered += np.count_nonzero(behind[rows, columns])
+            occluded += np.count_nonzero(behind)
+    return covered / occluded
 
 
 def _mask(rle: Rle | None) -> Bool[np.ndarray, "h w"]:
-    assert rle is not None  # the truth of a rendered scene knows every frame
+    assert rle is not None  # rendered scenes are annotated in every frame
     return rle.decode()
 
 
-def attention() -> None:
-    """The written-out attention against PyTorch's fused one, forward and backward in bf16."""
+def benchmark_attention() -> None:
+    """Compare the explicit attention with PyTorch's fused one, forward and backward in bf16."""
     for name, shape in (
         ("space: 96 frames x 64 places", (96, 4, 64, 32)),
         ("time: 768 places x 8 frames", (768, 4, 8, 32)),
@@ -115,16 +115,16 @@ def _train_attention(tensors: list[torch.Tensor], backend: str) -> None:
     attend(query, key, value, None, backend).sum().backward()
 
 
-def training_data() -> None:
-    """Object-frames that one core makes from mask-only worlds."""
+def benchmark_training_data() -> None:
+    """Time the rasterisation of mask-only worlds and the preparation of training samples."""
     rng, bank, config = np.random.default_rng(0), toy_bank(0), WorldConfig()
     clips = [bank.sample(rng, config) for _ in range(3)]
     made = sum(clip.visible.shape[0] * clip.visible.shape[1] for clip in clips)
     spent = _seconds(lambda: [bank.sample(rng, config) for _ in range(3)], 1)
-    print(f"mask-only worlds: about {made / spent:.0f} object-frames rasterised a CPU-second at 256 px")
+    print(f"mask-only worlds: about {made / spent:.0f} object-frames rasterised per CPU-second at 256 px")
     samples = TrainingClips(toy_bank(0), 0, 2, 100, ClipConfig(), View(WindowConfig(), 64))
     spent = _seconds(lambda: [samples[k] for k in range(5)], 1)
-    print(f"training samples: {5 * 64 / spent:.0f} object-frames a CPU-second, ready to train on")
+    print(f"training samples: {5 * 64 / spent:.0f} object-frames per CPU-second, ready for training")
 
 
 def _seconds(work: Callable[[], object], times: int) -> float:

@@ -1,19 +1,20 @@
-"""FISHBOWL's pickled annotations as tracks.json files: `python -m scripts.dev.convert_fishbowl FILE --out DIR --trust`.
+"""Convert FISHBOWL's pickled annotations into tracks.json files.
 
-FILE is `<split>_data/<split>_data.pkl` as SaVos' notebook makes it: {"<video>_<fish>": {frame: {"VM": [RLE], "FM":
-[RLE], "fish_type": name, ...}}}, VM visible, FM whole. A pickle may run code when it is opened, so --trust must say
-that this one comes from where you think it does; even then only numpy arrays and plain containers are let in.
+    python -m scripts.dev.convert_fishbowl FILE --out DIR --trust [--frames FOLDER]
+
+FILE is `<split>_data/<split>_data.pkl` as SaVos' notebook writes it: {"<video>_<fish>": {frame: {"VM": [RLE], "FM":
+[RLE], "fish_type": name, ...}}} with visible masks VM and amodal masks FM. A pickle can run code when it is opened, so
+--trust must confirm its origin; even then only numpy arrays and plain containers are accepted.
 
 Writes `DIR/<video>.tracks.json`, and `<video>.mp4` with --frames, the folder of `<video>/%05d.png`. Without it a clip
-ends with its last annotated frame. Fish were left out of the annotations where they are small, hidden or cut off by the
-image, so clips are not exhaustive, and a frame without an annotation is not known (null).
+ends with its last annotated frame. FISHBOWL omits annotations of fish that are small, occluded or cut off by the image,
+so clips are not exhaustive, and frames without an annotation are unknown (null).
 
-Known from that notebook and from C2F-Seg's loader; the file itself has not been seen.
+The format is known from that notebook and from C2F-Seg's loader; it was not tested with the published file.
 """
 
 from __future__ import annotations
 
-import argparse
 import pickle
 import re
 import sys
@@ -23,6 +24,8 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
+from vidamodal.commandline import Parser, run_command
+from vidamodal.errors import InputError
 from vidamodal.formats.build import unite_visible
 from vidamodal.formats.tracks import dumps_tracks
 from vidamodal.formats.tracks.check import MAX_FRAMES
@@ -31,7 +34,7 @@ from vidamodal.media.files import write_text
 from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.media.video import FOLDER_FPS, open_video
 from vidamodal.media.video_writer import write_video
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 HEIGHT, WIDTH = 320, 480
 _ADMITTED = {
@@ -40,41 +43,50 @@ _ADMITTED = {
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Lets in what numpy arrays are made of, and no other name of any module."""
+    """An unpickler that accepts numpy arrays and no other names of any module."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few callables that numpy's own pickles need; pickle.UnpicklingError on any other."""
+        """Return a callable that pickled numpy arrays need; raise pickle.UnpicklingError for any other."""
         if (module, name) not in _ADMITTED:
             raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}, which is neither an array nor a plain container"
+                f"it refers to {module}.{name}, which is neither an array nor a plain container"
             )
         return super().find_class(module, name)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert; returns the exit status: 0, or 2 without --trust and for a file that is not FISHBOWL's."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run the command and return its exit status: 2 without --trust or for a file that is not FISHBOWL's."""
+    parser = Parser(prog="python -m scripts.dev.convert_fishbowl", description=__doc__)
     parser.add_argument("file", type=Path, help="<split>_data.pkl")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the <video>.tracks.json")
-    parser.add_argument("--frames", type=Path, help="folder of the videos' folders of frames, for <video>.mp4")
-    parser.add_argument("--trust", action="store_true", help="open the pickle, which may run code")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write <video>.tracks.json to")
+    parser.add_argument("--frames", type=Path, help="folder with a folder of frames per video; writes <video>.mp4")
+    parser.add_argument("--trust", action="store_true", help="open the pickle, which can run code")
+    parser.add_argument("--quiet", action="store_true", help="hide the progress bar")
     options = parser.parse_args(arguments)
-    try:
+
+    def run() -> None:
         if not options.trust:
-            raise InputError(f"{options.file}: a pickle may run code when it is opened; if you trust it, add --trust")
+            raise InputError(f"{options.file}: a pickle can run code when it is opened. If you trust it, add --trust.")
         count = convert(options.file, options.out, options.frames, options.quiet)
-    except InputError as error:
-        print(f"convert_fishbowl.py: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.out}: {count} videos")
-    return 0
+        print(f"{options.out}: {count} videos")
+
+    return run_command(run, "convert_fishbowl")
 
 
 def convert(file: Path, out: Path, frames: Path | None = None, quiet: bool = True) -> int:
-    """Opens a trusted pickle and writes its videos; returns their number. InputError if it is not FISHBOWL's."""
+    """Open a trusted pickle, write its videos and return their number.
+
+    Args:
+        file: The pickle.
+        out: Folder to write to.
+        frames: Folder with a folder of frames per video, if videos are written too.
+        quiet: Hide the progress bar.
+
+    Raises:
+        InputError: The file does not exist or has another content.
+    """
     if not file.is_file():
-        raise InputError(f"{file}: no such file; give <split>_data.pkl")
+        raise InputError(f"{file}: no such file. Pass <split>_data.pkl.")
     with file.open("rb") as handle:
         data = load_plain(handle, str(file))
     try:
@@ -86,18 +98,22 @@ def convert(file: Path, out: Path, frames: Path | None = None, quiet: bool = Tru
             videos[match[1]][int(match[2])] = check_type(fish, dict, match[0])
         for video, fishes in tqdm(sorted(videos.items()), desc="convert", unit="video", disable=quiet):
             _convert_video(video, fishes, out, frames)
-    except FieldError as breach:
-        raise InputError(f"{file}: {breach}; give <split>_data.pkl") from None
+    except FieldError as error:
+        raise InputError(f"{file}: {error}. Pass <split>_data.pkl.") from None
     return len(videos)
 
 
 def load_plain(handle: IO[bytes], name: str) -> Any:
-    """What a pickle of arrays and plain containers holds. InputError on anything else in it."""
+    """Return the content of a pickle of arrays and plain containers.
+
+    Raises:
+        InputError: The pickle is damaged or holds anything else.
+    """
     try:
         return PlainUnpickler(handle).load()
-    except Exception as error:  # a damaged pickle may raise nearly anything
+    except Exception as error:  # a damaged pickle can raise nearly any exception
         raise InputError(
-            f"{name}: not a pickle of plain data ({' '.join(str(error).split())}); nothing of it is used"
+            f"{name}: not a pickle of plain data ({' '.join(str(error).split())}). Pass an undamaged file."
         ) from None
 
 
@@ -106,7 +122,7 @@ def _convert_video(video: str, fishes: dict[int, Any], out: Path, frames: Path |
     last = max((_number(t, f"{video}: frame") for fish in fishes.values() for t in fish), default=0)
     length = last + 1 if reader is None else reader.info.frames
     if last >= length:
-        raise FieldError(f"{video}: frame {last} is annotated, but its folder has {length}")
+        raise FieldError(f"{video}: frame {last} is annotated, but its folder has {length} frames")
     fps = FOLDER_FPS if reader is None else reader.info.fps
     tracks = tuple(_track(number, fish, length, f"{video}_{number}") for number, fish in sorted(fishes.items()))
     clip = unite_visible(ClipTracks(VideoInfo(f"{video}.mp4", HEIGHT, WIDTH, length, fps), tracks), "FISHBOWL")
@@ -128,7 +144,7 @@ def _track(number: int, fish: dict[int, Any], length: int, where: str) -> Track:
 
 
 def _mask(entries: list[Any], where: str) -> Rle:
-    """COCO's encoder, given (h, w, 1), makes a list of one, with counts in bytes."""
+    """Parse a mask: COCO's encoder returns a list of one RLE, with counts in bytes, for an array (h, w, 1)."""
     if len(entries) != 1 or not isinstance(entries[0], dict):
         raise FieldError(f"{where} must be a list of one RLE")
     size, counts = list(entries[0].get("size", ())), entries[0].get("counts")
@@ -138,7 +154,7 @@ def _mask(entries: list[Any], where: str) -> Rle:
 
 def _number(value: Any, where: str) -> int:
     if type(value) is not int or not 0 <= value < MAX_FRAMES:
-        raise FieldError(f"{where} {excerpt(value)} is no number of a frame, counted from 0")
+        raise FieldError(f"{where} {excerpt(value)} is not a frame number, counted from 0")
     return value
 
 

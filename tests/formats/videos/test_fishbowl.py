@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from scripts.dev import convert_fishbowl
 from tests.formats.image_data import box, checked, fishbowl, frames, picture, refusal
 from vidamodal.formats import find_dataset
 from vidamodal.types import InputError, Rle, VideoInfo
 
-ROOT = Path(__file__).parents[3]
-
-
-def converter() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("convert_fishbowl", ROOT / "scripts/dev/convert_fishbowl.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 def test_fishbowl_is_converted_only_when_it_is_trusted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = fishbowl(tmp_path / "test_data/test_data.pkl")
-    out, convert = tmp_path / "out", converter().main
+    out, convert = tmp_path / "out", convert_fishbowl.main
     assert convert([str(path), "--out", str(out)]) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "--trust" in message and not out.exists()
@@ -45,13 +34,13 @@ def test_fishbowl_with_frames(tmp_path: Path) -> None:
     path = fishbowl(tmp_path / "test_data.pkl")
     for t in range(6):
         picture(tmp_path / f"test_frames/00043/{t:05d}.png", 100, 320, 480)
-    assert converter().convert(path, tmp_path / "out", tmp_path / "test_frames") == 1
+    assert convert_fishbowl.convert(path, tmp_path / "out", tmp_path / "test_frames") == 1
     clip = find_dataset(tmp_path / "out").clips["00043"]
     assert clip.tracks().video.frames == len(frames(clip)) == 6
     (tmp_path / "test_frames/00043/00005.png").unlink()
     (tmp_path / "test_frames/00043/00004.png").unlink()
     with pytest.raises(InputError, match="frame 4 is annotated"):
-        converter().convert(path, tmp_path / "again", tmp_path / "test_frames")
+        convert_fishbowl.convert(path, tmp_path / "again", tmp_path / "test_frames")
 
 
 class Evil:
@@ -66,7 +55,7 @@ class Evil:
         ({"00043_9": np.array([Evil()], dtype=object)}, "builtins.print"),
         ({"../x_9": {}}, "../x_9"),
         ({"00043_9": [1]}, "00043_9 must be an object"),
-        ({"00043_9": {"1": 2}}, "no number of a frame"),
+        ({"00043_9": {"1": 2}}, "not a frame number"),
         ({"00043_9": {2: {"VM": []}}}, "VM must be a list of one RLE"),
         ({"00043_9": {2: {"VM": [{"size": [320, 480], "counts": b"0"}]}}}, "sum to"),
     ],
@@ -76,7 +65,7 @@ def test_pickles_with_other_content_are_refused(
 ) -> None:
     path = fishbowl(tmp_path / "test_data.pkl", **more)
     with pytest.raises(InputError) as error:
-        converter().convert(path, tmp_path / "out")
+        convert_fishbowl.convert(path, tmp_path / "out")
     assert words in str(error.value) and "\n" not in str(error.value)
     assert capsys.readouterr().out == "" and not (tmp_path / "out").exists()
 
@@ -85,7 +74,7 @@ def test_a_cut_off_pickle_is_refused(tmp_path: Path) -> None:
     path = fishbowl(tmp_path / "test_data.pkl")
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(InputError, match="not a pickle of plain data"):
-        converter().convert(path, tmp_path / "out")
+        convert_fishbowl.convert(path, tmp_path / "out")
 
 
 def test_the_reader_never_opens_a_pickle(tmp_path: Path) -> None:
