@@ -89,8 +89,8 @@ def covered_share(clip: ClipTracks) -> float:
         for t, (visible, amodal) in enumerate(zip(track.visible, track.amodal or (), strict=True)):
             behind = _mask(amodal) & ~_mask(visible)
             rows, columns, _ = paste(np.zeros((2, 2)), windows.at(k, t), clip.video.height, clip.video.width)
-            covered += np.count_nonzero(behind[rows, columns])
-            occluded += np.count_nonzero(behind)
+            covered += int(np.count_nonzero(behind[rows, columns]))
+            occluded += int(np.count_nonzero(behind))
     return covered / occluded
 
 

@@ -34,7 +34,7 @@ def write_picture(options: Namespace) -> None:
     """Write the picture; it plays forwards and backwards."""
     if options.video is None:
         video, truth = sample_clip()
-        tracks = vidamodal.predict(video, truth).tracks
+        tracks = vidamodal.predict(video, truth).clip
     else:
         video, tracks = options.video, read_tracks(options.tracks)
     reader = open_video(video)

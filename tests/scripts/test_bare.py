@@ -62,7 +62,7 @@ def test_a_perfect_prediction_of_other_ids_is_perfect() -> None:
 def cut(clip: ClipTracks, number: int, at: int, after: int | None) -> ClipTracks:
     """End a track before frame ``at``; it continues under the id ``after``, or not at all."""
     old = next(t for t in clip.tracks if t.id == number)
-    amodal = [m and m.decode() for m in old.amodal or ()]
+    amodal = [m.decode() if m else None for m in old.amodal or ()]
     nothing: list[np.ndarray | None] = [None] * FRAMES
     parts = [track(number, [*amodal[:at], *nothing[at:]])]
     if after is not None:

@@ -48,7 +48,7 @@ def test_ece_of_an_example() -> None:
     found = reliability_of([(0.1, False), (0.1, True), (0.9, True), (0.9, True)])
     assert found.ece == pytest.approx((abs(0.1 - 0.5) + abs(0.9 - 1.0)) / 2)
     assert found.bias == pytest.approx(0.5 - 0.75)
-    assert found.diagram == [(pytest.approx(0.1), 0.5), (pytest.approx(0.9), 1.0)]
+    assert found.diagram == [pytest.approx((0.1, 0.5)), pytest.approx((0.9, 1.0))]
     assert reliability_of([(1.0, False), (0.0, True)]).ece == 1.0
     assert found.between(1 / 15, 3 / 15).ece == pytest.approx(0.4)
     assert found.between(3 / 15, 1).count.sum() == 2
@@ -117,7 +117,7 @@ def test_the_predictor_keeps_probabilities_on_request(model: AmodalModel, clip: 
             expected[window.rows, window.columns] |= window.values > model.config.threshold
             assert np.array_equal(completed.masks[0].decode(), expected)
             assert np.all(window.values[own.decode()[window.rows, window.columns]] == 1)
-            partly += np.count_nonzero((window.values > 0.1) & (window.values < 0.9))
+            partly += int(np.count_nonzero((window.values > 0.1) & (window.values < 0.9)))
     assert partly > 1000
 
 

@@ -29,4 +29,4 @@ def test_regions_of_motion_and_colour_are_tracked(clip: ToyClip) -> None:
             assert (mask.decode() & truth).sum() / (mask.decode() | truth).sum() > 0.7
     reader = open_video(clip.video)
     with pytest.raises(InputError, match="Choose motion or colour"):
-        RegionFinder("depth").find(reader.info, reader.frames)
+        RegionFinder("depth").find(reader.info, reader.frames)  # type: ignore[arg-type]

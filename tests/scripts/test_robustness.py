@@ -55,7 +55,7 @@ def test_scores_and_page_of_a_study(clip: ToyClip, tmp_path: Path) -> None:
     study = robustness.run_study([source(clip)], methods, ["dropped"], 0)
     for row in (*study.scenes.values(), *study.degraded["dropped"].values()):
         assert (row["oracle"].full, row["oracle"].occ) == (1.0, 1.0)
-    copied = [row["copy"].full for row in study.degraded["dropped"].values()]
+    copied = [row["copy"].full or 0.0 for row in study.degraded["dropped"].values()]
     assert copied == sorted(copied, reverse=True) and copied[-1] < copied[0] - 0.1
     assert study.scenes["own mask"]["copy"] == study.scenes["all masks"]["copy"]
     options = Namespace(truth=Path("some/where/toy"), seed=0, out=Path("robustness.md"))

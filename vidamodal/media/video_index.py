@@ -144,12 +144,12 @@ def _is_simple_h264(packets: _Packets, container: InputContainer, stream: VideoS
     )
 
 
-def _is_hidden_reference(packet: Packet[VideoStream], stream: VideoStream) -> bool:
+def _is_hidden_reference(packet: Packet[Any], stream: VideoStream) -> bool:
     """Return True for a VP8 reference frame that is never displayed (RFC 6386, section 9.1)."""
     return stream.codec_context.name == "vp8" and not bytes(packet)[0] & 0x10
 
 
-def _carries_parameters(packet: Packet[VideoStream]) -> bool:
+def _carries_parameters(packet: Packet[Any]) -> bool:
     """Return True if an H.264 packet in mp4 carries a sequence parameter set, which may change the size."""
     if not packet.is_keyframe:
         return False

@@ -65,8 +65,8 @@ def rank_places(mask: Mask) -> Float[np.ndarray, "p 2"]:
     y, x = np.nonzero(depth)
     off_middle = np.hypot(y - y.mean(), x - x.mean())
     best = np.argsort(off_middle - 2.5 * np.minimum(depth[y, x], 5), kind="stable")
-    cells: np.ndarray = np.stack([x[best], y[best]], axis=1) - 1
-    return cells * step + step / 2
+    cells = np.stack([x[best], y[best]], axis=1) - 1
+    return np.asarray(cells * step + step / 2)
 
 
 def _first_free(

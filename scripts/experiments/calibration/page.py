@@ -112,15 +112,18 @@ def confidence_cells(confidence: np.ndarray, iou: np.ndarray) -> list[str]:
     """Return the cells that compare confidences with IoUs."""
     if len(iou) < 2:
         return [str(len(iou)), *["-"] * 5]
-    ranks = [values.argsort().argsort() for values in (confidence, iou)]
     return [
         str(len(iou)),
         percent(float(confidence.mean())),
         percent(float(iou.mean())),
         percent(float(np.abs(confidence - iou).mean())),
         f"{np.corrcoef(confidence, iou)[0, 1]:.2f}",
-        f"{np.corrcoef(*ranks)[0, 1]:.2f}",
+        f"{np.corrcoef(_ranks(confidence), _ranks(iou))[0, 1]:.2f}",
     ]
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    return values.argsort().argsort()
 
 
 def _hundredths(value: float | None, sign: str = "") -> str:

@@ -121,7 +121,7 @@ class Stopwatch:
     def __init__(self, model: Model) -> None:
         self.seconds = 0.0
         self._complete = model.complete
-        model.complete = self._timed  # type: ignore[method-assign,assignment]
+        model.complete = self._timed  # type: ignore[method-assign]
 
     def _timed(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
         began = time.process_time()
