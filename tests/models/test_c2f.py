@@ -28,9 +28,9 @@ from vidamodal.data.augment import AugmentConfig, Degradation
 from vidamodal.data.clips import ClipConfig, TrainingBatch
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.inference.predictor import Predictor
+from vidamodal.models.c2f.c2f_transformer import C2FTransformer, C2FTransformerConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig, sample_codes
 from vidamodal.models.c2f.refiner import Refined, attention_map
-from vidamodal.models.c2f.transformer import C2FTransformer, C2FTransformerConfig
 from vidamodal.models.c2f.vqgan import VqGan, VqGanConfig
 from vidamodal.models.folder import load_model, save_model
 from vidamodal.models.tokenizer import TokenizerConfig

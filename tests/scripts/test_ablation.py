@@ -22,8 +22,8 @@ from vidamodal.heads.aisdiff import AISDiffHeadConfig
 from vidamodal.heads.base import find_head
 from vidamodal.heads.conddiff import CondDiffConfig
 from vidamodal.models.amodal import AmodalModel, ModelConfig
+from vidamodal.models.c2f.c2f_transformer import C2FTransformerConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
-from vidamodal.models.c2f.transformer import C2FTransformerConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig

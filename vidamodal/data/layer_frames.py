@@ -172,7 +172,9 @@ def _layered_frame(visible: Masks, amodal: Masks, cropper: Cropper, size: int) -
     return LayeredFrame(layers_, objects_, shown_, layer, np.ones(len(layer)))
 
 
-def _large_objects(visible: Masks, amodal: Masks, size: int) -> tuple[Masks, Int[np.ndarray, " n"], bool]:
+def _large_objects(
+    visible: Masks, amodal: Masks, size: int
+) -> tuple[Bool[np.ndarray, "m h w"], Int[np.ndarray, " m"], bool]:
     """Return amodal masks and layers of the objects that are large enough, and whether a cycle was broken."""
     kept = _large_enough(visible, size)
     layers, cycle = layers_from_masks(visible[kept], amodal[kept])

@@ -125,6 +125,9 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
         name: Folder, bundled name, or ``owner/name`` on the Hugging Face Hub.
         head: Id of one of its heads; by default the one that config.json names.
 
+    Returns:
+        The model in evaluation mode, with the hashes of its config and weights.
+
     Raises:
         InputError: If there is no such model or head, or if the weights do not fit config.json.
     """

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from vidamodal.backbones.resnet import Backbone, BackboneConfig
 from vidamodal.data.crops import TrackCrops
 from vidamodal.models.amodal import AmodalOutput, gumbel_noise
+from vidamodal.models.c2f.c2f_transformer import C2FTransformer, C2FTransformerConfig
 from vidamodal.models.c2f.refiner import Refined, Refiner
-from vidamodal.models.c2f.transformer import C2FTransformer, C2FTransformerConfig
 from vidamodal.models.c2f.vqgan import Variant, VqGan, VqGanConfig
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.types import InputError
