@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,12 @@ def test_a_head_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_unknown_heads_are_refused_with_a_list_of_all(name: str) -> None:
     with pytest.raises(InputError, match=r"Choose one of .*conv"):
         find_head(name)
+
+
+def test_importing_heads_and_segmenters_does_not_import_transformers_or_diffusers() -> None:
+    code = (
+        "import sys; from vidamodal.heads.base import head_ids; from vidamodal.segmenters.base import segmenter_ids; "
+        "head_ids(), segmenter_ids(); print({'transformers', 'diffusers'} & sys.modules.keys())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"

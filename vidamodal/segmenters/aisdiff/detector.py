@@ -52,7 +52,7 @@ class DetectorConfig:
     least: float = 0.35
     """Minimum score of a region: the square root of FCOS's product of class probability and centerness."""
     overlap: float = 0.5
-    """IoU of boxes above which the one with the lower score is suppressed, whatever their classes."""
+    """IoU of boxes above which the one with the lower score is suppressed, also if their classes differ."""
     detr: str | None = None
     """Folder or Hub name of a model of the DETR family, which stays frozen. Its categories are ignored."""
 

@@ -84,6 +84,6 @@ class RegionSamples:
         return RegionSamples(boxes, image, take(truth.labels), masks, take(truth.valid).float())
 
     def masks_in(self, boxes: Float[Tensor, "n 4"], cells: int) -> Float[Tensor, "n 3 cells cells"]:
-        """Return the masks of each instance, cut out by a box of its own and thresholded at one half."""
+        """Return the masks of each instance, cut out by the box of the same index and thresholded at 0.5."""
         own = torch.arange(len(boxes), device=boxes.device)
         return (roi_align(self.masks, boxes, own, cells) >= 0.5).float()

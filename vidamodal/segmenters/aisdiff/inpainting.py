@@ -40,7 +40,7 @@ class PriorConfig:
     power: int = 4
     """Power of the self-attention: tau."""
     bind: float = 0.3
-    """Weight of the training loss that binds A_C, as it is and after spreading, to the amodal mask."""
+    """Weight of the training loss that binds A_C, before and after spreading, to the amodal mask."""
     grid: int = 16
     """Cells per side of the attention maps."""
     together: int = 8
