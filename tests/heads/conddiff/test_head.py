@@ -165,7 +165,7 @@ def test_every_weight_gets_a_gradient(channels: int, changes: dict[str, Any]) ->
     [
         ({"start": "nowhere"}, "choose visible or coarse"),
         ({"start": "coarse"}, "no coarse mask without a transformer"),
-        ({"noise": "video"}, "choose one_track or frame"),
+        ({"noise": "video"}, "choose track or frame"),
         ({"steps": 0}, "at least 1"),
         ({"mask": False, "context": False}, "has no input channel"),
     ],
