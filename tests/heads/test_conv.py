@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from tests.models.helpers import (
-    MODEL,
-    random_crops,
-)
-from vidamodal.heads.conv import ConvConfig
-from vidamodal.models.amodal import AmodalModel
+from tests.helpers import head_inputs
+from vidamodal.heads.conv import ConvConfig, ConvHead
 
 
-def test_the_conv_head_starts_as_a_copy_of_the_coarse_mask() -> None:
+def test_the_untrained_head_returns_the_coarse_mask() -> None:
     torch.manual_seed(0)
-    fresh = AmodalModel(MODEL, ConvConfig(width=8, deep=16)).eval()
-    output = fresh(random_crops(1, 3))
-    assert torch.equal(output.refined, output.coarse)
+    for channels in (0, 6):
+        inputs = head_inputs(16, channels)
+        assert torch.equal(ConvHead(ConvConfig(width=8, deep=16), 16, channels)(inputs), inputs.coarse)

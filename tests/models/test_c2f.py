@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidamodal.backbones.resnet import Backbone, BackboneConfig
+from vidamodal.backbones.resnet import BackboneConfig
 from vidamodal.data.augment import AugmentConfig, Degradation
 from vidamodal.data.clips import ClipConfig, TrainingBatch
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
@@ -494,52 +494,6 @@ def test_visible_masks_are_spoilt_frame_by_frame() -> None:
     shrunk = ((found <= masks).flatten(2).all(dim=2) & ~same).float().mean()
     assert grown > 0.15 and shrunk > 0.15
     assert found.min() >= 0 and found.max() <= 1
-
-
-# Backbone
-
-
-def test_the_last_stage_keeps_the_resolution() -> None:
-    for patch in (8, 16):
-        backbone = Backbone(RESNET, patch).eval()
-        sizes = [tuple(x.shape[1:]) for x in backbone(torch.rand(1, 3, 4 * patch, 4 * patch))]
-        assert sizes == [(8, 16, 16), (8, 8, 8), (16, 4, 4), (16, 4, 4)]
-
-
-def test_imagenets_mean_and_deviation_are_a_switch() -> None:
-    torch.manual_seed(0)
-    plain = Backbone(RESNET, 8).eval()
-    normal = Backbone(replace(RESNET, normalise=True), 8).eval()
-    normal.load_state_dict(plain.state_dict())
-    image = torch.rand(1, 3, 32, 32)
-    shifted = (image - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(
-        3, 1, 1
-    )
-    assert torch.equal(normal(image)[-1], plain(shifted)[-1])
-
-
-def test_pretrained_weights_come_from_a_folder(tmp_path: Path) -> None:
-    from transformers import ResNetConfig, ResNetForImageClassification
-
-    torch.manual_seed(1)
-    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], layer_type="basic")
-    other = ResNetForImageClassification(config)
-    other.save_pretrained(tmp_path / "resnet")
-    backbone = Backbone(replace(RESNET, pretrained=str(tmp_path / "resnet")), 8)
-    backbone.load_pretrained()
-    for name, value in other.resnet.state_dict().items():
-        assert torch.equal(backbone.resnet.state_dict()[name], value), name
-    narrow = Backbone(replace(RESNET, widths=(8, 8, 8, 8), pretrained=str(tmp_path / "resnet")), 8)
-    with pytest.raises(InputError, match="does not fit"):
-        narrow.load_pretrained()
-
-
-@pytest.mark.parametrize("name", ["./nowhere", "no-such-resnet/at-all"])
-def test_pretrained_weights_that_cannot_be_had_are_said_in_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="backbone.pretrained") as error:
-        Backbone(replace(RESNET, pretrained=name), 8).load_pretrained()
-    assert "\n" not in str(error.value)
 
 
 # On whole clips, in folders, in runs

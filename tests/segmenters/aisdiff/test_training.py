@@ -98,7 +98,7 @@ def test_a_deeper_detector_is_trained_alone_from_an_earlier_segmenter(
     old, new = before.state_dict(), after.state_dict()
     changed = {name.partition(".")[0] for name in old if not torch.equal(old[name], new[name])}
     assert changed == {"detector"}
-    assert "Goes on from" in (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "Initialised from" in (tmp_path / "run" / "model" / "README.md").read_text()
 
 
 def test_training_cannot_start_from_a_segmenter_of_another_kind_or_size(
