@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 
 from dataset_gen.versions import ground_truth_versions
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.media.files import atomic_file, write_text
 from vidamodal.media.video_writer import write_video
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks
 from vidamodal.worlds.spec import Mesh, SceneSpec
 from vidamodal.worlds.truth import true_tracks

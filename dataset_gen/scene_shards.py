@@ -12,8 +12,8 @@ from itertools import groupby
 from pathlib import Path
 
 from dataset_gen.scene_files import MEMBERS
-from vidamodal.formats.tracks import loads_tracks
 from vidamodal.media.files import atomic_file
+from vidamodal.tracks import loads_tracks
 from vidamodal.types import ClipTracks, InputError
 from vidamodal.worlds.spec import SceneSpec
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from tests.helpers import FRAMES, SIZE, ToyClip, small_model
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.media.video_writer import write_video
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import save_model
+from vidamodal.tracks import write_tracks
 from vidamodal.worlds.sample import random_camera
 from vidamodal.worlds.toy import toy_bank
 from vidamodal.worlds.truth import true_tracks

@@ -10,7 +10,6 @@ import torch
 from einops import rearrange
 
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.heads.base import HeadInputs
 from vidamodal.heads.conv import ConvConfig
 from vidamodal.media.video_writer import write_video
@@ -18,6 +17,7 @@ from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import PERIODS, TransformerConfig
 from vidamodal.noise import Noise
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 from vidamodal.worlds.sample import ClipMasks
 

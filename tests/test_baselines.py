@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.baselines.helpers import clip_of, picture, seeds
 from vidamodal import baselines
 from vidamodal.baselines import load_baselines, predict_baseline
-from vidamodal.formats.tracks import dumps_tracks, loads_tracks
+from vidamodal.tracks import dumps_tracks, loads_tracks
 from vidamodal.types import ClipTracks, InputError
 
 

@@ -24,9 +24,9 @@ import vidamodal.demo
 import vidamodal.inference.prediction as prediction_module
 from tests.helpers import FRAMES, SIZE, ToyClip
 from vidamodal.cli import main
-from vidamodal.formats.tracks import dumps_tracks, read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.media.video_writer import write_video
+from vidamodal.tracks import dumps_tracks, read_tracks
 from vidamodal.types import InputError
 
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ import pytest
 import vidamodal
 from vidamodal.cli import main
 from vidamodal.demo import demo, sample_clip
-from vidamodal.formats.tracks import read_tracks
 from vidamodal.media.images import write_image
 from vidamodal.media.video import open_video
+from vidamodal.tracks import read_tracks
 
 ASSETS = Path(str(resources.files("vidamodal") / "assets"))
 

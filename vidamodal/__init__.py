@@ -10,11 +10,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from vidamodal.errors import InputError as InputError
-    from vidamodal.formats.tracks import read_tracks as read_tracks
     from vidamodal.inference.api import predict as predict
     from vidamodal.inference.prediction import Prediction as Prediction
     from vidamodal.metrics.evaluate import evaluate as evaluate
     from vidamodal.models.folder import load_model as load_model
+    from vidamodal.tracks import read_tracks as read_tracks
 
     __version__: str
 
@@ -24,7 +24,7 @@ _MODULES = {
     "evaluate": "vidamodal.metrics.evaluate",
     "load_model": "vidamodal.models.folder",
     "predict": "vidamodal.inference.api",
-    "read_tracks": "vidamodal.formats.tracks",
+    "read_tracks": "vidamodal.tracks",
 }
 __all__ = ["InputError", "Prediction", "__version__", "evaluate", "load_model", "predict", "read_tracks"]
 

@@ -278,7 +278,7 @@ def _add_convert_options(parser: Parser) -> None:
 
 
 def _convert(options: Namespace) -> int:
-    from vidamodal.formats.convert import convert
+    from vidamodal.convert import convert
 
     done = convert(
         options.source,

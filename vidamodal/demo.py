@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from vidamodal.formats.tracks import read_tracks
 from vidamodal.inference.api import predict
 from vidamodal.inference.prediction import Prediction
 from vidamodal.media.files import write_text
@@ -14,6 +13,7 @@ from vidamodal.media.video import open_video
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.metrics.tables import format_table
 from vidamodal.report.sheet import clip_sheet
+from vidamodal.tracks import read_tracks
 
 
 def sample_clip() -> tuple[Path, Path]:

@@ -19,7 +19,6 @@ from vidamodal.baselines import predict_baseline
 from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.crops import boxes_and_areas
 from vidamodal.demo import sample_clip
-from vidamodal.formats.tracks import read_tracks
 from vidamodal.geometry import paste
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor
@@ -27,6 +26,7 @@ from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.evaluate import score_counts
 from vidamodal.models.attention import attend
 from vidamodal.models.folder import load_model
+from vidamodal.tracks import read_tracks
 from vidamodal.types import ClipTracks, Rle
 from vidamodal.windows import View, WindowConfig, track_windows
 from vidamodal.worlds.sample import WorldConfig

@@ -27,13 +27,13 @@ from tqdm import tqdm
 from vidamodal.commandline import Parser, run_command
 from vidamodal.errors import InputError
 from vidamodal.formats.build import unite_visible
-from vidamodal.formats.tracks import dumps_tracks
-from vidamodal.formats.tracks.check import MAX_FRAMES
-from vidamodal.formats.tracks.parse import parse_rle
 from vidamodal.media.files import write_text
 from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.media.video import FOLDER_FPS, open_video
 from vidamodal.media.video_writer import write_video
+from vidamodal.tracks import dumps_tracks
+from vidamodal.tracks.check import MAX_FRAMES
+from vidamodal.tracks.parse import parse_rle
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 HEIGHT, WIDTH = 320, 480

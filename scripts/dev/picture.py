@@ -13,11 +13,11 @@ from pathlib import Path
 import vidamodal
 from vidamodal.commandline import Parser, run_command
 from vidamodal.demo import sample_clip
-from vidamodal.formats.tracks import read_tracks
 from vidamodal.media.video import open_video
 from vidamodal.report.gif import save_gif
 from vidamodal.report.overlay import object_masks_at
 from vidamodal.report.sheet import side_by_side
+from vidamodal.tracks import read_tracks
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from tests.helpers import DISC_SCENE_SIZE, clip_tracks, disc_scene, write_disc_c
 from vidamodal.data.banks import load_bank
 from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.formats.tracks import write_tracks
+from vidamodal.tracks import write_tracks
 from vidamodal.types import InputError
 from vidamodal.windows import View, WindowConfig
 from vidamodal.worlds.sample import WorldConfig

@@ -11,7 +11,7 @@ from dataset_gen.object_frames import counted_occluded_fractions
 from dataset_gen.scene_files import scene_tracks
 from dataset_gen.scenes import sample_scene
 from tests.dataset_gen.helpers import needs_physics, settled_scene
-from vidamodal.formats.tracks import dumps_tracks
+from vidamodal.tracks import dumps_tracks
 from vidamodal.worlds.spec import place, place_object
 
 

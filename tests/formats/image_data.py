@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.media.images import write_image
 from vidamodal.media.mask_images import write_id_map
 from vidamodal.media.video_writer import write_video
+from vidamodal.tracks import dumps_tracks, loads_tracks
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 HEIGHT, WIDTH = 12, 16

@@ -9,7 +9,7 @@ from PIL import Image
 
 from vidamodal.formats import VideoContext
 from vidamodal.formats import read_masks as read_masks_of
-from vidamodal.formats.tracks import write_tracks
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 

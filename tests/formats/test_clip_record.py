@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.formats.video_data import put, refusal, written
-from vidamodal.formats.convert import convert
+from vidamodal.convert import convert
 
 
 def changed(document: Any, *path: Any, value: Any) -> None:

@@ -30,11 +30,11 @@ from tests.formats.mask_data import (
     save_palette,
 )
 from vidamodal import formats
+from vidamodal.convert import convert
 from vidamodal.formats import Fit, VideoContext, all_formats, find_dataset, writable_formats
-from vidamodal.formats.convert import convert
-from vidamodal.formats.tracks import dumps_tracks, write_tracks
 from vidamodal.formats.videos.movid_a import write_split
 from vidamodal.metrics.evaluate import evaluate
+from vidamodal.tracks import dumps_tracks, write_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 

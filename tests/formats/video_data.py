@@ -14,10 +14,10 @@ from hypothesis.extra import numpy as npst
 from PIL import Image
 
 from vidamodal import cli
+from vidamodal.convert import convert
 from vidamodal.formats import MaskKind, find_dataset
-from vidamodal.formats.convert import convert
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.media.images import write_image
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, Hypothesis, InputError, Rle, Track, VideoInfo
 
 H, W, T = 6, 5, 3

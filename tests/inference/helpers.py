@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vidamodal.formats.tracks import dumps_tracks, loads_tracks
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.folder import Model
+from vidamodal.tracks import dumps_tracks, loads_tracks
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 H, W = 48, 64

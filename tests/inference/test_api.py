@@ -13,12 +13,12 @@ import torch
 
 from tests.helpers import clip_tracks, disc_scene, write_disc_clip
 from tests.inference.helpers import H, W, behind_a_bar, check_prediction, clip_of, disc
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.inference.api import predict
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.folder import save_model
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
+from vidamodal.tracks import write_tracks
 from vidamodal.types import InputError
 from vidamodal.windows import WindowConfig
 

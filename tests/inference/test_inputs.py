@@ -11,11 +11,11 @@ import torch
 
 from tests.helpers import clip_tracks, disc_scene, write_disc_clip
 from vidamodal.data.clips import ClipConfig, TrainingClips
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.folder import save_model
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
+from vidamodal.tracks import write_tracks
 from vidamodal.training.config import TrainConfig
 from vidamodal.training.family import load_initial_weights
 from vidamodal.training.run import train

@@ -9,7 +9,7 @@ import pytest
 
 import vidamodal
 from tests.helpers import FRAMES, ToyClip
-from vidamodal.formats.tracks import read_tracks
+from vidamodal.tracks import read_tracks
 from vidamodal.types import InputError
 
 

@@ -18,7 +18,6 @@ import vidamodal.inference.predictor as predictor_module
 from tests.helpers import clip_tracks, disc_scene
 from tests.inference.helpers import H, Masks, W, behind_a_bar, check_prediction, chunk_starts, clip_of, disc
 from vidamodal.data.crops import FrameCrops
-from vidamodal.formats.tracks import dumps_tracks
 from vidamodal.hub import find_model
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
@@ -26,6 +25,7 @@ from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.folder import Model, load_model
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
+from vidamodal.tracks import dumps_tracks
 from vidamodal.types import ClipTracks, InputError, VideoInfo
 from vidamodal.windows import WindowConfig
 

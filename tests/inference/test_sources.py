@@ -14,10 +14,10 @@ from tests.helpers import ToyClip
 from tests.inference.sam2_model import tiny_sam_model
 from tests.segmenters.cumulative.helpers import saved_segmenter
 from vidamodal.cli import main
-from vidamodal.formats.tracks import read_tracks, write_tracks
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, load_sam
 from vidamodal.inference.tracker import TrackerConfig
 from vidamodal.models.folder import load_segmenter
+from vidamodal.tracks import read_tracks, write_tracks
 from vidamodal.types import InputError
 
 

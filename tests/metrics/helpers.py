@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from vidamodal.formats.tracks import dumps_tracks, write_tracks
 from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.counts import VideoCounts
 from vidamodal.metrics.primary import MEASURES, PrimaryScores, score_video
 from vidamodal.metrics.protocols import ProtocolScores, score_protocols
+from vidamodal.tracks import dumps_tracks, write_tracks
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 Masks = Sequence[np.ndarray | None]

@@ -16,8 +16,8 @@ from tests.metrics.helpers import (
     toy_clip,
     write_shard,
 )
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.metrics.evaluate import evaluate
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, InputError, Track
 
 HALF = toy_clip(TOY["half"])

@@ -27,10 +27,10 @@ from tests.metrics.helpers import (
     written,
 )
 from vidamodal.cli import main
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.evaluate import evaluate, score_counts
 from vidamodal.metrics.protocols import load_protocols
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, InputError, Track
 
 PROTOCOLS = set(load_protocols())

@@ -7,11 +7,11 @@ from pathlib import Path
 from tests.metrics.helpers import (
     toy_clip,
 )
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.metrics import tables
 from vidamodal.metrics.evaluate import Evaluation, evaluate, score_counts
 from vidamodal.metrics.primary import mean_scores
 from vidamodal.metrics.tables import format_table
+from vidamodal.tracks import write_tracks
 
 
 def test_format_table_is_aligned_and_shows_nulls(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from tests.helpers import ToyClip
 from tests.report.helpers import Page, still
 from vidamodal.baselines import predict_baseline
 from vidamodal.cli import main
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.report.colours import OCCLUDED
 from vidamodal.report.html import Method, write_report
 from vidamodal.report.strips import SIDE
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks
 
 NASTY = "<img src=x onerror=\"alert('1')\">&amp;"

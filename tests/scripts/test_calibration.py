@@ -20,11 +20,11 @@ from scripts.experiments.calibration import __main__ as calibration
 from scripts.experiments.calibration.hypothesis_scores import best_of, score_hypotheses, spread
 from scripts.experiments.calibration.reliability import Reliability, fit_scaling
 from tests.helpers import ToyClip
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.inference.predictor import Predictor
 from vidamodal.metrics.primary import MEASURES
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, Hypothesis, InputError, Rle, Track
 
 PIXELS = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60)

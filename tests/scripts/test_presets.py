@@ -14,10 +14,10 @@ from scripts.experiments.presets import __main__ as presets
 from tests.helpers import ToyClip
 from vidamodal.baselines import predict_baseline
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.inference.runtime import FrameSource
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.metrics.tables import percent
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, InputError
 
 

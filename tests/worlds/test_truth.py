@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.dataset_gen.helpers import toy_scene
 from tests.worlds.helpers import SIZE
-from vidamodal.formats.tracks import dumps_tracks, loads_tracks
+from vidamodal.tracks import dumps_tracks, loads_tracks
 from vidamodal.worlds.rasterize import FLOOR_HALF_WIDTH, camera_axes
 from vidamodal.worlds.sample import clip_masks, random_camera
 from vidamodal.worlds.toy import toy_bank

@@ -21,10 +21,10 @@ from jaxtyping import Float
 from pycocotools import mask as coco
 
 from vidamodal.formats.base import Clip
-from vidamodal.formats.tracks.check import check_video
-from vidamodal.formats.tracks.parse import MAX_BYTES, parse_rle
 from vidamodal.media.images import read_image
 from vidamodal.media.json_records import FieldError, check_type, contains_strings, excerpt, optional, required
+from vidamodal.tracks.check import check_video
+from vidamodal.tracks.parse import MAX_BYTES, parse_rle
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, VideoInfo
 
 MAX_PERIMETER = 2**21

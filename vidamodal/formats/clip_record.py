@@ -17,9 +17,9 @@ from typing import Any
 from vidamodal.formats.annotation_files import Record
 from vidamodal.formats.base import Clip, MaskKind
 from vidamodal.formats.build import MasksByFrame, build_tracks, unite_visible
-from vidamodal.formats.tracks.parse import FORMAT, VERSION, parse_tracks, parse_video
-from vidamodal.formats.tracks.write import dumps_tracks, rle_record
 from vidamodal.media.json_records import FieldError, check_type, optional, required
+from vidamodal.tracks.parse import FORMAT, VERSION, parse_tracks, parse_video
+from vidamodal.tracks.write import dumps_tracks, rle_record
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, Rle, Track, VideoInfo
 
 KEY = "vidamodal"

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from vidamodal.backbones.pretrained import external_networks
-from vidamodal.formats.tracks import read_tracks
 from vidamodal.inference.finders.sam2 import LoadedSam
 from vidamodal.inference.prediction import DEFAULT_FORMATS, Prediction, check_formats, check_output
 from vidamodal.inference.predictor import Predictor
@@ -23,6 +22,7 @@ from vidamodal.inference.runtime import Runtime, Timings
 from vidamodal.inference.sources import MaskInputs, MaskSource, PathLike, load_network, resolve_source
 from vidamodal.media.video import VideoReader, open_video
 from vidamodal.models.folder import DEFAULT, LoadedModel, LoadedSegmenter
+from vidamodal.tracks import read_tracks
 from vidamodal.types import ClipTracks, FrameOrder, InputError
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.inference.runtime import Timings
 from vidamodal.media.files import write_text
 from vidamodal.media.mask_images import write_object_masks
 from vidamodal.media.video import VideoReader
 from vidamodal.media.video_writer import write_mask_video, write_video
 from vidamodal.report.overlay import overlay_frames
+from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle, Track, VideoInfo
 
 Format = Literal["tracks", "png", "overlay", "masks"]

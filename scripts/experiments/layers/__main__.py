@@ -12,12 +12,12 @@ from pathlib import Path
 
 from scripts.experiments.common import experiment_parser, run_experiment
 from vidamodal.errors import InputError
-from vidamodal.formats.tracks import read_tracks
 from vidamodal.media.images import save_png
 from vidamodal.media.video import open_video
 from vidamodal.occlusion.layers import layers_of_clip
 from vidamodal.report.overlay import enlarge_frame, object_masks_at, render_overlay
 from vidamodal.report.sheet import contact_sheet
+from vidamodal.tracks import read_tracks
 from vidamodal.types import Frame
 
 

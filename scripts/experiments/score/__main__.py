@@ -15,12 +15,12 @@ from tqdm import tqdm
 from scripts.experiments.common import experiment_parser, run_experiment
 from vidamodal.errors import InputError
 from vidamodal.formats import find_dataset
-from vidamodal.formats.tracks import write_tracks
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.files import write_text
 from vidamodal.metrics.evaluate import Evaluation, evaluate
 from vidamodal.metrics.tables import format_protocols, format_table
 from vidamodal.models.folder import load_model
+from vidamodal.tracks import write_tracks
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ from tests.formats.mask_data import (
     save_palette,
 )
 from tests.formats.video_data import BACK, FRONT, SCENE, H, T, W, only, picture, png, rles, save
+from vidamodal.convert import convert
 from vidamodal.formats import find_dataset
-from vidamodal.formats.convert import convert
 from vidamodal.types import InputError, Track, VideoInfo
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.formats.mask_data import VIDEO, H, T, W, read_masks
 from tests.formats.video_data import BACK, FRONT, SCENE, only, png, rles, save
+from vidamodal.convert import convert
 from vidamodal.formats import find_dataset
-from vidamodal.formats.convert import convert
 from vidamodal.media.mask_images import write_object_masks
 from vidamodal.types import Rle, Track
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.formats.video_data import FRONT, SCENE, only, picture, png, put, rles
 from vidamodal.formats import find_dataset
-from vidamodal.formats.tracks import write_tracks
+from vidamodal.tracks import write_tracks
 from vidamodal.types import Track
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from dataset_gen.scene_shards import write_shard
 from tests.formats.image_data import HEIGHT, WIDTH, frames, scene, scenes, truths
+from vidamodal.convert import convert
 from vidamodal.formats import find_dataset
-from vidamodal.formats.convert import convert
-from vidamodal.formats.tracks import dumps_tracks, loads_tracks, write_tracks
+from vidamodal.tracks import dumps_tracks, loads_tracks, write_tracks
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 

@@ -29,8 +29,8 @@ from tests.formats.image_data import (
     truths,
 )
 from tests.formats.video_data import SCENE, T, save
+from vidamodal.convert import convert
 from vidamodal.formats import Clip, find_dataset
-from vidamodal.formats.convert import convert
 from vidamodal.formats.videos.movid_a import write_split
 from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo

@@ -21,12 +21,12 @@ from tests.segmenters.aisdiff.helpers import (
 from tests.segmenters.aisdiff.runs import aisdiff_run, train_run
 from vidamodal.data.instance_frames import vocabulary
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.formats.tracks import read_tracks
 from vidamodal.inference.finders.segmenter import SegmenterFinder
 from vidamodal.media.video import open_video
 from vidamodal.models.folder import load_model, load_segmenter
 from vidamodal.segmenters.aisdiff import AISDiffSegmenter
 from vidamodal.segmenters.aisdiff.ground_truth import FrameGroundTruth
+from vidamodal.tracks import read_tracks
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.stage import MicroStep
 from vidamodal.training.stages.aisdiff import AISDiffFamily, DetectionStage, PaintingStage

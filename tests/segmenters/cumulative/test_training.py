@@ -22,8 +22,8 @@ from tests.segmenters.cumulative.helpers import (
 from vidamodal.cli import main
 from vidamodal.data.banks import load_bank
 from vidamodal.data.layer_frames import LayerBatch, LayerClips, measure_limits
-from vidamodal.formats.tracks import read_tracks
 from vidamodal.models.folder import load_model, load_segmenter
+from vidamodal.tracks import read_tracks
 from vidamodal.training.losses import LossConfig, divisors
 from vidamodal.training.run import train
 from vidamodal.training.stage import MicroStep

@@ -23,8 +23,8 @@ from jaxtyping import Int
 
 from vidamodal.formats.base import Clip, Fit, VideoContext
 from vidamodal.formats.build import VOID, MaskCollector, clip_from_id_maps
-from vidamodal.formats.tracks.check import check_video
 from vidamodal.media.video import FOLDER_FPS
+from vidamodal.tracks.check import check_video
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, VideoInfo
 
 ID = "npz"

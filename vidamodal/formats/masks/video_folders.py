@@ -24,11 +24,11 @@ from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.build import unite_visible
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.masks.frame_files import NUMBER, PREFIXED_NUMBER, frame_number, png_files, visible_folders
-from vidamodal.formats.tracks.check import check_video
-from vidamodal.formats.tracks.parse import MAX_BYTES, parse_video
 from vidamodal.media.images import image_errors, is_image
 from vidamodal.media.json_records import check_type, contains_strings, optional, required
 from vidamodal.media.video import FOLDER_FPS, open_video
+from vidamodal.tracks.check import check_video
+from vidamodal.tracks.parse import MAX_BYTES, parse_video
 from vidamodal.types import ClipTracks, Frame, InputError, VideoInfo
 
 _SIZES = ("480p", "Full-Resolution", "1080p", "")

@@ -1,6 +1,1 @@
-"""tracks.json: the project's file format for ground truth and predictions, single or in WebDataset shards."""
-
-from vidamodal.formats.tracks.parse import is_tracks, loads_tracks, read_tracks
-from vidamodal.formats.tracks.write import dumps_tracks, write_tracks
-
-__all__ = ["dumps_tracks", "is_tracks", "loads_tracks", "read_tracks", "write_tracks"]
+"""The project's own formats: files and folders of tracks.json, and WebDataset shards of them."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidamodal.formats.base import Clip
-from vidamodal.formats.tracks.parse import MAX_BYTES, loads_tracks, read_tracks
 from vidamodal.media.video import open_bytes, open_video
+from vidamodal.tracks.parse import MAX_BYTES, loads_tracks, read_tracks
 from vidamodal.types import ClipTracks, Frame, InputError
 
 FILE_NAME = "tracks.json"

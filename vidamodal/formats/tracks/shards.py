@@ -14,7 +14,7 @@ from pathlib import Path
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.tracks import tracks_files
 from vidamodal.formats.tracks.locate import SUFFIX, find_clips
-from vidamodal.formats.tracks.write import dumps_tracks
+from vidamodal.tracks.write import dumps_tracks
 
 ID = "shards"
 NAME = "WebDataset shards"

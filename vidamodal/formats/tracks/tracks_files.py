@@ -11,8 +11,8 @@ from pathlib import Path
 
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.tracks.locate import FILE_NAME, SUFFIX, find_clips
-from vidamodal.formats.tracks.parse import is_tracks
-from vidamodal.formats.tracks.write import write_tracks
+from vidamodal.tracks.parse import is_tracks
+from vidamodal.tracks.write import write_tracks
 
 ID = "tracks"
 NAME = "vidamodal"

@@ -30,11 +30,11 @@ from vidamodal.formats.annotation_files import (
 )
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
-from vidamodal.formats.tracks.check import check_video
-from vidamodal.formats.tracks.parse import parse_rle
 from vidamodal.formats.videos.frame_annotations import clip_keys, read_fps
 from vidamodal.formats.videos.writing import Categories, description, frame_names, write_json
 from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
+from vidamodal.tracks.check import check_video
+from vidamodal.tracks.parse import parse_rle
 from vidamodal.types import ClipTracks, Rle, VideoInfo
 
 ID = "burst"

@@ -27,10 +27,10 @@ from vidamodal.formats.annotation_files import (
 )
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import masks_of
-from vidamodal.formats.tracks.write import rle_record
 from vidamodal.formats.videos.frame_annotations import FrameFormat, FrameVideo, add_frames, frame_clips
 from vidamodal.formats.videos.writing import Categories, box_record, description, write_json
 from vidamodal.media.json_records import optional, required
+from vidamodal.tracks.write import rle_record
 from vidamodal.types import ClipTracks, Rle, Track
 
 ID = "coco"

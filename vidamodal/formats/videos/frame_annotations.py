@@ -12,9 +12,9 @@ from typing import Any
 from vidamodal.formats.annotation_files import Annotations, Picture, Record, errors_in, find_pictures
 from vidamodal.formats.base import Clip
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record
-from vidamodal.formats.tracks.check import check_video
 from vidamodal.formats.videos.writing import frame_names
 from vidamodal.media.json_records import FieldError, check_type, optional, required
+from vidamodal.tracks.check import check_video
 from vidamodal.types import ClipTracks, Rle, VideoInfo
 
 

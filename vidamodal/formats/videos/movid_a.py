@@ -35,11 +35,11 @@ import numpy as np
 
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.build import unite_visible
-from vidamodal.formats.tracks.check import check_video
 from vidamodal.media.files import write_text
 from vidamodal.media.images import natural_key, read_image, write_image
 from vidamodal.media.json_records import FieldError, check_type, optional, required
 from vidamodal.media.mask_images import read_id_map, write_id_map
+from vidamodal.tracks.check import check_video
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, FrameOrder, InputError, Rle, Track, VideoInfo
 
 ID = "movid-a"

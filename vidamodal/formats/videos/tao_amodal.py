@@ -22,11 +22,11 @@ from pathlib import Path
 from vidamodal.formats.annotation_files import Picture, Record, annotation_files, read_annotations
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY
-from vidamodal.formats.tracks.parse import parse_rle, parse_video
-from vidamodal.formats.tracks.write import rle_record
 from vidamodal.formats.videos.frame_annotations import FrameFormat, FrameVideo, add_frames, frame_clips
 from vidamodal.formats.videos.writing import Categories, box_record, description, write_json
 from vidamodal.media.json_records import FieldError, optional, required
+from vidamodal.tracks.parse import parse_rle, parse_video
+from vidamodal.tracks.write import rle_record
 from vidamodal.types import InputError, Rle, Track, VideoInfo
 
 ID = "tao-amodal"

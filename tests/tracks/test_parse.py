@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from tests.formats.tracks_data import BITS, clip_of
-from vidamodal.formats.tracks import dumps_tracks, is_tracks, loads_tracks, read_tracks, write_tracks
 from vidamodal.rle import run_lengths
+from vidamodal.tracks import dumps_tracks, is_tracks, loads_tracks, read_tracks, write_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 

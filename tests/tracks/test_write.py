@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from tests.formats.tracks_data import clip_of
-from vidamodal.formats.tracks import dumps_tracks, loads_tracks, write_tracks
+from vidamodal.tracks import dumps_tracks, loads_tracks, write_tracks
 from vidamodal.types import ClipTracks, Hypothesis, Rle, Track, VideoInfo
 
 

@@ -7,9 +7,9 @@ import os
 import re
 from typing import Any
 
-from vidamodal.formats.tracks.check import DECIMALS, Masks, check_clip
-from vidamodal.formats.tracks.parse import FORMAT, VERSION
 from vidamodal.media.files import write_text
+from vidamodal.tracks.check import DECIMALS, Masks, check_clip
+from vidamodal.tracks.parse import FORMAT, VERSION
 from vidamodal.types import ClipTracks, Rle, Track
 
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from vidamodal.formats.tracks.check import Masks, check_clip, check_video
 from vidamodal.media.json_records import FieldError, check_type, contains_strings, excerpt, optional, required
 from vidamodal.rle import run_lengths
+from vidamodal.tracks.check import Masks, check_clip, check_video
 from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track, VideoInfo
 
 FORMAT = "vidamodal-tracks"

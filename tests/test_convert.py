@@ -38,8 +38,8 @@ from tests.formats.video_data import (
     youtube_vis,
 )
 from vidamodal import cli
+from vidamodal.convert import convert
 from vidamodal.formats import MaskKind, find_dataset, writable_formats
-from vidamodal.formats.convert import convert
 from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
