@@ -34,7 +34,7 @@ bench: $(VENV)/.base
 datagen: $(VENV)/.datagen
 	$(BIN)/python -m dataset_gen --help
 
-# Build the documentation into site/; broken links are errors.
+# Build the documentation into build/site; broken links are errors.
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build --strict
 
