@@ -48,6 +48,12 @@ def uses(path: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("recipe", [path], indirect=True)
 
 
+def test_every_recipe_has_a_test() -> None:
+    source = Path(__file__).read_text()
+    assert len(RECIPES) == 8
+    assert [path for path in RECIPES if f'"{path}"' not in source] == []
+
+
 @uses("vidamodal/heads/shift.py")
 def test_head(recipe: str) -> None:
     from vidamodal.heads.base import find_head
@@ -118,3 +124,17 @@ def test_stage(recipe: str) -> None:
     stage = find_stage("bias", "head")(model, LossConfig())
     trained = [name for name, parameter in stage.named_parameters() if parameter.requires_grad]
     assert trained and all(name.endswith("bias") for name in trained)
+
+
+def test_experiment(
+    tmp_path: Path, clip: ClipTracks, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vidamodal.tracks import write_tracks
+
+    write_tracks(tmp_path / "a.tracks.json", clip)
+    monkeypatch.setattr(sys, "argv", ["areas", "--truth", str(tmp_path)])
+    code = compile(RECIPES["scripts/experiments/areas/__main__.py"], "areas", "exec", dont_inherit=True)
+    with pytest.raises(SystemExit) as status:
+        exec(code, {"__name__": "__main__", "__doc__": "Areas."})
+    assert not status.value.code
+    assert "| a | 25.0 |" in capsys.readouterr().out
