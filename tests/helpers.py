@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from vidamodal.models.transformer import PERIODS, TransformerConfig
 from vidamodal.noise import Noise
 from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
+from vidamodal.windows import WindowConfig
 from vidamodal.worlds.sample import ClipMasks
 
 SIZE, FRAMES = 96, 14
@@ -113,3 +115,20 @@ def write_disc_clip(folder: Path, clip: ClipMasks, key: str = "clip", exhaustive
     write_video(folder / f"{key}.mp4", clip.image, 12.0, crf=0)
     write_tracks(folder / f"{key}.tracks.json", clip_tracks(clip, exhaustive))
     return folder
+
+
+TINY_TRANSFORMER = TransformerConfig(width=16, depth=2, heads=2, features=8, window=4)
+
+
+def small_reader(**changes: Any) -> AmodalModel:
+    """Return an untrained model with other settings of its transformer, such as ``image=True``."""
+    torch.manual_seed(0)
+    made = AmodalModel(
+        ModelConfig(TokenizerConfig(crop=16, codes=8), replace(TINY_TRANSFORMER, **changes), WindowConfig())
+    )
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in made.state_dict().values():
+            if value.dtype == torch.float32:
+                value.copy_(0.1 * torch.randn(value.shape, generator=generator))
+    return made.eval()

@@ -1,4 +1,4 @@
-"""The command line: the same road as the Python API, files that are whole or not there, mistakes in one line."""
+"""The console script: output files, exit status and errors in one line."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test waits for the disk."""
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for the disk."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
     monkeypatch.setattr(os, "sync", lambda: None)
 
 
 def leave(*arguments: object) -> int:
-    """The exit status of a command."""
+    """Run a command and return its exit status."""
     with pytest.raises(SystemExit) as left:
         main([str(a) for a in arguments])
     return int(left.value.code or 0)
@@ -52,7 +52,7 @@ def listing(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def refuse(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., str]:
-    """Runs a command that must fail in one line on stderr and write nothing; returns the line."""
+    """A function that runs a command, checks that it fails in one line on stderr and writes nothing, and returns it."""
 
     def run(*arguments: object, status: int = 2) -> str:
         before = listing(tmp_path)
@@ -83,7 +83,7 @@ Refuse = Callable[..., str]
 # Predict
 
 
-def test_predict_writes_what_the_formats_say(
+def test_predict_writes_the_formats(
     predict_command: Command, clip: ToyClip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = [track.id for track in clip.tracks.tracks]
@@ -106,7 +106,7 @@ def test_predict_writes_what_the_formats_say(
             assert np.array_equal(png != 0, mask.decode()) and np.array_equal(video[t][..., 0] > 127, mask.decode())
 
 
-def test_run_json_tells_how_it_was_made(predict_command: Command, clip: ToyClip, tmp_path: Path) -> None:
+def test_run_json_records_the_run(predict_command: Command, clip: ToyClip, tmp_path: Path) -> None:
     assert leave(*predict_command(tmp_path, "--formats", "tracks", "--seed", 7, "--partial")) == 0
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["exhaustive"] is False and run["seed"] == 7 and run["masks"] == clip.truth.name
@@ -116,7 +116,7 @@ def test_run_json_tells_how_it_was_made(predict_command: Command, clip: ToyClip,
 
 
 def id_maps(clip: ToyClip) -> np.ndarray:
-    """(t, h, w): what palette PNGs would hold."""
+    """Return the id of the visible object at each pixel, (t, h, w)."""
     maps = np.zeros((FRAMES, SIZE, SIZE), dtype=np.uint8)
     for track in clip.tracks.tracks:
         for t, mask in enumerate(track.visible):
@@ -134,10 +134,10 @@ def save_palette(folder: Path, maps: np.ndarray, first: int = 0) -> Path:
     return folder
 
 
-def test_every_form_of_masks_and_the_python_api_give_the_same_bytes(
+def test_all_mask_formats_and_the_python_api_give_the_same_bytes(
     predict_command: Command, clip: ToyClip, model_folder: Path, tmp_path: Path
 ) -> None:
-    """Masks for fewer frames than the video has; the tracks.json is written from what the PNGs say."""
+    """There are masks for fewer frames than the video has."""
     maps = id_maps(clip)[:10]
     forms = {"palette": save_palette(tmp_path / "palette", maps)}
     for number in np.unique(maps)[1:]:
@@ -160,7 +160,7 @@ def test_every_form_of_masks_and_the_python_api_give_the_same_bytes(
     assert not api.exhaustive and all(t.amodal and t.amodal[10:] == (None,) * (FRAMES - 10) for t in api.tracks)
 
 
-def test_the_script_is_the_command(predict_command: Command, tmp_path: Path) -> None:
+def test_the_script_and_the_command_give_the_same_bytes(predict_command: Command, tmp_path: Path) -> None:
     more = ["--formats", "tracks", "--hypotheses", 2]
     _, *arguments = map(str, predict_command(tmp_path / "script", *more))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -196,7 +196,7 @@ def test_two_runs_give_the_same_bytes_and_replace_the_earlier_result(
     assert {p.name for p in out.iterdir()} == {"amodal", "notes.txt", "overlay.mp4", "run.json", "tracks.json"}
 
 
-def test_what_is_not_an_earlier_result_stays(
+def test_only_earlier_results_are_replaced(
     predict_command: Command, refuse: Refuse, clip: ToyClip, tmp_path: Path
 ) -> None:
     shutil.copy(clip.video, tmp_path / "overlay.mp4")
@@ -218,11 +218,11 @@ def test_what_is_not_an_earlier_result_stays(
 
 
 @pytest.mark.parametrize(("error", "status"), [(OSError(28, "No space left on device"), 1), (InputError("damaged"), 2)])
-def test_a_failure_on_the_way_leaves_what_was_there(
+def test_a_failed_run_leaves_the_folder_unchanged(
     error: Exception, status: int, predict_command: Command, refuse: Refuse, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Such as a full disk, or a frame that turns out damaged when the overlay is drawn, after all else was written."""
+    """The last file fails: the disk is full, or a frame is damaged."""
     assert leave(*predict_command(tmp_path / "old", "--formats", "tracks,png")) == 0
     capsys.readouterr()
 
@@ -234,7 +234,7 @@ def test_a_failure_on_the_way_leaves_what_was_there(
         refuse(*predict_command(out, "--partial"), status=status)
 
 
-def test_a_run_that_is_told_to_end_clears_away_what_is_half_done(
+def test_a_terminated_run_leaves_no_files(
     predict_command: Command, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
@@ -267,7 +267,7 @@ def test_an_image_and_a_folder_of_frames_of_odd_size(model_folder: Path, tmp_pat
 def test_partial_and_exhaustive(
     predict_command: Command, clip: ToyClip, tmp_path: Path, refuse: Refuse, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A tracks.json says itself, the options overrule it, and all else is partial."""
+    """A tracks.json records it, the options override it, and all other formats are partial."""
     palette = save_palette(tmp_path / "palette", id_maps(clip))
     for name, masks, option, said in (
         ("a", clip.truth, None, True), ("b", clip.truth, "--partial", False), ("c", palette, None, False),
@@ -305,14 +305,16 @@ BAD_VIDEOS: dict[str, Callable[[Path, ToyClip], object]] = {
 
 
 @pytest.mark.parametrize("name", BAD_VIDEOS)
-def test_bad_videos(name: str, predict_command: Command, clip: ToyClip, refuse: Refuse, tmp_path: Path) -> None:
+def test_bad_videos_are_rejected(
+    name: str, predict_command: Command, clip: ToyClip, refuse: Refuse, tmp_path: Path
+) -> None:
     path = tmp_path / "bad.mp4"
     BAD_VIDEOS[name](path, clip)
     assert "bad.mp4" in refuse(*predict_command(tmp_path / "out", video=path))
 
 
 def changed(change: Callable[[dict], object]) -> Callable[[Path, ToyClip], Path]:
-    """The clip's tracks.json with something wrong in it."""
+    """Write the clip's tracks.json with a mistake."""
 
     def save(folder: Path, clip: ToyClip) -> Path:
         document = json.loads(clip.truth.read_text())
@@ -359,7 +361,7 @@ BAD_MASKS: dict[str, Callable[[Path, ToyClip], Path]] = {
             [t.update(amodal=t["amodal"][:1]) for t in d["tracks"]],
             d.pop("order"),
         )
-    )(folder, clip),  # fmt: skip
+    )(folder, clip),
     "PNGs of another size": lambda folder, clip: save_palette(folder / "bad", np.ones((2, SIZE, SIZE + 1), np.uint8)),
     "PNGs beyond the last frame": lambda folder, clip: save_palette(
         folder / "bad", np.ones((1, SIZE, SIZE), np.uint8), first=FRAMES
@@ -374,7 +376,9 @@ BAD_MASKS: dict[str, Callable[[Path, ToyClip], Path]] = {
 
 
 @pytest.mark.parametrize("name", BAD_MASKS)
-def test_bad_masks(name: str, predict_command: Command, clip: ToyClip, refuse: Refuse, tmp_path: Path) -> None:
+def test_bad_masks_are_rejected(
+    name: str, predict_command: Command, clip: ToyClip, refuse: Refuse, tmp_path: Path
+) -> None:
     masks = BAD_MASKS[name](tmp_path, clip)
     assert "bad" in refuse(*predict_command(tmp_path / "out", masks=masks))
 
@@ -384,7 +388,7 @@ class Bomb:
         return Path.touch, (Path("bomb-went-off"),)  # type: ignore[return-value]
 
 
-def test_a_pickle_is_never_opened(
+def test_pickles_are_never_opened(
     predict_command: Command, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -436,7 +440,7 @@ BAD_MODELS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", BAD_MODELS)
-def test_models_that_do_not_fit_their_config(
+def test_models_that_do_not_match_their_config_are_rejected(
     name: str, predict_command: Command, model_folder: Path, refuse: Refuse, tmp_path: Path
 ) -> None:
     model = tmp_path / "model"
@@ -459,18 +463,20 @@ def test_models_that_do_not_fit_their_config(
         (["--colour", "red"], "colour"),
     ],
 )
-def test_bad_arguments(more: list[str], message: str, predict_command: Command, refuse: Refuse, tmp_path: Path) -> None:
+def test_bad_arguments_are_rejected(
+    more: list[str], message: str, predict_command: Command, refuse: Refuse, tmp_path: Path
+) -> None:
     assert message in refuse(*predict_command(tmp_path / "out"), *more)
 
 
-def test_cuda_where_there_is_none(
+def test_missing_cuda_is_rejected(
     predict_command: Command, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "cuda" in refuse(*predict_command(tmp_path / "out"), "--device", "cuda")
 
 
-def test_without_masks_and_without_a_place_to_write(
+def test_missing_masks_and_folders_that_cannot_be_written(
     predict_command: Command, clip: ToyClip, model_folder: Path, refuse: Refuse, tmp_path: Path
 ) -> None:
     no_segmenter = ["--model", model_folder, "--head", "cumulative"]
@@ -499,7 +505,7 @@ def test_evaluate_prints_a_table_and_writes_metrics(
     assert perfect["full"] == 1 and perfect["flicker"] == 0
 
 
-def test_evaluate_names_what_is_missing(
+def test_evaluate_names_missing_videos(
     clip: ToyClip, refuse: Refuse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder, keys in (("pred", ["a"]), ("truth", ["a", "b"])):
@@ -529,7 +535,7 @@ def test_evaluate_names_what_is_missing(
         ([], "--config"),
     ],
 )
-def test_train_refuses_what_it_cannot_do(
+def test_train_rejects_bad_configs(
     arguments: list[object], message: str, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -543,7 +549,7 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "--" in capsys.readouterr().out
 
 
-def test_demo_ends_with_a_table_an_overlay_and_the_speed(
+def test_demo_prints_scores_files_and_speed(
     clip: ToyClip, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is in the box: the bundled model on the bundled clip, and the README's Python."""
+"""The bundled models on the bundled clip, and the Python example of the README."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_bundled_files_are_small() -> None:
     assert 0 < model <= 8e6 and 0 < drawn <= 6e6 and sum(sizes.values()) <= 24e6
 
 
-def test_the_sample_clip_has_its_whole_truth() -> None:
+def test_the_sample_clip_has_complete_ground_truth() -> None:
     video, truth = sample_clip()
     clip, info = read_tracks(truth), open_video(video).info
     assert (clip.video.height, clip.video.width, clip.video.frames) == (info.height, info.width, info.frames)
@@ -53,7 +53,7 @@ def test_demo_prints_the_table_and_beats_every_baseline(tmp_path: Path, capsys: 
     assert open_video(tmp_path / "demo" / "overlay.mp4").info.frames == 24
 
 
-def test_the_python_of_the_readme_gives_masks(tmp_path: Path) -> None:
+def test_the_python_example_of_the_readme_gives_masks(tmp_path: Path) -> None:
     video, truth = sample_clip()
     prediction = vidamodal.predict(video, truth, tmp_path, formats=["tracks"])
     written = read_tracks(tmp_path / "tracks.json")
@@ -63,7 +63,7 @@ def test_the_python_of_the_readme_gives_masks(tmp_path: Path) -> None:
         assert track.amodal[0].decode().shape == (256, 256)
 
 
-def test_the_bundled_drawn_head_completes_an_image(tmp_path: Path) -> None:
+def test_the_bundled_diffusion_head_completes_an_image(tmp_path: Path) -> None:
     video, truth = sample_clip()
     tracks = read_tracks(truth)
     picture = next(iter(open_video(video).frames()))

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import torch
 
-from tests.helpers import clip_tracks, disc_scene, write_disc_clip
+from tests.helpers import clip_tracks, disc_scene, small_reader, write_disc_clip
 from tests.inference.helpers import H, W, behind_a_bar, check_prediction, clip_of, disc
 from vidamodal.inference.api import predict
-from vidamodal.models.amodal import AmodalModel, ModelConfig
+from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import save_model
-from vidamodal.models.tokenizer import TokenizerConfig
-from vidamodal.models.transformer import TransformerConfig
 from vidamodal.tracks import write_tracks
 from vidamodal.types import InputError
-from vidamodal.windows import WindowConfig
 
 
 def test_the_confidence_of_an_earlier_prediction_is_ignored(model_folder: Path, tmp_path: Path) -> None:
@@ -43,20 +38,6 @@ def test_odd_sizes_are_kept(size: tuple[int, int], model: AmodalModel, model_fol
     result = predict(tmp_path / "frames", clip, tmp_path / "out", model=str(model_folder))
     assert all(m is not None and (m.height, m.width) == size for m in result.tracks[0].amodal or ())
     check_prediction(clip, replace(result.clip, video=clip.video))
-
-
-TINY = TransformerConfig(width=16, depth=2, heads=2, features=8, window=4)
-
-
-def small_reader(**changes: Any) -> AmodalModel:
-    torch.manual_seed(0)
-    made = AmodalModel(ModelConfig(TokenizerConfig(crop=16, codes=8), replace(TINY, **changes), WindowConfig()))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for value in made.state_dict().values():
-            if value.dtype == torch.float32:
-                value.copy_(0.1 * torch.randn(value.shape, generator=generator))
-    return made.eval()
 
 
 def test_an_order_that_is_missing_or_does_not_fit_is_rejected(tmp_path: Path) -> None:

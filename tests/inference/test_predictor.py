@@ -6,28 +6,23 @@ import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidamodal.inference.predictor as predictor_module
-from tests.helpers import clip_tracks, disc_scene
+from tests.helpers import clip_tracks, disc_scene, small_reader
 from tests.inference.helpers import H, Masks, W, behind_a_bar, check_prediction, chunk_starts, clip_of, disc
 from vidamodal.data.crops import FrameCrops
 from vidamodal.hub import find_model
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
-from vidamodal.models.amodal import AmodalModel, ModelConfig
+from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import Model, load_model
-from vidamodal.models.tokenizer import TokenizerConfig
-from vidamodal.models.transformer import TransformerConfig
 from vidamodal.tracks import dumps_tracks
 from vidamodal.types import ClipTracks, InputError, VideoInfo
-from vidamodal.windows import WindowConfig
 
 
 @st.composite
@@ -276,23 +271,6 @@ def test_chunks_have_constant_length_and_are_aligned_to_frame_0(model: AmodalMod
         starts = chunk_starts(model, frames)
         assert starts[0] == 0 and all(b - a == config.chunk - config.overlap for a, b in pairwise(starts))
         assert starts[-1] + config.chunk >= frames
-
-
-SIZE = 48
-
-
-TINY = TransformerConfig(width=16, depth=2, heads=2, features=8, window=4)
-
-
-def small_reader(**changes: Any) -> AmodalModel:
-    torch.manual_seed(0)
-    made = AmodalModel(ModelConfig(TokenizerConfig(crop=16, codes=8), replace(TINY, **changes), WindowConfig()))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for value in made.state_dict().values():
-            if value.dtype == torch.float32:
-                value.copy_(0.1 * torch.randn(value.shape, generator=generator))
-    return made.eval()
 
 
 def test_the_second_pass_reads_the_order_predicted_by_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

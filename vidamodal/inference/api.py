@@ -73,19 +73,16 @@ def predict(
 ) -> Prediction:
     """Predict the amodal masks of the objects of a video.
 
-    The visible masks come from at most one of ``masks``, ``detect``, ``points`` and ``boxes``. Without any, the bundled
-    segmenter detects the objects, unless ``model`` or ``head`` names a segmenter: then its own amodal masks are the
-    result.
+    At most one of ``masks``, ``detect``, ``points`` and ``boxes`` gives the visible masks. Without any, the bundled
+    segmenter detects the objects; if ``model`` or ``head`` names a segmenter, its own amodal masks are the result.
 
     Args:
         video: A video file, a folder of frames, or an image.
         masks: Visible masks in any format that is read, or tracks in memory.
-        detect: A segmenter that detects the objects in each frame: a folder, a bundled name, ``owner/name`` on the Hub,
-            or True for the bundled default. Also the id of another finder.
+        detect: A segmenter (folder, bundled name, ``owner/name`` on the Hub, or True for the default) or a finder's id.
         points: A JSON file that marks each object by points in one frame; SAM 2 follows it from there.
         boxes: A JSON file that marks each object by a box in one frame.
-        sam: The SAM 2 video model, a folder or a name on the Hub. With ``masks``, it follows the objects into the
-            frames in which their masks are unknown.
+        sam: SAM 2 video model, a folder or a name on the Hub. With ``masks``, it fills frames with unknown masks.
         diffsp: A Stable Diffusion inpainting model, a folder or a name on the Hub, as the shape prior of a segmenter.
         model: The model: a folder, a bundled name, ``owner/name`` on the Hub, or a loaded one.
         head: The head of the model, or a segmenter that is used alone; None for the model's default head.
@@ -94,8 +91,7 @@ def predict(
         device: "auto", "cpu" or "cuda".
         seed: Seed of sampled hypotheses and of segmenters that sample.
         hypotheses: Number of hypotheses of each track.
-        exhaustive: Whether every object that may occlude another is listed. None takes this from the masks; detected
-            objects are never exhaustive.
+        exhaustive: Whether every object that may occlude another is listed. None takes this from the masks.
         order: A tracks.json with the order of every frame, for a model that reads it.
         quiet: Show no progress bar.
 
