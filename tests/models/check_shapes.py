@@ -53,19 +53,19 @@ for index in range(len(data)):
 model.eval().sample(data[0].crops, 3, generator)
 
 pyramid = PyramidConfig((8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), inputs=4)
-drawing = CondDiffConfig(pyramid=pyramid, width=8, image=False, context=True, grain=1.0, steps=2)
+diffusion = CondDiffConfig(pyramid=pyramid, width=8, image=False, context=True, grain=1.0, steps=2)
 for alone in (True, False):
     config = ModelConfig(codec, transformer, head="conddiff")
-    both = FramewiseModel(FramewiseConfig(crop=16), drawing) if alone else AmodalModel(config, drawing)
+    both = FramewiseModel(FramewiseConfig(crop=16), diffusion) if alone else AmodalModel(config, diffusion)
     head_stage = HeadStage(both, LossConfig())
     head_stage.train()(data[0], MicroStep.single(head_stage, data[0]))["loss"].backward()
     both.eval().sample(data[0].crops, 3, generator)
 
 denoiser = DenoiserConfig(widths=(8, 8), attention=1, steps=2)
 for alone in (True, False):
-    drawing = CumulativeHeadConfig(denoiser, image=False, samples=2)
+    layering = CumulativeHeadConfig(denoiser, image=False, samples=2)
     config = ModelConfig(codec, transformer, head="cumulative")
-    both = FramewiseModel(FramewiseConfig("cumulative", crop=16), drawing) if alone else AmodalModel(config, drawing)
+    both = FramewiseModel(FramewiseConfig("cumulative", crop=16), layering) if alone else AmodalModel(config, layering)
     head_stage = HeadStage(both, LossConfig())
     head_stage.train()(data[0], MicroStep.single(head_stage, data[0]))["loss"].backward()
     both.eval().sample(data[0].crops, 3, generator)

@@ -53,6 +53,7 @@ def small_model() -> AmodalModel:
                 value.copy_(torch.randn(value.shape, generator=generator))
             if name.endswith("cluster_size"):
                 value.fill_(100.0)  # no code is dead
+        assert isinstance(model.head.leave, torch.nn.Module)
         for value in model.head.leave.parameters():
             value.normal_(generator=generator)
     return model
