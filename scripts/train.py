@@ -1,4 +1,4 @@
-"""Train a model: `accelerate launch scripts/train.py --config configs/NAME.yaml [--section.key value ...]`."""
+"""Train a model: `accelerate launch scripts/train.py --config NAME|FILE [--section.key VALUE ...]`."""
 
 import sys
 

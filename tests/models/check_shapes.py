@@ -111,5 +111,5 @@ for alone in (True, False):
 try:  # the check itself must be at work
     AmodalOutput(torch.zeros(1, 2, 4, 4, 16), torch.zeros(1, 2, 16, 16), torch.zeros(1, 3, 16, 16))
 except Exception as error:
-    assert "refined" in str(error), error
+    assert "refined" in str(error), error  # noqa: PT017
     print("all shapes hold")

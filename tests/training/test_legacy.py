@@ -14,6 +14,7 @@ from vidamodal.hub import bundled_models, find_model
 from vidamodal.training.config import TrainConfig, stage_classes
 from vidamodal.training.legacy import upgrade
 from vidamodal.training.run import train
+from vidamodal.types import InputError
 
 STAGE: dict[str, Any] = {"steps": 4}
 
@@ -54,3 +55,9 @@ def test_a_run_of_an_earlier_version_is_resumed(unbroken: Path) -> None:
     path.write_text(json.dumps(config | sections | {"model": model["network"], "head": model["head"]}))
     train(tiny_config(unbroken), quiet=True)
     assert path.read_text() == new
+
+
+def test_a_run_of_an_unknown_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"stages": [], "model": {"family": "amodal"}, "phases": 3}')
+    with pytest.raises(InputError, match=r"'phases'.*finish the run with that version, or choose another output folder"):
+        train(tiny_config(tmp_path), quiet=True)

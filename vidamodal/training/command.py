@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,6 +16,7 @@ from vidamodal.training.config import TrainConfig
 from vidamodal.training.run import train_recipe
 
 OWN_OPTIONS = ("config", "quiet", "print_config", "help")
+"""Options of the command itself; all others are settings of the config."""
 PRINT = "--print_config"
 PER_PART = ("name", "output", "init", "stages")
 """Settings in which the parts of a recipe differ."""
@@ -25,12 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> Path:
     Raises:
         InputError: If an argument or a config is wrong.
     """
-    import sys
-
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    overrides, rest = _split(given)
+    overrides, rest = _split(sys.argv[1:] if arguments is None else arguments)
     only_print = PRINT in rest
-    options = _parser().parse_args([argument for argument in rest if argument != PRINT])  # jsonargparse has its own
+    options = _parser().parse_args([argument for argument in rest if argument != PRINT])  # jsonargparse reserves it
     if options.config is None:
         raise InputError(f"train needs --config NAME or FILE. Packaged configs: {', '.join(config_names())}.")
     parts = read_recipe(options.config, overrides)
@@ -107,8 +107,6 @@ def _parser() -> Parser:
 
 
 def _print(parts: Sequence[TrainConfig]) -> None:
-    import json
-
     import yaml
 
     plain: list[dict[str, Any]] = [json.loads(json.dumps(asdict(part))) for part in parts]

@@ -111,7 +111,14 @@ def _check_same_run(config: TrainConfig) -> None:
     path = Path(config.output) / "config.json"
     if not path.exists():
         return
-    ours, theirs = _plain(config), _plain(build(TrainConfig, upgrade(json.loads(path.read_text())), str(path)))
+    try:
+        theirs = _plain(build(TrainConfig, upgrade(json.loads(path.read_text(encoding="utf-8"))), str(path)))
+    except (InputError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as a training config: {error}. It may be of another version: finish the run with "
+            "that version, or choose another output folder."
+        ) from error
+    ours = _plain(config)
     names = (ours.keys() | theirs.keys()) - CHANGEABLE
     if other := sorted(key for key in names if ours.get(key) != theirs.get(key)):
         raise InputError(
