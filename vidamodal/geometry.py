@@ -185,4 +185,4 @@ def _restrict(
 def centroid(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, " 2"]:
     """Return the mean row and column of the pixels of a mask that is not empty."""
     rows, columns = mask.sum(axis=1), mask.sum(axis=0)
-    return np.array([np.arange(n.size) @ n for n in (rows, columns)]) / rows.sum()
+    return np.asarray(np.array([np.arange(n.size) @ n for n in (rows, columns)]) / rows.sum())
