@@ -34,7 +34,6 @@ TESTS_WITHOUT_MODULE = {
     "test_contributing": "tests the recipes of CONTRIBUTING.md",
     "test_damaged_json": "tests all readers of JSON in vidamodal/formats/videos",
     "test_input_errors": "tests refusals before a training run",
-    "test_inputs": "tests growing models and refusals before a training run",
     "test_package": "tests vidamodal/__init__.py",
     "test_processes": "tests training on several processes",
     "test_training": "tests the training of one head or segmenter, through vidamodal/training",
