@@ -59,7 +59,7 @@ def require_member(entry: ManifestEntry, folder: Path, name: str) -> Path:
         InputError: The archive does not contain it.
     """
     if not (folder / name).is_file():
-        raise InputError(f"{entry.archive}: does not contain {name}, which asset {entry.id!r} needs")
+        raise InputError(f"{entry.archive}: asset {entry.id!r} needs {name}, which is missing. Replace the archive.")
     return folder / name
 
 

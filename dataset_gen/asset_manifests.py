@@ -130,7 +130,7 @@ def check_relative_path(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Source:
-    """What the entries of a manifest have in common."""
+    """Properties that all entries of a manifest share."""
 
     name: str
     folder: str

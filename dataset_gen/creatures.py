@@ -1,4 +1,4 @@
-"""Creatures: shapes that deform, with linked limbs, bending bodies or squashed ones, and their movement on the floor.
+"""Creatures: deformable shapes, with jointed limbs or bodies that bend and squash, and their gaits on the floor.
 
 Like the shape families of ``dataset_gen.assets``, they consist of closed convex parts, the id determines the shape, and
 the splits have disjoint ids. A creature faces +x and stands upright along z. The physics ignores creatures: they follow

@@ -126,7 +126,7 @@ def _run_in_child(pipe: Connection, function: Callable[..., Any], arguments: tup
 
 
 class _RayExecutor(Executor):
-    """Tasks of the cluster at RAY_ADDRESS, of one that runs on this machine, or else of a new local one."""
+    """Tasks of a Ray cluster: the one at RAY_ADDRESS, else one running on this machine, else a new local one."""
 
     def __init__(self, workers: int | None) -> None:
         try:

@@ -45,7 +45,7 @@ def export_movid_a(
         if split is None and name not in SPLITS:
             raise InputError(
                 f"{dataset}: the key {key!r} does not begin with a split ({', '.join(SPLITS)}). "
-                "Name the split of all clips."
+                "Name the split to export all clips to."
             )
         splits.setdefault(name, []).append(clip)
     return {

@@ -51,7 +51,7 @@ class Library:
         return load_creature(asset_id).asset if is_creature(asset_id) else load_asset(asset_id)
 
     def visual_file(self, asset_id: str) -> VisualFile | None:  # noqa: ARG002
-        """Return the file to render an asset from; None if its mesh is all there is."""
+        """Return the file to render an asset from; None if it has only its mesh."""
         return None
 
     def maps(self, split: Split) -> tuple[str, ...]:  # noqa: ARG002
@@ -96,7 +96,7 @@ class ManifestLibrary(Library):
     def __init__(
         self, shapes: Mapping[str, ManifestEntry], maps: Mapping[str, ManifestEntry], identity: str, cache: Path
     ) -> None:
-        """Take the entries by id, and the folder in which archives are unpacked."""
+        """Store the entries by id, and the folder in which archives are unpacked."""
         self._shapes, self._maps, self._cache = shapes, maps, cache
         self.identity = identity
 
@@ -136,7 +136,7 @@ class ManifestLibrary(Library):
         if not self._maps:
             return super().map_file(name)
         if name not in self._maps:
-            raise InputError(f"unknown environment map {name!r}: {self.identity} does not contain it")
+            raise InputError(f"{self.identity}: no environment map {name!r}. Add a manifest with it.")
         entry = self._maps[name]
         return require_member(entry, unpack(entry, self._cache), entry.file)
 
@@ -152,8 +152,8 @@ class ManifestLibrary(Library):
 def open_library(manifests: Sequence[str], cache: Path) -> Library:
     """Open the assets of manifests.
 
-    Without a manifest of shapes the offline shapes are used, and likewise the maps. Creatures are always the offline
-    ones.
+    If no manifest lists shapes, the offline shapes are used; likewise for environment maps. Creatures are always the
+    offline ones.
 
     Args:
         manifests: Paths, https:// addresses, or gs:// addresses in public buckets.

@@ -245,7 +245,7 @@ def _brightness_from_above(environment: Any) -> float:
     """Return the luminance of a white floor lit by a map alone: the cosine-weighted mean of the upper half."""
     width, height = environment.size
     if not width * height:
-        raise InputError(f"{Path(environment.filepath).name}: Blender cannot read this environment map")
+        raise InputError(f"{Path(environment.filepath).name}: Blender cannot read this environment map. Replace it.")
     pixels = np.empty(width * height * 4, dtype=np.float32)
     environment.pixels.foreach_get(pixels)
     rows = pixels.reshape(height, width, 4)[..., :3].mean(axis=1) @ (0.2126, 0.7152, 0.0722)  # rows go upwards

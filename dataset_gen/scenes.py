@@ -25,7 +25,7 @@ GRAVITY = 9.81
 
 @dataclass(frozen=True)
 class _Context:
-    """What every object of a scene is sampled from."""
+    """Shared inputs for sampling the objects of a scene."""
 
     look: np.random.Generator
     preset: Preset
@@ -36,7 +36,7 @@ class _Context:
 def sample_scene(
     preset: str, split: Split, seed: int, size: int = 256, frames: int = 24, library: Library = OFFLINE
 ) -> SceneSpec:
-    """Sample the unsettled scene of a seed, in which objects are where they are dropped from.
+    """Sample the unsettled scene of a seed; its objects are at the positions from which they are dropped.
 
     Args:
         preset: A name in ``PRESETS``.

@@ -53,7 +53,7 @@ def load_shape(entry: ManifestEntry, folder: Path) -> tuple[Asset, VisualFile]:
     longest = float(np.ptp(surface.vertices, axis=0).max())
     centre = centroid(parts)
     if not (longest > 0 and np.isfinite(centre).all()):
-        raise InputError(f"{entry.archive}: asset {entry.id!r} is flat or has no size")
+        raise InputError(f"{entry.archive}: asset {entry.id!r} is flat or has no size. Leave it out.")
     if abs(longest - 1) < ALMOST_UNIT and np.abs(centre).max() < ALMOST_UNIT:
         centre, longest = np.zeros(3), 1.0
     visible = Mesh(to_metres(surface.vertices, centre, longest), surface.faces)

@@ -1,7 +1,7 @@
 """Physics of a scene with Kubric's PyBullet simulator: a heap falls and comes to rest, other objects are thrown in.
 
 Importing this module is cheap, since it needs no Blender. PyBullet's solver is deterministic: the same spec settles to
-the same poses. The steps are taken here, because ``PyBullet.run`` spends half of its time on lists of collisions and on
+the same poses. This module steps the solver itself: ``PyBullet.run`` spends half of its time on collision lists and
 keyframes that are not needed. PyBullet cannot scale a URDF's mesh per axis, so the parts are written at their size.
 """
 
@@ -53,10 +53,10 @@ _URDF = """<robot name="{name}"><link name="base">
 
 
 def settle(spec: SceneSpec, library: Library = OFFLINE) -> SceneSpec:
-    """Return the scene with the poses that its objects come to rest in or move through, with ids 1 to n.
+    """Simulate a scene and return it with its objects at rest, or with a pose per frame, and with ids 1 to n.
 
     Thrown objects enter when the heap is at rest; in scenes with them, every moving object has a pose per frame.
-    Creatures keep their poses. It takes a third of a second.
+    Creatures keep their poses. A scene takes a third of a second.
 
     Args:
         spec: The unsettled scene.

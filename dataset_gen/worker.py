@@ -25,7 +25,7 @@ from vidamodal.worlds.truth import scene_depth
 
 @dataclass(frozen=True)
 class SceneResult:
-    """What a worker returns for a scene."""
+    """Result of a worker for one scene."""
 
     files: Mapping[str, bytes]
     """Contents of the scene's files by name."""
@@ -95,7 +95,7 @@ def open_run_library(run: Run) -> Iterator[Library]:
     with open_temporary_library(run.manifests) as library:
         if library.identity != run.assets:
             raise InputError(
-                f"{', '.join(run.manifests)}: holds {library.identity}, but the run needs {run.assets}. Use the latter."
+                f"{', '.join(run.manifests)}: holds {library.identity}, but the run began with {run.assets}. Use those."
             )
         yield library
 

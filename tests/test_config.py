@@ -83,7 +83,7 @@ def test_plain_values_become_a_dataclass(data: dict[str, Any], expected: Setting
         ({"sizes": [1, "b"]}, r"here.sizes\[1\] must be int"),
         ({"sizes": 3}, "here.sizes must be a list"),
         ({"shape": {"kind": "circle"}}, "no shape 'circle'"),
-        ({"shape": {"side": 1}}, "here.shape lacks the key 'kind'"),
+        ({"shape": {"side": 1}}, "here.shape has no key 'kind'"),
         ({"shapes": [{"kind": "square", "size": 1}]}, r"here.shapes\[0\] has an unknown key 'size'"),
         ({"free": 3}, "here.free must be a mapping"),
         ([], "here must be a mapping"),
@@ -133,7 +133,7 @@ def test_options_address_stages_by_kind() -> None:
     settings: dict[str, Any] = {"stages": [{"kind": "x", "steps": 1}, {"kind": "y", "steps": 1}]}
     set_option(settings, "stages.y.sample.frames", 4)
     assert settings["stages"] == [{"kind": "x", "steps": 1}, {"kind": "y", "steps": 1, "sample": {"frames": 4}}]
-    with pytest.raises(InputError, match="no such entry: it has x, y"):
+    with pytest.raises(InputError, match="Its stages are: x, y"):
         set_option(settings, "stages.z.steps", 4)
 
 

@@ -134,12 +134,12 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     message = refusal(lambda: convert(source, out, "davis", kind="amodal"))
     assert message == (
-        "clip clip-0: palette PNGs hold one object a pixel, tracks 3 and 7 overlap in frame 0; "
+        "clip clip-0: palette PNGs hold one object per pixel, but tracks 3 and 7 overlap in frame 0; "
         "choose the format sav or coco"
     )
     many = tuple(Track(number, rles(box(0, 0, 1, 1) if number == 1 else NOTHING)) for number in range(1, 256))
     crowd = save(tmp_path / "crowd", ClipTracks(VideoInfo("a.jpg", H, W, 1, 1.0), many))
-    assert "255 objects, palette PNGs hold 254" in refusal(lambda: convert(crowd, out, "davis"))
+    assert "255 objects, but palette PNGs hold at most 254" in refusal(lambda: convert(crowd, out, "davis"))
     assert "track 1 has no amodal masks" in refusal(lambda: convert(crowd, out, "sav", kind="amodal"))
     assert "TAO-Amodal annotates amodal boxes" in refusal(lambda: convert(crowd, out, "tao-amodal"))
     assert not out.exists()
@@ -163,7 +163,7 @@ def test_the_command_reports_what_it_wrote_and_dropped(tmp_path: Path, capsys: p
         (["--to", "coco", "--from", "xml"], "unknown format 'xml'"),
         (["--to", "coco", "--from", "burst"], "looked for BURST"),
         (["--to", "coco", "--what", "both"], "invalid choice"),
-        (["--to", "movid-a"], "its pictures are missing"),
+        (["--to", "movid-a"], "it has no images"),
         (["--to", "coco", "--video", "missing.mp4"], "missing.mp4"),
         ([], "--to"),
     ],

@@ -92,7 +92,7 @@ def _add_predict_options(parser: Parser) -> None:
 
 
 def _add_mask_options(parser: Parser) -> None:
-    """Options that determine the visible masks."""
+    """Add the options that determine the visible masks."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--masks",
@@ -252,7 +252,7 @@ def _print_evaluation(result: Evaluation) -> None:
 
 
 def _method_names(paths: Sequence[Path]) -> list[str]:
-    """Names of the methods in tables: the shortest ends of their paths that differ; "prediction" for a single one."""
+    """Return the names of methods in tables: the shortest path endings that differ; "prediction" for a single one."""
     if len(paths) == 1:
         return ["prediction"]
     absolute = [path.absolute() for path in paths]

@@ -49,13 +49,13 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
         raise InputError(f"{where} must be a mapping, not {type(data).__name__}")
     if issubclass(cls, Variants):
         if cls.discriminator not in data:
-            raise InputError(f"{where} lacks the key {cls.discriminator!r}, which says what it describes")
+            raise InputError(f"{where} has no key {cls.discriminator!r}. Add it to choose the kind of {where}.")
         cls = cls.variant(str(data[cls.discriminator]))
     hints = get_type_hints(cls)
     names = {f.name for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     unknown = sorted(map(str, set(data) - names))
     if unknown:
-        raise InputError(f"{where} has an unknown key {unknown[0]!r}: it may hold {', '.join(sorted(names))}")
+        raise InputError(f"{where} has an unknown key {unknown[0]!r}. Known keys: {', '.join(sorted(names))}.")
     return cls(**{name: _convert(hints[name], value, f"{where}.{name}") for name, value in data.items()})
 
 
@@ -65,7 +65,7 @@ def check(config: T, where: str) -> T:
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
-    """Return a value as the type ``kind``; raises InputError if it is of another one."""
+    """Convert a value to the type ``kind``; raise InputError if it has another type."""
     origin, choices = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return _convert_union(choices, value, where)
@@ -103,7 +103,7 @@ def _convert_union(kinds: Sequence[Any], value: Any, where: str) -> Any:
 
 
 def _convert_tuple(kinds: Sequence[Any], value: Any, where: str) -> tuple[Any, ...]:
-    """Return a tuple of the items of a list; all of them are of the same kind."""
+    """Convert a list to a tuple; all items have the same type."""
     if not isinstance(value, list | tuple):
         raise InputError(f"{where} must be a list, not {value!r}")
     if Ellipsis not in kinds and len(value) != len(kinds):
@@ -125,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def _parse(kind: Any, text: Argument, where: str) -> Any:
-    """Return a command-line value as YAML reads it, or as it is for a field that holds text."""
+    """Parse a command-line value as YAML; the value of a text field stays as it is."""
     if kind is str or (get_origin(kind) is Literal and isinstance(get_args(kind)[0], str)):
         return str(text)
     try:
@@ -154,10 +154,10 @@ def _alternatives(choices: Iterable[Any]) -> str:
 
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings with those of an overlay put over them.
+    """Return nested settings with an overlay applied to them.
 
-    Mappings are merged key by key. Of a list of mappings with a ``kind``, the overlay gives the kinds and their order,
-    and each is merged with the one of its kind in the base. Any other value replaces that of the base.
+    Mappings are merged key by key. A list of mappings with a ``kind`` has the kinds and the order of the overlay, and
+    each is merged with the mapping of the same kind in the base. Any other value replaces that of the base.
     """
     merged = dict(base)
     for key, value in overlay.items():
@@ -189,7 +189,7 @@ def set_option(settings: dict[str, Any], key: str, value: Any) -> None:
         chosen = [item for item in inner or () if item["kind"] == kind]
         if not chosen or not rest:
             kinds = ", ".join(item["kind"] for item in inner or ())
-            raise InputError(f"{head}.{kind}: this config has no such entry: it has {kinds or 'none'}")
+            raise InputError(f"{head}.{kind}: the config has no such entry. Its {head} are: {kinds or 'none'}.")
         set_option(chosen[0], rest, value)
     else:
         settings[head] = dict(inner) if isinstance(inner, Mapping) else {}
@@ -254,7 +254,7 @@ def _parts(folder: Path, name: str) -> list[Path]:
     if not numbered:
         files = [f"{name}/{path.stem}" for path in sorted(folder.glob("*.yaml"))]
         raise InputError(
-            f"{name} is not a recipe of numbered parts: choose {_alternatives(files or ['another folder'])}"
+            f"{name}: no recipe (numbered files) in this folder. Choose {_alternatives(files or ['another folder'])}."
         )
     return [numbered[number] for number in sorted(numbered)]
 

@@ -58,7 +58,7 @@ def convert(
         source: A file or folder in any format.
         out: A path where nothing exists yet.
         to: The id of the format to write.
-        kind: The masks to read or write, for formats with one mask an object.
+        kind: The masks to read or write, for formats with one mask per object.
         source_format: The id of the source's format; by default it is recognised.
         video: A video or a folder of frames, for a source with the masks of one clip; it gives the number of frames,
             the frame rate and the pictures.
@@ -112,7 +112,7 @@ def _prepared(clip: Clip, form: WritableFormat, kind: MaskKind, dropped: set[str
     if form.SINGLE_MASK and kind == "amodal":
         without = [track.id for track in tracks.tracks if track.amodal is None]
         if without:
-            raise InputError(f"clip {clip.key}: track {without[0]} has no amodal masks; write the visible masks")
+            raise InputError(f"clip {clip.key}: track {without[0]} has no amodal masks; convert the visible ones")
     return replace(clip, tracks=partial(_reduced, tracks, form, kind, dropped))
 
 

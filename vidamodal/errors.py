@@ -1,4 +1,4 @@
-"""The exception for mistakes of the user. It imports nothing, so that a command line starts fast."""
+"""The exception for user errors. This module imports nothing, so that a command line starts fast."""
 
 from __future__ import annotations
 

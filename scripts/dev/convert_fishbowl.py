@@ -10,7 +10,7 @@ Writes `DIR/<video>.tracks.json`, and `<video>.mp4` with --frames, the folder of
 ends with its last annotated frame. FISHBOWL omits annotations of fish that are small, occluded or cut off by the image,
 so clips are not exhaustive, and frames without an annotation are unknown (null).
 
-The format is known from that notebook and from C2F-Seg's loader; it was not tested with the published file.
+The format is taken from that notebook and from C2F-Seg's loader; it was not tested with the published file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What several experiments share: the command line, data sets and models by name, and Markdown tables."""
+"""Helpers that experiments share: the command line, data sets and models by name, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parse_names(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         name, _, value = pair.partition("=")
         if not name or not value or name in values or name in load_baselines():
-            raise InputError(f"{pair!r} is not NAME=VALUE with a unique name that is no baseline")
+            raise InputError(f"{pair!r} must be NAME=VALUE; names must be unique and not those of baselines")
         values[name] = value
     return values
 

@@ -36,5 +36,5 @@ def test_export_needs_splits_and_a_new_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'clip' does not begin with a split .* Name the split"):
         export(arguments)
     assert export_movid_a(tmp_path / "data", tmp_path / "out", split="test") == {"test": 1}
-    with pytest.raises(InputError, match="already there"):
+    with pytest.raises(InputError, match="already exists"):
         export([*arguments, "--split", "test"])

@@ -24,7 +24,7 @@ def test_maps_of_a_manifest_replace_blenders_maps_but_not_the_shapes(tmp_path: P
     assert sorted(name for split in SPLITS for name in library.maps(split)) == sorted(names)
     assert library.ids("train") == asset_ids("train") and library.asset("mug/0000") is load_asset("mug/0000")
     assert library.map_file("map_7").read_bytes() == b"map_7"
-    with pytest.raises(InputError, match="unknown environment map 'city'"):
+    with pytest.raises(InputError, match="no environment map 'city'"):
         library.map_file("city")
 
 

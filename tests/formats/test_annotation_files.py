@@ -85,7 +85,7 @@ def test_a_picture_outside_the_data_set_is_refused(tmp_path: Path, name: str) ->
         ({"images": [{"id": "7", "file_name": "a.png", "height": 5, "width": 5}]}, "images[0].id must be an integer"),
         ({"images": {}}, "images must be a list"),
         ({"annotations": [{"image_id": 8, "segmentation": 0, "visible_mask": 0}]}, "images does not list"),
-        ({"annotations": [], "info": ["segmentation", "visible_mask"]}, "no image in it is annotated"),
+        ({"annotations": [], "info": ["segmentation", "visible_mask"]}, "it contains no annotated image"),
         ({"categories": [{"id": 5}]}, "categories[0].name is missing"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_damaged_annotation_file_is_refused(tmp_path: Path, change: dict[str, 
 def test_cut_off_json_and_a_wrong_picture_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "D2S.json", d2sa())
     picture(tmp_path / "images/D2S_000001.jpg", height=HEIGHT + 1)
-    assert "its annotation says 12 x 16" in refusal(path)
+    assert "its annotation states 12 x 16" in refusal(path)
     path.write_text(path.read_text()[:-9])
     assert "not JSON" in refusal(path)
 

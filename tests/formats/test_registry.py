@@ -43,7 +43,7 @@ def test_unknown_content_is_refused_with_a_list_of_formats(tmp_path: Path) -> No
     (tmp_path / "empty.json").write_text("")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "empty.json"):
         line = refusal(path)
-        assert line.startswith(f"{path}: not in a known format; looked for ")
+        assert line.startswith(f"{path}: in no known format; looked for ")
         assert all(form.NAME in line and form.SIGN in line for form in all_formats().values())
     assert "no such file" in refusal(tmp_path / "absent")
     assert len(all_formats()) >= 8
@@ -97,7 +97,7 @@ def test_a_tracks_json_gives_visible_masks_and_never_the_truth(tmp_path: Path) -
 def test_other_files_are_refused(tmp_path: Path) -> None:
     for content in (b"", b"text", b'{"a": 1}', b"{"):
         (tmp_path / "m").write_bytes(content)
-        with pytest.raises(InputError, match="not in a known format"):
+        with pytest.raises(InputError, match="in no known format"):
             read_masks(tmp_path / "m", VIDEO)
     with pytest.raises(InputError, match="no such file"):
         read_masks(tmp_path / "missing", VIDEO)

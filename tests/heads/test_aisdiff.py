@@ -90,7 +90,7 @@ def test_the_head_takes_over_the_diffsp_of_a_trained_segmenter(trained_aisdiff: 
     for changes, words in (
         ({"diffsp": None}, "head.diffsp is not set"),
         ({"diffsp": "/nowhere"}, "no model '/nowhere'"),
-        ({"diffsp": str(trained_aisdiff), "prior": replace(PRIOR, text=16)}, "no DiffSP of the sizes"),
+        ({"diffsp": str(trained_aisdiff), "prior": replace(PRIOR, text=16)}, "no DiffSP with the sizes"),
         ({"prior": replace(PRIOR, diffsp="/nowhere")}, "there is no folder /nowhere"),
     ):
         with pytest.raises(InputError, match=words) as raised:

@@ -115,7 +115,7 @@ def copy_weights(target: nn.Module, source: nn.Module, name: str, setting: str) 
     expected, weights = target.state_dict(), source.state_dict()
     for key in sorted(expected.keys() | weights.keys()):
         if key not in expected or key not in weights or expected[key].shape != weights[key].shape:
-            raise InputError(f"{setting}: the weights of {name!r} do not fit the config: they differ at {key}")
+            raise InputError(f"{setting}: the weights of {name!r} do not fit the config: {key} differs")
     target.load_state_dict(weights)
 
 

@@ -1,4 +1,4 @@
-"""Baselines: completions without a model, from the visible masks alone, beside which every result is reported.
+"""Baselines: they complete visible masks without a model and are reported beside every result.
 
 A baseline is one module of this package, discovered by scanning, with
 

@@ -25,7 +25,7 @@ Path = Float[np.ndarray, "k 2"]
 def complete(visible: Sequence[Rle | None], covered: Sequence[Rle]) -> list[Rle]:
     """Return in each frame a complete shape from an earlier or later frame, united with the visible mask.
 
-    A visible mask is taken for complete if no other object's visible pixels touch it; if there is none, the largest
+    A visible mask counts as complete if no other object's visible pixels touch it; if there is none, the largest
     mask near each frame is used. Frames with a complete mask keep it. In other visible frames the shape lies on the
     straight path between complete frames, moved as little as needed to cover the box of the visible mask. In frames
     with nothing visible it lies on the path between the visible frames before and after; before the first and after
@@ -82,7 +82,7 @@ def _interpolate(known: Int[np.ndarray, " k"], path: Path, times: Int[np.ndarray
 def _extrapolate(known: Int[np.ndarray, " k"], path: Path, frames: int) -> Float[np.ndarray, "t 2"]:
     """Return the centroid in every frame: interpolated, and extrapolated beyond the first and last known frame.
 
-    It moves on at the mean velocity of the first, or last, five known frames for five frames and then rests.
+    Beyond them, it moves at the mean velocity of the first or last five known frames for five frames and then rests.
     """
     times = np.arange(frames)
     places = _interpolate(known, path, times)

@@ -47,7 +47,7 @@ def load_bank(sources: str, seed: int, pixels: bool) -> Bank:
     Args:
         sources: Folders of worlds and data sets in any known format, separated by commas; or "toy".
         seed: Seed of the toy worlds.
-        pixels: Whether to read the images of data sets.
+        pixels: True to read the images of data sets.
 
     Raises:
         InputError: If a source is neither a folder of worlds nor a data set.
@@ -79,4 +79,4 @@ def recorded_banks(bank: Bank) -> Iterator[RecordedBank]:
     elif isinstance(bank, RecordedBank):
         yield RecordedBank(bank.clips, pixels=False)
     else:
-        raise InputError("worlds: a segmenter learns from images, but worlds hold masks only. Name a data set.")
+        raise InputError("worlds: a segmenter learns from images, but worlds contain only masks. Name a data set.")

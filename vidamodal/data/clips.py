@@ -169,7 +169,7 @@ class _AugmentedClip:
 
     @property
     def least_area(self) -> float:
-        """Area in pixels from which an object-frame counts."""
+        """Smallest amodal area in pixels of an object-frame that counts."""
         return least_counted_area(*self.clip.visible.shape[2:])
 
     @property
@@ -192,7 +192,7 @@ class _AugmentedClip:
         return labels
 
     def images(self) -> UInt8[np.ndarray, "t h w 3"]:
-        """Return the images; all black, which means none to the model, if the clip has only masks."""
+        """Return the images; black if the clip has only masks, which the model treats as no image."""
         if self.clip.image is not None:
             return self.clip.image
         return np.zeros((*self.clip.visible.shape[1:], 3), dtype=np.uint8)

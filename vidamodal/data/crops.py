@@ -56,7 +56,7 @@ class TrackCrops:
         return replace(self, others=nothing, edges=nothing, background=nothing, order=nothing)
 
     def occluders(self) -> Float[Tensor, "b t s s"]:
-        """Return the visible masks of all other objects but those known to lie behind this one."""
+        """Return the visible masks of all other objects except those known to lie behind this one."""
         return self.others * (self.order >= 0)
 
     def planes(self) -> Float[Tensor, "b t c s s"]:
@@ -96,7 +96,7 @@ def box_numbers(
         areas: Visible areas in pixels.
         height: Height of the image in pixels.
         width: Width of the image in pixels.
-        exhaustive: Whether every object that may occlude another is listed.
+        exhaustive: True if every object that may occlude another is listed.
 
     Returns:
         Position (x, y) of the centre relative to the image, log2 of the side over the image's height, velocity (x, y)
@@ -161,7 +161,7 @@ def cut_frame(
         cropper: Window of the object.
         visible: Visible mask of the object; None if unknown.
         frame: Visible masks of all listed objects, this one included.
-        exhaustive: Whether pixels without a label certainly show no object.
+        exhaustive: True if pixels without a label certainly show no object.
         front: Confidence for each label that its object lies in front (1) or behind (-1); 0 if unknown, and for label
             0 and the object itself. None if nothing is known.
     """
@@ -185,7 +185,7 @@ def stack_crops(
 
     Args:
         frames: Crops of each track in each frame.
-        known: Whether the visible mask is known.
+        known: True where the visible mask is known.
         box: Numbers of each window: see `box_numbers`.
         time: Frame numbers, relative to the middle of the clip.
     """

@@ -27,7 +27,7 @@ class SampledFrames:
     cropper: Cropper
     """Resamples masks to the canvas."""
     mirror: bool
-    """Whether the caller must mirror images and masks."""
+    """True if the caller must mirror images and masks."""
     rng: np.random.Generator
     """Source of further randomness in the same sample."""
 
@@ -48,7 +48,7 @@ class FrameSource:
         if self.config.frames > self.config.world.frames:
             raise InputError(
                 f"sample.frames is {self.config.frames}, but sample.world.frames is {self.config.world.frames}. "
-                "Sample at most as many frames as are read."
+                "Reduce sample.frames or increase sample.world.frames."
             )
 
     def sample(self, index: int) -> SampledFrames:
@@ -61,14 +61,14 @@ class FrameSource:
         return self.sample_with(rng, self.config.world.frames, self.config.frames)
 
     def sample_with(self, rng: np.random.Generator, neighbours: int, frames: int) -> SampledFrames:
-        """Sample some out of so many neighbouring frames of a random clip.
+        """Sample frames from a run of neighbouring frames of a random clip.
 
         Raises:
             InputError: If the clip has no images.
         """
         clip = self.bank.sample(rng, replace(self.config.world, frames=neighbours))
         if clip.image is None:
-            raise InputError("worlds: a segmenter learns from images, but worlds hold masks only. Name a data set.")
+            raise InputError("worlds: a segmenter learns from images, but worlds contain only masks. Name a data set.")
         mirror = bool(rng.random() < self.config.augment.mirror)
         times = np.sort(rng.permutation(neighbours)[:frames])
         height, width = clip.visible.shape[2:]

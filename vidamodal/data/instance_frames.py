@@ -39,7 +39,7 @@ class Picture:
 class InstanceFrames(Dataset[FrameGroundTruth]):
     """Samples of a bank: some frames of a clip with their instances. Sample k depends on (seed, k) alone.
 
-    Objects that show fewer than `LEAST_VISIBLE` cells are no instances, but occlude others like all objects.
+    Objects with fewer than `LEAST_VISIBLE` visible cells are not instances, but they still occlude others.
 
     Args:
         bank: Data sets with images.

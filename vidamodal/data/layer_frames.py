@@ -65,7 +65,7 @@ class LayerLimits:
 
 
 class LayerClips(Dataset[LayerBatch]):
-    """Samples of a bank: a random layer of each of some frames. Sample k depends on (seed, k) alone.
+    """Samples of a bank: one random layer from each sampled frame. Sample k depends on (seed, k) alone.
 
     All layers of a frame, and the blank one behind the deepest, are equally likely (Algorithm 1).
 

@@ -24,7 +24,7 @@ class RecordedBank:
 
     clips: tuple[Clip, ...]
     pixels: bool
-    """Whether samples have images."""
+    """True if samples have images."""
 
     @staticmethod
     def load(path: Path, pixels: bool) -> RecordedBank:

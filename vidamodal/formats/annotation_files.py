@@ -112,7 +112,7 @@ def read_annotations(path: Path, files: Sequence[Path]) -> Annotations:
     with errors_in(file):
         annotations = _annotations(file, document)
     if not annotations.records and "videos" not in document:  # a video may have no object
-        raise InputError(f"{file}: no image in it is annotated; pass a file with annotations")
+        raise InputError(f"{file}: it contains no annotated image; pass a file with annotations")
     return annotations
 
 
@@ -293,7 +293,7 @@ def _read_picture(path: Path, picture: Picture) -> Frame:
     image = read_image(path)
     if image.shape[:2] != (picture.height, picture.width):
         raise InputError(
-            f"{path}: {image.shape[0]} x {image.shape[1]} pixels, its annotation says {picture.height} x "
+            f"{path}: {image.shape[0]} x {image.shape[1]} pixels, but its annotation states {picture.height} x "
             f"{picture.width}; use the image that was annotated"
         )
     return image

@@ -33,12 +33,12 @@ class Clip:
     frames: Callable[[], Iterator[Frame] | None]
     """Read the pictures, uint8 (h, w, 3) each; returns None if they are missing. Raises InputError."""
     kind_known: bool = True
-    """False for formats with one mask an object that do not state its kind; ``tracks()`` returns it as visible."""
+    """False for formats with one mask per object that do not state its kind; ``tracks()`` returns it as visible."""
     source: str = ""
     """The file or folder, for messages."""
 
     def tracks_as(self, kind: MaskKind) -> ClipTracks:
-        """Return the tracks; masks of an unstated kind are taken for ``kind``."""
+        """Return the tracks; masks of an unstated kind are treated as ``kind``."""
         clip = self.tracks()
         if self.kind_known or kind == "visible":
             return clip
@@ -101,12 +101,12 @@ class Format(Protocol):
 
 
 class WritableFormat(Format, Protocol):
-    """The interface of a format's module that can be written, too."""
+    """The interface of a format's module with a writer."""
 
     HOLDS: frozenset[str]
     """The fields of ``Track`` that the format holds, beside id and label."""
     SINGLE_MASK: bool
-    """True if the format holds one mask an object, visible or amodal."""
+    """True if the format holds one mask per object, visible or amodal."""
     IS_FILE: bool
     """True if the format is one file; else it is a folder."""
 

@@ -1,6 +1,6 @@
-"""The record of a clip inside the files of other formats, with which a clip reads back as it was.
+"""The record of a clip inside files of other formats, with which the clip is read back unchanged.
 
-Most formats hold less than a clip: they do not tell unknown masks from empty ones and have no order. Written files
+Most formats hold less than a clip: they do not distinguish unknown from empty masks and have no order. Written files
 therefore carry the rest in an additional key (``KEY``): a tracks.json with 1, 0 (empty) and null in place of masks.
 Other tools ignore it; our readers put the masks of the file back in. Without a record, ``build.build_tracks`` decides
 what the absence of a mask means.
@@ -36,7 +36,7 @@ def make_record(key: str, clip: ClipTracks, numbers: Iterable[int], kind: MaskKi
         key: The key of the clip.
         clip: The clip.
         numbers: The numbers of its tracks in the file.
-        kind: The masks in a file with one mask an object.
+        kind: The masks in a file with one mask per object.
     """
     document = json.loads(dumps_tracks(clip))
     del document["format"], document["version"]  # or the file would be taken for a tracks.json
@@ -55,7 +55,7 @@ def find_record(holder: Mapping[str, Any], where: str) -> Record | None:
 
 
 def stored_kind(record: Record | None) -> MaskKind:
-    """Return the kind of the masks in a file with one mask an object; "visible" if it is not stated."""
+    """Return the kind of the masks in a file with one mask per object; "visible" if it is not stated."""
     return "amodal" if record is not None and record.get("kind") == "amodal" else "visible"
 
 

@@ -66,7 +66,7 @@ def find_dataset(
     clips = {key: replace(clip, source=clip.source or f"{path}: {key}") for key, clip in clips.items()}
     if video is not None:
         if len(clips) > 1:
-            raise InputError(f"{path}: holds {len(clips)} clips, but the video is one; pass the masks of one clip")
+            raise InputError(f"{path}: holds the masks of {len(clips)} clips; pass those of this video alone")
         clips = {key: replace(clip, tracks=partial(_fit, path, clip, video.info)) for key, clip in clips.items()}
     return Dataset(form.NAME, clips)
 
@@ -80,7 +80,7 @@ def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Forma
     fits = [(fit, form) for form in candidates if (fit := form.recognise(path)) != Fit.NONE]
     if not fits:
         signs = "; ".join(f"{form.NAME}: {form.SIGN}" for form in candidates)
-        raise InputError(f"{path}: not in a known format; looked for {signs}")
+        raise InputError(f"{path}: in no known format; looked for {signs}")
     fits = [(fit, form) for fit, form in fits if form.ID in preferred] or fits
     best = max(fit for fit, _ in fits)
     matches = [form for fit, form in fits if fit == best]
@@ -93,8 +93,8 @@ def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Forma
 def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     """Return the visible masks for a video, from any format.
 
-    A format that states the kind of its masks gives the visible ones; others' masks are taken for visible. Ids, labels
-    and ``exhaustive`` are kept, everything else is dropped.
+    A format that states the kind of its masks gives the visible ones; masks of other formats are treated as visible.
+    Ids, labels and ``exhaustive`` are kept, everything else is dropped.
 
     Args:
         path: A file or folder with the masks of one clip.

@@ -123,7 +123,7 @@ class AISDiffHead(FramewiseHead):
         except InputError as error:
             raise InputError(f"head.diffsp: {error}") from error
         if not self.prior.load_small_model(weights):
-            raise InputError(f"head.diffsp: {path} has no DiffSP of the sizes in head.prior")
+            raise InputError(f"head.diffsp: {path} has no DiffSP with the sizes in head.prior. Change one to match.")
 
     def _complete(self, inputs: HeadInputs, steps: int | None) -> Float[Tensor, "b t s s"]:
         crops, coarse = inputs.crops, inputs.coarse.float()

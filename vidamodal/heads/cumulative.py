@@ -36,7 +36,7 @@ class CumulativeHeadConfig:
     choose: Choice = "selected"
     """How one mask is made of the samples."""
     noise: Literal["track", "frame"] = "track"
-    """Whether the frames of a track share their noise in sampling."""
+    """Sampling noise: shared by the frames of a track, or independent in each frame."""
 
 
 class CumulativeHead(FramewiseHead):

@@ -78,7 +78,7 @@ def predict(
 
     Args:
         video: A video file, a folder of frames, or an image.
-        masks: Visible masks in any format that is read, or tracks in memory.
+        masks: Visible masks in any supported format, or tracks in memory.
         detect: A segmenter (folder, bundled name, ``owner/name`` on the Hub, or True for the default) or a finder's id.
         points: A JSON file that marks each object by points in one frame; SAM 2 follows it from there.
         boxes: A JSON file that marks each object by a box in one frame.
@@ -91,7 +91,7 @@ def predict(
         device: "auto", "cpu" or "cuda".
         seed: Seed of sampled hypotheses and of segmenters that sample.
         hypotheses: Number of hypotheses of each track.
-        exhaustive: Whether every object that may occlude another is listed. None takes this from the masks.
+        exhaustive: True if every object that may occlude another is listed. None takes this from the masks.
         order: A tracks.json with the order of every frame, for a model that reads it.
         quiet: Show no progress bar.
 
@@ -135,7 +135,7 @@ def _prepare(
 
 
 def _run(job: _Job, options: _Options) -> Prediction:
-    """Find the visible masks, predict, and record how."""
+    """Find the visible masks, predict, and record the run."""
     clip = job.source.tracks(job.reader, options.quiet)
     if options.exhaustive is not None:
         clip = replace(clip, exhaustive=options.exhaustive)
@@ -157,7 +157,7 @@ def _read_order(path: PathLike) -> tuple[FrameOrder, ...]:
 
 
 def _provenance(job: _Job, options: _Options) -> dict[str, Any]:
-    """What tracks.json records of a prediction: nothing that differs between two runs on the same input."""
+    """Return the provenance in tracks.json, which is the same for two runs on the same input."""
     finder, network = job.source.finder, job.network
     external = [] if job.predictor is None else external_networks(job.predictor.model)
     external += [] if finder is None else finder.external_networks()
@@ -175,7 +175,7 @@ def _provenance(job: _Job, options: _Options) -> dict[str, Any]:
 
 
 def _run_record(job: _Job, options: _Options, clip: ClipTracks, timings: Timings) -> dict[str, Any]:
-    """What run.json records besides the files that were written."""
+    """Return the content of run.json, without the list of written files."""
     finder = job.source.finder
     return {
         **clip.provenance,
@@ -195,7 +195,7 @@ def _run_record(job: _Job, options: _Options, clip: ClipTracks, timings: Timings
 
 
 def _all_timings(job: _Job) -> Timings:
-    """The time of every step; those of a finder start with "find" if a model completed its masks."""
+    """Return the time of every step; the steps of a finder start with "find" if a model completed its masks."""
     finding = job.source.finder.timings if job.source.finder else Timings()
     if job.predictor is None:
         return Timings({"start": job.seconds, **finding.seconds}, finding.object_frames)
@@ -205,7 +205,7 @@ def _all_timings(job: _Job) -> Timings:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of the packages that masks depend on, as far as they are installed."""
+    """Return the versions of the installed packages that masks depend on."""
     versions = {}
     for name in ("vidamodal", "torch", "numpy", "diffusers", "transformers"):
         with suppress(PackageNotFoundError):

@@ -294,7 +294,7 @@ class Predictor:
         return evidence
 
     def _occluder_weights(self, scene: Scene, evidence: Float[np.ndarray, "t m m"]) -> Float[np.ndarray, "t n labels"]:
-        """How far each track may extend under each label.
+        """Return the weight with which each track may extend under each label.
 
         In an exhaustive scene nothing is occluded where no object is visible, and no object is occluded by one that
         lies behind it. This applies after the network: inside its loss it gained nothing and spoiled the raw output.

@@ -58,7 +58,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(device: torch.device) -> torch.dtype:
-    """Return bfloat16 if the device computes natively in it, else float32."""
+    """Return bfloat16 if the device supports it natively, else float32."""
     fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 

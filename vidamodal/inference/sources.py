@@ -34,10 +34,10 @@ class MaskInputs:
     diffsp: str | None = None
 
     def __post_init__(self) -> None:
-        """Check that the arguments go together; InputError if not."""
+        """Raise InputError if the arguments cannot be combined."""
         given = self.given
         if len(given) > 1:
-            raise InputError(f"{' and '.join(f'{name}=' for name in given)}: each gives the visible masks. Pass one.")
+            raise InputError(f"{' and '.join(f'{name}=' for name in given)}: give the visible masks through one alone.")
         if self.sam is not None and given not in (["masks"], ["points"], ["boxes"]):
             raise InputError("sam=: SAM 2 follows objects that are marked. Pass points=, boxes= or masks= as well.")
         if self.diffsp is not None and given not in ([], ["detect"]):

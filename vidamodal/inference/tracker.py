@@ -1,6 +1,6 @@
 """Association of the instances of single frames with tracks, also after an object was occluded.
 
-Only the masks with which each living track was last seen are kept.
+Of each living track, only the masks of its last sighting are kept in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MIN_SCORE = 1e-3
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Rules by which instances of different frames are taken for one object.
+    """Rules for matching the instances of different frames to objects.
 
     In each frame, instances and tracks are paired so that the sum of their scores is the largest. First come the pairs
     that overlap. Their score is a weighted sum of the IoU of the amodal masks, the IoU of the visible masks and the
@@ -62,7 +62,7 @@ class TrackerConfig:
     """Tracks that were seen in fewer frames are dropped, unless the video is shorter."""
 
     def __post_init__(self) -> None:
-        """Check the numbers; InputError if one is out of range."""
+        """Raise InputError if a number is out of range."""
         for name, value in vars(self).items():
             least = 1 if name == "min_frames" else 0
             if not (value >= least and (name != "inertia" or value <= 1)):
@@ -117,7 +117,7 @@ class _LiveTrack:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """What is compared in one frame: n instances that may be tracked and m living tracks."""
+    """The n instances and m living tracks that are compared in one frame."""
 
     frame: int
     instances: list[FrameInstance]

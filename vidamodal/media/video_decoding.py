@@ -49,7 +49,7 @@ def decode_frames(source: VideoSource, index: VideoIndex, start: int, stop: int)
 
 def _check_frame(name: str, index: VideoIndex, number: int, frame: VideoFrame) -> None:
     if number == index.frames:
-        raise InputError(f"{name}: the file holds more than the {index.frames} frames of its index. Remux it.")
+        raise InputError(f"{name}: the file has more frames than the {index.frames} in its index. Remux it.")
     if index.frame_number(frame.pts) not in (None, number):
         raise InputError(f"{name}: frame {number} of {index.frames} is missing. Pass an undamaged file.")
     if frame.is_corrupt:

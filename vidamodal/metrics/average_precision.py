@@ -22,7 +22,7 @@ def average_precision(images: Iterable[IouTable]) -> dict[str, float | None]:
     depend on ids.
 
     Args:
-        images: One table an image (a frame), or one a video for whole tracks.
+        images: One table per image (frame), or one per video for whole tracks.
 
     Returns:
         ``ap`` over IoU thresholds 0.5:0.05:0.95, ``ap50``, ``ap75``, and ``ar``, the recall over the same thresholds

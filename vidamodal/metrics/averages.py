@@ -25,7 +25,7 @@ def bootstrap_interval(values: Sequence[float | None], seed: int = 0, resamples:
     """Return the 95 % percentile bootstrap interval of the mean.
 
     Args:
-        values: One value a video; None is left out.
+        values: One value per video; None is left out.
         seed: Seed of the resampling.
         resamples: Number of bootstrap samples.
 

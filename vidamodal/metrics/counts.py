@@ -15,7 +15,7 @@ from vidamodal.metrics.averages import area_ratio
 from vidamodal.occlusion.thresholds import least_counted_area
 
 _OCCLUDED_FROM = 20
-"""An object counts as occluded from 1/20 = 5 % of its amodal area hidden."""
+"""An object counts as occluded if at least 1/20 = 5 % of its amodal area is occluded."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class IouTable:
 
 @dataclass(frozen=True)
 class TrackCounts:
-    """Pixel counts of one ground-truth track and its prediction, one entry a frame.
+    """Pixel counts of one ground-truth track and its prediction, one entry per frame.
 
     ``boundary_f``, ``drift`` and ``eroded`` are NaN, NaN and 0 if the video was counted without shapes.
     """
@@ -108,12 +108,12 @@ class TrackCounts:
 
     @property
     def occluded(self) -> Bool[np.ndarray, " t"]:
-        """Frames in which at least 5 % of A is hidden."""
+        """Frames in which at least 5 % of A is occluded."""
         return self.pixels(a=1, v=0) * _OCCLUDED_FROM >= self.pixels(a=1)
 
     @property
     def occluded_share(self) -> Float[np.ndarray, " t"]:
-        """Hidden share of A in every frame, 0 where A is empty."""
+        """Occluded share of A in every frame, 0 where A is empty."""
         return area_ratio(self.pixels(a=1, v=0), self.pixels(a=1))
 
     @property
@@ -149,7 +149,7 @@ class VideoCounts:
     """Name of the video within its data set."""
     tracks: tuple[TrackCounts, ...]
     frame_ious: tuple[IouTable, ...] = ()
-    """One table a frame, which includes predicted tracks that the ground truth does not have; empty if the video was
+    """One table per frame, which includes predicted tracks that the ground truth does not have; empty if the video was
     counted without shapes."""
     track_ious: IouTable | None = None
     """IoU of whole tracks, with intersections and unions summed over the frames; None likewise."""

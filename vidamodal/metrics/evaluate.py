@@ -104,7 +104,7 @@ def evaluate(
 
     Both are a tracks.json (or the folder that ``predict`` wrote it to), a folder of ``<key>/tracks.json`` or
     ``<key>.tracks.json``, WebDataset shards (a .tar or a folder of them), or a data set in any other format that can be
-    read. Masks of a format with one mask an object are taken for amodal. Videos are matched by key, except that two
+    read. Masks of a format with one mask per object are treated as amodal. Videos are matched by key, except that two
     single files match whatever their names. One video's masks are in memory at a time.
 
     Args:

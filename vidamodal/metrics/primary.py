@@ -1,4 +1,4 @@
-"""The primary protocol: six measures, each a mean over an object's frames, its video's objects, then videos."""
+"""The primary protocol: six measures, each averaged over an object's frames, then its video's objects, then videos."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def paired_differences(videos: Sequence[PrimaryScores], others: Sequence[Primary
     than the intervals of the two methods suggest.
 
     Args:
-        videos: Scores of one method, one entry a video.
+        videos: Scores of one method, one entry per video.
         others: Scores of another method on the same videos in the same order.
     """
     differences = {}

@@ -16,7 +16,7 @@ def full(track: TrackCounts) -> float | None:
 
 
 def occ(track: TrackCounts) -> float | None:
-    """Return the mean IoU of P minus V and A minus V over the frames of `full` in which at least 5 % of A is hidden."""
+    """Return the mean IoU of P minus V and A minus V over the frames of `full` with at least 5 % of A occluded."""
     return mean(track.occluded_iou[track.scored & track.visible & track.occluded])
 
 
@@ -26,6 +26,6 @@ def hidden(track: TrackCounts) -> float | None:
 
 
 def false_completion(track: TrackCounts) -> float | None:
-    """Return the mean of |P minus A| / |A| over the frames of `full` in which no pixel is hidden."""
+    """Return the mean of |P minus A| / |A| over the frames of `full` in which no pixel is occluded."""
     frames = track.scored & track.visible & (track.pixels(a=1, v=0) == 0)
     return mean(track.pixels(p=1, a=0)[frames] / track.pixels(a=1)[frames])

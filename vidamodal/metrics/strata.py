@@ -1,4 +1,4 @@
-"""The primary protocol's IoUs for subsets of the object-frames, such as those with 30 to 50 % hidden."""
+"""The primary protocol's IoUs for subsets of the object-frames, such as those occluded by 30 to 50 %."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REAPPEARING_FRAMES = 3
 class StratumScores:
     """``full`` and ``occ`` of the primary protocol over the frames of one stratum, with 95 % intervals over videos.
 
-    Each is a mean over an object's frames, its video's objects, then videos; None for a mean over nothing.
+    Each is averaged over an object's frames, then its video's objects, then videos; None for a mean over nothing.
     """
 
     full: float | None
@@ -32,7 +32,7 @@ class StratumScores:
 
 
 def _occluded_between(least: float, most: float, track: TrackCounts) -> Bool[np.ndarray, " t"]:
-    """Frames in which a visible object has at least ``least`` and less than ``most`` of its area hidden."""
+    """Frames in which the occluded share of a visible object is at least ``least`` and below ``most``."""
     share = track.occluded_share
     return track.visible & (share >= least) & (share < most)
 

@@ -16,13 +16,13 @@ _RANKED = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ar": "AR"}
 
 
 def format_table(rows: Mapping[str, PrimaryScores]) -> str:
-    """Format the primary measures, one row a method."""
+    """Format the primary measures, one row per method."""
     head = ["", *(_TITLES.get(name, name) for name in MEASURES)]
     return align([head, *([name, *(percent(getattr(scores, m)) for m in MEASURES)] for name, scores in rows.items())])
 
 
 def format_differences(rows: Mapping[str, Mapping[str, Difference]]) -> str:
-    """Format by how much each method's primary measures exceed the first method's, with 95 % intervals."""
+    """Format the differences of each method's primary measures to the first method's, with 95 % intervals."""
     lines = [["minus the first", *(_TITLES.get(name, name) for name in MEASURES)]]
     for name, gaps in rows.items():
         lines.append([name, *(percent(gaps[m].mean, "+") for m in MEASURES)])
@@ -40,7 +40,7 @@ def format_strata(strata: Mapping[str, StratumScores]) -> str:
 
 
 def format_protocols(protocols: Mapping[str, ProtocolScores]) -> str:
-    """Format the protocols that have a full and an occ, each beside a perfect prediction's, and what they hide."""
+    """Format the protocols with full and occ, each beside a perfect prediction's, and what they do not show."""
     pairs = {name: p for name, p in protocols.items() if not p.more}
     lines = [["", "full", "perfect", "occ", "perfect"]]
     lines += [
@@ -51,7 +51,7 @@ def format_protocols(protocols: Mapping[str, ProtocolScores]) -> str:
 
 
 def format_hidden(protocols: Mapping[str, ProtocolScores]) -> str:
-    """Format what the numbers of each protocol do not show, one line a protocol."""
+    """Format what the numbers of each protocol do not show, one line per protocol."""
     return "\n".join(f"  {name}: {p.hides}" for name, p in protocols.items())
 
 

@@ -1,7 +1,7 @@
-"""Measures of how well tracks hold through time; None stands for a mean over nothing.
+"""Measures of the temporal consistency of tracks; None stands for a mean over nothing.
 
-None of them may be read alone: a prediction that never moves, one with a constant error and a copied visible mask each
-score well in some of them. `scripts/experiments/results` shows by how much.
+None of them is meaningful alone: a prediction that never moves, one with a constant error and a copied visible mask
+each score well in some of them, as `scripts/experiments/results` shows.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class TemporalScores:
 
 
 def score_temporal(videos: Sequence[VideoCounts]) -> TemporalScores:
-    """Compute all temporal measures; those of hidden spells weigh all frames, or all spells, alike."""
+    """Compute all temporal measures; those of hidden spells weight all frames, or all spells, equally."""
     drifts: list[tuple[int, float]] = []  # number of frames hidden so far, drift (NaN without a mask)
     kept: dict[str, list[float]] = {"hidden": [], "after": []}
     spells = 0

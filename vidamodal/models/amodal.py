@@ -124,7 +124,7 @@ class AmodalModel(nn.Module):
         """Return a hypothesis: sampled by the head if it is stochastic, else from codes sampled in ``steps`` rounds.
 
         Each round keeps the most confident codes (MaskGIT; C2F-Seg, section 3.3). Confidence is the mean over the
-        frames of a track, and all frames share one noise for each place, so that a hypothesis is one shape for the
+        frames of a track, and all frames share one noise per position, so that a hypothesis is one shape for the
         whole track.
 
         Raises:
@@ -133,13 +133,15 @@ class AmodalModel(nn.Module):
         if self.head.stochastic:
             return self.complete(crops, generator)
         if not self.config.transformer.tokens:
-            raise InputError("hypotheses are sampled as codes, and this model has none (transformer.tokens is false)")
+            raise InputError(
+                "this model cannot sample hypotheses (transformer.tokens is false). Request one, or use another model."
+            )
         visible = self.encode(crops.visible)
         amodal = torch.full_like(visible, self.transformer.mask_code)
         for step in range(steps):
             codes, features = self.transformer(crops, visible, amodal)
             amodal = self._keep_most_confident(codes, amodal, torch.pi / 2 * (step + 1) / steps, generator)
-        # After the last round every place has a code: they give the coarse mask (Eq. 7).
+        # After the last round every position has a code: they give the coarse mask (Eq. 7).
         coarse = self.tokenizer.decode(rearrange(amodal, "b t g h -> (b t) g h"))
         coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
         return AmodalOutput(codes, coarse, self.head(HeadInputs(crops, coarse, features, Noise((generator,)))))
@@ -151,7 +153,7 @@ class AmodalModel(nn.Module):
         angle: float,
         generator: torch.Generator,
     ) -> Int[Tensor, "b t g g"]:
-        """Return ``amodal`` with sampled codes at further places, until the share cos(angle) of all is still masked."""
+        """Add the most confident sampled codes to ``amodal``; a share cos(angle) of all positions stays masked."""
         logits = SHARPNESS * codes.float()
         sampled = (logits + gumbel_noise(logits.shape[2:], generator).to(logits.device)).argmax(dim=-1)
         confidence = logits.log_softmax(-1).gather(-1, sampled[..., None])[..., 0].mean(dim=1)

@@ -172,7 +172,7 @@ def load_segmenter(name: str, identity: str | None = None) -> LoadedSegmenter:
     if data.get("family") != SEGMENTER or not isinstance(section, dict) or set(section) != {"head", "settings"}:
         raise InputError(f"{folder} is not a segmenter of frames. Pass visible masks, or choose another model.")
     if identity not in (None, section["head"]):
-        raise InputError(f"{folder} is a segmenter of the head {section['head']!r}, not of {identity!r}")
+        raise InputError(f"{folder} is the segmenter {section['head']!r}, not {identity!r}. Choose another model.")
     kind = find_segmenter(str(section["head"]))
     try:
         model = kind(build(kind.config_class, section["settings"], f"{path}: segmenter.settings"))
@@ -212,7 +212,7 @@ def load_weights(
         if name not in state:
             raise InputError(f"{source}: the weights lack {name}, which the config requires")
         if name not in expected:
-            raise InputError(f"{source}: the weights hold {name}, which the config does not provide for")
+            raise InputError(f"{source}: the weights contain {name}, which a model of this config does not have")
         if expected[name].shape != state[name].shape:
             raise InputError(
                 f"{source}: {name} has shape {tuple(state[name].shape)}, but the config requires "
@@ -276,7 +276,7 @@ def _read_config(path: Path) -> tuple[bytes, dict[str, Any]]:
             f"{path} cannot be read as a model's config: {error}. Pass a model folder or a model's name."
         ) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != 1:
-        raise InputError(f"{path} is not the config of a {FORMAT} of version 1")
+        raise InputError(f"{path} is not the config of a {FORMAT} (version 1). Pass a model folder.")
     return raw, data
 
 

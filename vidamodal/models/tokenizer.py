@@ -47,7 +47,7 @@ class Codec(nn.Module, ABC):
 
     @abstractmethod
     def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
-        """Return the logits of the masks that the decoder makes of embeddings."""
+        """Decode embeddings to the logits of masks."""
 
     @torch.no_grad()
     def encode(self, masks: Float[Tensor, "n s s"]) -> Int[Tensor, "n g g"]:
@@ -118,6 +118,6 @@ class MaskTokenizer(Codec):
         return encoded
 
     def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
-        """Return the logits of the masks that the decoder makes of embeddings."""
+        """Decode embeddings to the logits of masks."""
         logits: Tensor = self.decoder(rearrange(latent, "n g h c -> n c g h"))
         return logits[:, 0].float()

@@ -5,7 +5,7 @@ and 6), a spatial and a temporal layer in each block, features rolled by half a 
 the end. Not as published: embeddings are summed, not concatenated; an optional convolution over the window's pixels
 replaces the ResNet of Eq. 4; windows are shorter than the clip and the roll's wrap is masked (with window = clip the
 published roll changes nothing); frame numbers are embedded (without them the model ignores the order of frames); 2 x 2
-tokens share one place in the attention, at a quarter of the cost. `vidamodal.models.c2f` follows the paper.
+tokens share one position in the attention, at a quarter of the cost. `vidamodal.models.c2f` follows the paper.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class TransformerConfig:
 
 
 class Block(nn.Module):
-    """Attention over the places of a frame, attention over the frames of a window at each place, and an MLP."""
+    """Attention over the positions of a frame, attention over a window's frames at each position, and an MLP."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ def _half(maps: Float[Tensor, "b t c s r"]) -> Float[Tensor, "bt d h w"]:
 
 
 def _window_mask(index: Int[Tensor, " t"], valid: Bool[Tensor, "b t"], window: int) -> Bool[Tensor, "b w f f"]:
-    """Return which frames of a window attend to which: valid ones less than a window apart, and always themselves."""
+    """Return which frames of a window attend to which: valid ones less than a window apart, and each to itself."""
     index = rearrange(index, "(w f) -> w f", f=window)
     near = (index[:, :, None] - index[:, None, :]).abs() < window
     keys = rearrange(valid, "b (w f) -> b w 1 f", f=window)

@@ -1,1 +1,1 @@
-"""Rules on which object lies in front of which: pairwise order, occlusion layers, evidence, and areas that count."""
+"""Rules on which object lies in front of which: pairwise order, occlusion layers, evidence, and minimum areas."""

@@ -1,4 +1,4 @@
-"""Evidence of the order of objects, in pixels that one object extends, or is predicted to extend, under another.
+"""Evidence for the order of objects: by how many pixels one extends, or is predicted to extend, under another.
 
 Throughout, ``evidence[t, i, j]`` is the number of pixels by which object i extends under the visible mask of object j
 in frame t.
@@ -72,7 +72,7 @@ def front_confidence_from_order(order: Sequence[FrameOrder], ids: Sequence[int])
 
 
 def occluder_weights(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
-    """Return how far object j (last axis) may occlude object i, from evidence of independent completions.
+    """Return the weight with which object j (last axis) may occlude object i, from evidence of independent completions.
 
     If two objects are each completed under the other, at most one of the completions is right. The weaker one is
     scaled by the ratio of the two.

@@ -20,7 +20,7 @@ DECIMALS = 4
 """Decimals of the numbers in a tracks.json."""
 
 Masks = tuple[Rle | None, ...]
-"""One mask a frame; None where the mask is unknown."""
+"""One mask per frame; None where the mask is unknown."""
 
 
 def check_clip(clip: ClipTracks) -> None:

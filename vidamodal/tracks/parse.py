@@ -37,7 +37,7 @@ def read_tracks(path: str | os.PathLike[str]) -> ClipTracks:
         path: The file.
 
     Returns:
-        The tracks of one video, as they stand in the file.
+        The tracks of one video, unchanged.
 
     Raises:
         InputError: The file is missing or invalid; the message names the place of the first error.

@@ -43,7 +43,7 @@ class Checkpoints:
             average: The moving average of its weights.
             optimizer: The optimiser.
             state: Further plain values.
-            write: Whether this process writes; exactly one must.
+            write: True if this process writes; exactly one must.
         """
         files = {
             "model": _tensors(model.state_dict()),

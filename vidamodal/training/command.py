@@ -54,7 +54,7 @@ def read_recipe(name: str, overrides: Sequence[tuple[str, str]] = ()) -> list[Tr
     for key, _ in overrides:
         if len(files) > 1 and key.partition(".")[0] in PER_PART:
             raise InputError(
-                f"--{key}: the parts of the recipe {name} differ in it. Train one part: {name}/{files[0].stem}"
+                f"--{key}: this setting differs between the parts of {name}. Train one part: {name}/{files[0].stem}."
             )
     return [_read(file, overrides) for file in files]
 

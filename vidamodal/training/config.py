@@ -84,7 +84,7 @@ def stage_classes(config: TrainConfig) -> list[type[Stage[Any]]]:
     names = [stage.name for stage in classes]
     for stage, name in zip(config.stages, names, strict=True):
         if names.count(name) > 1:
-            raise InputError(f"stages: two of them are called {name!r}. Train the second one in another run.")
+            raise InputError(f"stages: {name!r} appears twice. Train the second one in another run.")
         batches = config.processes * stage.accumulate
         if config.processes < 1 or stage.accumulate < 1 or stage.clips % batches:
             raise InputError(

@@ -60,7 +60,7 @@ class Family(Variants, ABC):
 
     @abstractmethod
     def check_model(self, config: TrainConfig, model: Any) -> None:
-        """Raise InputError for what this model cannot do, before the run begins."""
+        """Raise InputError, before the run begins, if the config asks for what this model cannot do."""
 
     @abstractmethod
     def save(self, folder: Path, model: Any, config: TrainConfig, training: Mapping[str, Any]) -> None:
@@ -89,12 +89,14 @@ class MaskFamily(Family):
         model.head.load_pretrained()
 
     def check_model(self, config: TrainConfig, model: Model) -> None:
-        """Refuse settings that prediction cannot work with, and validation clips without the images that are needed."""
+        """Reject settings that prediction cannot use, and validation clips without the images that the model reads."""
         check_settings(model.config, config.name)
         if config.validation is not None:
             clip = next(iter(find_dataset(Path(config.validation)).clips.values()))
             if model.view.pixels and clip.frames() is None:
-                raise InputError(f"validation: {config.validation} has no images, and this model reads them")
+                raise InputError(
+                    f"validation: {config.validation} has no images, but this model reads pixels. Add them."
+                )
 
     def save(self, folder: Path, model: Model, config: TrainConfig, training: Mapping[str, Any]) -> None:
         """Write the model folder with a model card."""
@@ -113,9 +115,9 @@ class SegmenterFamily(Family):
     network: dict[str, Any]
 
     def check(self, config: TrainConfig) -> None:
-        """Refuse validation, which scores the completion of given masks."""
+        """Reject validation, which scores the completion of given masks."""
         if config.validation is not None:
-            raise InputError("validation: a segmenter is not validated in training. Remove this setting.")
+            raise InputError("validation: segmenters are not validated during training. Remove this setting.")
 
     def create(self, config: TrainConfig) -> tuple[FrameSegmenter, Notes]:
         """Return a segmenter with random weights or those of ``init``; open settings are taken from the data."""
@@ -143,7 +145,7 @@ class SegmenterFamily(Family):
 
     @abstractmethod
     def describe(self, model: Any) -> str:
-        """Return what the segmenter finds, for its model card."""
+        """Describe the segmenter's output for its model card."""
 
     def check_model(self, config: TrainConfig, model: FrameSegmenter) -> None:
         """Accept every segmenter."""
@@ -157,7 +159,7 @@ class SegmenterFamily(Family):
 
 
 def model_card(config: TrainConfig, model: Learner, task: str, step: str) -> str:
-    """Return the model card: the model's task, and the length of its last stage in steps of so many samples."""
+    """Return the model card: the model's task and training; ``step`` describes the samples of one step."""
     count = sum(parameter.numel() for parameter in model.parameters())
     initial = f"Initialised from {config.init}. " if config.init else ""
     return (

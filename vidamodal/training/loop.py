@@ -27,8 +27,8 @@ from vidamodal.training.stage import MicroStep, Stage
 class StageLoop:
     """The loop over the steps of one stage.
 
-    A step's clips are shared by all processes, and by ``accumulate`` batches of each. The result does not depend on
-    their number, except for codes that k-means and the reset of unused codes draw from the last batch.
+    The clips of a step are divided among all processes, and into ``accumulate`` batches in each. The result does not
+    depend on either number, except for codes that k-means and the reset of unused codes draw from the last batch.
     """
 
     def __init__(self, accelerator: Accelerator, config: TrainConfig, settings: StageConfig, stage: Stage[Any]) -> None:
@@ -66,7 +66,7 @@ class StageLoop:
         self.accelerator.wait_for_everyone()
 
     def distribute(self) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """Return the stage as all processes train it together, and its optimiser."""
+        """Wrap the stage for training by all processes together; return it with its optimiser."""
         stage, device = self.stage.train().to(self.accelerator.device), self.accelerator.device
         if self.config.compile:
             for network in stage.networks:
@@ -128,7 +128,7 @@ def parameter_groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def schedule(step: int, settings: StageConfig) -> float:
-    """Return the factor of the learning rate: linear warm-up, then half a cosine to 1 %, or a line to 0."""
+    """Return the factor of the learning rate: linear warm-up, then half a cosine to 1 %, or linear decay to 0."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     share = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)

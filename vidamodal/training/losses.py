@@ -57,7 +57,7 @@ def divisors(counts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def mask_loss(
     logits: Float[Tensor, "b t s s"], batch: TrainingBatch, config: LossConfig
 ) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"]]:
-    """Return BCE + Dice of each object-frame, and Dice outside the visible mask; the image's outside is ignored."""
+    """Return BCE + Dice of each object-frame, and Dice outside the visible mask, both inside the image."""
     logits = logits.float()
     inside, truth = batch.crops.inside, batch.amodal
     bce = reduce(binary_cross_entropy_with_logits(logits, truth, reduction="none") * inside, "b t h w -> b t", "sum")

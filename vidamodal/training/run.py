@@ -1,6 +1,6 @@
-"""A training run: all stages of a config, from what its folder holds already to the finished model.
+"""A training run: it trains all stages of a config, resuming from what its folder holds, and writes the model.
 
-The folder of a run holds config.json (resolved), metrics.jsonl, TensorBoard events, checkpoints/ and at last model/.
+The folder of a run holds config.json (resolved), metrics.jsonl, TensorBoard events, checkpoints/ and finally model/.
 Running the same config again resumes from the last checkpoint.
 """
 

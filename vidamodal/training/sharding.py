@@ -14,7 +14,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def shard(module: nn.Module, device: torch.device, ranks: int) -> None:
-    """Split the parameters of a module over all processes, in place. Buffers stay whole.
+    """Split the parameters of a module over all processes, in place. Buffers are not split.
 
     The blocks of every ModuleList are gathered one at a time. All processes must hold the same values.
     """
@@ -27,7 +27,7 @@ def shard(module: nn.Module, device: torch.device, ranks: int) -> None:
 
 
 def full(tensor: Tensor) -> Tensor:
-    """Return the whole of a tensor that may be split. All processes must call this."""
+    """Gather a tensor that may be split. All processes must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 

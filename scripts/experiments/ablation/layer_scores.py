@@ -72,7 +72,7 @@ def layer_scores(predicted: Sequence[LayeredFrame], truth: Sequence[LayeredFrame
 def pixel_precision(predicted: Bool[np.ndarray, "s s"], truth: Bool[np.ndarray, "s s"]) -> float:
     """Return the average precision over the pixels of a binary mask.
 
-    This is precision x recall, plus, for the remaining recall, the share of the image that the truth covers (the
+    This is precision x recall, plus, for the remaining recall, the share of the image that the ground truth covers (the
     precision of predicting every pixel). The paper does not define its AP; its figures agree with this one.
     """
     both, share = int(np.count_nonzero(predicted & truth)), float(truth.mean())

@@ -77,12 +77,12 @@ def run_folder(row: Row, base: str, seed: int, runs: Path, steps: int | None) ->
 
 
 def short_hash(*parts: Any) -> str:
-    """Return a short name that identifies some settings."""
+    """Return a short hash that identifies some settings."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def trained_head(row: Row, base: str) -> str | None:
-    """Return the head that is trained beside those of another model; None if the model is trained with its own."""
+    """Return the name of the head that a row adds to a finished model; None if it trains a whole model."""
     family = training_config(row, base).model
     return family.name if isinstance(family, HeadFamily) else None
 

@@ -1,1 +1,1 @@
-"""From bare videos to amodal tracks."""
+"""Amodal tracks from videos without masks."""

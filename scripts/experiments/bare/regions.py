@@ -1,6 +1,6 @@
 """A finder without a model, as a baseline: regions that move, or that have one colour.
 
-Every region is taken for an object that is not occluded, so its visible mask is its amodal mask.
+Every region is treated as an unoccluded object, so its visible mask is also its amodal mask.
 """
 
 from __future__ import annotations

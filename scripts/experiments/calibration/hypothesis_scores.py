@@ -28,7 +28,7 @@ class HypothesisScores:
     """Means over the tracks of one video.
 
     Attributes:
-        best: For each k and measure, the best value among the first k hypotheses of a track, chosen by the truth.
+        best: For each k and measure, the best value among the first k hypotheses, chosen with the ground truth.
         picked: For each k, the values of the hypothesis with the highest predicted score among the first k.
         each: The values of every hypothesis.
         spread: For each k, the mean over pairs of the first k hypotheses of 1 - IoU of their occluded regions.

@@ -38,7 +38,7 @@ class Reliability:
 
     def __post_init__(self) -> None:
         if self.edges[0] != 0 or self.edges[-1] != 1 or (np.diff(self.edges) <= 0).any():
-            raise InputError("the edges of probability bins must ascend from 0 to 1")
+            raise InputError("the bin edges must increase from 0 to 1")
         self.count, self.predicted, self.observed = np.zeros((3, len(self.edges) - 1))
 
     @staticmethod
@@ -108,7 +108,7 @@ def fit_scaling(pixels: Reliability, shifted: bool = False) -> Scaling:
         InputError: There are no pixels, or all have the same outcome.
     """
     if not 0 < pixels.observed.sum() < pixels.count.sum():
-        raise InputError("a temperature needs pixels inside and outside of objects. Use more clips.")
+        raise InputError("fitting a temperature needs pixels inside and outside objects. Use more clips.")
     filled = pixels.count > 0
     count, observed = pixels.count[filled], pixels.observed[filled]
     z = logit(np.clip(pixels.predicted[filled] / count, expit(-_MAX_LOGIT), expit(_MAX_LOGIT)))

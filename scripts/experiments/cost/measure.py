@@ -88,7 +88,7 @@ def load_network(name: str) -> Model:
         return load_model(folder, head or None).model
     (config,) = read_recipe(name)
     if not isinstance(config.model, AmodalFamily | C2FFamily | FramewiseFamily):
-        raise InputError(f"{name}: the cost of the family {config.model.ID!r} cannot be measured without weights")
+        raise InputError(f"{name}: models of the family {config.model.ID!r} need weights. Name a trained model.")
     return config.model.new_model(config).eval()
 
 

@@ -47,7 +47,7 @@ def render_layers(video: str, tracks: Sequence[Path], frames: Sequence[int], dee
     for path, clip in zip(tracks, clips, strict=True):
         beyond = [t for t in frames if not 0 <= t < min(clip.video.frames, reader.info.frames)]
         if beyond:
-            raise InputError(f"{path} has no frame {beyond[0]}")
+            raise InputError(f"{path} has no frame {beyond[0]}. Choose frames of this clip.")
     pictures = {t: frame for t, frame in enumerate(reader.frames()) if t in frames}
     layers = [layers_of_clip(clip) for clip in clips]
     columns = min(deepest, max(max(by_frame[t].values(), default=1) for by_frame in layers for t in frames))

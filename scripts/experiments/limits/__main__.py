@@ -48,7 +48,7 @@ def print_limits(truth: Path, name: str, count: int) -> None:
     """Score all corrections and print them."""
     model = load_model(name).model
     if not isinstance(model, AmodalModel):
-        raise InputError(f"{name}: this experiment needs a model with track windows")
+        raise InputError(f"{name}: its windows do not follow tracks. Use a model with windows.mode track.")
     predictor = Predictor(model)
     scores: dict[str, list[PrimaryScores]] = {}
     clips = find_dataset(truth).clips
@@ -95,7 +95,7 @@ def move_occluded_masks(predicted: ClipTracks, truth: ClipTracks) -> ClipTracks:
 
 
 def move_mask(mask: Rle, target: Rle) -> Rle:
-    """Move a mask by whole pixels so that the centre of its box is that of the target's."""
+    """Move a mask by whole pixels so that the centre of its box coincides with that of the target."""
     ours, theirs = mask.box(), target.box()
     if ours is None or theirs is None:
         return mask
@@ -128,7 +128,7 @@ def resample_in_windows(truth: ClipTracks, model: AmodalModel) -> ClipTracks:
 def _true_windows(
     visible: Bool[np.ndarray, "n t h w"], amodal: Bool[np.ndarray, "n t h w"], model: AmodalModel
 ) -> Windows:
-    """Lay windows as in the model's last pass, if the first pass had predicted the true masks."""
+    """Return the windows that the last pass would use if the first pass had predicted the true masks."""
     boxes, areas = boxes_and_areas(visible)
     amodal_boxes, amodal_areas = boxes_and_areas(amodal)
     config, (height, width) = model.config.windows, visible.shape[2:]

@@ -148,7 +148,7 @@ def make_settings(
 def _degrade_clip(
     truth: ClipTracks, masks: np.ndarray, degradation: Degradation, rng: np.random.Generator
 ) -> InputAndTruth:
-    """Return a partial scene with degraded masks, and the truth of the objects that are listed in it."""
+    """Return a partial scene with degraded masks, and the ground truth of its listed objects."""
     degraded = degrade(masks, degradation, rng)
     tracks = tuple(
         replace(

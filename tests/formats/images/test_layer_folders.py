@@ -26,4 +26,4 @@ def test_a_missing_layer_and_layers_of_two_sizes_are_refused(tmp_path: Path) -> 
     write_id_map(tmp_path / "1013_1/mask.png", np.ones((5, 5), np.uint8))
     assert "one size" in refusal(tmp_path)
     (tmp_path / "1013_1/mask.png").unlink()
-    assert "layers [0, 2] of image 1013" in refusal(tmp_path)
+    assert "image 1013 has the layers [0, 2]" in refusal(tmp_path)

@@ -20,8 +20,8 @@ def test_pix2gestalt(tmp_path: Path) -> None:
 def test_half_a_pair_and_masks_of_two_sizes_are_refused(tmp_path: Path) -> None:
     gestalt(tmp_path)
     picture(tmp_path / "whole_mask/10000015_whole_mask.png", height=5)
-    assert "one size" in refusal(tmp_path)
+    assert "make them equal" in refusal(tmp_path)
     (tmp_path / "whole_mask/10000015_whole_mask.png").unlink()
-    assert "one of the two masks of 10000015 is missing" in refusal(tmp_path)
+    assert "10000015 has only one of its two masks" in refusal(tmp_path)
     (tmp_path / "visible_object_mask/10000015_visible_mask.png").unlink()
     assert "no <id>_whole_mask.png" in refusal(tmp_path)

@@ -44,7 +44,7 @@ def with_half_a_png(path: Path) -> None:
 
 
 BAD_FOLDERS = {
-    "nothing": (lambda p: p.mkdir(), "not in a known format"),
+    "nothing": (lambda p: p.mkdir(), "in no known format"),
     "another size": (lambda p: save_palette(p / "00000.png", np.zeros((W, H))), "7 x 9 pixels, the video has 9 x 7"),
     "past the end": (
         lambda p: save_palette(as_palette(p) / "00006.png", id_maps()[0]),
@@ -58,7 +58,7 @@ BAD_FOLDERS = {
     "twice": (lambda p: save_palette(as_palette(p) / "0.png", id_maps()[0]), " 0.png and 00000.png are for the same"),
     "colours": (with_colour, "00002.png: a colour picture"),
     "half a PNG": (with_half_a_png, "00003.png: cannot be read as an image"),
-    "maps beside folders": (lambda p: as_palette(as_object_folders(p)), "PNGs beside folders"),
+    "maps beside folders": (lambda p: as_palette(as_object_folders(p)), "both PNGs and folders"),
     "a named folder": (
         lambda p: as_object_folders(p).joinpath("mug").mkdir(),
         "mug: the folder of an object must be named",
@@ -68,8 +68,8 @@ BAD_FOLDERS = {
         "mug: the folder of an object must be",
     ),
     "a huge id": (lambda p: as_object_folders(p).joinpath("9" * 10).mkdir(), "must be named by its id"),
-    "one id twice": (lambda p: as_object_folders(p).joinpath("1").mkdir(), "is the same id"),
-    "empty folders": (lambda p: (p / "000").mkdir(parents=True), "not in a known format"),
+    "one id twice": (lambda p: as_object_folders(p).joinpath("1").mkdir(), "stands for the same id"),
+    "empty folders": (lambda p: (p / "000").mkdir(parents=True), "in no known format"),
 }
 
 

@@ -108,7 +108,7 @@ def changed(**changes: Any) -> ClipTracks:
         (clip_of(changed(amodal=None)), "the amodal mask of track 2 in frame 0 is unknown"),
         (clip_of(changed(visible=(Rle.encode(BACK),) * 2, amodal=(Rle.encode(BACK),) * 2)), "tracks 1 and 2 overlap"),
         (clip_of(scene(), "../evil"), "not a plain name"),
-        (replace(clip_of(scene()), frames=lambda: None), "pictures are missing"),
+        (replace(clip_of(scene()), frames=lambda: None), "has no images"),
         (replace(clip_of(scene()), frames=lambda: iter([np.zeros((12, 16, 3), np.uint8)])), "1 pictures for 2 frames"),
         (replace(clip_of(scene()), frames=lambda: iter([np.zeros((9, 9, 3), np.uint8)])), "pictures of 9 x 9 pixels"),
         (clip_of(replace(scene(), tracks=tuple(replace(scene().tracks[1], id=k) for k in range(256)))), "256 objects"),
@@ -123,7 +123,7 @@ def test_clips_that_movid_a_cannot_hold_leave_no_files(tmp_path: Path, clip: Cli
 
 def test_existing_splits_are_not_overwritten(tmp_path: Path) -> None:
     write_split(tmp_path, [clip_of(scene())], "test")
-    for split, words in (("test", "already there"), ("../test", "letters")):
+    for split, words in (("test", "already exists"), ("../test", "letters")):
         with pytest.raises(InputError, match=words):
             write_split(tmp_path, [clip_of(scene())], split)
 
@@ -170,7 +170,7 @@ def test_movid_a_takes_pictures_from_a_video(tmp_path: Path) -> None:
     write_video(tmp_path / "film.mp4", np.full((T, 6, 6, 3), 90, dtype=np.uint8), 12.0)
     wide = replace(clip, video=replace(clip.video, width=6), tracks=tuple(map(_widened, clip.tracks)))
     source = save(tmp_path / "source", wide)
-    with pytest.raises(InputError, match="its pictures are missing"):
+    with pytest.raises(InputError, match="it has no images"):
         convert(source, tmp_path / "out", "movid-a")
     convert(source, tmp_path / "out", "movid-a", video=tmp_path / "film.mp4")
     found = find_dataset(tmp_path / "out").clips["clip-0"].tracks()

@@ -107,7 +107,7 @@ def test_training_cannot_start_from_a_segmenter_of_another_kind_or_size(
     wider, other = {"detector": {"width": 16}}, CumulativeFamily()
     for init, family, words in (
         (str(trained_aisdiff), AISDiffFamily(network=wider), "has shape"),
-        (str(trained_aisdiff), other, "of the head 'aisdiff', not of 'cumulative'"),
+        (str(trained_aisdiff), other, "is the segmenter 'aisdiff', not 'cumulative'"),
         ("tiny", other, "is not a segmenter"),
     ):
         config = aisdiff_run(tmp_path / "run", clip_folder)

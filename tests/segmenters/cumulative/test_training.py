@@ -72,9 +72,9 @@ def test_losses_do_not_depend_on_how_a_step_is_split_into_batches(predicts: str)
         ({"model": CumulativeFamily(network={"size": 20})}, "do not divide a canvas of 20 cells"),
         ({"model": CumulativeFamily(network={"denoiser": {"steps": 0}})}, "between 1 and 1000"),
         ({"model": CumulativeFamily(network={"denoiser": {"widths": [9]}})}, "divisible by 8"),
-        ({"validation": "data/validation"}, "is not validated"),
+        ({"validation": "data/validation"}, "not validated during training"),
         ({"init": "tiny"}, "is not a segmenter"),
-        ({"worlds": "toy"}, "worlds hold masks only"),
+        ({"worlds": "toy"}, "worlds contain only masks"),
     ],
 )
 def test_invalid_configs_are_refused_in_one_line(

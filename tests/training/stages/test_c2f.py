@@ -194,7 +194,7 @@ def test_an_interrupted_run_of_both_stages_resumes_with_identical_results(
     ("changes", "words"),
     [
         ({"model": C2FFamily(network=replace(CONFIG, codec="light", variant="best"))}, "variant"),  # type: ignore[arg-type]
-        ({"model": C2FFamily(network=CONFIG)}, "'tokenizer' does not train the codec 'vqgan'"),
+        ({"model": C2FFamily(network=CONFIG)}, "'tokenizer' cannot train the codec 'vqgan'"),
         (
             {
                 "model": C2FFamily(

@@ -1,4 +1,4 @@
-"""COCOA (Zhu et al., CVPR 2017) and MP3D-Amodal: all regions of an image in one annotation. Read.
+"""COCOA (Zhu et al., CVPR 2017) and MP3D-Amodal: all regions of an image in one annotation. Read only.
 
 ``segmentation`` is the amodal outline (COCOA: one polygon as a flat list of numbers; MP3D-Amodal: run lengths),
 ``visible_mask`` run lengths of the visible part; a region without it is not occluded. ``depth_constraint`` ("1-2,1-3")
@@ -6,7 +6,7 @@ lists pairs, the one in front first, by their place among the regions, from 1, w
 label, or the category of ``category_id``. Only salient regions are annotated, so it is not exhaustive. Where several
 annotators worked on an image (BSDS), each annotation is a clip: ``<image id>-0``, ``<image id>-1``, ...
 
-COCOA is known from its API and a sample annotation, MP3D-Amodal from its published loader. That loader pairs images and
+COCOA is read as in its API and a sample annotation, MP3D-Amodal as in its own loader. That loader pairs images and
 annotations by place; here ``image_id`` is assumed, as in COCOA.
 """
 

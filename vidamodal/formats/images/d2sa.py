@@ -1,10 +1,10 @@
-"""D2SA and COCOA-cls: the COCO-style layout of the authors of ORCNN (Follmann et al., WACV 2019). Read.
+"""D2SA and COCOA-cls: the COCO-style layout of the authors of ORCNN (Follmann et al., WACV 2019). Read only.
 
 ``segmentation`` is the amodal mask, ``visible_mask`` the visible one, both run lengths; ``invisible_mask`` (their
 difference) and ``occlude_rate`` follow from them and are not read. A track's id is its place in the image's list, from
 1. It has no order and is not exhaustive. Annotations: D2S_amodal_*.json, COCO_amodal_*_with_classes.json.
 
-Known from published loaders and a sample annotation, not from the files themselves.
+Based on published loaders and a sample annotation; not tested on the published files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""KINS: COCO-style annotations of KITTI's images (qqlu/Amodal-Instance-Segmentation-through-KINS-Dataset). Read.
+"""KINS: COCO-style annotations of KITTI's images (qqlu/Amodal-Instance-Segmentation-through-KINS-Dataset). Read only.
 
 Files of 2020 (update_{train,test}_2020.json) have ``a_segm`` and ``i_segm``, the amodal and the visible ("inmodal")
 polygons, ``oco_id``, the cluster of objects that touch, and ``ico_id``, the place in it, 1 nearest, 0 alone. Files of
@@ -6,7 +6,7 @@ polygons, ``oco_id``, the cluster of objects that touch, and ``ico_id``, the pla
 the image's list, from 1. Only road users are annotated, so it is not exhaustive. Images are in training/image_2 and
 testing/image_2, which use the same names for different images: the name of the annotation file decides.
 
-Known from the repository's page and from published loaders, not from the files themselves.
+Based on the repository's page and published loaders; not tested on the published files.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Intra-AFruit, ACOM and MUVA in layers, as Cumulative Occlusion learning reads them (BMVC 2024, saraao/SAS). Read.
+"""Intra-AFruit, ACOM and MUVA in layers, as read by Cumulative Occlusion learning (BMVC 2024, saraao/SAS). Read only.
 
-``<image>_<layer>/`` with ``image.png`` and ``mask.png``: the amodal masks of all objects of a layer in one, 0 and
-others. Layer 0 is occluded by nothing, layer k by layers before it; the last may be empty ("nothing is left").
+``<image>_<layer>/`` holds ``image.png`` and ``mask.png``, the union of the amodal masks of a layer (0 is outside).
+Nothing occludes layer 0; layers before k occlude layer k; the last one may be empty ("nothing is left").
 ``newmask.png``, the union of the layers in front, is not read. An image is a clip of one frame, its key the image's
-number. A layer does not separate its objects: each connected piece (also over corners) is taken for one, numbered from
+number. A layer does not separate its objects: each connected piece (also over corners) becomes one, numbered from
 1 through the layers; the provenance lists their layers. Visible is what no layer in front covers, so it is exhaustive
 by construction.
 
@@ -49,7 +49,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     for key in sorted(layers, key=natural_key):
         if sorted(layers[key]) != list(range(len(layers[key]))):
             raise InputError(
-                f"{path}: layers {sorted(layers[key])} of image {key}, not 0, 1, ...; add the missing ones"
+                f"{path}: image {key} has the layers {sorted(layers[key])} instead of 0, 1, ...; add those missing"
             )
         masks = [path / f"{key}_{layer}" / "mask.png" for layer in range(len(layers[key]))]
         clips[key] = Clip(key, partial(_tracks, masks, key), partial(_frames, path / f"{key}_0" / "image.png"))
@@ -64,7 +64,7 @@ def _tracks(masks: list[Path], key: str) -> ClipTracks:
     tracks: list[Track] = []
     for depth, (path, layer) in enumerate(zip(masks, layers, strict=True)):
         if layer.shape != covered.shape:
-            raise InputError(f"{path}: {layer.shape} pixels, layer 0 has {covered.shape}; they must be of one size")
+            raise InputError(f"{path}: {layer.shape} pixels, but layer 0 has {covered.shape}; resize to one size")
         pieces, count = label(layer, np.ones((3, 3)))
         for piece in range(1, count + 1):
             whole = pieces == piece

@@ -1,4 +1,4 @@
-"""pix2gestalt's pairs (Ozguroglu et al., CVPR 2024): an object with an occluder pasted over it. Read.
+"""pix2gestalt's pairs (Ozguroglu et al., CVPR 2024): an object with an occluder pasted over it. Read only.
 
 ``occlusion/<id>_occlusion.png`` is the picture, ``visible_object_mask/<id>_visible_mask.png`` and
 ``whole_mask/<id>_whole_mask.png`` are the object's visible and amodal masks (0 and 255): a clip of one frame and one
@@ -40,7 +40,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """Return a clip for each pair of masks; its key is the id in their names."""
     visible, whole = (_ids(path / folder, ending) for folder, ending in (_VISIBLE, _WHOLE))
     if visible != whole:
-        raise InputError(f"{path}: one of the two masks of {min(visible ^ whole)} is missing; add it, or remove both")
+        raise InputError(f"{path}: {min(visible ^ whole)} has only one of its two masks; add the other, or remove both")
     if not whole:
         raise InputError(f"{path / _WHOLE[0]}: no <id>{_WHOLE[1]} in this folder; pass the whole data set")
     keys = sorted(whole, key=natural_key)
@@ -54,7 +54,7 @@ def _ids(folder: Path, ending: str) -> set[str]:
 def _tracks(path: Path, key: str) -> ClipTracks:
     seen, whole = (read_image(path / folder / f"{key}{ending}")[..., 0] > 127 for folder, ending in (_VISIBLE, _WHOLE))
     if seen.shape != whole.shape:
-        raise InputError(f"{path}: the masks of {key} are {seen.shape} and {whole.shape}; they must be of one size")
+        raise InputError(f"{path}: the masks of {key} have the sizes {seen.shape} and {whole.shape}; make them equal")
     height, width = whole.shape
     video = VideoInfo(f"{key}{_PICTURE[1]}", height, width, 1, 1.0)
     return unite_visible(ClipTracks(video, (Track(1, (Rle.encode(seen),), (Rle.encode(whole),)),)), NAME)

@@ -48,7 +48,7 @@ def by_frame(folder: Path, pngs: Iterable[Path], video: VideoContext) -> dict[in
     found: dict[int, Path] = {}
     for png in pngs:
         if names is not None and png.stem not in names:
-            raise InputError(f"{png}: no frame of the video has this name; name masks as their frames")
+            raise InputError(f"{png}: no frame of the video has this name; name each mask like its frame")
         frame = frame_number(png) if names is None else names[png.stem]
         if frame >= video.info.frames:
             raise InputError(

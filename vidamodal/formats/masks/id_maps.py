@@ -1,11 +1,12 @@
-"""PNG id maps: a folder of palette or grey PNGs a video, whose values are ids. Read and written.
+"""PNG id maps: a folder of palette or grey PNGs per video, whose pixel values are ids. Read and written.
 
 The layout of DAVIS (2016 and 2017) and YouTube-VOS, ``Annotations[/480p]/<video>/00000.png`` (see ``video_folders``),
-the folder of one video, or the single PNG of an image. Names may have a prefix, as in frame_00012.png. 0 is background
-and 255, beside other ids, void. A pixel belongs to one object. The kind of the masks is not stated.
+the folder of one video, or the single PNG of an image. Names may have a prefix, as in frame_00012.png. 0 is background;
+255 is void if there are other ids. A pixel belongs to one object. The format does not state whether masks are visible
+or amodal.
 
-Written are a PNG for each frame in which a mask is known, and a meta.json. Ids that are not all within 1 and 254 are
-numbered anew from 1. Refused: masks that overlap, more than 254 objects, a clip without a known mask.
+The writer makes a PNG for each frame in which a mask is known, and a meta.json. If ids are not all from 1 to 254, they
+are renumbered from 1. It rejects masks that overlap, more than 254 objects, and clips without a known mask.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     folders = _find(path)[1]
     children = [name for name, folder in folders.items() if folder.parent == path]
     if children and png_files(path, PREFIXED_NUMBER):
-        raise InputError(f"{path}: PNGs beside folders ({children[0]}); pass one or the other")
+        raise InputError(f"{path}: contains both PNGs and folders ({children[0]}); pass one or the other")
     return read_videos(path, folders, _read_folder, video, NAME)
 
 
@@ -68,7 +69,7 @@ def _find(path: Path) -> tuple[Fit, Mapping[str, Path]]:
 def _read_folder(folder: Path, video: VideoContext) -> ClipTracks:
     pngs, folders = png_files(folder), visible_folders(folder)
     if folders:
-        raise InputError(f"{folder}: PNGs beside folders ({folders[0].name}); pass one or the other")
+        raise InputError(f"{folder}: contains both PNGs and folders ({folders[0].name}); pass one or the other")
     frames = by_frame(folder, pngs, video)
     return clip_from_id_maps(video.info, ((frame, read_id_map(png, video.info)) for frame, png in frames.items()))
 
@@ -85,7 +86,9 @@ def _read_image(path: Path, video: VideoContext | None) -> ClipTracks:
 def _numbers(key: str, clip: ClipTracks) -> list[int]:
     ids = [track.id for track in clip.tracks]
     if len(ids) >= VOID:
-        raise InputError(f"clip {key}: {len(ids)} objects, palette PNGs hold {VOID - 1}; choose the format sav or coco")
+        raise InputError(
+            f"clip {key}: {len(ids)} objects, but palette PNGs hold at most {VOID - 1}; choose the format sav or coco"
+        )
     return ids if all(1 <= number < VOID for number in ids) else list(range(1, len(ids) + 1))
 
 
@@ -97,8 +100,8 @@ def _write_masks(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> 
         for number, inside in known.items():
             if ids[inside].any():
                 raise InputError(
-                    f"clip {folder.name}: palette PNGs hold one object a pixel, tracks {by_number[ids[inside].max()]} "
-                    f"and {number} overlap in frame {t}; choose the format sav or coco"
+                    f"clip {folder.name}: palette PNGs hold one object per pixel, but tracks "
+                    f"{by_number[ids[inside].max()]} and {number} overlap in frame {t}; choose the format sav or coco"
                 )
             ids[inside] = numbers[number]
         if known:

@@ -1,9 +1,10 @@
-"""npz: the masks of one video as NumPy arrays. Read.
+"""npz: the masks of one video as NumPy arrays. Read only.
 
 ``masks`` is (t, h, w) integer ids or bool, or (n, t, h, w) bool; ``ids`` (n,) are the objects, by default 1 to n for
-(n, t, h, w); ``frames`` (t,) are the 0-based frames, by default 0 to t - 1. 0 is background, and so is 255 in 8-bit ids
-beside others, unless ``ids`` names it. The kind of the masks is not stated. Refused: pickled objects, Fortran order,
-axes in another order, frames beyond the end of the video. Arrays are read a frame at a time.
+(n, t, h, w); ``frames`` (t,) are the 0-based frames, by default 0 to t - 1. 0 is background, and so is 255 in 8-bit
+maps that also hold other ids, unless ``ids`` lists it. The format does not state whether masks are visible or amodal.
+Pickled objects, Fortran order, axes in another order and frames beyond the end of the video are rejected. Arrays are
+read one frame at a time.
 """
 
 from __future__ import annotations
@@ -95,14 +96,14 @@ def _id_maps(masks: _Masks, ids: Sequence[int] | None) -> Iterator[Int[np.ndarra
     is_bool = masks.dtype.kind == "b"
     dtype = np.dtype(np.uint8) if is_bool else masks.dtype
     for place, values in enumerate(_slices(masks.file, masks.path, masks.shape[1:], dtype, masks.shape[0])):
-        where = f"{masks.path}: masks[{place}] holds the id"
+        where = f"{masks.path}: masks[{place}] contains the id"
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > MAX_TRACK_ID:
             raise InputError(f"{where} {low if low < 0 else high}; ids are 0 to {MAX_TRACK_ID}")
         if ids is not None:
             unknown = set(np.unique(values).tolist()) - {0, *ids} - ({VOID} if masks.dtype == np.uint8 else set())
             if unknown:
-                raise InputError(f"{where} {min(unknown)}, which ids does not name; add it")
+                raise InputError(f"{where} {min(unknown)}, which is not in ids; add it")
         yield (values != 0).astype(np.uint8) if is_bool else values
 
 
@@ -110,13 +111,15 @@ def _check_shape(masks: _Masks) -> None:
     """Refuse an array before any of it is read, so that a small file cannot fill the memory."""
     path, shape, dtype = masks.path, masks.shape, masks.dtype
     if not (len(shape) == 3 and dtype.kind in "biu") and not (len(shape) == 4 and dtype.kind == "b"):
-        raise InputError(f"{path}: masks is {dtype} {shape}; save (t, h, w) integer ids or (n, t, h, w) bool")
+        raise InputError(
+            f"{path}: masks has dtype {dtype} and shape {shape}; save (t, h, w) integer ids or (n, t, h, w) bool"
+        )
     if min(shape) < 1 or (masks.objects or 1) > _MAX_ENTRIES // shape[-3]:
-        raise InputError(f"{path}: masks is {shape}; save at least one mask, and at most {_MAX_ENTRIES} masks")
+        raise InputError(f"{path}: masks has shape {shape}; save 1 to {_MAX_ENTRIES} masks")
 
 
 def _video(masks: _Masks, frames: Sequence[int]) -> VideoInfo:
-    """The video as far as the arrays tell."""
+    """Return the video as far as the arrays describe it."""
     height, width = masks.shape[-2:]
     video = VideoInfo(masks.path.stem, height, width, max(frames) + 1, FOLDER_FPS)
     try:
@@ -130,16 +133,18 @@ def _check_fit(masks: _Masks, frames: Sequence[int], video: VideoInfo) -> None:
     path, (height, width) = masks.path, masks.shape[-2:]
     if (height, width) != (video.height, video.width):
         raise InputError(
-            f"{path}: masks of {height} x {width} pixels, the video has {video.height} x {video.width}; "
+            f"{path}: masks of {height} x {width} pixels, but the video has {video.height} x {video.width}; "
             "pass masks of the video's size"
         )
     if len(frames) > video.frames:
-        raise InputError(f"{path}: masks is {masks.shape}, the video has {video.frames} frames; pass 1 to that many")
+        raise InputError(
+            f"{path}: masks for {len(frames)} frames, but the video has {video.frames}; pass at most that many"
+        )
     if len(set(frames)) < len(frames):
-        raise InputError(f"{path}: frames names a frame twice; keep one mask a frame")
+        raise InputError(f"{path}: a frame number appears twice in frames; keep one mask per frame")
     beyond = [frame for frame in frames if not 0 <= frame < video.frames]
     if beyond:
-        raise InputError(f"{path}: frames names frame {beyond[0]}, the video has 0 to {video.frames - 1}; remove it")
+        raise InputError(f"{path}: frames contains {beyond[0]}, but the video has 0 to {video.frames - 1}; remove it")
 
 
 def _header(file: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -162,10 +167,10 @@ def _slices(file: IO[bytes], path: Path, shape: Sequence[int], dtype: np.dtype, 
     for _ in range(count):
         content = file.read(size)
         if len(content) < size:
-            raise InputError(f"{path}: ends before its masks do; save it again")
+            raise InputError(f"{path}: the file ends within the masks; save it again")
         yield np.frombuffer(content, dtype=dtype).reshape(shape)
     if file.read(1):  # reading to the end also checks the archive's checksum
-        raise InputError(f"{path}: more values than the shape of the array has room for; save it again")
+        raise InputError(f"{path}: an array has more values than its shape; save it again")
 
 
 def _vector(archive: zipfile.ZipFile, path: Path, name: str, length: int | None) -> list[int]:
@@ -174,7 +179,7 @@ def _vector(archive: zipfile.ZipFile, path: Path, name: str, length: int | None)
         shape, dtype = _header(file, path, name)
         if len(shape) != 1 or dtype.kind not in "iu" or shape[0] != (shape[0] if length is None else length):
             expected = "n" if length is None else length
-            raise InputError(f"{path}: {name} is {dtype} {shape}; save ({expected},) integers")
+            raise InputError(f"{path}: {name} has dtype {dtype} and shape {shape}; save ({expected},) integers")
         if shape[0] > _MAX_ENTRIES:
             raise InputError(f"{path}: {name} has {shape[0]} entries; save at most {_MAX_ENTRIES}")
         (values,) = _slices(file, path, shape, dtype, 1)
@@ -190,4 +195,4 @@ def _archive_errors(path: Path) -> Iterator[None]:
         raise
     except (zipfile.BadZipFile, ValueError, EOFError, RuntimeError, zlib.error) as error:  # RuntimeError: encryption
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not an .npz that can be read ({reason}); save it again") from None
+        raise InputError(f"{path}: cannot be read as an .npz ({reason}); save it again") from None

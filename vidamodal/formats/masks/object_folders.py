@@ -3,11 +3,11 @@
 The layout of SA-V's validation and test sets (Ravi et al., 2024; sav_dataset/README.md in facebookresearch/sam2),
 ``Annotations_6fps/<video>/<object>/00000.png`` (see ``video_folders``), or the folder of one video. Names of PNGs may
 have a prefix, as in frame_00012.png. Values other than 0 are inside, and objects may overlap. A frame counts as
-annotated if any object has a PNG for it. The kind of the masks is not stated. The JSON of SA-V's training set is not
-read.
+annotated if any object has a PNG for it. The format does not state whether masks are visible or amodal. The JSON of
+SA-V's training set is not read.
 
-Written are a PNG for each frame in which an object's mask is known, 0 and 255, and a meta.json. Refused: a clip without
-a known mask.
+The writer makes a PNG with values 0 and 255 for each frame in which an object's mask is known, and a meta.json. It
+rejects clips without a known mask.
 """
 
 from __future__ import annotations
@@ -55,14 +55,16 @@ def _is_video(folder: Path, pattern: re.Pattern[str]) -> bool:
 
 def _read_folder(folder: Path, video: VideoContext) -> ClipTracks:
     if png_files(folder):
-        raise InputError(f"{folder}: PNGs beside folders ({visible_folders(folder)[0].name}); pass one or the other")
+        raise InputError(
+            f"{folder}: contains both PNGs and folders ({visible_folders(folder)[0].name}); pass one or the other"
+        )
     names: dict[int, str] = {}
     for entry in visible_folders(folder):
         if not _OBJECT.fullmatch(entry.name) or int(entry.name) > MAX_TRACK_ID:
             raise InputError(f"{entry}: the folder of an object must be named by its id, such as 000; rename it")
         number = int(entry.name)
         if number in names:
-            raise InputError(f"{entry}: {names[number]} is the same id; give every object a different id")
+            raise InputError(f"{entry}: {names[number]} stands for the same id; give every object a different one")
         names[number] = entry.name
     collector = MaskCollector(video.info, names)
     for number, name in names.items():

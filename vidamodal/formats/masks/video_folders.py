@@ -1,9 +1,9 @@
 """Data sets with a folder of masks for each video: what the layouts of DAVIS, YouTube-VOS and SA-V share.
 
-``Annotations*/<video>/`` holds the masks and ``JPEGImages*/<video>/`` the pictures, both with a folder such as ``480p``
-in between or not; a folder of videos' folders of masks, or the folder of one video, is read, too. Beside
-``Annotations*`` may stand YouTube-VOS's ``meta.json``: ``videos.<video>.objects.<id>.category`` are labels. Without
-pictures and without another source of the video's length, the number of a PNG is its frame and the last PNG is the end.
+``Annotations*/<video>/`` holds the masks and ``JPEGImages*/<video>/`` the images, both optionally with a folder such as
+``480p`` in between. A plain folder with the folders of several videos, or the folder of one video, is read as well.
+YouTube-VOS's ``meta.json`` beside ``Annotations*`` is optional: ``videos.<video>.objects.<id>.category`` are labels.
+Without images or another source of the video's length, a PNG's number is its frame and the last PNG ends the video.
 
 Written sets carry a clip's record (see ``clip_record``) in ``meta.json`` and read back as they were.
 """

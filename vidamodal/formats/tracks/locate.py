@@ -20,7 +20,7 @@ SUFFIX = f".{FILE_NAME}"
 class _Location:
     """The place of one clip's tracks: a file, or ``member`` (offset and size in bytes) of a tar.
 
-    ``video`` is the place of the member ``<key>.mp4`` of the same tar, likewise; None if there is none.
+    ``video`` is the offset and size of the member ``<key>.mp4`` of the same tar; None if there is none.
     """
 
     key: str
@@ -65,11 +65,11 @@ def find_clips(path: Path) -> dict[str, Clip]:
     for location in _locations(path):
         other = found.setdefault(location.key, location)
         if other is not location:
-            raise InputError(f"{location}: a second clip with the key {location.key!r}, after {other}; keep one")
+            raise InputError(f"{location}: has the same key {location.key!r} as {other}; keep one of them")
     if not found and (path / FILE_NAME).is_file():  # an output folder of predict
         found[""] = _Location(path.absolute().name, path / FILE_NAME)
     if not found:
-        raise InputError(f"{path}: no tracks.json in it; pass one, a folder of <key>/tracks.json, or shards")
+        raise InputError(f"{path}: contains no tracks.json; pass one, a folder of <key>/tracks.json, or shards")
     return {location.key: location.clip() for _, location in sorted(found.items())}
 
 
@@ -103,11 +103,13 @@ def _members(path: Path) -> Iterator[_Location]:
                 key = name.removesuffix(SUFFIX).removesuffix(".mp4")
                 place = _Location(key, path, name, member.offset_data, member.size)
                 if member.issparse() or member.size > MAX_BYTES:
-                    raise InputError(f"{place}: sparse, or larger than {MAX_BYTES >> 20} MiB; write the shard again")
+                    raise InputError(
+                        f"{place}: sparse file or larger than {MAX_BYTES >> 20} MiB; write the shard again"
+                    )
                 if name.endswith(".mp4"):
                     videos[key] = place.offset, place.size
                 elif key in tracks:
-                    raise InputError(f"{place}: twice in this shard; keep one of them")
+                    raise InputError(f"{place}: this key appears twice in the shard; keep one of them")
                 else:
                     tracks[key] = place
             file.seek(shard.offset)

@@ -1,6 +1,6 @@
 """WebDataset shards, as ``dataset_gen`` writes them: tars of ``<key>.tracks.json`` and ``<key>.mp4``. Read and written.
 
-Written are the tracks alone, 16 clips a shard, in their order and with constant headers.
+Only the tracks are written: 16 clips per shard, in their order and with constant headers.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 ``sequences``: width, height, seq_name, dataset, fps, ``all_image_paths``, ``annotated_image_paths``, ``segmentations``
 (for every annotated frame an object: track id -> ``rle``, COCO's counts without the size, ``is_gt``, ``score``) and
 ``track_category_ids`` (track id -> category); see ANNOTATION_FORMAT.md of BURST-benchmark. All images are frames of a
-clip; those that are not annotated are unknown. Masks may overlap. The kind of the masks is not stated. Assumed: ``fps``
-is the rate of all images.
+clip; those that are not annotated are unknown. Masks may overlap. The format does not state whether masks are
+visible or amodal. ``fps`` is assumed to be the rate of all images.
 
 Written files carry a record of each sequence (see ``clip_record``) and read back as they were. Frames in which no mask
 is known are not annotated, "object" is the category of tracks without a label, file names of pictures are made up, and

@@ -4,7 +4,7 @@
 which ``annotations`` belong to a ``track_id`` (or ``instance_id``); all listed frames are annotated for all objects.
 Images without ``video_id`` are clips of one frame, their annotations tracks from 1 on. ``segmentation`` is run lengths
 or polygons. The kind of the masks is not stated; beside a ``visible_mask`` (D2SA's key), null where it is unknown,
-``segmentation`` is the amodal mask. Assumed: 24 frames a second where a video has no ``fps``.
+``segmentation`` is the amodal mask. Assumed: 24 frames per second if a video has no ``fps``.
 
 Written files have ``segmentation`` and ``visible_mask`` where a track has an amodal mask, else the visible mask as
 ``segmentation``. Empty masks have no annotation, track ids are counted over all videos, "object" is the category of

@@ -1,4 +1,4 @@
-"""Mask-only worlds, as ``dataset_gen --masks-only`` writes them: each world is a clip, seen by its own camera. Read.
+"""Mask-only worlds, as ``dataset_gen --masks-only`` writes them: each world is a clip seen by its camera. Read only.
 
 Masks are rendered when they are asked for; there are no pictures.
 """

@@ -8,13 +8,13 @@ bottom and right exclusive, in the frames ``bbox_frames``; ``visibility`` counts
 the lists of the published loaders: ``<split>_instance.txt`` (a line ``video_k_value`` for each object that is ever
 visible) and ``<split>_frame_list.txt`` (``video_k_frame`` where its amodal mask has a pixel).
 
-Known from the published loaders; the tar itself has not been seen. Assumed: every object of a scene is listed (so it is
-exhaustive), and 12 frames a second, Kubric's default, where metadata has no ``frame_rate``. A track's id is its pixel
+Based on the published loaders; not tested on the published tar. Assumed: every object of a scene is listed (so it is
+exhaustive), and 12 frames per second, Kubric's default, where metadata has no ``frame_rate``. A track's id is its pixel
 value, k + 1, and its label Kubric's ``category``.
 
 Written sets keep ids, keys, labels, order, provenance and exhaustiveness in a key "vidamodal" of metadata.json, which
-those loaders ignore, and read back as they were. Refused: unknown masks (null), visible masks that overlap, more than
-255 objects, clips without pictures. ``convert`` puts all clips into the split "test".
+those loaders ignore, and are read back unchanged. The writer rejects unknown masks (null), visible masks that overlap,
+more than 255 objects, and clips without images. ``convert`` puts all clips into the split "test".
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def write_split(folder: str | os.PathLike[str], clips: Iterable[Clip], split: st
     if not re.fullmatch(_SPLIT, split):
         raise InputError(f"split {split!r}: use letters only, such as train or test")
     if (folder / split).exists():
-        raise InputError(f"{folder / split}: already there; choose another folder, or remove it")
+        raise InputError(f"{folder / split}: already exists; choose another folder, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     instances: list[str] = []
     frames: list[str] = []
@@ -305,7 +305,7 @@ def _write_masks(folder: Path, key: str, video: VideoInfo, objects: Sequence[_Ob
 def _write_frames(folder: Path, clip: Clip, video: VideoInfo) -> None:
     frames = clip.frames()
     if frames is None:
-        raise InputError(f"clip {clip.key}: its pictures are missing; MOViD-A needs them")
+        raise InputError(f"clip {clip.key}: it has no images, which MOViD-A needs; add its video")
     count = 0
     for count, frame in enumerate(frames, 1):
         if frame.shape != (video.height, video.width, 3):

@@ -4,7 +4,7 @@
 track_id, category_id, video_id, ``bbox`` and ``area`` of the visible part, ``amodal_bbox`` (x, y, width, height; it may
 leave the image), ``amodal_is_uncertain``, ``visibility`` (0 to 1) and ``out_of_frame``; see the data set's card and the
 toolkit in its repository. It documents boxes, not masks: the visible masks of its videos are those of BURST. Only files
-with masks are read. Assumed: 1 frame a second, as TAO is annotated.
+with masks are read. Assumed: 1 frame per second, the rate of TAO's annotations.
 
 Written files have masks, too: ``segmentation`` is the visible mask in COCO's run lengths, as in BURST's converter to
 TAO; ``amodal_segmentation`` and, on a padded canvas, ``amodal_full_segmentation`` are keys of this project.

@@ -1,10 +1,10 @@
 """YouTube-VIS (Yang et al., ICCV 2019): COCO's JSON with videos in the place of images. Read and written.
 
-``videos``: id, width, height, length, file_names. ``annotations``, one an object: id (the track's id), video_id,
+``videos``: id, width, height, length, file_names. ``annotations``, one per object: id (the track's id), video_id,
 category_id, ``segmentations`` with run lengths, polygons or null for every frame, and boxes and areas, which are not
 read. See youtube-vos.org and the description in TrackEval. A frame is annotated for all objects, so null means occluded
 or absent (before the first mask: unknown). Lists of results, without videos, are not read. The kind of the masks is not
-stated. Assumed: 6 frames a second, as its videos are annotated.
+stated. Assumed: 6 frames per second, the rate of its annotations.
 
 Written files carry a record of each video (see ``clip_record``) and read back as they were. Ids are counted over all
 videos, "object" is the category of tracks without a label, and file names of pictures are made up.

@@ -34,7 +34,7 @@ class CondDiffConfig:
     start: Literal["visible", "coarse"] = "visible"
     """Modal state, in which the transition ends and sampling starts."""
     noise: Literal["track", "frame"] = "track"
-    """Whether the frames of a track share their noise in sampling."""
+    """Sampling noise: shared by the frames of a track, or independent in each frame."""
     grain: float = 0.0
     """Standard deviation in cells of the Gaussian that smooths the noise; 0 for independent cells, as in the paper."""
     draw: bool = False

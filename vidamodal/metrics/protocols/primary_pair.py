@@ -12,6 +12,6 @@ HIDES = "objects under 64 px at a height of 256; frames with nothing visible, wh
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
-    """Return full and occ, means over an object's frames, its video's objects, then videos."""
+    """Return full and occ, averaged over an object's frames, then its video's objects, then videos."""
     scores = mean_scores([score_video(video) for video in videos])
     return {"full": scores.full, "occ": scores.occ}

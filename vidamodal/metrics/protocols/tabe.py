@@ -12,7 +12,7 @@ HIDES = "occ falls for visible pixels that are not predicted, as if wrongly adde
 
 
 def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
-    """Return means over all of an object's known frames, then over all objects (TABE-51 has one a video).
+    """Return means over all of an object's known frames, then over all objects (TABE-51 has one per video).
 
     full is the IoU of P and A, 0 if both are empty. occ is over the frames with at least one hidden pixel and compares
     A minus V with P minus V; as the original subtracts signed masks and takes everything but 0 for true, P minus V is

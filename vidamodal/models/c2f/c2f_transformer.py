@@ -37,8 +37,8 @@ class C2FTransformerConfig:
 class C2FTransformer(nn.Module):
     """Predicts the codes of amodal masks from image, visible codes and known amodal codes (section 3.3, Eqs. 3 to 6).
 
-    Each place of each frame is one token: half of its channels embed the image, a quarter the visible and a quarter the
-    amodal code.
+    Each position of each frame is one token: half of its channels embed the image, a quarter the visible and a quarter
+    the amodal code.
     """
 
     def __init__(self, config: C2FTransformerConfig, channels: int, grid: int, codes: int) -> None:

@@ -133,7 +133,7 @@ class C2F(nn.Module):
             InputError: If the crops have no pixels.
         """
         if crops.image.shape[2] != 3:
-            raise InputError("C2F-Seg reads pixels, and this input has masks alone")
+            raise InputError("C2F-Seg reads pixels, but the input has only masks. Pass the video.")
         maps: tuple[Tensor, ...] = self.backbone(rearrange(crops.image, "b t c s r -> (b t) c s r"))
         return maps
 
@@ -188,7 +188,7 @@ class C2F(nn.Module):
 
 
 def sample_codes(logits: Float[Tensor, "*n codes"], top: int, generator: torch.Generator) -> Int[Tensor, "*n"]:
-    """Sample one of the ``top`` most probable codes at each place (Gumbel-max)."""
+    """Sample one of the ``top`` most probable codes at each position (Gumbel-max)."""
     best, codes = logits.topk(top, dim=-1)
     if top > 1:
         best = best + gumbel_noise(best.shape, generator).to(best.device)

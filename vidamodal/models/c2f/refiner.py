@@ -74,7 +74,7 @@ class Refiner(nn.Module):
 def attention_map(
     image: Float[Tensor, "n c g g"], mask: Float[Tensor, "n 1 g g"], scaled: bool
 ) -> Float[Tensor, "n 1 g g"]:
-    """Return the softmax of Eq. 8 over the places of a frame; ``scaled`` divides by the root of the number of channels.
+    """Return the softmax of Eq. 8 over the positions of a frame; ``scaled`` divides by the square root of the channels.
 
     As printed, the shapes of mask and features do not match. As released, the query is the mean feature under the mask.
     """

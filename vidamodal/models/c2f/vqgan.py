@@ -22,7 +22,7 @@ from vector_quantize_pytorch import VectorQuantize
 from vidamodal.models.tokenizer import Codec
 
 Variant = Literal["released", "paper"]
-"""Whether to follow the released code or the printed paper where they differ."""
+"""Which to follow where they differ: the released code or the printed paper."""
 DECODED_AT_ONCE = 8
 """Masks that are decoded at once: the decoder's maps need much memory."""
 
@@ -119,7 +119,7 @@ class VqGan(Codec):
         return torch.cat([self._latent(part) for part in torch.split(masks, DECODED_AT_ONCE)])
 
     def images(self, latent: Float[Tensor, "n g g dim"]) -> Float[Tensor, "n s s"]:
-        """Return the logits of the masks that the decoder makes of embeddings."""
+        """Decode embeddings to the logits of masks."""
         latent = rearrange(latent, "n g h c -> n c g h")
         images = [self.decoder(self.after(part))[:, 0].float() for part in torch.split(latent, DECODED_AT_ONCE)]
         return _logits(torch.cat(images))

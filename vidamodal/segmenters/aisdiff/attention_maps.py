@@ -23,7 +23,7 @@ class AttentionMaps:
     cross: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
     """Cross-attention: sum and number of maps by the side of the layer's feature map."""
     self_attention: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
-    """Self-attention, likewise."""
+    """Self-attention: sum and number of maps by the side of the layer's feature map."""
 
     def accepts(self, cells: int, is_cross: bool) -> bool:
         """Return whether a layer with so many cells is recorded: self-attention is never made coarser."""

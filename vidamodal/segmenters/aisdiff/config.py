@@ -28,7 +28,7 @@ class AISDiffSegmenterConfig:
     amodal: Literal["predicted", "visible"] = "predicted"
     """The amodal masks: predicted, or copies of the visible ones as a control."""
     noise: Literal["clip", "frame"] = "clip"
-    """Whether the frames of a clip share their noise."""
+    """Sampling noise: shared by the frames of a clip, or independent in each frame."""
     least_score: float = 0.35
     """Minimum score of an instance: those below it tend to mislead tracking."""
     least_area: int = 4

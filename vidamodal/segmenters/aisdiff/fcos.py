@@ -131,7 +131,7 @@ class Locations(nn.Module):
         return FcosOutput(output.logits[:, self.mirror], sides, output.centerness[:, self.mirror])
 
     def targets(self, boxes: Float[Tensor, "b m 4"], valid: Bool[Tensor, "b m"]) -> FcosTargets:
-        """Assign locations to ground-truth boxes, of which those that are not valid are padding."""
+        """Assign locations to ground-truth boxes; boxes that are not valid are padding."""
         points, corners = self.points[:, None, :], boxes[:, None]
         sides = torch.cat([points - corners[..., :2], corners[..., 2:] - points], dim=-1)
         assigned = self._assigned(sides, corners) & valid[:, None]

@@ -135,7 +135,7 @@ class AISDiffSegmenter(FrameSegmenter):
             InputError: If it cannot be loaded, or if this segmenter has no shape prior.
         """
         if self.prior is None:
-            raise InputError("this segmenter has no shape prior, so that it cannot use another inpainting model")
+            raise InputError("this segmenter has no shape prior, so it cannot use an inpainting model. Leave it out.")
         self.prior.use_external(name)
 
     @torch.no_grad()

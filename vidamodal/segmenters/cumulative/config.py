@@ -27,7 +27,7 @@ class CumulativeSegmenterConfig:
     cumulative: bool = True
     """If false, the network gets the number of the layer in place of the cumulative mask: a control (Table 4)."""
     noise: Literal["clip", "frame"] = "clip"
-    """Whether the frames of a clip share their noise."""
+    """Sampling noise: shared by the frames of a clip, or independent in each frame."""
     omitted: float = 0.0
     """Share of cumulative masks from which one layer is removed in training (Eq. 12)."""
     most_layers: int = 0

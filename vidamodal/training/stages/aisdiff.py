@@ -84,7 +84,7 @@ class PaintingStage(InstanceStage):
         return (cast(nn.Module, self.model.prior.own.unet),)
 
     def counts(self, batch: FrameGroundTruth, _seeds: Sequence[int]) -> dict[str, Tensor]:
-        """Return the number of objects that are learnt from."""
+        """Return the number of objects in the batch."""
         return {"regions": self._count_regions(batch)}
 
     def forward(self, batch: FrameGroundTruth, step: MicroStep) -> dict[str, Tensor]:
@@ -117,7 +117,7 @@ class DetectionStage(InstanceStage):
         return tuple(network for network in (model.detector, *branches) if network is not None)
 
     def counts(self, batch: FrameGroundTruth, _seeds: Sequence[int]) -> dict[str, Tensor]:
-        """Return the numbers of positive places, of places that regress boxes, and of regions."""
+        """Return the numbers of positive locations, of locations that regress boxes, and of regions."""
         targets = self.model.detector.targets(batch.boxes, batch.valid)
         return {
             "places": (targets.object >= 0).sum(),

@@ -1,4 +1,4 @@
-"""The model of this project: its tokenizer learns first, then transformer and head on the frozen tokenizer."""
+"""Training of this project's model: first the tokenizer, then transformer and head with the tokenizer frozen."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class AmodalStage(ClipStage):
     """Stage 2: transformer and head learn together on the frozen tokenizer; the head sees the predicted coarse masks.
 
     C2F-Seg (section 3.3) masks 50 to 100 % of the codes. Here most samples have all codes masked, since this is the
-    input of one-pass prediction; the others have 50 to 100 % masked, at the same places in all frames so that
-    neighbouring frames do not give the codes away.
+    input of one-pass prediction; the others have 50 to 100 % masked, at the same positions in all frames so
+    that codes cannot be copied from neighbouring frames.
     """
 
     ID = "amodal"

@@ -48,11 +48,12 @@ class C2FFamily(MaskFamily):
     network: C2FConfig = field(default_factory=C2FConfig)
 
     def check(self, config: TrainConfig) -> None:
-        """Refuse a stage for the other codec, and a VQ-GAN whose two players would be split over processes."""
+        """Reject a stage for the other codec, and a VQ-GAN whose two players would be split over processes."""
         for stage in config.stages:
             if stage.kind in ("vqgan", "tokenizer") and (stage.kind == "vqgan") != (self.network.codec == "vqgan"):
                 raise InputError(
-                    f"stages: {stage.kind!r} does not train the codec {self.network.codec!r} of model.network"
+                    f"stages: {stage.kind!r} cannot train the codec {self.network.codec!r}. "
+                    "Change model.network.codec or the stage."
                 )
             if config.shard and stage.kind == "vqgan" and stage.steps:
                 raise InputError("shard: the VQ-GAN's two players cannot be split. Train this stage without shard.")
@@ -72,7 +73,7 @@ class VqGanStage(TokenizerStage):
 
     One optimiser serves both players. The generator's terms use the discriminator's weights as constants and a copy of
     its running statistics, the discriminator's terms use the generator's masks as constants, so that one backward pass
-    gives each player its own gradient, and every parameter one, as DDP requires.
+    gives each player its own gradient, and every parameter a gradient, as DDP requires.
     """
 
     ID = "vqgan"
@@ -146,7 +147,7 @@ def _adaptive_weight(reconstruction: Tensor, adversarial: Tensor, weights: Tenso
 class C2FStage(ClipStage):
     """Stage 2: backbone, transformer and refinement learn together on the frozen codec (Eqs. 6 and 10).
 
-    As released, the refinement learns on a coarse mask sampled from the best five codes at each place, which the
+    As released, the refinement learns on a coarse mask sampled from the best five codes at each position, which the
     transformer predicts while it sees up to half of the true ones.
     """
 
@@ -228,7 +229,7 @@ def _sample_of_five(logits: Float[Tensor, "b t g g codes"], random: torch.Genera
 def mask_places(
     target: Shaped[Tensor, "b t g g"], released: bool, generator: torch.Generator
 ) -> Bool[Tensor, "b t g g"]:
-    """Return which codes are masked: 50 to 100 % of each frame, one ratio for a track, other places in each frame.
+    """Return which codes are masked: 50 to 100 % of each frame, one ratio per track, different positions in each frame.
 
     The ratio is uniform (paper) or max(cos(pi u / 2), 0.5) of a uniform u (released).
     """
@@ -240,7 +241,7 @@ def mask_places(
 
 
 def degrade_masks(masks: Float[Tensor, "b t s s"], generator: torch.Generator) -> Float[Tensor, "b t s s"]:
-    """Return visible masks degraded as in the released training code, each frame for itself.
+    """Return visible masks degraded as in the released training code, independently in each frame.
 
     A tenth is blurred and thresholded at one half; half is dilated or eroded, one to four times with squares of 5 to 13
     pixels, each time blurred with probability 0.1; the rest is unchanged. Pixels are those of crops of 256.

@@ -45,7 +45,7 @@ class FramewiseFamily(MaskFamily):
 
 @dataclass(frozen=True)
 class HeadFamily(MaskFamily):
-    """A further head for the model that ``init`` names, which stays unchanged; it gets the new head beside its own."""
+    """An additional head for the model that ``init`` names, whose other weights and heads stay unchanged."""
 
     ID = "head"
     family: Literal["head"] = "head"
@@ -55,7 +55,7 @@ class HeadFamily(MaskFamily):
     """Settings of the head."""
 
     def check(self, config: TrainConfig) -> None:
-        """Refuse a run without a model that the head could be trained on."""
+        """Reject a run whose ``init`` names no model that the head can be trained on."""
         if config.init is None:
             raise InputError("init: a head is trained on a finished model. Set init to its folder or name.")
 
