@@ -12,7 +12,7 @@ from einops import rearrange
 
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.heads.base import HeadInputs
-from vidamodal.heads.conv import ConvConfig
+from vidamodal.heads.conv import ConvConfig, ConvHead
 from vidamodal.media.video_writer import write_video
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
@@ -52,6 +52,7 @@ def small_model() -> AmodalModel:
     model = AmodalModel(CONFIG, ConvConfig(8, 8))
     with torch.no_grad():
         model.tokenizer.codebook.normal_(generator=generator)
+        assert isinstance(model.head, ConvHead)
         for parameter in model.head.leave.parameters():
             parameter.normal_(0, 0.5, generator=generator)
         for parameter in model.transformer.predict[-1].parameters():
@@ -68,8 +69,10 @@ def head_inputs(crop: int, channels: int = 0) -> HeadInputs:
     def maps(*shape: int) -> torch.Tensor:
         return torch.rand(tracks, frames, *shape, generator=generator)
 
+    visible = (maps(crop, crop) > 0.7).float()
+    others, edges, inside, background = (maps(crop, crop) for _ in range(4))
     crops = TrackCrops(
-        (maps(crop, crop) > 0.7).float(), *(maps(crop, crop) for _ in range(4)), 2 * maps(crop, crop) - 1,
+        visible, others, edges, inside, background, 2 * maps(crop, crop) - 1,
         maps(3, crop, crop), torch.ones(tracks, frames), torch.zeros(tracks, frames, BOX_NUMBERS),
         torch.zeros(tracks, frames), torch.ones(tracks, frames).bool(),
     )  # fmt: skip

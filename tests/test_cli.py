@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -325,7 +326,12 @@ def changed(change: Callable[[dict], object]) -> Callable[[Path, ToyClip], Path]
     return save
 
 
-def saved_npz(**arrays: np.ndarray) -> Callable[[Path, ToyClip], Path]:
+def empty_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def saved_npz(**arrays: Any) -> Callable[[Path, ToyClip], Path]:
     def save(folder: Path, clip: ToyClip) -> Path:
         np.savez(folder / "bad.npz", **arrays)
         return folder / "bad.npz"
@@ -366,7 +372,7 @@ BAD_MASKS: dict[str, Callable[[Path, ToyClip], Path]] = {
     "PNGs beyond the last frame": lambda folder, clip: save_palette(
         folder / "bad", np.ones((1, SIZE, SIZE), np.uint8), first=FRAMES
     ),
-    "an empty folder": lambda folder, clip: (folder / "bad").mkdir() or folder / "bad",
+    "an empty folder": lambda folder, clip: empty_folder(folder / "bad"),
     "npz of another size": saved_npz(masks=np.ones((FRAMES, SIZE, SIZE - 1), dtype=np.uint8)),
     "npz with too many frames": saved_npz(masks=np.ones((FRAMES + 1, SIZE, SIZE), dtype=np.uint8)),
     "npz with a double id": saved_npz(masks=np.ones((2, 1, SIZE, SIZE), dtype=bool), ids=np.array([3, 3])),

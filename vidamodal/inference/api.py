@@ -123,7 +123,7 @@ def _prepare(
 ) -> _Job:
     """Load networks, video and masks."""
     network = load_network(inputs, model, head)
-    detects = inputs.given in ([], ["detect"])
+    detects = inputs.mask_arguments in ([], ["detect"])
     if (isinstance(network, LoadedSegmenter) and options.hypotheses != 1) or (detects and options.order is not None):
         raise InputError("hypotheses= and order= need objects whose visible masks are known. Pass masks= as well.")
     predictor = None

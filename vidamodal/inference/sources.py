@@ -24,7 +24,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class MaskInputs:
-    """The arguments of `vidamodal.predict` that determine the visible masks; at most one of the first four is given."""
+    """The arguments of `vidamodal.predict` that determine the visible masks; at most one of the first four is set."""
 
     masks: PathLike | ClipTracks | None = None
     detect: bool | str | LoadedSegmenter | None = None
@@ -35,16 +35,16 @@ class MaskInputs:
 
     def __post_init__(self) -> None:
         """Raise InputError if the arguments cannot be combined."""
-        given = self.given
-        if len(given) > 1:
-            raise InputError(f"{' and '.join(f'{name}=' for name in given)}: give the visible masks through one alone.")
-        if self.sam is not None and given not in (["masks"], ["points"], ["boxes"]):
+        names = self.mask_arguments
+        if len(names) > 1:
+            raise InputError(f"{' and '.join(f'{name}=' for name in names)}: give the visible masks through one alone.")
+        if self.sam is not None and names not in (["masks"], ["points"], ["boxes"]):
             raise InputError("sam=: SAM 2 follows objects that are marked. Pass points=, boxes= or masks= as well.")
-        if self.diffsp is not None and given not in ([], ["detect"]):
-            raise InputError(f"diffsp=: only a segmenter uses it, and the masks come from {given[0]}=. Leave one out.")
+        if self.diffsp is not None and names not in ([], ["detect"]):
+            raise InputError(f"diffsp=: only a segmenter uses it, and the masks come from {names[0]}=. Leave one out.")
 
     @property
-    def given(self) -> list[str]:
+    def mask_arguments(self) -> list[str]:
         """Names of the arguments that give the visible masks."""
         values = {"masks": self.masks, "detect": self.detect, "points": self.points, "boxes": self.boxes}
         return [name for name, value in values.items() if value is not None and value is not False]
@@ -86,14 +86,14 @@ def load_network(
     Raises:
         InputError: If there is no such network, or if it does not suit the inputs.
     """
-    if not inputs.given:
+    if not inputs.mask_arguments:
         segmenter = _load_named_segmenter(model, head)
         if segmenter is not None:
             return segmenter
     if isinstance(model, LoadedSegmenter):
         raise InputError(
-            f"model=: {model.name} is a segmenter, which needs no visible masks. Leave out {inputs.given[0]}=, or pass "
-            "the segmenter as detect= instead."
+            f"model=: {model.name} is a segmenter, which needs no visible masks. Leave out "
+            f"{inputs.mask_arguments[0]}=, or pass the segmenter as detect= instead."
         )
     if isinstance(model, str):
         return load_model(model, head)

@@ -107,7 +107,7 @@ def test_missing_weights_are_reported_in_one_line(sam_folder: Path, monkeypatch:
         load_sam("./nosuch")
     with monkeypatch.context() as patch:
         patch.setattr(transformers.Sam2VideoModel, "from_pretrained", offline)
-        with pytest.raises(InputError, match=f"{DEFAULT_SAM}.* cannot reach the Hub; .*--local-dir FOLDER") as raised:
+        with pytest.raises(InputError, match=f"{DEFAULT_SAM}.* cannot reach the Hub. .*--local-dir FOLDER") as raised:
             load_sam()
     assert "\n" not in str(raised.value)
 

@@ -112,7 +112,7 @@ def test_predict_without_masks_writes_tracks_from_end_to_end(
         (["--head", "conv"], "there is no segmenter 'conv'. Choose one of aisdiff, cumulative"),
         (["--head", "cumulative", "--model", "MASKS"], "'cumulative' is a segmenter, and --model names another model"),
         (["--model", "BARE", "--hypotheses", "2"], "need objects whose visible masks are known"),
-        (["--model", "BARE", "--masks", "TRUTH"], "leave out the masks"),
+        (["--model", "BARE", "--masks", "TRUTH"], "Pass no masks"),
         (["--model", "BARE", "--head", "conddiff"], "there is no segmenter"),
     ],
 )
