@@ -126,7 +126,7 @@ def _parser() -> Parser:
     add("--size", type=at_least(16), default=256, help="side of the square frames in pixels, even")
     add("--frames", type=at_least(1), default=24, help="frames per scene")
     add("--samples", type=at_least(1), default=16, help="rays per pixel")
-    add("--shard", type=_part, metavar="i/n", help="make only part i (from 0) of n of the shards")
+    add("--shard", type=_part, metavar="i/n", help="make only every n-th shard, beginning with shard i (from 0)")
     add("--verify", type=at_least(0), default=0, metavar="N", help="compare the masks of N scenes with Blender's")
     add("--masks-only", action="store_true", help="make settled scenes and meshes without images; needs no Blender")
     add(

@@ -22,7 +22,7 @@ def add_workers(parser: Parser) -> None:
         "--workers",
         type=at_least(1),
         metavar="W",
-        help="scenes at a time (default: 1; with ray: the number of CPUs of the cluster)",
+        help="number of scenes at a time (default: 1; with ray: the number of CPUs of the cluster)",
     )
     parser.add_argument(
         "--executor",

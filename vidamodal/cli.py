@@ -97,7 +97,7 @@ def _add_mask_options(parser: Parser) -> None:
     source.add_argument(
         "--masks",
         metavar="PATH",
-        help="visible masks: a tracks.json, a folder of PNGs, an .npz, or another format of the documentation; with "
+        help="visible masks: a tracks.json, a folder of PNGs, an .npz, or another supported format; with "
         "--sam, SAM 2 follows the objects into the frames in which their masks are unknown",
     )
     source.add_argument(
@@ -112,7 +112,7 @@ def _add_mask_options(parser: Parser) -> None:
         "--points",
         metavar="FILE",
         help='JSON with points on each object in one frame, in pixels: {"objects": [{"id": 1, "frame": 0, '
-        '"points": [[x, y], ...], "labels": [1, 0, ...]}, ...]}; label 1 on the object, 0 beside it. SAM 2 follows '
+        '"points": [[x, y], ...], "labels": [1, 0, ...]}, ...]}; label 1 on the object, 0 outside it. SAM 2 follows '
         "the object from there",
     )
     source.add_argument(
@@ -182,7 +182,7 @@ def _add_evaluate_options(parser: Parser) -> None:
         type=Path,
         action="append",
         metavar="PATH",
-        help="predictions: a tracks.json, a folder of them, shards, or any other format that is read; repeat the "
+        help="predictions: a tracks.json, a folder of them, shards, or any other supported format; repeat the "
         "option to compare further methods with the first",
     )
     parser.add_argument("--truth", required=True, type=Path, metavar="PATH", help="ground truth, in any of these")
@@ -190,7 +190,9 @@ def _add_evaluate_options(parser: Parser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="report.html to write, with tables, plots and film strips of tracks"
     )
-    parser.add_argument("--allow-missing", action="store_true", help="score 0 for what is not predicted")
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="score missing predictions as 0 instead of failing"
+    )
     parser.add_argument(
         "--match", choices=["visible"], help="match tracks by the IoU of their visible masks (at least 0.5), not by id"
     )
@@ -264,7 +266,7 @@ def _method_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _add_convert_options(parser: Parser) -> None:
-    parser.add_argument("source", type=Path, help="a data set or predictions in any format that is read")
+    parser.add_argument("source", type=Path, help="a data set or predictions in any supported format")
     parser.add_argument("--to", required=True, metavar="FORMAT", help=f"one of {_FORMATS}")
     parser.add_argument("--out", required=True, type=Path, metavar="DEST", help="new file or folder to write")
     parser.add_argument(

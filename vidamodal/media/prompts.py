@@ -32,7 +32,7 @@ class Prompt:
         id: Track id of the object.
         frame: Frame number, from 0.
         points: Points (x, y) in pixels; empty for a box.
-        labels: One label per point: 1 on the object, 0 beside it.
+        labels: One label per point: 1 on the object, 0 outside it.
         box: (x0, y0, x1, y1) in pixels; None for points.
     """
 

@@ -24,8 +24,8 @@ def render_page(page: Page, runs: Path, steps: int | None) -> str:
         f"# {page.title}",
         f"Written by `python -m scripts.experiments.ablation{name}`; scores of the primary protocol in per cent unless "
         f"stated otherwise. Every row is trained on the same {training_size(page.base, steps)}. Rows with two seeds "
-        "show their mean and, in brackets, half their difference. A dash marks rows that were not run, and the time of "
-        "trainings that were interrupted.",
+        "show their mean and, in brackets, half their difference. A dash marks scores that were not measured, and "
+        "training times that are unknown.",
     ]
     for table in page.tables:
         sections.append(f"## {table.name}")

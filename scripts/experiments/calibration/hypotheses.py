@@ -53,8 +53,8 @@ def render_section(scores: Sequence[HypothesisScores], count: int, picture: str)
         [
             "\n## Hypotheses\n",
             f"Scores of the tracks of {len(scores)} of the clips. The first hypothesis is the single pass, the others "
-            "are samples. The best one is chosen by the ground truth, once per track and separately for each measure; "
-            "*own choice* is the one with the highest predicted score.\n",
+            "are samples. The best one is chosen with the ground truth, once per track and separately for each "
+            "measure; *own choice* is the one with the highest predicted score, which needs no ground truth.\n",
             markdown_table(rows),
             "\nSpread is the mean over pairs of hypotheses of 1 - IoU outside the visible mask, over the track.\n",
             f"![Hypotheses of one track through its clip]({picture})\n",

@@ -53,11 +53,11 @@ def render_page(options: Namespace, study: Study) -> str:
         + (f"--head {options.head} " if options.head else "")
         + f"--clips {options.clips}`{sampled}: {scores.object_frames} object-frames of {scores.videos} clips with "
         "exact ground truth, which are not used for fitting. The pixels are those of the objects' windows outside "
-        "their visible masks; ECE in per cent, 15 bins.",
+        "their visible masks. ECE is the expected calibration error in per cent, with 15 bins.",
         "## Pixels",
         markdown_table(_pixel_rows(study)),
-        f"Uncertain pixels have probabilities from {UNCERTAIN[0]:.3f} to {UNCERTAIN[1]:.3f}, all but the outermost "
-        "bins. The bias is the mean probability minus the observed frequency.",
+        f"Uncertain pixels have probabilities from {UNCERTAIN[0]:.3f} to {UNCERTAIN[1]:.3f}, that is, all but the "
+        "outermost bins. The bias is the mean probability minus the observed frequency.",
         f"{name} has a temperature of {study.temperature:.3f}. A factor of {scaling.temperature:.3f} fits the pixels "
         f"behind other objects of {options.fit.name} best: it lowers the log loss of the network's own probabilities "
         f"from {scaling.before:.4f} to {scaling.after:.4f} nats per pixel. With an additional shift "
@@ -74,15 +74,15 @@ def render_page(options: Namespace, study: Study) -> str:
         f"![Reliability of the pixels]({options.out.with_suffix('.png').name})",
         "## Confidence",
         markdown_table(_confidence_rows(study, titles)),
-        "The confidence is the expected IoU of the mask under the predicted probabilities, taken as independent for "
-        "each pixel. The mean distance is the mean absolute difference of confidence and IoU.",
+        "The confidence is the expected IoU of the mask under the predicted probabilities, if pixels are "
+        "independent. The mean distance is the mean absolute difference between confidence and IoU.",
     ]
     return "\n\n".join(lines) + "\n"
 
 
 def _pixel_rows(study: Study) -> list[list[str]]:
     header = ["pixels", "number", "inside the object", "ECE", "bias", "uncertain", "ECE of uncertain"]
-    rows = [[*header, "ECE at the temperature", "bias", "ECE of uncertain"]]
+    rows = [[*header, "ECE at the fitted temperature", "bias", "ECE of uncertain"]]
     for region, meaning in REGIONS.items():
         unscaled, scaled = study.unscaled.pixels[region], study.scaled.pixels[region]
         total = unscaled.count.sum()
@@ -97,9 +97,9 @@ def _pixel_rows(study: Study) -> list[list[str]]:
 
 
 def _confidence_rows(study: Study, titles: tuple[str, str]) -> list[list[str]]:
-    header = ["object-frames", "", "number", "mean confidence", "mean IoU", "mean distance", "correlation", "of ranks"]
+    header = ["object-frames", "", "number", "mean confidence", "mean IoU", "mean distance"]
     return [
-        header,
+        [*header, "correlation", "rank correlation"],
         *(
             [meaning, title, *confidence_cells(*each.split(occluded))]
             for occluded, meaning in ((True, "at least 5 % occluded"), (False, "less occluded"))
