@@ -7,6 +7,8 @@ import pkgutil
 from types import ModuleType
 from typing import TypeVar
 
+from vidamodal.errors import InputError
+
 T = TypeVar("T")
 
 
@@ -29,6 +31,22 @@ def find_classes(package: ModuleType, base: type[T]) -> dict[str, type[T]]:
             if classes.setdefault(identity, value) is not value:
                 raise ValueError(f"{classes[identity].__module__} and {value.__module__} both have the ID {identity!r}")
     return dict(sorted(classes.items()))
+
+
+def choose(classes: dict[str, type[T]], identity: str, noun: str) -> type[T]:
+    """Return the class with this id.
+
+    Args:
+        classes: Classes by id, as `find_classes` returns them.
+        identity: The id.
+        noun: What the classes are, for the error message.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if identity not in classes:
+        raise InputError(f"there is no {noun} {identity!r}. Choose one of {', '.join(classes)}.")
+    return classes[identity]
 
 
 def find_modules(package: str) -> dict[str, ModuleType]:

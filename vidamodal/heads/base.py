@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vidamodal.data.crops import TrackCrops
 from vidamodal.errors import InputError
 from vidamodal.noise import Noise
-from vidamodal.registry import find_classes
+from vidamodal.registry import choose, find_classes
 
 PROBABILITY_MARGIN = 1e-4
 """Least distance of a probability from 0 and 1 before it is converted to a logit."""
@@ -121,10 +121,7 @@ def find_head(identity: str) -> type[FramewiseHead]:
     Raises:
         InputError: If there is none.
     """
-    heads = _heads()
-    if identity not in heads:
-        raise InputError(f"unknown head {identity!r}. Choose one of {', '.join(heads)}.")
-    return heads[identity]
+    return choose(_heads(), identity, "head")
 
 
 def _heads() -> dict[str, type[FramewiseHead]]:

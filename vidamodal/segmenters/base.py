@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vidamodal.errors import InputError
-from vidamodal.registry import find_classes
+from vidamodal.registry import choose, find_classes
 from vidamodal.types import FrameInstance
 
 
@@ -80,10 +79,7 @@ def find_segmenter(identity: str) -> type[FrameSegmenter]:
     Raises:
         InputError: If there is none.
     """
-    segmenters = _segmenters()
-    if identity not in segmenters:
-        raise InputError(f"there is no segmenter {identity!r}. Choose one of {', '.join(segmenters)}.")
-    return segmenters[identity]
+    return choose(_segmenters(), identity, "segmenter")
 
 
 def _segmenters() -> dict[str, type[FrameSegmenter]]:

@@ -116,7 +116,7 @@ def test_an_image_model_is_trained_on_image_data_sets(tmp_path: Path, layout: st
     ("changes", "words"),
     [
         ({"model": HeadFamily()}, "Set init to its folder or name"),
-        ({"model": HeadFamily(name="nosuch"), "init": "tiny"}, "unknown head 'nosuch'"),
+        ({"model": HeadFamily(name="nosuch"), "init": "tiny"}, "there is no head 'nosuch'"),
         ({"model": HeadFamily(), "init": "aisdiff"}, "is a segmenter"),
         ({"model": AmodalFamily(), "stages": (StageConfig("head"),)}, "the family 'amodal' has no stage 'head'"),
         ({"model": FramewiseFamily(head={"stride": 3})}, "unknown key 'stride'"),
