@@ -1,6 +1,6 @@
 """Rendering of a SceneSpec with Kubric and Blender's Cycles: images, visible masks and depth.
 
-Import this module in a process of its own: Blender has one global scene, and bpy is large. The axes are those of
+Import this module in a separate process: Blender has one global scene, and bpy is large. The axes are those of
 ``vidamodal.worlds.spec``: metres, z up, the floor's top at z = 0.
 """
 

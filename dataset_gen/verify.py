@@ -66,7 +66,7 @@ def summarize(agreements: Sequence[Agreement]) -> str:
 
 
 def compare_with_blender(shard: Path, key: str, manifests: Sequence[str] = ()) -> Agreement:
-    """Compare a scene of a shard with Blender. It must run in a process of its own."""
+    """Compare a scene of a shard with Blender. It must run in a separate process."""
     from dataset_gen.render import isolated_masks, render_scene
 
     (scene,) = read_shard(shard, {key})

@@ -65,7 +65,7 @@ def make_world(run: Run, seed: int) -> SceneResult:
 
 
 def render_scene_files(run: Run, seed: int) -> SceneResult:
-    """Generate and render a scene. It must run in a process of its own."""
+    """Generate and render a scene. It must run in a separate process."""
     from dataset_gen.render import render_scene
 
     watch = Stopwatch()

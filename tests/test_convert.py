@@ -215,7 +215,7 @@ def test_evaluate_reads_other_formats_and_matches_their_ids(tmp_path: Path, caps
     metrics = tmp_path / "metrics.json"
     arguments = ("--pred", tmp_path / "pred.json", "--truth", truth, "--match", "visible", "--out", metrics)
     assert run("evaluate", *arguments) == 0
-    assert "matched by what is visible: 2 of 3 predicted tracks" in capsys.readouterr().out
+    assert "matched by visible masks: 2 of 3 predicted tracks" in capsys.readouterr().out
     document = json.loads(metrics.read_text())
     assert document["primary"]["full"] == 1 and document["matched"] == [2, 3]
     convert(source, tmp_path / "masks", "sav", kind="amodal")

@@ -246,7 +246,7 @@ def _print_evaluation(result: Evaluation) -> None:
     print("\n" + tables.format_ranked(result.protocols, result.time))
     print("\n" + tables.format_temporal(result.time))
     if result.matched:
-        print("\nmatched by what is visible: {} of {} predicted tracks".format(*result.matched))
+        print("\nmatched by visible masks: {} of {} predicted tracks".format(*result.matched))
     if result.missing:
         print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
     if result.ignored:

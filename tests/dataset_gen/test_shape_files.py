@@ -90,7 +90,7 @@ def test_damaged_shapes_are_named_in_one_line(tmp_path: Path, files: dict[str, b
     assert "it.tar.gz" in str(caught.value) and "\n" not in str(caught.value)
 
 
-# Blender runs in a process of its own: this file run as a script.
+# Blender runs in a separate process: this file run as a script.
 
 
 def open_box() -> tuple[str, Mesh]:

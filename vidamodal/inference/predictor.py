@@ -89,7 +89,7 @@ class _Relations:
 
 
 class Predictor:
-    """A model on a device. Each track is a batch of its own, so its result does not depend on the number of tracks."""
+    """A model on a device. Each track is a separate batch, so its result does not depend on the number of tracks."""
 
     def __init__(
         self,

@@ -72,7 +72,7 @@ def save_model(folder: Path, model: Model, training: Mapping[str, Any], card: st
 
     Args:
         folder: Where to write. Files of an earlier model are replaced.
-        model: The model. Its head, if it has one, is written to a file of its own, so that others can be added.
+        model: The model. Its head, if it has one, is written to a separate file, so that others can be added.
         training: Plain values that describe the training, kept in config.json.
         card: Text of the model card.
     """

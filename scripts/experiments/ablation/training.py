@@ -1,4 +1,4 @@
-"""Trainings of the rows of a table, each in a process of its own and only once."""
+"""Trainings of the rows of a table, each in a separate process and only once."""
 
 from __future__ import annotations
 

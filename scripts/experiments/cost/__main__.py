@@ -3,7 +3,7 @@
     python -m scripts.experiments.cost --models tiny tiny:conddiff configs/c2f/full.yaml ... [--curves tiny]
 
 A model is a folder or a name, with a head after a colon, or a training config, whose model gets random weights. Every
-measurement runs in a process of its own, so that its peak memory can be read.
+measurement runs in a separate process, so that its peak memory can be read.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def measure_child(model: str, *clip: str) -> None:
 
 
 def run_child(*arguments: object) -> dict[str, Any]:
-    """Run `measure_child` in a process of its own, on one thread.
+    """Run `measure_child` in a separate process, on one thread.
 
     Raises:
         InputError: The process failed.
