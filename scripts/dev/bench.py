@@ -24,7 +24,7 @@ from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor
 from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.evaluate import score_counts
-from vidamodal.models.attention import attend
+from vidamodal.models.attention import Backend, attend
 from vidamodal.models.folder import load_model
 from vidamodal.tracks import read_tracks
 from vidamodal.types import ClipTracks, Rle
@@ -106,11 +106,12 @@ def benchmark_attention() -> None:
         ("time: 768 places x 8 frames", (768, 4, 8, 32)),
     ):
         tensors = [torch.randn(shape, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)]
-        spent = {backend: _seconds(partial(_train_attention, tensors, backend), 5) for backend in ("sdpa", "math")}
+        backends: tuple[Backend, ...] = ("sdpa", "math")
+        spent = {backend: _seconds(partial(_train_attention, tensors, backend), 5) for backend in backends}
         print(f"attention, {name}: math trains {spent['sdpa'] / spent['math']:.1f} times as fast as sdpa")
 
 
-def _train_attention(tensors: list[torch.Tensor], backend: str) -> None:
+def _train_attention(tensors: list[torch.Tensor], backend: Backend) -> None:
     query, key, value = tensors
     attend(query, key, value, None, backend).sum().backward()
 
