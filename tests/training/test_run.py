@@ -18,7 +18,8 @@ from tests.training.helpers import MODEL, STAGE, logged, losses, refused, tiny_c
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
 from vidamodal.training import family
-from vidamodal.training.run import train
+from vidamodal.training.family import MaskFamily
+from vidamodal.training.run import train, train_recipe
 from vidamodal.training.sharding import Average
 from vidamodal.training.stages.amodal import AmodalFamily
 
@@ -158,3 +159,26 @@ def test_the_number_of_workers_may_change_when_a_run_is_resumed(tmp_path: Path) 
     before = weights(tmp_path / "run")
     train(changed, quiet=True)
     assert weights(tmp_path / "run") == before
+
+
+def test_parts_of_a_recipe_build_on_each_other_and_finished_ones_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(STAGE, steps=1)
+    first = tiny_config(tmp_path / "first", tokenizer=short, amodal=short)
+    second = tiny_config(
+        tmp_path / "second", init=str(tmp_path / "first" / "model"), stages=(replace(short, kind="amodal"),)
+    )
+    assert train_recipe([first, second], quiet=True) == tmp_path / "second" / "model"
+    before = weights(tmp_path / "first"), weights(tmp_path / "second")
+    shutil.rmtree(tmp_path / "second" / "model")
+    AcceleratorState._reset_state(True)
+    monkeypatch.setattr(AmodalFamily, "save", _save_second)
+    train_recipe([first, second], quiet=True)
+    assert before[0] == weights(tmp_path / "first") and before[1] == weights(tmp_path / "second")
+
+
+def _save_second(self: AmodalFamily, folder: Path, *arguments: Any) -> None:
+    """Write a model, which must not be that of the first part."""
+    assert folder.parent.name == "second"
+    MaskFamily.save(self, folder, *arguments)
