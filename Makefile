@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+# Without this mode, a folder named vidamodal in the working directory, such as the clone, hides the installed package.
+EDITABLE := --config-settings editable_mode=compat --editable
 
 .PHONY: demo test coverage test-slow lint bench datagen docs clean
 
@@ -42,19 +44,19 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable .
+	$(PIP) $(EDITABLE) .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(PIP) --editable ".[dev]"
+	$(PIP) $(EDITABLE) ".[dev]"
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.base
-	$(PIP) --editable ".[docs]"
+	$(PIP) $(EDITABLE) ".[docs]"
 	touch $@
 
 $(VENV)/.ray: $(VENV)/.base
-	$(PIP) --editable ".[ray]"
+	$(PIP) $(EDITABLE) ".[ray]"
 	touch $@
 
 # Kubric declares TensorFlow and Beam, which are not used here: without its dependencies it takes 1.6 GB, not 4.3.
@@ -64,4 +66,4 @@ $(VENV)/.datagen: $(VENV)/.base dataset_gen/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo site build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage

@@ -60,7 +60,9 @@ def test_head(recipe: str) -> None:
 
     kind = find_head("shift")
     inputs = head_inputs(16)
-    torch.testing.assert_close(kind(kind.config_class(shift=2.0), 16, 0)(inputs), inputs.coarse + 2)
+    head = kind(kind.config_class(shift=2.0), 16, 0)
+    torch.testing.assert_close(head(inputs), inputs.coarse + 2)
+    assert any(weight.requires_grad for weight in head.parameters())
 
 
 @uses("vidamodal/segmenters/bright.py")

@@ -37,7 +37,6 @@ from tests.formats.video_data import (
     save,
     youtube_vis,
 )
-from vidamodal import cli
 from vidamodal.convert import convert
 from vidamodal.formats import MaskKind, find_dataset, writable_formats
 from vidamodal.media.video_writer import write_video
@@ -188,8 +187,16 @@ def test_an_existing_path_is_not_replaced(tmp_path: Path, capsys: pytest.Capture
     assert "no such file or folder" in capsys.readouterr().err
 
 
-def test_the_help_lists_all_formats() -> None:
-    assert ", ".join(sorted(writable_formats())) == cli._FORMATS
+def test_an_unknown_format_lists_all_of_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=", ".join(sorted(writable_formats()))):
+        convert(tmp_path, tmp_path / "out", "nosuch")
+
+
+@pytest.mark.parametrize("out", ["file/below", "file/further/below"])
+def test_a_target_below_a_file_is_refused(tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").write_text("of the user")
+    with pytest.raises(InputError, match="file is a file, not a folder"):
+        convert(tmp_path, tmp_path / out, "tracks")
 
 
 def test_evaluate_reads_other_formats_and_matches_their_ids(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _PARAMETER = re.compile(r"\b([a-z_]+)=(?=[\s,.;:)]|$)")
 """A parameter of the Python API in an error message, such as "points="."""
-_FORMATS = "burst, coco, davis, movid-a, sav, shards, tao-amodal, tracks, youtube-vis"
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -199,10 +198,12 @@ def _add_evaluate_options(parser: Parser) -> None:
 
 
 def _evaluate(options: Namespace) -> int:
-    from vidamodal.media.files import write_text
+    from vidamodal.media.files import check_target, write_text
     from vidamodal.metrics.evaluate import evaluate
 
     names = _method_names(options.pred)
+    for target in filter(None, (options.out, options.report)):
+        check_target(target)
     results = [
         evaluate(
             pred, options.truth, options.allow_missing, options.quiet, baselines=number == 0, match=bool(options.match)
@@ -267,7 +268,12 @@ def _method_names(paths: Sequence[Path]) -> list[str]:
 
 def _add_convert_options(parser: Parser) -> None:
     parser.add_argument("source", type=Path, help="a data set or predictions in any supported format")
-    parser.add_argument("--to", required=True, metavar="FORMAT", help=f"one of {_FORMATS}")
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="FORMAT",
+        help="id of a format, such as coco, davis or tracks; an unknown id lists all",
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DEST", help="new file or folder to write")
     parser.add_argument(
         "--what",

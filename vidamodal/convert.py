@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from vidamodal.formats.base import Clip, MaskKind, VideoContext, WritableFormat
 from vidamodal.formats.registry import all_formats, find_dataset, writable_formats
-from vidamodal.media.files import atomic_file, atomic_folder
+from vidamodal.media.files import atomic_file, atomic_folder, check_target
 from vidamodal.media.video import open_video
 from vidamodal.types import ClipTracks, InputError
 
@@ -71,6 +71,7 @@ def convert(
     form = _checked_format(to, source_format)
     if os.path.lexists(out):
         raise InputError(f"{out}: already exists; choose another path, or remove it")
+    check_target(out)
     reader = None if video is None else open_video(video)
     context = None if reader is None else VideoContext(reader.info, reader.stems)
     dataset = find_dataset(source, source_format, context)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vidamodal.inference.runtime import Timings
-from vidamodal.media.files import write_text
+from vidamodal.media.files import check_target, write_text
 from vidamodal.media.mask_images import write_object_masks
 from vidamodal.media.video import VideoReader
 from vidamodal.media.video_writer import write_mask_video, write_video
@@ -122,8 +122,7 @@ def check_output(out: Path, formats: Sequence[str], inputs: Sequence[str | os.Pa
         InputError: If a format is unknown, if ``out`` is a file, or if other data would be replaced.
     """
     check_formats(formats)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Pass a folder to write to.")
+    check_target(out, folder=True)
     replaced = {(out / name).resolve() for name in (_RUN, *_FILES.values())}
     for path in map(Path, inputs):
         if replaced & {path.resolve(), *path.resolve().parents}:

@@ -9,6 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vidamodal.errors import InputError
+
+
+def check_target(path: str | os.PathLike[str], folder: bool = False) -> None:
+    """Check that a file or a folder can be written to ``path``, before the work whose result goes there.
+
+    Args:
+        path: The file, or the folder.
+        folder: Whether it is a folder.
+
+    Raises:
+        InputError: If ``path`` exists and is of the other kind, or if one of its parents is a file.
+    """
+    path = Path(path)
+    if folder and path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file. Pass a folder to write to.")
+    if not folder and path.is_dir():
+        raise InputError(f"{path} is a folder. Pass a file to write to.")
+    for parent in path.parents:
+        if parent.exists() and not parent.is_dir():
+            raise InputError(f"{path}: {parent} is a file, not a folder. Pass another path to write to.")
+
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:

@@ -22,6 +22,7 @@ from vidamodal.training.family import Learner
 from vidamodal.training.losses import divisors
 from vidamodal.training.sharding import Average, full, shard
 from vidamodal.training.stage import MicroStep, Stage
+from vidamodal.types import InputError
 
 
 class StageLoop:
@@ -66,8 +67,16 @@ class StageLoop:
         self.accelerator.wait_for_everyone()
 
     def distribute(self) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """Wrap the stage for training by all processes together; return it with its optimiser."""
+        """Wrap the stage for training by all processes together; return it with its optimiser.
+
+        Raises:
+            InputError: If the stage has no weights to train.
+        """
         stage, device = self.stage.train().to(self.accelerator.device), self.accelerator.device
+        if not any(parameter.requires_grad for parameter in stage.parameters()):
+            raise InputError(
+                f"stages.{self.settings.kind}: this part of the model has no weights to train. Remove the stage."
+            )
         if self.config.compile:
             for network in stage.networks:
                 network.compile(dynamic=False)

@@ -19,7 +19,7 @@ from accelerate import Accelerator
 
 from vidamodal.config import build, check
 from vidamodal.data.banks import load_bank
-from vidamodal.media.files import write_text
+from vidamodal.media.files import check_target, write_text
 from vidamodal.training.config import TrainConfig, stage_classes
 from vidamodal.training.legacy import upgrade
 from vidamodal.training.loop import StageLoop
@@ -76,6 +76,7 @@ def is_finished(config: TrainConfig) -> bool:
 
 def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:
     classes = stage_classes(config)
+    check_target(config.output, folder=True)
     config.model.check(config)
     load_bank(config.worlds, config.seed, pixels=False)
     if accelerator.num_processes != config.processes:

@@ -103,7 +103,7 @@ class Sam2Finder(Finder):
         self.timings = Timings()
 
     @classmethod
-    def create(cls, device: str, seed: int) -> Sam2Finder:  # noqa: ARG003
+    def create(cls, device: str, seed: int) -> Sam2Finder:
         """SAM 2 needs prompts, so there is no default.
 
         Raises:
