@@ -96,7 +96,7 @@ def arguments(output: Path, steps: int) -> list[str]:
 def start(output: Path, steps: int, log: Path) -> int:
     """Fork a process that trains, and return its id.
 
-    A fork saves the imports, which take longer than the training. The process leads a group of its own, so that its
+    A fork saves the imports, which take longer than the training. The process leads a new process group, so that its
     workers can be killed with it.
     """
     run = os.fork()

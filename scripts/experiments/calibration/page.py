@@ -25,7 +25,7 @@ class Study:
     """Everything that the page shows.
 
     Attributes:
-        unscaled: Measurement of the model as it is.
+        unscaled: Measurement of the model at its stored temperature.
         scaled: Measurement at the fitted temperature.
         scaling: The fitted temperature.
         shifted: The fitted temperature and shift.
