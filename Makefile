@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 # Without this mode, a folder named vidamodal in the working directory, such as the clone, hides the installed package.
 EDITABLE := --config-settings editable_mode=compat --editable
@@ -13,15 +14,15 @@ demo: $(VENV)/.base
 	$(BIN)/vidamodal demo --out demo
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	$(TEST) --numprocesses 2 --dist loadfile
 
 # The same tests with line coverage, which makes them 30 to 45 % slower.
 coverage: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov=vidamodal --cov=dataset_gen --cov-report=term:skip-covered
+	$(TEST) --numprocesses 2 --dist loadfile --cov=vidamodal --cov=dataset_gen --cov-report=term:skip-covered
 
 # Tests that train, render or launch processes.
 test-slow: $(VENV)/.dev $(VENV)/.datagen $(VENV)/.ray
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow or blender or needs"
+	$(TEST) -m "slow or blender or needs"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from typing import NoReturn
 import pytest
 
 from vidamodal.cli import with_option_names
-from vidamodal.commandline import Parser, run_command
+from vidamodal.commandline import Parser, print_notes, run_command
 from vidamodal.errors import InputError
 
 LEAVE = "import contextlib, vidamodal.cli\nwith contextlib.suppress(SystemExit): vidamodal.cli.main("
@@ -152,3 +152,10 @@ def test_parameters_in_messages_become_options() -> None:
         "--sam: pass --points, --boxes or --allow-missing too."
     )
     assert with_option_names("x=3 and config.json") == "x=3 and config.json"
+
+
+def test_notes_are_printed_and_the_rest_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    print_notes([f"masks: {k}" for k in range(14)])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "note: masks: 0" and len(lines) == 13
+    assert lines[-1] == "note: and 2 more of this kind"

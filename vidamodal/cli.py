@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from jsonargparse import Namespace
 
 from vidamodal.allocator import keep_freed_memory
-from vidamodal.commandline import Parser, run_command
+from vidamodal.commandline import Parser, print_notes, run_command
 from vidamodal.errors import InputError
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def _predict(options: Namespace) -> int:
         exhaustive=True if options.exhaustive else False if options.partial else None,
         quiet=options.quiet,
     )
+    print_notes(prediction.notes)
     _print_prediction(prediction, options.out)
     return 0
 
@@ -218,6 +219,7 @@ def _evaluate(options: Namespace) -> int:
         from vidamodal.report.html import Method, write_report
 
         write_report(options.report, list(map(Method, names, options.pred, results)), options.truth, options.quiet)
+    print_notes(list(dict.fromkeys(note for result in results for note in result.notes)))
     _print_comparison(named)
     for name, result in named.items():
         if len(named) > 1:
@@ -298,6 +300,7 @@ def _convert(options: Namespace) -> int:
         quiet=options.quiet,
     )
     print(f"{options.out}: {done.clips} clip{'s' * (done.clips != 1)} from {done.format}, written as {options.to}")
+    print_notes(done.notes)
     if done.dropped:
         print(f"dropped, because {options.to} cannot hold them: {', '.join(done.dropped)}", file=sys.stderr)
     return 0

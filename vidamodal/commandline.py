@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,6 +27,18 @@ _BASIC_TYPES = (str, int, float, bool, Path)
 _KEY = re.compile(r'Parser key "([^"]+)":\s*')
 _REQUIRED = re.compile(r"arguments are required: (.*)")
 _EXPECTED = re.compile(r"Expected an? <class '(\w+)'>\. Got value: (.*)")
+
+
+_MAX_NOTES = 12
+"""Notes that a command prints; a data set may have one for every video."""
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Print notes on how an input was understood on stderr, one line each; all but the first twelve are counted."""
+    for note in notes[:_MAX_NOTES]:
+        print(f"note: {note}", file=sys.stderr)
+    if len(notes) > _MAX_NOTES:
+        print(f"note: and {len(notes) - _MAX_NOTES} more of this kind", file=sys.stderr)
 
 
 class HelpFormatter(jsonargparse.DefaultHelpFormatter):

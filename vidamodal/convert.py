@@ -25,6 +25,8 @@ _FIELD_NAMES = {
     "amodal_full": "masks on a padded canvas",
     "confidence": "confidences",
     "hypotheses": "hypotheses",
+    "boxes": "boxes",
+    "present": "presence probabilities",
 }
 
 
@@ -38,6 +40,8 @@ class Conversion:
     """Name of the source's format."""
     dropped: tuple[str, ...]
     """Names of what the written format cannot hold."""
+    notes: tuple[str, ...]
+    """How the masks were understood, one line each; see `ClipTracks.notes`."""
 
 
 def convert(
@@ -79,9 +83,11 @@ def convert(
     if reader is not None:
         clips = [replace(clip, frames=reader.frames) for clip in clips]
     dropped: set[str] = set()
+    notes: dict[str, None] = {}  # an ordered set
     bar = tqdm(clips, desc="convert", unit="video", disable=quiet)
-    _write(out, form, (_prepared(clip, form, kind, dropped) for clip in bar), kind)
-    return Conversion(len(clips), dataset.format, tuple(n for field, n in _FIELD_NAMES.items() if field in dropped))
+    _write(out, form, (_prepared(clip, form, kind, dropped, notes) for clip in bar), kind)
+    names = tuple(name for field, name in _FIELD_NAMES.items() if field in dropped)
+    return Conversion(len(clips), dataset.format, names, ((*reader.notes,) if reader else ()) + tuple(notes))
 
 
 def _checked_format(to: str, source_format: str | None) -> WritableFormat:
@@ -105,11 +111,12 @@ def _write(out: Path, form: WritableFormat, clips: Iterator[Clip], kind: MaskKin
             os.sync()
 
 
-def _prepared(clip: Clip, form: WritableFormat, kind: MaskKind, dropped: set[str]) -> Clip:
+def _prepared(clip: Clip, form: WritableFormat, kind: MaskKind, dropped: set[str], notes: dict[str, None]) -> Clip:
     """A clip with what a format can hold; the names of other fields are added to ``dropped`` when it is read."""
     if not re.fullmatch(KEY, clip.key):
         raise InputError(f"clip {clip.key!r}: the key is not a plain name; rename the clip")
     tracks = clip.tracks_as(kind)
+    notes.update(dict.fromkeys(tracks.notes))
     if form.SINGLE_MASK and kind == "amodal":
         without = [track.id for track in tracks.tracks if track.amodal is None]
         if without:
@@ -122,7 +129,7 @@ def _reduced(clip: ClipTracks, form: WritableFormat, kind: MaskKind, dropped: se
     if form.SINGLE_MASK:
         holds = holds - {"amodal" if kind == "visible" else "visible"}
     if "amodal" not in holds:
-        holds = holds - {"confidence"}
+        holds = holds - {"confidence", "boxes", "present"}
     blank = (None,) * clip.video.frames
     tracks = []
     for track in clip.tracks:
@@ -134,6 +141,8 @@ def _reduced(clip: ClipTracks, form: WritableFormat, kind: MaskKind, dropped: se
                 amodal=track.amodal if "amodal" in holds else None,
                 confidence=track.confidence if "confidence" in holds else None,
                 hypotheses=track.hypotheses if "hypotheses" in holds else (),
+                boxes=track.boxes if "boxes" in holds else None,
+                present=track.present if "present" in holds else None,
                 amodal_full=track.amodal_full if "amodal_full" in holds else None,
             )
         )

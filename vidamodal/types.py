@@ -17,6 +17,9 @@ Frame = UInt8[np.ndarray, "h w 3"]
 Mask = Bool[np.ndarray, "h w"]
 """A mask of a whole image."""
 
+Box = tuple[float, float, float, float]
+"""A box (x0, y0, x1, y1) in pixels; it may leave the image."""
+
 MAX_TRACK_ID = 2**31 - 1
 """Largest id that a track may have."""
 
@@ -107,6 +110,10 @@ class Track:
     label: str | None = None
     amodal_full: tuple[Rle | None, ...] | None = None
     """Amodal masks on the padded canvas of the video; cut to the image, they equal ``amodal``."""
+    boxes: tuple[Box | None, ...] | None = None
+    """Amodal boxes of objects without amodal masks; None where the box is unknown."""
+    present: tuple[float | None, ...] | None = None
+    """Predicted probability that any part of the object is inside the image, in [0, 1]."""
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -136,6 +143,8 @@ class ClipTracks:
     """Order of each frame; None if unknown."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Origin of the tracks; ignored by all computations."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What a reader understood, assumed and left out, one line each, for the user; not part of tracks.json."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def test_scaling_needs_both_outcomes() -> None:
     found.add(np.array([0.3, 0.6]), np.array([True, True]))
     with pytest.raises(InputError, match="more clips"):
         fit_scaling(found)
-    with pytest.raises(InputError, match="ascend"):
+    with pytest.raises(InputError, match="must increase"):
         Reliability(np.array([0, 0.5, 0.5, 1]))
 
 

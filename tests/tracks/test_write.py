@@ -36,6 +36,8 @@ def clips(draw: st.DrawFn) -> ClipTracks:
                 confidence=tuple(draw(fractions) if k else None for k in known) if has_amodal else None,
                 hypotheses=(Hypothesis(draw(fractions), masks),) if has_amodal and draw(st.booleans()) else (),
                 label=draw(st.none() | st.text(max_size=8)),
+                boxes=tuple((-1.5, k, 2.0, k + 0.25) if k else None for k in range(t)) if draw(st.booleans()) else None,
+                present=tuple(draw(fractions) if k else None for k in known) if draw(st.booleans()) else None,
             )
         )
     ids = [track.id for track in tracks]

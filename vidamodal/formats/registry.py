@@ -94,7 +94,7 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     """Return the visible masks for a video, from any format.
 
     A format that states the kind of its masks gives the visible ones; masks of other formats are treated as visible.
-    Ids, labels and ``exhaustive`` are kept, everything else is dropped.
+    Ids, labels, ``exhaustive`` and notes are kept, everything else is dropped.
 
     Args:
         path: A file or folder with the masks of one clip.
@@ -106,7 +106,7 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     (clip,) = find_dataset(path, video=video, preferred=PLAIN_MASKS).clips.values()
     tracks = clip.tracks()
     kept = tuple(Track(track.id, track.visible, label=track.label) for track in tracks.tracks)
-    return ClipTracks(video.info, kept, tracks.exhaustive)
+    return ClipTracks(video.info, kept, tracks.exhaustive, notes=tracks.notes)
 
 
 def _fit(path: Path, clip: Clip, info: VideoInfo) -> ClipTracks:

@@ -137,12 +137,13 @@ def _prepare(
 def _run(job: _Job, options: _Options) -> Prediction:
     """Find the visible masks, predict, and record the run."""
     clip = job.source.tracks(job.reader, options.quiet)
+    notes = (*job.reader.notes, *clip.notes)
     if options.exhaustive is not None:
         clip = replace(clip, exhaustive=options.exhaustive)
     if job.predictor is not None:
         order = None if options.order is None else _read_order(options.order)
         clip = job.predictor.predict(clip, options.quiet, job.reader.frames, order)
-    clip = replace(clip, provenance=_provenance(job, options))
+    clip = replace(clip, provenance=_provenance(job, options), notes=notes)
     timings = _all_timings(job)
     return Prediction(clip, _run_record(job, options, clip, timings), timings, job.reader)
 
@@ -181,6 +182,7 @@ def _run_record(job: _Job, options: _Options, clip: ClipTracks, timings: Timings
         **clip.provenance,
         "video": job.reader.info.path,
         "masks": job.source.name,
+        "notes": list(clip.notes),
         **(finder.run_record() if finder else {}),
         "exhaustive": clip.exhaustive,
         "order": "own" if options.order is None else Path(options.order).name,

@@ -64,6 +64,11 @@ class Prediction:
         return self.clip.order or ()
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """How the video and its masks were understood, one line each."""
+        return self.clip.notes
+
+    @property
     def exhaustive(self) -> bool:
         """True if every object that may occlude another was listed."""
         return self.clip.exhaustive

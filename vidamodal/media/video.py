@@ -35,12 +35,14 @@ class VideoReader:
     Attributes:
         info: Name, size, number of frames and frame rate.
         stems: File names without suffix for a folder of frames; None for a video file or a single image.
+        notes: What was assumed about the file and which parts of it are not read, one line each, for the user.
     """
 
     info: VideoInfo
     stems: tuple[str, ...] | None
     _read: Callable[[int, int], Iterator[Frame]]
     _pick: Callable[[Sequence[int]], UInt8[np.ndarray, "n h w 3"]] | None = None
+    notes: tuple[str, ...] = ()
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield frames ``start`` to ``stop`` (exclusive; by default all), one at a time.

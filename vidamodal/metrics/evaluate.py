@@ -47,6 +47,8 @@ class Evaluation:
     """The prediction store that all scores are computed from; not part of metrics.json."""
     matched: tuple[int, int] | None = None
     """How many predicted tracks were matched by their visible masks, and of how many; None if ids were used."""
+    notes: tuple[str, ...] = ()
+    """How the masks of both sides were understood, one line each; see `ClipTracks.notes`."""
 
     def record(self) -> dict[str, Any]:
         """Return the content of metrics.json."""
@@ -63,6 +65,7 @@ class Evaluation:
             "missing": list(self.missing),
             "ignored": list(self.ignored),
             **({} if self.matched is None else {"matched": list(self.matched)}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def to_json(self, others: Mapping[str, Evaluation] | None = None) -> str:
@@ -128,6 +131,7 @@ def evaluate(
     counts: list[VideoCounts] = []
     for key, clip in tqdm(truths.items(), desc="evaluate", unit="video", disable=quiet):
         true = _read_truth(clip)
+        pairing.notes.update(dict.fromkeys(true.notes))
         predicted, missing = pairing.read(key, predictions.get(key), true)
         if missing and not allow_missing:
             where = predictions[key].source if key in predictions else pred
@@ -141,6 +145,7 @@ def evaluate(
         missing=tuple(pairing.missing),
         ignored=tuple(pairing.ignored),
         matched=(pairing.matched, pairing.candidates) if match else None,
+        notes=tuple(pairing.notes),
     )
 
 
@@ -170,10 +175,13 @@ class _Pairing:
     missing: list[str] = field(default_factory=list)
     matched: int = 0
     candidates: int = 0
+    notes: dict[str, None] = field(default_factory=dict)
+    """An ordered set."""
 
     def read(self, key: str, clip: Clip | None, true: ClipTracks) -> tuple[ClipTracks | None, list[str]]:
         """Return the prediction of one video, or None without a usable one, and what is missing from it."""
         predicted = clip.tracks_as("amodal") if clip is not None else None
+        self.notes.update(dict.fromkeys(predicted.notes if predicted else ()))
         old_ids: dict[int, int] = {}
         same_shape = predicted is not None and _shape(predicted) == _shape(true)
         if self.match and clip is not None and predicted is not None and same_shape:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vidamodal.media.json_records import FieldError
 from vidamodal.rle import pack, shared_area
-from vidamodal.types import MAX_TRACK_ID, ClipTracks, FrameOrder, Rle, Track, VideoInfo
+from vidamodal.types import MAX_TRACK_ID, Box, ClipTracks, FrameOrder, Rle, Track, VideoInfo
 
 MAX_PIXELS = 2**27
 """Largest accepted frame, in pixels. Run lengths below it fit into 6 characters of COCO's text."""
@@ -91,6 +91,10 @@ def _check_track(track: Track, video: VideoInfo) -> None:
         _check_full(track.amodal_full, track.amodal, video, where)
     if track.confidence is not None and track.amodal is not None:
         _check_confidence(track.confidence, track.amodal, where)
+    if track.boxes is not None:
+        _check_boxes(track.boxes, video, where)
+    if track.present is not None:
+        _check_present(track.present, video, where)
 
 
 def _check_sizes(masks: Masks, video: VideoInfo, where: str) -> None:
@@ -127,6 +131,25 @@ def _check_confidence(confidence: Sequence[float | None], amodal: Masks, where: 
             raise FieldError(f"{where}confidence, frame {t}: it must be null where amodal is null, and only there")
         if value is not None and not 0 <= value <= 1:
             raise FieldError(f"{where}confidence, frame {t} is {value}; a confidence lies between 0 and 1")
+
+
+def _check_boxes(boxes: Sequence[Box | None], video: VideoInfo, where: str) -> None:
+    if len(boxes) != video.frames:
+        raise FieldError(f"{where}boxes has {len(boxes)} entries for {video.frames} frames")
+    for t, box in enumerate(boxes):
+        if box is None:
+            continue
+        x0, y0, x1, y1 = (round(value, DECIMALS) if math.isfinite(value) else math.nan for value in box)
+        if not (x0 < x1 and y0 < y1):
+            raise FieldError(f"{where}boxes, frame {t} is {list(box)}; a box is [x0, y0, x1, y1], x0 < x1 and y0 < y1")
+
+
+def _check_present(present: Sequence[float | None], video: VideoInfo, where: str) -> None:
+    if len(present) != video.frames:
+        raise FieldError(f"{where}present has {len(present)} entries for {video.frames} frames")
+    for t, value in enumerate(present):
+        if value is not None and not 0 <= value <= 1:
+            raise FieldError(f"{where}present, frame {t} is {value}; a probability lies between 0 and 1")
 
 
 def _check_order(order: Sequence[FrameOrder], ids: set[int], frames: int) -> None:

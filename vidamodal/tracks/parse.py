@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from vidamodal.media.json_records import FieldError, check_type, contains_strings, excerpt, optional, required
 from vidamodal.rle import run_lengths
 from vidamodal.tracks.check import Masks, check_clip, check_video
-from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track, VideoInfo
+from vidamodal.types import Box, ClipTracks, FrameOrder, Hypothesis, InputError, Rle, Track, VideoInfo
 
 FORMAT = "vidamodal-tracks"
 VERSION = 1
@@ -147,6 +147,22 @@ def parse_rle(entry: Any, height: int, width: int, where: str) -> Rle:
     return Rle.encode(rle.decode()) if (runs[1:] == 0).any() else rle  # pycocotools' boxes go wrong on empty runs
 
 
+def parse_box(entry: Any, where: str) -> Box:
+    """Return a box (x0, y0, x1, y1) in pixels from a list of four numbers.
+
+    Args:
+        entry: The parsed JSON of the box.
+        where: The place in the file, which begins every error message.
+
+    Raises:
+        FieldError: The entry is not such a list.
+    """
+    if len(check_type(entry, list, where)) != 4:
+        raise FieldError(f"{where} must be [x0, y0, x1, y1], not {excerpt(entry)}")
+    x0, y0, x1, y1 = (_number(value, where) for value in entry)
+    return x0, y0, x1, y1
+
+
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON number")
 
@@ -166,16 +182,17 @@ def _track(record: Any, place: int, video: VideoInfo) -> Track:
     number = required(record, "id", int, f"tracks[{place}].")
     where = f"track {number}: "
     size = video.height, video.width
-    confidence = optional(record, "confidence", list, where)
     hypotheses = optional(record, "hypotheses", list, where) or ()
     return Track(
         id=number,
         visible=_masks(required(record, "visible", list, where), video, size, f"{where}visible"),
         amodal=_optional_masks(record, "amodal", video, size, where),
-        confidence=None if confidence is None else _entries(confidence, video.frames, f"{where}confidence", _number),
+        confidence=_optional_entries(record, "confidence", video, where, _number),
         hypotheses=tuple(_hypothesis(entry, video, f"{where}hypotheses[{k}]") for k, entry in enumerate(hypotheses)),
         label=optional(record, "label", str, where),
         amodal_full=_optional_masks(record, "amodal_full", video, video.canvas_size, where),
+        boxes=_optional_entries(record, "boxes", video, where, parse_box),
+        present=_optional_entries(record, "present", video, where, _number),
     )
 
 
@@ -191,6 +208,13 @@ def _optional_masks(
 ) -> Masks | None:
     entries = optional(record, key, list, where)
     return None if entries is None else _masks(entries, video, size, f"{where}{key}")
+
+
+def _optional_entries(
+    record: dict[str, Any], key: str, video: VideoInfo, where: str, parse: Callable[[Any, str], T]
+) -> tuple[T | None, ...] | None:
+    entries = optional(record, key, list, where)
+    return None if entries is None else _entries(entries, video.frames, f"{where}{key}", parse)
 
 
 def _masks(entries: list[Any], video: VideoInfo, size: tuple[int, int], where: str) -> Masks:

@@ -67,6 +67,10 @@ def _track_line(track: Track) -> str:
         record["amodal_full"] = _records(track.amodal_full)
     if track.confidence is not None:
         record["confidence"] = [None if value is None else _rounded(value) for value in track.confidence]
+    if track.present is not None:
+        record["present"] = [None if value is None else _rounded(value) for value in track.present]
+    if track.boxes is not None:
+        record["boxes"] = [None if box is None else [_rounded(value) for value in box] for box in track.boxes]
     if track.hypotheses:
         record["hypotheses"] = [{"score": _rounded(h.score), "amodal": _records(h.amodal)} for h in track.hypotheses]
     # Counts can begin like a Windows path ("e:\"). The escape keeps searches for absolute paths from matching them.
