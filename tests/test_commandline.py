@@ -49,7 +49,7 @@ def test_options_are_converted_once() -> None:
     ("words", "message"),
     [
         ([], 'toy: expected "command" to be one of {one}, but it was not provided; see toy --help'),
-        (["one", "a"], "toy: the following arguments are required: --out-dir; see toy --help"),
+        (["one", "a"], "toy one: the following arguments are required: --out-dir; see toy one --help"),
         (["one", "a", "--out-dir", "b", "--number", "x"], "toy one: argument --number: expected int, not 'x'"),
         (["one", "a", "--out-dir", "b", "--colour", "x"], "toy one: unrecognized arguments: --colour x"),
     ],

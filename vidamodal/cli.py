@@ -169,7 +169,8 @@ def _print_prediction(prediction: Prediction, out: str) -> None:
         )
     steps = {name: seconds for name, seconds in prediction.timings.seconds.items() if name != "start"}
     print(
-        f"{out}: {len(prediction.tracks)} tracks over {video.frames} frames, "
+        f"{out}: {len(prediction.tracks)} track{'s' * (len(prediction.tracks) != 1)} over "
+        f"{video.frames} frame{'s' * (video.frames != 1)}, "
         f"{prediction.run['object_frames']} object-frames in {sum(steps.values()):.1f} s, "
         f"{'exhaustive' if prediction.exhaustive else 'partial'} scene"
     )

@@ -80,10 +80,16 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the message with the program's name and exit with status 2."""
-        parser = getattr(ex, "subcommand_parser", None) or self
+        parser = getattr(ex, "subcommand_parser", None) or self._command_of(message)
         program = parser.prog.replace(" [options]", "")
         sys.stderr.write(f"{program}: {self._plain_message(message)}; see {program} --help\n")
         sys.exit(2)
+
+    def _command_of(self, message: str) -> Parser:
+        """The parser of the command that lacks an argument, or this one."""
+        missing = _REQUIRED.search(message)
+        parsers: dict[str, Parser] = getattr(self._subcommands_action, "_name_parser_map", {})
+        return parsers.get(missing[1].partition(".")[0], self) if missing else self
 
     def _plain_message(self, message: str) -> str:
         """The message of jsonargparse in one line, with options in place of its keys."""

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool
 
 from vidamodal.baselines import predict_baseline
+from vidamodal.commandline import Parser
 from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.crops import boxes_and_areas
 from vidamodal.demo import sample_clip
@@ -35,6 +36,7 @@ from vidamodal.worlds.toy import toy_bank
 
 def main() -> None:
     """Run all benchmarks."""
+    Parser(description=__doc__).parse_args()
     torch.set_num_threads(1)
     benchmark_prediction()
     benchmark_evaluation()

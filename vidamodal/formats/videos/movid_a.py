@@ -1,20 +1,24 @@
 """MOViD-A as C2F-Seg publishes it: Kubric scenes with the amodal mask of every object. Read and written.
 
-``<split>/<video>/`` (split: train, test; video: a number without leading zeros) holds ``metadata.json``,
-``rgba_full_%05d.png``, ``segmentation_full_%05d.png`` (visible: 0 background, k + 1 object k) and, for every object k,
-``segmentation_<k>_%05d.png`` (its amodal mask: k + 1 inside). Of the metadata, ``metadata.num_frames, height, width``
-are required. ``instances[k].bboxes`` are boxes of the visible part, [top, left, bottom, right] as shares of the image,
-bottom and right exclusive, in the frames ``bbox_frames``; ``visibility`` counts visible pixels. Beside the splits are
-the lists of the published loaders: ``<split>_instance.txt`` (a line ``video_k_value`` for each object that is ever
-visible) and ``<split>_frame_list.txt`` (``video_k_frame`` where its amodal mask has a pixel).
+A scene is a folder ``<split>/<video>/``, for example ``test/17/``, with these files:
 
-Based on the published loaders; not tested on the published tar. Assumed: every object of a scene is listed (so it is
-exhaustive), and 12 frames per second, Kubric's default, where metadata has no ``frame_rate``. A track's id is its pixel
-value, k + 1, and its label Kubric's ``category``.
+- ``metadata.json``: ``metadata.num_frames``, ``height`` and ``width`` are required. ``instances[k]`` describes object
+  k: ``category`` is its label, ``bboxes`` are boxes of the visible part as shares of the image, [top, left, bottom,
+  right] with exclusive ends, for the frames in ``bbox_frames``, and ``visibility`` counts visible pixels.
+- ``rgba_full_00000.png``: the frames.
+- ``segmentation_full_00000.png``: the visible masks; 0 is background and k + 1 is object k.
+- ``segmentation_<k>_00000.png``: the amodal mask of object k, with the value k + 1 inside.
 
-Written sets keep ids, keys, labels, order, provenance and exhaustiveness in a key "vidamodal" of metadata.json, which
-those loaders ignore, and are read back unchanged. The writer rejects unknown masks (null), visible masks that overlap,
-more than 255 objects, and clips without images. ``convert`` puts all clips into the split "test".
+The published loaders need two lists beside the splits: ``<split>_instance.txt`` has a line ``video_k_value`` for each
+object that is ever visible, and ``<split>_frame_list.txt`` has ``video_k_frame`` wherever its amodal mask has a pixel.
+
+Assumptions: all objects of a scene are listed, so it is exhaustive; 12 frames per second, Kubric's default, if metadata
+has no ``frame_rate``. The id of a track is its pixel value, k + 1. The reader follows the published loaders and was not
+tested on the published archive.
+
+Written sets store ids, keys, labels, order, provenance and exhaustiveness under a key "vidamodal" of metadata.json,
+which those loaders ignore, and read back unchanged. The writer rejects unknown masks (null), visible masks that
+overlap, more than 255 objects, and clips without images. ``convert`` puts all clips into the split "test".
 """
 
 from __future__ import annotations
