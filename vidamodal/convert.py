@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -27,6 +28,8 @@ _FIELD_NAMES = {
     "hypotheses": "hypotheses",
     "boxes": "boxes",
     "present": "presence probabilities",
+    "occlusion": "occlusion levels",
+    "truncated": "truncation",
 }
 
 
@@ -129,22 +132,16 @@ def _reduced(clip: ClipTracks, form: WritableFormat, kind: MaskKind, dropped: se
     if form.SINGLE_MASK:
         holds = holds - {"amodal" if kind == "visible" else "visible"}
     if "amodal" not in holds:
-        holds = holds - {"confidence", "boxes", "present"}
+        holds = holds - {"confidence", "boxes", "present", "occlusion", "truncated"}
     blank = (None,) * clip.video.frames
     tracks = []
     for track in clip.tracks:
         dropped |= {name for name in _FIELD_NAMES if name not in holds and any(getattr(track, name) or ())}
-        tracks.append(
-            replace(
-                track,
-                visible=track.visible if "visible" in holds else blank,
-                amodal=track.amodal if "amodal" in holds else None,
-                confidence=track.confidence if "confidence" in holds else None,
-                hypotheses=track.hypotheses if "hypotheses" in holds else (),
-                boxes=track.boxes if "boxes" in holds else None,
-                present=track.present if "present" in holds else None,
-                amodal_full=track.amodal_full if "amodal_full" in holds else None,
-            )
-        )
+        lost: dict[str, Any] = {name: None for name in _FIELD_NAMES if name not in holds}
+        if "visible" in lost:
+            lost["visible"] = blank
+        if "hypotheses" in lost:
+            lost["hypotheses"] = ()
+        tracks.append(replace(track, **lost))
     canvas = clip.video.canvas if "amodal_full" in holds else None
     return replace(clip, video=replace(clip.video, canvas=canvas), tracks=tuple(tracks))

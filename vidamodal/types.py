@@ -114,6 +114,10 @@ class Track:
     """Amodal boxes of objects without amodal masks; None where the box is unknown."""
     present: tuple[float | None, ...] | None = None
     """Predicted probability that any part of the object is inside the image, in [0, 1]."""
+    occlusion: tuple[int | None, ...] | None = None
+    """Annotated occlusion of each frame, in KITTI's levels: 0 none, 1 partial, 2 large, 3 unknown."""
+    truncated: tuple[bool | None, ...] | None = None
+    """Annotated: True in frames in which the object extends beyond the image."""
 
     @property
     def span(self) -> tuple[int, int] | None:

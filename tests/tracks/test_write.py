@@ -37,6 +37,8 @@ def clips(draw: st.DrawFn) -> ClipTracks:
                 hypotheses=(Hypothesis(draw(fractions), masks),) if has_amodal and draw(st.booleans()) else (),
                 label=draw(st.none() | st.text(max_size=8)),
                 boxes=tuple((-1.5, k, 2.0, k + 0.25) if k else None for k in range(t)) if draw(st.booleans()) else None,
+                occlusion=tuple(draw(st.integers(0, 3)) if k else None for k in known) if draw(st.booleans()) else None,
+                truncated=tuple(draw(st.booleans()) if k else None for k in known) if draw(st.booleans()) else None,
                 present=tuple(draw(fractions) if k else None for k in known) if draw(st.booleans()) else None,
             )
         )

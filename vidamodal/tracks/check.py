@@ -91,10 +91,7 @@ def _check_track(track: Track, video: VideoInfo) -> None:
         _check_full(track.amodal_full, track.amodal, video, where)
     if track.confidence is not None and track.amodal is not None:
         _check_confidence(track.confidence, track.amodal, where)
-    if track.boxes is not None:
-        _check_boxes(track.boxes, video, where)
-    if track.present is not None:
-        _check_present(track.present, video, where)
+    _check_numbers(track, video, where)
 
 
 def _check_sizes(masks: Masks, video: VideoInfo, where: str) -> None:
@@ -133,23 +130,32 @@ def _check_confidence(confidence: Sequence[float | None], amodal: Masks, where: 
             raise FieldError(f"{where}confidence, frame {t} is {value}; a confidence lies between 0 and 1")
 
 
-def _check_boxes(boxes: Sequence[Box | None], video: VideoInfo, where: str) -> None:
-    if len(boxes) != video.frames:
-        raise FieldError(f"{where}boxes has {len(boxes)} entries for {video.frames} frames")
-    for t, box in enumerate(boxes):
-        if box is None:
-            continue
-        x0, y0, x1, y1 = (round(value, DECIMALS) if math.isfinite(value) else math.nan for value in box)
-        if not (x0 < x1 and y0 < y1):
-            raise FieldError(f"{where}boxes, frame {t} is {list(box)}; a box is [x0, y0, x1, y1], x0 < x1 and y0 < y1")
-
-
-def _check_present(present: Sequence[float | None], video: VideoInfo, where: str) -> None:
-    if len(present) != video.frames:
-        raise FieldError(f"{where}present has {len(present)} entries for {video.frames} frames")
-    for t, value in enumerate(present):
+def _check_numbers(track: Track, video: VideoInfo, where: str) -> None:
+    """Check the values of every frame that are not masks."""
+    entries: dict[str, Sequence[object] | None] = {
+        name: getattr(track, name) for name in ("boxes", "present", "occlusion", "truncated")
+    }
+    for name, values in entries.items():
+        if values is not None and len(values) != video.frames:
+            raise FieldError(f"{where}{name} has {len(values)} entries for {video.frames} frames")
+    for t, box in enumerate(track.boxes or ()):
+        _check_box(box, f"{where}boxes, frame {t}")
+    for t, value in enumerate(track.present or ()):
         if value is not None and not 0 <= value <= 1:
             raise FieldError(f"{where}present, frame {t} is {value}; a probability lies between 0 and 1")
+    for t, level in enumerate(track.occlusion or ()):
+        if level is not None and level not in range(4):
+            raise FieldError(
+                f"{where}occlusion, frame {t} is {level}; it is 0 (none), 1 (partial), 2 (large) or 3 (unknown)"
+            )
+
+
+def _check_box(box: Box | None, where: str) -> None:
+    if box is None:
+        return
+    x0, y0, x1, y1 = (round(value, DECIMALS) if math.isfinite(value) else math.nan for value in box)
+    if not (x0 < x1 and y0 < y1):
+        raise FieldError(f"{where} is {list(box)}; a box is [x0, y0, x1, y1], x0 < x1 and y0 < y1")
 
 
 def _check_order(order: Sequence[FrameOrder], ids: set[int], frames: int) -> None:

@@ -193,6 +193,8 @@ def _track(record: Any, place: int, video: VideoInfo) -> Track:
         amodal_full=_optional_masks(record, "amodal_full", video, video.canvas_size, where),
         boxes=_optional_entries(record, "boxes", video, where, parse_box),
         present=_optional_entries(record, "present", video, where, _number),
+        occlusion=_optional_entries(record, "occlusion", video, where, lambda v, at: check_type(v, int, at)),
+        truncated=_optional_entries(record, "truncated", video, where, lambda v, at: check_type(v, bool, at)),
     )
 
 

@@ -71,6 +71,10 @@ def _track_line(track: Track) -> str:
         record["present"] = [None if value is None else _rounded(value) for value in track.present]
     if track.boxes is not None:
         record["boxes"] = [None if box is None else [_rounded(value) for value in box] for box in track.boxes]
+    if track.occlusion is not None:
+        record["occlusion"] = track.occlusion
+    if track.truncated is not None:
+        record["truncated"] = track.truncated
     if track.hypotheses:
         record["hypotheses"] = [{"score": _rounded(h.score), "amodal": _records(h.amodal)} for h in track.hypotheses]
     # Counts can begin like a Windows path ("e:\"). The escape keeps searches for absolute paths from matching them.

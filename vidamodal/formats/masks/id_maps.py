@@ -27,7 +27,7 @@ from vidamodal.types import ClipTracks, InputError
 ID = "davis"
 NAME = "DAVIS or YouTube-VOS"
 SIGN = "folders <video>/00000.png, in Annotations/ or not, or one PNG"
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present"})
+HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
 SINGLE_MASK, IS_FILE = True, False
 
 

@@ -26,7 +26,7 @@ from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError
 ID = "sav"
 NAME = "SA-V"
 SIGN = "folders <video>/<object>/00000.png, in Annotations/ or not, or <object>/00000.png"
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present"})
+HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
 SINGLE_MASK, IS_FILE = True, False
 _OBJECT = re.compile("[0-9]{1,10}")
 

@@ -17,7 +17,9 @@ from vidamodal.tracks.write import write_tracks
 ID = "tracks"
 NAME = "vidamodal"
 SIGN = "a tracks.json, or a folder of <key>/tracks.json or <key>.tracks.json"
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "hypotheses", "amodal_full"})
+HOLDS = frozenset(
+    {"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated", "hypotheses", "amodal_full"}
+)
 SINGLE_MASK = IS_FILE = False
 
 

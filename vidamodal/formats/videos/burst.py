@@ -40,7 +40,7 @@ from vidamodal.types import ClipTracks, Rle, VideoInfo
 ID = "burst"
 NAME = "BURST"
 SIGN = 'a JSON with "sequences" and "annotated_image_paths"'
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present"})
+HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
 SINGLE_MASK = IS_FILE = True
 _FOLDERS = ("frames/train", "frames/val", "frames/test", "frames", "images", "train", "val", "test", "")
 _FPS = 30.0

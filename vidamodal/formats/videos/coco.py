@@ -36,7 +36,7 @@ from vidamodal.types import ClipTracks, Rle, Track
 ID = "coco"
 NAME = "COCO"
 SIGN = 'a JSON with "images" and "segmentation"'
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present"})
+HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
 SINGLE_MASK, IS_FILE = False, True
 _FOLDERS = ("images", "JPEGImages", "frames", "train2017", "val2017", "train2014", "val2014", "")
 _OTHERS = ("regions", "a_segm", "inmodal_seg", "amodal_bbox", "segmentations")

@@ -32,7 +32,7 @@ from vidamodal.types import InputError, Rle, Track, VideoInfo
 ID = "tao-amodal"
 NAME = "TAO-Amodal"
 SIGN = 'a JSON with "tracks" and "amodal_bbox"'
-HOLDS = frozenset({"visible", "amodal", "amodal_full", "confidence", "boxes", "present"})
+HOLDS = frozenset({"visible", "amodal", "amodal_full", "confidence", "boxes", "present", "occlusion", "truncated"})
 SINGLE_MASK, IS_FILE = False, True
 
 

@@ -40,7 +40,7 @@ from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 ID = "youtube-vis"
 NAME = "YouTube-VIS"
 SIGN = 'a JSON with "videos" and "segmentations"'
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present"})
+HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
 SINGLE_MASK = IS_FILE = True
 _FOLDERS = ("JPEGImages", "train/JPEGImages", "valid/JPEGImages", "images", "frames", "")
 _FPS = 6.0
