@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vidamodal.formats.base import Clip, MaskKind, VideoContext, WritableFormat
+from vidamodal.formats.base import FRAME_VALUES, Clip, MaskKind, VideoContext, WritableFormat
 from vidamodal.formats.registry import all_formats, find_dataset, writable_formats
 from vidamodal.media.files import atomic_file, atomic_folder, check_target
 from vidamodal.media.video import open_video
@@ -132,7 +132,7 @@ def _reduced(clip: ClipTracks, form: WritableFormat, kind: MaskKind, dropped: se
     if form.SINGLE_MASK:
         holds = holds - {"amodal" if kind == "visible" else "visible"}
     if "amodal" not in holds:
-        holds = holds - {"confidence", "boxes", "present", "occlusion", "truncated"}
+        holds = holds - FRAME_VALUES
     blank = (None,) * clip.video.frames
     tracks = []
     for track in clip.tracks:

@@ -12,6 +12,9 @@ from vidamodal.types import ClipTracks, Frame, VideoInfo
 
 MaskKind = Literal["visible", "amodal"]
 
+FRAME_VALUES = frozenset({"confidence", "boxes", "present", "occlusion", "truncated"})
+"""Fields of ``Track`` with a number or a box for each frame; every format that stores a clip record holds them."""
+
 
 @dataclass(frozen=True)
 class VideoContext:

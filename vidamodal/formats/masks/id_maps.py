@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext
+from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.build import VOID, clip_from_id_maps
 from vidamodal.formats.masks.frame_files import PREFIXED_NUMBER, by_frame, png_files, visible_folders
 from vidamodal.formats.masks.video_folders import find_videos, holds_tracks, image_video, read_videos, write_videos
@@ -27,7 +27,7 @@ from vidamodal.types import ClipTracks, InputError
 ID = "davis"
 NAME = "DAVIS or YouTube-VOS"
 SIGN = "folders <video>/00000.png, in Annotations/ or not, or one PNG"
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
+HOLDS = FRAME_VALUES | {"visible", "amodal"}
 SINGLE_MASK, IS_FILE = True, False
 
 

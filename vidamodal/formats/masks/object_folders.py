@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext
+from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.build import MaskCollector
 from vidamodal.formats.masks.frame_files import NUMBER, by_frame, png_files, visible_folders
 from vidamodal.formats.masks.video_folders import find_videos, read_videos, write_videos
@@ -26,7 +26,7 @@ from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError
 ID = "sav"
 NAME = "SA-V"
 SIGN = "folders <video>/<object>/00000.png, in Annotations/ or not, or <object>/00000.png"
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
+HOLDS = FRAME_VALUES | {"visible", "amodal"}
 SINGLE_MASK, IS_FILE = True, False
 _OBJECT = re.compile("[0-9]{1,10}")
 

@@ -28,7 +28,7 @@ from vidamodal.formats.annotation_files import (
     read_document,
     read_labels,
 )
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.videos.frame_annotations import clip_keys, read_fps
 from vidamodal.formats.videos.writing import Categories, description, frame_names, write_json
@@ -40,7 +40,7 @@ from vidamodal.types import ClipTracks, Rle, VideoInfo
 ID = "burst"
 NAME = "BURST"
 SIGN = 'a JSON with "sequences" and "annotated_image_paths"'
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
+HOLDS = FRAME_VALUES | {"visible", "amodal"}
 SINGLE_MASK = IS_FILE = True
 _FOLDERS = ("frames/train", "frames/val", "frames/test", "frames", "images", "train", "val", "test", "")
 _FPS = 30.0

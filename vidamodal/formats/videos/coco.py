@@ -25,7 +25,7 @@ from vidamodal.formats.annotation_files import (
     read_annotations,
     read_mask,
 )
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import masks_of
 from vidamodal.formats.videos.frame_annotations import FrameFormat, FrameVideo, add_frames, frame_clips
 from vidamodal.formats.videos.writing import Categories, box_record, description, write_json
@@ -36,7 +36,7 @@ from vidamodal.types import ClipTracks, Rle, Track
 ID = "coco"
 NAME = "COCO"
 SIGN = 'a JSON with "images" and "segmentation"'
-HOLDS = frozenset({"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated"})
+HOLDS = FRAME_VALUES | {"visible", "amodal"}
 SINGLE_MASK, IS_FILE = False, True
 _FOLDERS = ("images", "JPEGImages", "frames", "train2017", "val2017", "train2014", "val2014", "")
 _OTHERS = ("regions", "a_segm", "inmodal_seg", "amodal_bbox", "segmentations")

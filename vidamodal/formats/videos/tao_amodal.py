@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vidamodal.formats.annotation_files import Picture, Record, annotation_files, read_annotations
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY
 from vidamodal.formats.videos.frame_annotations import FrameFormat, FrameVideo, add_frames, frame_clips
 from vidamodal.formats.videos.writing import Categories, box_record, description, write_json
@@ -32,7 +32,7 @@ from vidamodal.types import InputError, Rle, Track, VideoInfo
 ID = "tao-amodal"
 NAME = "TAO-Amodal"
 SIGN = 'a JSON with "tracks" and "amodal_bbox"'
-HOLDS = frozenset({"visible", "amodal", "amodal_full", "confidence", "boxes", "present", "occlusion", "truncated"})
+HOLDS = FRAME_VALUES | {"visible", "amodal", "amodal_full"}
 SINGLE_MASK, IS_FILE = False, True
 
 
