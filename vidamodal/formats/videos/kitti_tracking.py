@@ -1,0 +1,83 @@
+"""KITTI's tracking labels (``label_02/0000.txt``): one row per object and frame. Read only.
+
+Rows of 17 values, or 18 with a score: frame (from 0), id, type, truncated, occluded, alpha, then left, top, right and
+bottom of the box in pixels, and the box in space, which is not read. Boxes cover the occluded parts of an object, but
+end at the border of the image; they are read as amodal boxes, and a note says so. All masks are unknown. Size and
+length come from the video or from the pictures in ``image_02`` (see ``text_rows``).
+
+Rows of regions (DontCare) and of objects that the benchmark ignores at the ends of tracks (truncated is 2) are left
+out, and a note counts them. Assumed: 10 frames per second, the rate of the recordings. Labels of single images
+(``label_2``) have no ids and are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.formats.videos.text_rows import (
+    Row,
+    RowFormat,
+    box_tracks,
+    find_files,
+    place_rows,
+    read_rows,
+    sequence_clips,
+)
+from vidamodal.media.json_records import FieldError
+from vidamodal.types import MAX_TRACK_ID, Box, ClipTracks
+
+ID = "kitti"
+NAME = "KITTI tracking"
+SIGN = "label_02/0000.txt with rows of frame, id, type, truncated, occluded, ..."
+_FIRST_LINE = re.compile(r"[0-9]+ +-?[0-9]+ +[A-Za-z_]+( +-?[0-9.]+(e[-+]?[0-9]+)?){14,15} *(\n|\r|$)")
+_PLACES = ("training/label_02/*.txt", "label_02/*.txt", "*.txt")
+_IGNORED_TRUNCATION = 2
+
+
+def recognise(path: Path) -> Fit:
+    """Match a file whose first line is such a row, or a folder with one."""
+    return certain_if(find_files(path, _PLACES, _FIRST_LINE))
+
+
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
+    """Return a clip for each file; its key is the name of the file."""
+    return sequence_clips(path, find_files(path, _PLACES, _FIRST_LINE), _tracks, video)
+
+
+def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
+    boxes: dict[int, dict[int, Box]] = {}
+    labels: dict[int, str | None] = {}
+    left_out: Counter[str] = Counter()
+    for row in read_rows(file, None, range(17, 19)):
+        number, frame, kind = row.integer(1, "id"), row.integer(0, "frame"), row.fields[2]
+        if kind == "DontCare" or row.number(3, "truncation") == _IGNORED_TRUNCATION:
+            left_out["DontCare" if kind == "DontCare" else "truncated 2"] += 1
+            continue
+        if not 0 <= number <= MAX_TRACK_ID:
+            raise FieldError(f"line {row.line}: the id {number} links no frames; pass labels with ids")
+        of_object = boxes.setdefault(number, {})
+        if frame in of_object:
+            raise FieldError(f"line {row.line}: a second box of object {number} in frame {frame}; keep one")
+        of_object[frame] = _box(row)
+        labels[number] = kind
+    frames = {frame for of_object in boxes.values() for frame in of_object}
+    placed = place_rows(file, frames, len(boxes), RowFormat(first=0, fps=10.0), video)
+    notes = [
+        f"{file.name}: boxes of {len(boxes)} objects, read as amodal boxes that end at the border of the image; masks "
+        "are unknown",
+        *placed.notes,
+        *(f"{file.name}: {count} rows left out ({reason})" for reason, count in sorted(left_out.items())),
+    ]
+    tracks = box_tracks(boxes, labels, placed)
+    return ClipTracks(placed.video, tracks, provenance={"layout": NAME}, notes=tuple(notes))
+
+
+def _box(row: Row) -> Box:
+    left, top, right, bottom = (row.number(k, "box") for k in range(6, 10))
+    if left >= right or top >= bottom:
+        raise FieldError(f"line {row.line}: an empty box; remove it")
+    return left, top, right, bottom
