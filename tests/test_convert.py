@@ -84,7 +84,7 @@ def fits(clip: ClipTracks, form: str, kind: MaskKind) -> bool:
     if form in ("davis", "sav") and all(mask is None for stack in stacks for mask in stack):
         return False
     frames = [[mask for mask in frame if mask is not None] for frame in zip(*stacks, strict=True)]
-    return form != "davis" or all(np.sum(frame, axis=0).max(initial=0) <= 1 for frame in frames if frame)
+    return form not in ("davis", "mots") or all(np.sum(frame, axis=0).max(initial=0) <= 1 for frame in frames if frame)
 
 
 @pytest.mark.parametrize("kind", ["visible", "amodal"])

@@ -37,6 +37,9 @@ from vidamodal.metrics.evaluate import evaluate
 from vidamodal.tracks import dumps_tracks, write_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
+MOT = "1,1,399,182,121,229,1,-1,-1,-1"
+KITTI = "0 2 Car 0 1 -1.7 10.0 2.5 30.0 8.0 1.5 1.6 3.9 2.1 1.4 8.4 -1.5"
+
 
 def test_unknown_content_is_refused_with_a_list_of_formats(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
@@ -69,12 +72,16 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     (tmp_path / "w").mkdir()
     (tmp_path / "w/worlds.jsonl").touch()
     paths |= {"MOViD-A": tmp_path / "m", "vidamodal": tmp_path / "v", "mask-only worlds": tmp_path / "w"}
-    for form in ("burst", "coco", "davis", "sav", "shards", "tao-amodal", "youtube-vis"):
+    for form in ("burst", "coco", "davis", "mots", "sav", "shards", "tao-amodal", "youtube-vis"):
         (tmp_path / form).mkdir()
         convert(tmp_path / "v", tmp_path / form / "set.json", form)
         paths[writable_formats()[form].NAME] = tmp_path / form / "set.json"
     np.savez(tmp_path / "masks.npz", masks=np.zeros((1, 4, 4), np.uint8))
     paths["npz"] = tmp_path / "masks.npz"
+    for name, file, row in (("MOTChallenge", "t/s/gt/gt.txt", MOT), ("KITTI tracking", "i/label_02/0000.txt", KITTI)):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(f"{row}\n")
+        paths[name] = tmp_path / file
     assert set(paths) == {form.NAME for form in all_formats().values()}
     for name, path in paths.items():
         for start in (path, path.parent) if path.is_file() and path.suffix != ".npz" else (path,):

@@ -66,6 +66,8 @@ class Fit(IntEnum):
     """The content can be read, but other formats look the same: plain folders of PNGs, for example."""
     CERTAIN = 2
     """The content has the structure that the format documents."""
+    EXACT = 3
+    """So it has, and it lies in folders that only this format has; pictures beside them are not masks."""
 
 
 def certain_if(condition: object) -> Fit:

@@ -81,8 +81,10 @@ def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Forma
     if not fits:
         signs = "; ".join(f"{form.NAME}: {form.SIGN}" for form in candidates)
         raise InputError(f"{path}: in no known format; looked for {signs}")
-    fits = [(fit, form) for fit, form in fits if form.ID in preferred] or fits
     best = max(fit for fit, _ in fits)
+    if best < Fit.EXACT:
+        fits = [(fit, form) for fit, form in fits if form.ID in preferred] or fits
+        best = max(fit for fit, _ in fits)
     matches = [form for fit, form in fits if fit == best]
     if len(matches) > 1:
         names = " and ".join(form.NAME for form in matches)

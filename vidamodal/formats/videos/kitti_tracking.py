@@ -2,8 +2,9 @@
 
 Rows of 17 values, or 18 with a score: frame (from 0), id, type, truncated, occluded, alpha, then left, top, right and
 bottom of the box in pixels, and the box in space, which is not read. Boxes cover the occluded parts of an object, but
-end at the border of the image; they are read as amodal boxes, and a note says so. All masks are unknown. Size and
-length come from the video or from the pictures in ``image_02`` (see ``text_rows``).
+end at the border of the image; they are read as amodal boxes, and a note says so. The levels of occlusion (0 to 3) are
+kept, and whether an object is truncated. All masks are unknown. Size and length come from the video or from the
+pictures in ``image_02`` (see ``text_rows``).
 
 Rows of regions (DontCare) and of objects that the benchmark ignores at the ends of tracks (truncated is 2) are left
 out, and a note counts them. Assumed: 10 frames per second, the rate of the recordings. Labels of single images
@@ -15,20 +16,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.formats.base import Clip, Fit, VideoContext
 from vidamodal.formats.videos.text_rows import (
+    Placement,
     Row,
     RowFormat,
-    box_tracks,
+    box_track,
     find_files,
+    fit_of,
     place_rows,
     read_rows,
     sequence_clips,
 )
 from vidamodal.media.json_records import FieldError
-from vidamodal.types import MAX_TRACK_ID, Box, ClipTracks
+from vidamodal.types import MAX_TRACK_ID, Box, ClipTracks, Track
 
 ID = "kitti"
 NAME = "KITTI tracking"
@@ -40,7 +44,7 @@ _IGNORED_TRUNCATION = 2
 
 def recognise(path: Path) -> Fit:
     """Match a file whose first line is such a row, or a folder with one."""
-    return certain_if(find_files(path, _PLACES, _FIRST_LINE))
+    return fit_of(path, find_files(path, _PLACES, _FIRST_LINE))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
@@ -49,31 +53,51 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
 
 def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
-    boxes: dict[int, dict[int, Box]] = {}
+    objects: dict[int, dict[int, _State]] = {}
     labels: dict[int, str | None] = {}
     left_out: Counter[str] = Counter()
     for row in read_rows(file, None, range(17, 19)):
         number, frame, kind = row.integer(1, "id"), row.integer(0, "frame"), row.fields[2]
-        if kind == "DontCare" or row.number(3, "truncation") == _IGNORED_TRUNCATION:
-            left_out["DontCare" if kind == "DontCare" else "truncated 2"] += 1
+        truncation = row.number(3, "truncation")
+        if kind == "DontCare" or truncation == _IGNORED_TRUNCATION:
+            left_out["DontCare" if kind == "DontCare" else "truncated is 2"] += 1
             continue
         if not 0 <= number <= MAX_TRACK_ID:
             raise FieldError(f"line {row.line}: the id {number} links no frames; pass labels with ids")
-        of_object = boxes.setdefault(number, {})
+        of_object = objects.setdefault(number, {})
         if frame in of_object:
             raise FieldError(f"line {row.line}: a second box of object {number} in frame {frame}; keep one")
-        of_object[frame] = _box(row)
+        level = row.integer(4, "occlusion")
+        of_object[frame] = _State(_box(row), level if level in range(4) else None, truncation > 0)
         labels[number] = kind
-    frames = {frame for of_object in boxes.values() for frame in of_object}
-    placed = place_rows(file, frames, len(boxes), RowFormat(first=0, fps=10.0), video)
-    notes = [
-        f"{file.name}: boxes of {len(boxes)} objects, read as amodal boxes that end at the border of the image; masks "
-        "are unknown",
+    frames = {frame for of_object in objects.values() for frame in of_object}
+    placed = place_rows(file, frames, len(objects), RowFormat(first=0, fps=10.0), video)
+    notes = (
+        f"{file.name}: boxes of {len(objects)} objects, read as amodal boxes that end at the border of the image; "
+        "masks are unknown",
         *placed.notes,
         *(f"{file.name}: {count} rows left out ({reason})" for reason, count in sorted(left_out.items())),
-    ]
-    tracks = box_tracks(boxes, labels, placed)
-    return ClipTracks(placed.video, tracks, provenance={"layout": NAME}, notes=tuple(notes))
+    )
+    tracks = tuple(_track(number, labels[number], objects[number], placed) for number in sorted(objects))
+    return ClipTracks(placed.video, tracks, provenance={"layout": NAME}, notes=notes)
+
+
+@dataclass(frozen=True)
+class _State:
+    """An object in one frame."""
+
+    box: Box
+    occlusion: int | None
+    is_truncated: bool
+
+
+def _track(number: int, label: str | None, states: Mapping[int, _State], placed: Placement) -> Track:
+    entries = [states.get(t) for t in placed.numbers]
+    return replace(
+        box_track(number, label, {t: state.box for t, state in states.items()}, placed),
+        occlusion=tuple(None if state is None else state.occlusion for state in entries),
+        truncated=tuple(None if state is None else state.is_truncated for state in entries),
+    )
 
 
 def _box(row: Row) -> Box:

@@ -16,12 +16,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.formats.base import Clip, Fit, VideoContext
 from vidamodal.formats.videos.text_rows import (
     Row,
     RowFormat,
-    box_tracks,
+    box_track,
     find_files,
+    fit_of,
     place_rows,
     read_lines,
     read_rows,
@@ -56,7 +57,7 @@ _CLASSES = (
 
 def recognise(path: Path) -> Fit:
     """Match a file whose first line is such a row, or a folder with one."""
-    return certain_if(find_files(path, _PLACES, _FIRST_LINE))
+    return fit_of(path, find_files(path, _PLACES, _FIRST_LINE))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
@@ -86,7 +87,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
     notes = [f"{file.name}: boxes of {len(boxes)} objects, read as amodal boxes; masks are unknown", *placed.notes]
     if ignored:
         notes.append(f"{file.name}: {ignored} rows with flag 0 left out, which the benchmark ignores")
-    tracks = box_tracks(boxes, labels, placed)
+    tracks = tuple(box_track(number, labels[number], boxes[number], placed) for number in sorted(boxes))
     return ClipTracks(placed.video, tracks, provenance={"layout": NAME}, notes=tuple(notes))
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from vidamodal.formats.annotation_files import errors_in
-from vidamodal.formats.base import Clip, VideoContext
+from vidamodal.formats.base import Clip, Fit, VideoContext
 from vidamodal.formats.clip_record import clips_by_key
 from vidamodal.media.images import is_image
 from vidamodal.media.json_records import FieldError, excerpt
@@ -79,6 +79,11 @@ def find_files(path: Path, places: Sequence[str], first_line: re.Pattern[str]) -
     return next((found for found in matching if found), [])
 
 
+def fit_of(path: Path, files: Sequence[Path]) -> Fit:
+    """Return how well a path with such files matches: exactly if they lie in folders that the format names."""
+    return Fit.NONE if not files else Fit.CERTAIN if files[0].parent == path or path.is_file() else Fit.EXACT
+
+
 def _matches(file: Path, first_line: re.Pattern[str]) -> bool:
     if file.suffix.lower() != ".txt" or file.name.startswith(".") or not file.is_file():
         return False
@@ -139,6 +144,8 @@ class RowFormat:
     """Number of the first frame."""
     fps: float
     """Frame rate where nothing states it."""
+    first_in_challenge: int = 1
+    """Number of the first frame of sequences with a seqinfo.ini."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,11 @@ class Placement:
     first: int
     """Number of the first frame."""
     notes: tuple[str, ...]
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of all frames."""
+        return range(self.first, self.first + self.video.frames)
 
 
 def find_sequence(file: Path) -> SequenceInfo:
@@ -224,8 +236,9 @@ def place_rows(
     sequence = find_sequence(file)
     length = sequence.frames if video is None else video.info.frames
     names = None if video is None else video.frame_names
-    first = _first_number(numbers, form.first, length, _number(names[0]) if names else None)
-    expected = (form.first, _number(names[0]) if names else None)
+    usual = form.first_in_challenge if sequence.is_described else form.first
+    expected = (usual, _number(names[0]) if names else None)
+    first = _first_number(numbers, length, *expected)
     notes: tuple[str, ...] = () if first in expected else (f"{file.name}: frames are counted from {first}",)
     info = None if video is None else video.info
     if info is None:
@@ -251,7 +264,7 @@ def place_rows(
     return Placement(info, first, notes)
 
 
-def _first_number(numbers: Collection[int], usual: int, length: int | None, named: int | None) -> int:
+def _first_number(numbers: Collection[int], length: int | None, usual: int, named: int | None) -> int:
     def fits(first: int) -> bool:
         return all(number >= first and (length is None or number - first < length) for number in numbers)
 
@@ -290,22 +303,17 @@ def _frames(file: Path) -> Iterator[Frame] | None:
     return None if pictures is None else open_video(pictures).frames()
 
 
-def box_tracks(
-    boxes: Mapping[int, Mapping[int, Box]], labels: Mapping[int, str | None], placed: Placement
-) -> tuple[Track, ...]:
-    """Return tracks with amodal boxes and unknown masks.
+def box_track(number: int, label: str | None, boxes: Mapping[int, Box], placed: Placement) -> Track:
+    """Return a track with amodal boxes and unknown masks.
 
     Args:
-        boxes: The boxes by object id and number of the frame.
-        labels: The labels by object id.
-        placed: The video, and the number of its first frame.
+        number: Its id.
+        label: Its label.
+        boxes: The boxes by number of the frame.
+        placed: The video, and the numbers of its frames.
     """
     unknown: tuple[Rle | None, ...] = (None,) * placed.video.frames
-    times = range(placed.first, placed.first + placed.video.frames)
-    return tuple(
-        Track(number, unknown, label=labels[number], boxes=tuple(of_object.get(t) for t in times))
-        for number, of_object in sorted(boxes.items())
-    )
+    return Track(number, unknown, label=label, boxes=tuple(boxes.get(t) for t in placed.numbers))
 
 
 def read_lines(file: Path) -> list[str]:
