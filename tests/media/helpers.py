@@ -37,10 +37,12 @@ def make(
     times: Iterable[int] | None = None,
     rotation: int | None = None,
     size: tuple[int, int] = (H, W),
+    options: dict[str, str] | None = None,
     **muxing: str,
 ) -> Path:
-    """Write a small video with B-frames and a key frame every 10 frames."""
-    options = {"g": "10", "threads": "1"} if codec == "libx264" else {}
+    """Write a small video, by default with B-frames and a key frame every 10 frames."""
+    if options is None:
+        options = {"g": "10", "threads": "1"} if codec == "libx264" else {}
     with av.open(str(path), "w", options=muxing) as container:
         stream: Any = container.add_stream(codec, rate=30, options=options)
         stream.height, stream.width = size
@@ -68,6 +70,19 @@ def remux(source: Path, path: Path, skip: float) -> Path:
                 packet.pts, packet.dts = packet.pts - start, packet.dts - start
                 packet.stream = stream
                 new.mux(packet)
+    return path
+
+
+def cut_without_encoding(source: Path, path: Path, key: int = 1) -> Path:
+    """Copy the packets from a key frame on, as editors do that do not encode anew."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets: list[Any] = [packet for packet in old.demux(video=0) if packet.size]
+        first = [place for place, packet in enumerate(packets) if packet.is_keyframe][key]
+        start = packets[first].dts
+        for packet in packets[first:]:
+            packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, stream
+            new.mux(packet)
     return path
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from tests.media.helpers import H, W, picture
-from vidamodal.media.images import natural_key, save_png
+from tests.media.helpers import H, W, picture, refused
+from vidamodal.media.images import MAX_PIXELS, natural_key, read_image, save_png
 from vidamodal.media.video import open_video
+from vidamodal.types import InputError
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
@@ -31,3 +33,52 @@ def test_png_files_are_written_atomically(tmp_path: Path) -> None:
 
 def test_numbers_in_names_are_sorted_by_value() -> None:
     assert sorted(["f10", "f9", "07", "7", "a"], key=natural_key) == ["a", "f9", "f10", "07", "7"]
+
+
+def folder_of(folder: Path, images: list[np.ndarray], suffix: str = "png") -> Path:
+    folder.mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{number}.{suffix}")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize(("top", "white"), [(200, 255), (1000, 1023), (4095, 4095), (9000, 16383), (65535, 65535)])
+def test_deep_grey_frames_are_scaled_alike(suffix: str, top: int, white: int, tmp_path: Path) -> None:
+    dark = np.tile(np.linspace(0, top // 4, 32).astype(np.uint16), (8, 1))
+    bright = np.tile(np.linspace(0, top, 32).astype(np.uint16), (8, 1))
+    reader = open_video(folder_of(tmp_path / "f", [dark, bright, dark], suffix))
+    assert reader.notes == (f"f: grey values of more than 8 bits; {white} is taken for white",)
+    for image, values in zip(reader.frames(), (dark, bright, dark), strict=True):
+        assert image.dtype == np.uint8 and np.abs(image - 255 / white * values[..., None]).max() <= 0.51
+
+
+def test_a_single_deep_image(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 6), 2048, np.uint16)).save(tmp_path / "a.png")
+    assert (read_image(tmp_path / "a.png") == 128).all()
+    assert (next(open_video(tmp_path / "a.png").frames()) == 128).all()
+
+
+def test_frames_of_several_depths_are_refused(tmp_path: Path) -> None:
+    deep, flat = np.full((4, 6), 900, np.uint16), np.full((4, 6), 200, np.uint8)
+    for name, images in (("a", [deep, flat]), ("b", [flat, deep])):
+        with pytest.raises(InputError, match=r"1\.png: 8-bit and 16-bit frames are mixed"):
+            list(open_video(folder_of(tmp_path / name, images)).frames())
+
+
+def test_floats_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 6), np.float32)).save(tmp_path / "depth.tif")
+    assert "floats" in refused(tmp_path / "depth.tif")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
+def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
+    image = Image.new("RGB", (8, 8))
+    image.paste((255, 255, 255), (0, 0, 4, 8))
+    image.convert(mode).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == [255] * 4 + [0] * 4
+
+
+def test_huge_images_are_refused(tmp_path: Path) -> None:
+    Image.new("1", (MAX_PIXELS // 4096 + 1, 4096)).save(tmp_path / "a.png")
+    assert "megapixels" in refused(tmp_path / "a.png")

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.media.helpers import H, N, W, make, number_of, picture, refused, remux
+from tests.media.helpers import H, N, W, cut_without_encoding, make, number_of, picture, refused, remux
 from vidamodal.media.video import open_video
 from vidamodal.types import VideoInfo
 
@@ -123,3 +123,37 @@ def test_a_change_of_size_within_a_video_is_refused(tmp_path: Path) -> None:
     first, second = make(tmp_path / "a.h264"), make(tmp_path / "b.h264", size=(64, 96))
     (tmp_path / "ab.h264").write_bytes(first.read_bytes() + second.read_bytes())
     assert f"frame {N} has 64 x 96 pixels, but the first has {H} x {W}" in refused(tmp_path / "ab.h264")
+
+
+OPEN_GROUPS = {
+    "libx264": {"x264-params": "open-gop=1:keyint=12:min-keyint=12:bframes=3:b-adapt=0:scenecut=0", "threads": "1"},
+    "libx265": {
+        "x265-params": "open-gop=1:keyint=12:min-keyint=12:bframes=3:b-adapt=0:scenecut=0:log-level=none:pools=none"
+    },
+    "mpeg2video": {"g": "12", "bf": "2"},
+}
+
+
+@pytest.mark.parametrize(
+    ("codec", "whole", "part"),
+    [
+        ("libx264", "mp4", "mkv"),
+        ("libx264", "mkv", "mp4"),
+        ("libx265", "mp4", "mkv"),
+        ("libx265", "mkv", "ts"),
+        ("mpeg2video", "ts", "mkv"),
+        ("mpeg2video", "mpg", "ts"),
+    ],
+)
+def test_frames_of_open_groups_keep_their_places(codec: str, whole: str, part: str, tmp_path: Path) -> None:
+    """Pictures before a key frame may refer to the group before it, which is missing in the part."""
+    if not has_encoder(codec):
+        pytest.skip(f"this build of FFmpeg has no {codec}")
+    path = make(tmp_path / f"v.{whole}", codec, options=OPEN_GROUPS[codec])
+    part_of_it = cut_without_encoding(path, tmp_path / f"part.{part}")
+    for place, numbers in ((path, range(N)), (part_of_it, range(12, N))):
+        reader = open_video(place)
+        frames = list(reader.frames())
+        assert [number_of(image) for image in frames] == list(numbers)
+        for start in range(0, len(frames), 2):
+            assert (next(reader.frames(start, start + 1)) == frames[start]).all()

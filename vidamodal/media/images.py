@@ -1,29 +1,46 @@
-"""PNG and JPEG images: reading, writing and the natural order of their names."""
+"""Images: reading, writing and the natural order of their names.
+
+PNG, JPEG, WebP, BMP, TIFF and GIF images are read as RGB. Transparency is dropped. Grey images of more than 8 bits are
+scaled to 8 bits: white is 255, 1023, 4095, 16383 or 65535, the smallest of these that is no less than the largest
+value (of all frames, for a video). In colour images of 16 bits per channel the upper 8 bits are read. Images of floats
+and those of more than 67 megapixels are refused.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vidamodal.media.files import atomic_file
 from vidamodal.types import Frame, InputError
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-"""First bytes of PNG and JPEG files."""
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
+"""First bytes of image files; WebP, which begins like other files, is left out."""
+MAX_PIXELS = 2**26
+"""Pixels of the largest image or frame that is read: 8192 x 8192."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+_WHITES = (255, 1023, 4095, 16383, 65535, 2**24 - 1, 2**32 - 1)
 
 
 def is_image(path: Path) -> bool:
-    """Return True for a PNG or JPEG file, by its suffix, that is not hidden."""
+    """Return True for an image file, by its suffix, that is not hidden."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def starts_like_image(head: bytes) -> bool:
+    """Return True if the first 12 bytes of a file are those of an image, still or animated."""
+    return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def natural_key(stem: str) -> tuple[tuple[int, str], ...]:
@@ -33,21 +50,89 @@ def natural_key(stem: str) -> tuple[tuple[int, str], ...]:
 
 
 def read_image(path: Path) -> Frame:
-    """Read a PNG or JPEG as RGB, rotated by its EXIF orientation.
+    """Read an image as RGB, rotated by its EXIF orientation. Of an animation, this is the first frame.
 
     Raises:
         InputError: The image cannot be decoded.
     """
+    image = load_image(path)
     with image_errors(path):
-        return np.ascontiguousarray(iio.imread(path, plugin="pillow", mode="RGB", index=0, rotate=True))
+        return to_rgb(image, find_white([image]), path)
+
+
+def load_image(path: Path) -> Image.Image:
+    """Decode an image, rotated by its EXIF orientation, in the mode of the file.
+
+    Raises:
+        InputError: The image cannot be decoded, or is too large.
+    """
+    with open_image(path) as image, image_errors(path):
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open an image or an animation without decoding it.
+
+    Raises:
+        InputError: The file is not an image, or is too large.
+    """
+    with image_errors(path):
+        image = Image.open(path, formats=_FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise InputError(
+            f"{path}: {image.height} x {image.width} pixels, more than {MAX_PIXELS // 10**6} megapixels. Resize it."
+        )
+    return image
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Return True for a grey image of more than 8 bits."""
+    return image.mode.startswith("I")
+
+
+def find_white(images: Iterable[Image.Image]) -> int | None:
+    """Return the value that is white in a clip of grey images of more than 8 bits; None if the first has 8 bits."""
+    largest = 0
+    for number, image in enumerate(images):
+        if is_deep(image):
+            largest = max(largest, int(np.asarray(image).max()))
+        elif not number:
+            return None
+    return next(white for white in _WHITES if largest <= white)
+
+
+def to_rgb(image: Image.Image, white: int | None, name: Path | str) -> Frame:
+    """Convert a decoded image to RGB.
+
+    Args:
+        image: The image.
+        white: The value that becomes 255 in a grey image of more than 8 bits; None for images of 8 bits.
+        name: Name of the image in error messages.
+
+    Raises:
+        InputError: The image holds floats, or is of 8 bits and should not be, or the reverse.
+    """
+    if image.mode == "F":
+        raise InputError(f"{name}: the pixels are floats. Save them as 8 or 16-bit integers.")
+    if is_deep(image) != (white is not None):
+        raise InputError(f"{name}: 8-bit and 16-bit frames are mixed. Save all with the same number of bits.")
+    if white is None:
+        return np.ascontiguousarray(image.convert("RGB"))
+    values = np.asarray(image).astype(np.float32).clip(min=0) * np.float32(255 / white)
+    return np.repeat((values + 0.5).astype(np.uint8)[..., None], 3, axis=2)
 
 
 @contextmanager
-def image_errors(path: Path) -> Iterator[None]:
-    """Convert the exceptions of imageio and Pillow for a damaged image into an InputError."""
+def image_errors(path: Path | str) -> Iterator[None]:
+    """Convert the exceptions of imageio and Pillow for a damaged image into an InputError, and hide their warnings."""
     try:
-        yield
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # the decoders of Pillow raise exceptions of any kind
         if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno is not None):
             raise
         reason = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Reading videos: video files, folders of frames and single images as RGB frames in display order.
+"""Reading videos: video files, animations, folders of frames and single images as RGB frames in display order.
 
 PyAV decodes video files sequentially. It reports damaged frames, which decord does not: of 150 files with flipped bits
 decord returned damaged frames without an error for 91, of which PyAV reports 78. decord does not apply edit lists
@@ -10,16 +10,18 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
-from vidamodal.media.images import SIGNATURES, is_image, natural_key, read_image
+from vidamodal.media.animations import Animation, read_animation, video_format
+from vidamodal.media.images import find_white, is_deep, is_image, load_image, natural_key, starts_like_image, to_rgb
 from vidamodal.media.video_decoding import decode_frames, decode_with_decord, load_decord, rotate
 from vidamodal.media.video_index import index_video
-from vidamodal.media.video_source import VideoSource
+from vidamodal.media.video_source import VideoSource, choose_stream
 from vidamodal.types import Frame, InputError, VideoInfo
 
 FOLDER_FPS = 24.0
@@ -81,7 +83,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 
 
 def open_video(path: str | os.PathLike[str]) -> VideoReader:
-    """Open a video file, a folder of PNG or JPEG frames, or a single image.
+    """Open a video file, an animated PNG, WebP or GIF, a folder of frames, or a single image.
 
     Frames of a folder are in the natural order of their names, at 24 frames per second.
 
@@ -96,9 +98,11 @@ def open_video(path: str | os.PathLike[str]) -> VideoReader:
     if not path.stat().st_size:
         raise InputError(f"{path}: the file is empty. {_ACCEPTED}")
     with path.open("rb") as file:
-        if file.read(8).startswith(SIGNATURES):
-            return _open_images([path], path, fps=1.0)
-    return _open_source(VideoSource(path, str(path)), path.name)
+        is_picture = starts_like_image(file.read(12))
+    known = video_format(path) if is_picture else None
+    if is_picture and known is None:
+        return _open_picture(path)
+    return _open_source(VideoSource(path, str(path), known), path.name)
 
 
 def open_bytes(data: bytes, name: str) -> VideoReader:
@@ -115,12 +119,27 @@ def open_bytes(data: bytes, name: str) -> VideoReader:
 
 
 def _open_source(source: VideoSource, name: str) -> VideoReader:
+    source, notes = choose_stream(source)
     index = index_video(source)
     height, width = rotate(np.empty((*index.coded_size, 3), dtype=np.uint8), index.display_matrix).shape[:2]
     info = VideoInfo(name, height, width, index.frames, index.fps)
     decord = load_decord() if index.decord_safe else None
     pick = None if decord is None else lambda numbers: decode_with_decord(decord, source, info, numbers)
-    return VideoReader(info, None, lambda start, stop: decode_frames(source, index, start, stop), pick)
+    notes = (*notes, *index.notes)
+    return VideoReader(info, None, lambda start, stop: decode_frames(source, index, start, stop), pick, notes)
+
+
+def _open_picture(path: Path) -> VideoReader:
+    animation = read_animation(path)
+    if not isinstance(animation, Animation):
+        reader = _open_images([path], path, fps=1.0)
+        return reader if animation is None else replace(reader, notes=(*reader.notes, animation))
+
+    def read(start: int, stop: int) -> Iterator[tuple[str, Image.Image]]:
+        for number, image in enumerate(animation.frames(start, stop), start):
+            yield f"{path}: frame {number}", image
+
+    return _open_pictures(path, animation.count, animation.fps, None, read)
 
 
 def _open_folder(folder: Path) -> VideoReader:
@@ -134,18 +153,35 @@ def _open_folder(folder: Path) -> VideoReader:
 
 
 def _open_images(paths: list[Path], source: Path, fps: float) -> VideoReader:
-    height, width = read_image(paths[0]).shape[:2]
+    stems = tuple(path.stem for path in paths) if source.is_dir() else None
 
-    def read(start: int, stop: int) -> Iterator[Frame]:
-        for path in paths[start:stop]:
-            image = read_image(path)
-            if image.shape[:2] != (height, width):
+    def read(start: int, stop: int) -> Iterator[tuple[str, Image.Image]]:
+        return ((str(path), load_image(path)) for path in paths[start:stop])
+
+    return _open_pictures(source, len(paths), fps, stems, read)
+
+
+def _open_pictures(
+    source: Path,
+    count: int,
+    fps: float,
+    stems: tuple[str, ...] | None,
+    read: Callable[[int, int], Iterator[tuple[str, Image.Image]]],
+) -> VideoReader:
+    """Open a sequence of decoded images; ``read`` yields them with their names in error messages."""
+    name = source.resolve().name or source.name
+    first = next(read(0, 1))[1]
+    height, width, deep = first.height, first.width, is_deep(first)
+    white = find_white(image for _, image in read(0, count)) if deep else None
+    notes = () if white is None else (f"{name}: grey values of more than 8 bits; {white} is taken for white",)
+
+    def frames(start: int, stop: int) -> Iterator[Frame]:
+        for label, image in read(start, stop):
+            if (image.height, image.width) != (height, width):
                 raise InputError(
-                    f"{path}: {image.shape[0]} x {image.shape[1]} pixels, but the first frame has {height} x {width}. "
+                    f"{label}: {image.height} x {image.width} pixels, but the first frame has {height} x {width}. "
                     "Resize all frames to one size."
                 )
-            yield image
+            yield to_rgb(image, white, label)
 
-    stems = tuple(path.stem for path in paths) if source.is_dir() else None
-    name = source.resolve().name or source.name
-    return VideoReader(VideoInfo(name, height, width, len(paths), fps), stems, read)
+    return VideoReader(VideoInfo(name, height, width, count, fps), stems, frames, notes=notes)

@@ -15,7 +15,7 @@ from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from vidamodal.media.video_index import VideoIndex
+from vidamodal.media.video_index import VideoIndex, decode_pictures
 from vidamodal.media.video_source import VideoSource
 from vidamodal.types import Frame, InputError, VideoInfo
 
@@ -23,7 +23,8 @@ from vidamodal.types import Frame, InputError, VideoInfo
 def decode_frames(source: VideoSource, index: VideoIndex, start: int, stop: int) -> Iterator[Frame]:
     """Yield frames ``start`` to ``stop`` (exclusive) and check each of them.
 
-    At the end of the video one more frame is requested, to detect a file that holds more frames than its index.
+    At the end of the video one more frame is requested, to detect a file that holds more frames than its index, unless
+    the file may be damaged there.
 
     Raises:
         InputError: A frame is damaged or missing, has another size, or the number of frames differs from the index.
@@ -31,10 +32,12 @@ def decode_frames(source: VideoSource, index: VideoIndex, start: int, stop: int)
     number, reformatter = start, VideoReformatter()  # creating one takes longer than converting a small frame
     try:
         for number, frame in _numbered_frames(source, index, start):
+            if frame is None:
+                raise InputError(f"{source.name}: frame {number} of {index.frames} is damaged. Pass an undamaged file.")
             _check_frame(source.name, index, number, frame)
             yield rotate(reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray(), index.display_matrix)
             number += 1
-            if number == stop < index.frames:
+            if number == stop and (stop < index.frames or index.open_ended):
                 return
     except av.error.FFmpegError as error:
         raise InputError(
@@ -52,8 +55,6 @@ def _check_frame(name: str, index: VideoIndex, number: int, frame: VideoFrame) -
         raise InputError(f"{name}: the file has more frames than the {index.frames} in its index. Remux it.")
     if index.frame_number(frame.pts) not in (None, number):
         raise InputError(f"{name}: frame {number} of {index.frames} is missing. Pass an undamaged file.")
-    if frame.is_corrupt:
-        raise InputError(f"{name}: frame {number} of {index.frames} is damaged. Pass an undamaged file.")
     if (frame.height, frame.width) != index.coded_size:
         height, width = index.coded_size
         raise InputError(
@@ -62,14 +63,14 @@ def _check_frame(name: str, index: VideoIndex, number: int, frame: VideoFrame) -
         )
 
 
-def _numbered_frames(source: VideoSource, index: VideoIndex, start: int) -> Iterator[tuple[int, VideoFrame]]:
+def _numbered_frames(source: VideoSource, index: VideoIndex, start: int) -> Iterator[tuple[int, VideoFrame | None]]:
     """Yield every frame from ``start`` on with its number, after a seek if the seek lands before ``start``."""
     with source.open() as (container, stream):
         if start and index.times is not None:
             container.seek(index.times[start], stream=stream)
-            frames = container.decode(stream)
+            frames = decode_pictures(container, stream)
             for frame in frames:
-                number = index.frame_number(frame.pts)
+                number = None if frame is None else index.frame_number(frame.pts)
                 if number is None or number > start:
                     break
                 if number == start:
@@ -77,7 +78,7 @@ def _numbered_frames(source: VideoSource, index: VideoIndex, start: int) -> Iter
                     yield from enumerate(frames, start + 1)
                     return
     with source.open() as (container, stream):
-        yield from itertools.islice(enumerate(container.decode(stream)), start, None)
+        yield from itertools.islice(enumerate(decode_pictures(container, stream)), start, None)
 
 
 def rotate(image: Frame, matrix: tuple[int, ...] | None) -> Frame:

@@ -1,20 +1,31 @@
-"""An index of a video file: how many frames it displays, when, at which size, and whether the file is complete."""
+"""An index of a video file: how many frames it displays, when, at which size, and whether the file is complete.
+
+The decoder decides which frames a video has. In an mp4 or Matroska file whose counts agree, every packet is a frame,
+and the index is made without decoding. All other videos are decoded once: AVI files, which may drop frames; transport
+streams, which start and end anywhere; and files whose first pictures refer to pictures that were cut off.
+"""
 
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
-from av import Packet, VideoStream
+from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 
+from vidamodal.media.container_end import is_cut_off
 from vidamodal.media.video_source import VideoSource
 from vidamodal.types import InputError
+
+_STRUCTURED = ("mov", "matroska", "avi", "apng")
+"""Formats of files that are complete as written; others may start and end anywhere."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,10 @@ class VideoIndex:
     """Presentation time of every displayed frame in order; None if the container's times are unreliable."""
     decord_safe: bool
     """True if decord decodes this file correctly: plain H.264 in mp4 without edit lists or rotation."""
+    open_ended: bool = False
+    """True if the file may hold damaged pictures after the last frame, which are not read."""
+    notes: tuple[str, ...] = ()
+    """What was assumed, one line each, for the user."""
 
     def frame_number(self, time: int | None) -> int | None:
         """Return the number of the frame displayed at a presentation time, or None if it is unknown."""
@@ -42,38 +57,109 @@ class VideoIndex:
 
 
 def index_video(source: VideoSource) -> VideoIndex:
-    """Demux a whole video file and decode its first frame.
+    """Demux a whole video file, and decode its first frame, or all frames if their number is uncertain.
 
     Raises:
-        InputError: The file is no video, is damaged, or holds fewer frames than it declares.
+        InputError: The file is no video, or is damaged or cut off.
     """
     with source.open() as (container, stream):
         packets = _read_packets(container, stream)
-        _check_complete(source.name, packets, _declared_frames(packets, container, stream))
+        listed = _listed_frames(container, stream)
+        _check_complete(source, packets, listed, container, stream)
         rate = stream.average_rate or stream.guessed_rate or Fraction(1)
         simple = _is_simple_h264(packets, container, stream)
+        consistent = packets.decodable and listed in (0, len(packets.times)) and _holds(container, "mov", "matroska")
+    times = _ordered(packets.times)
     with source.open() as (container, stream), source.decoding_errors():
-        first = next(container.decode(stream), None)
+        first = next((frame for frame in decode_pictures(container, stream) if frame is not None), None)
         if first is None:
             raise InputError(
                 f"{source.name}: none of the {len(packets.times)} frames can be decoded. Pass a complete file."
             )
-        reordered = stream.codec_context.has_b_frames
-        side_data: Any = first.side_data
-        data = next((data for data in side_data if data.type is SideData.DISPLAYMATRIX), None)
-        matrix = None if data is None else tuple(np.frombuffer(bytes(data), dtype=np.int32).tolist())
-    known = [time for time in packets.times if time is not None]
-    ordered = sorted(set(known))
-    # Containers may omit times, repeat them, or store decoding times in place of presentation times.
-    reliable = len(ordered) == len(packets.times) and not (reordered and ordered == known)
-    return VideoIndex(
+        # Containers may omit times, repeat them, or store decoding times in place of presentation times.
+        reliable = times is not None and not (stream.codec_context.has_b_frames and list(times) == packets.times)
+    matrix = _display_matrix(first)
+    index = VideoIndex(
         frames=len(packets.times),
         fps=max(round(float(rate), 4), 0.0001),
         coded_size=(first.height, first.width),
         display_matrix=matrix,
-        times=tuple(ordered) if reliable else None,
+        times=times if reliable else None,
         decord_safe=simple and matrix is None and reliable,
     )
+    return index if consistent and reliable else _count_by_decoding(source, index, max(listed, index.frames))
+
+
+def decode_pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
+    """Yield the frames from the current position on; None for a picture that is damaged.
+
+    Pictures before the first key frame that refer to missing pictures are passed over.
+
+    Raises:
+        FFmpegError: The container cannot be read.
+    """
+    started = False
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            if started or packet.is_keyframe:
+                yield None
+            continue
+        for frame in frames:
+            started = started or frame.key_frame or not frame.is_corrupt
+            if started:
+                yield None if frame.is_corrupt else frame
+
+
+def _count_by_decoding(source: VideoSource, index: VideoIndex, listed: int) -> VideoIndex:
+    """Return the index with the frames that the decoder returns. Damage is tolerated only at an open end."""
+    found: list[int | None] = []
+    damaged = False
+    with source.open() as (container, stream), source.decoding_errors():
+        for frame in decode_pictures(container, stream):
+            damaged = damaged or frame is None
+            if damaged and (frame is not None or _holds(container, *_STRUCTURED)):
+                raise InputError(f"{source.name}: frame {len(found)} is damaged. Pass an undamaged file.")
+            if frame is not None:
+                found.append(frame.pts)
+        base = float(stream.time_base or 1)
+        seekable = not _holds(container, "apng")  # its frames are drawn over the earlier ones
+    times = tuple(time for time in found if time is not None)
+    ordered = times if len(times) == len(found) and all(a < b for a, b in itertools.pairwise(times)) else None
+    fps = index.fps
+    if ordered is not None and len(ordered) > 1:
+        mean = (len(ordered) - 1) / ((ordered[-1] - ordered[0]) * base)
+        fps = fps if 0.9 < mean / fps < 1.1 else max(round(mean, 4), 0.0001)  # the rate of a container is nominal
+    note = (
+        f"{source.short_name}: {len(found)} frames can be decoded, although the file lists {listed}; "
+        "frames are numbered as they are decoded"
+    )
+    return replace(
+        index,
+        frames=len(found),
+        fps=fps,
+        times=ordered if seekable else None,
+        open_ended=damaged,
+        notes=(note,) if len(found) != listed or damaged else (),
+    )
+
+
+def _ordered(times: Sequence[int | None]) -> tuple[int, ...] | None:
+    """Return the times in the order of display; None if some are missing or repeated."""
+    ordered = tuple(sorted({time for time in times if time is not None}))
+    return ordered if len(ordered) == len(times) else None
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    side_data: Any = frame.side_data
+    data = next((data for data in side_data if data.type is SideData.DISPLAYMATRIX), None)
+    return None if data is None else tuple(np.frombuffer(bytes(data), dtype=np.int32).tolist())
+
+
+def _holds(container: InputContainer, *names: str) -> bool:
+    """Return True if a container has one of the formats."""
+    return bool({*names} & {*container.format.name.split(",")})
 
 
 @dataclass
@@ -84,57 +170,71 @@ class _Packets:
     """End of the last packet of any stream in seconds."""
     uniform: bool = True
     """False if an edit list discards a packet, or a packet carries parameters such as another size."""
-    intact: bool = True
-    """False if reading stopped at a damaged packet."""
+    decodable: bool = True
+    """False if the first packet is no key frame, or if pictures are displayed before it."""
+    damaged_after: int | None = None
+    """Number of displayed packets before a damaged one; None if none is damaged."""
 
 
 def _read_packets(container: InputContainer, stream: VideoStream) -> _Packets:
     packets = _Packets()
+    first: int | None = None
+    begun = False
     try:
         for packet in container.demux():
             if packet.pts is not None:
                 packets.end = max(packets.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index != stream.index or not packet.size:
                 continue
-            if packet.is_corrupt:
-                packets.intact = False
-                break
+            if packet.is_corrupt and packets.damaged_after is None:
+                packets.damaged_after = len(packets.times)
+            if not begun:
+                begun, first, packets.decodable = True, packet.pts, packet.is_keyframe
             packets.uniform = packets.uniform and not packet.is_discard and not _carries_parameters(packet)
             if not packet.is_discard and not _is_hidden_reference(packet, stream):
                 packets.times.append(packet.pts)
+                packets.decodable &= packet.pts is None or first is None or packet.pts >= first
     except av.error.FFmpegError:
-        packets.intact = False
+        packets.damaged_after = len(packets.times)
     return packets
 
 
-def _declared_frames(packets: _Packets, container: InputContainer, stream: VideoStream) -> int:
-    """Return how many frames the container promises, 0 if it does not say."""
-    if "matroska" in container.format.name and container.duration is not None:
-        # Matroska does not count frames, but its header holds the duration.
-        rate = float(stream.average_rate or 1)
-        missing = container.duration / av.time_base - packets.end
-        if missing > max(0.1, 3 / rate):
-            return len(packets.times) + round(missing * rate)
-    displayed = sum(not entry.is_discard for entry in stream.index_entries) if "mp4" in container.format.name else 0
+def _listed_frames(container: InputContainer, stream: VideoStream) -> int:
+    """Return how many frames the container lists, 0 if it does not say."""
+    displayed = 0
+    if _holds(container, "mov"):
+        displayed = sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
     return displayed or stream.frames
 
 
-def _check_complete(name: str, packets: _Packets, declared: int) -> None:
+def _check_complete(
+    source: VideoSource, packets: _Packets, listed: int, container: InputContainer, stream: VideoStream
+) -> None:
     count = len(packets.times)
-    if declared > count:
-        raise InputError(
-            f"{name}: only {count} of {declared} frames are in the file; it is cut off. Pass the complete file."
-        )
-    if not packets.intact:
-        raise InputError(f"{name}: damaged after {count} frames. Pass an undamaged file.")
+    if _holds(container, "matroska") and container.duration is not None:
+        # Matroska does not count frames, but its header holds the duration.
+        rate = float(stream.average_rate or 1)
+        missing = container.duration / av.time_base - packets.end
+        listed = count + round(missing * rate) if missing > max(0.1, 3 / rate) else 0
+    damaged = packets.damaged_after is not None and _holds(container, *_STRUCTURED)
+    if listed > count or damaged or _holds(container, "apng"):
+        with source.open_binary() as file:
+            cut = is_cut_off(file)
+        if listed > count and cut is not False:
+            amount = f"only {count} of {listed} frames are in the file"
+            raise InputError(f"{source.name}: {amount}; it is cut off. Pass the complete file.")
+        if damaged or cut:
+            state = "cut off" if cut else "damaged"
+            intact = count if packets.damaged_after is None else packets.damaged_after
+            raise InputError(f"{source.name}: {state} after {intact} frames. Pass a complete file.")
     if not count:
-        raise InputError(f"{name}: the file holds no frames. Pass a video.")
+        raise InputError(f"{source.name}: the file holds no frames. Pass a video.")
 
 
 def _is_simple_h264(packets: _Packets, container: InputContainer, stream: VideoStream) -> bool:
     context = stream.codec_context
     return (
-        "mp4" in container.format.name
+        _holds(container, "mov")
         and context.name == "h264"
         and context.pix_fmt == "yuv420p"
         and len(container.streams.video) == 1

@@ -5,22 +5,23 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 from av import VideoStream
 from av.container import InputContainer
 from av.stream import Disposition
 
+from vidamodal.media.images import MAX_PIXELS
 from vidamodal.types import InputError
 
 _OPTIONS = {
     # Formats that refer to other files or addresses (playlists, concatenations, image sequences) are not opened.
     "protocol_whitelist": "file",
-    "format_whitelist": "aac,apng,asf,av1,avi,flac,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp3,mpeg,mpegts,"
-    "mpegvideo,mxf,nut,obu,ogg,wav,yuv4mpegpipe",
+    "format_whitelist": "aac,apng,asf,av1,avi,flac,flv,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mp3,mpeg,mpegts,"
+    "mpegvideo,mpjpeg,mxf,nut,obu,ogg,wav,yuv4mpegpipe",
 }
 
 
@@ -30,24 +31,45 @@ class VideoSource:
 
     content: Path | bytes
     name: str
+    format: str | None = None
+    """FFmpeg's name of the format; None to recognise it by the content."""
+    stream: int | None = None
+    """Number of the video stream to read; None for the first that is not a cover picture."""
+
+    @property
+    def short_name(self) -> str:
+        """The name without folders, as notes use it."""
+        return Path(self.name).name
 
     @contextmanager
     def open(self) -> Iterator[tuple[InputContainer, VideoStream]]:
-        """Open the container and its first video stream that is not a cover picture.
+        """Open the container and its video stream.
 
         Raises:
             InputError: The file is not a video, or its codec is not supported.
         """
         content: Any = f"file:{self.content}" if isinstance(self.content, Path) else io.BytesIO(self.content)
         with self.decoding_errors():
-            container = av.open(content, options=dict(_OPTIONS), metadata_errors="replace")
+            container = av.open(content, format=self.format, options=dict(_OPTIONS), metadata_errors="replace")
         with container:
-            stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
-            if stream is None:
+            streams = [stream for stream in moving_streams(container) if self.stream in (None, stream.index)]
+            if not streams:
                 raise InputError(f"{self.name}: the file has no video stream (audio only?). Pass a video.")
-            if stream.codec_context is None:
+            stream = next((stream for stream in streams if stream.codec_context is not None), None)
+            if stream is None:
                 raise InputError(f"{self.name}: the codec of this video is not supported. Convert it to H.264.")
+            if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+                raise InputError(
+                    f"{self.name}: frames of more than {MAX_PIXELS // 10**6} megapixels. Resize the video."
+                )
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield container, stream
+
+    @contextmanager
+    def open_binary(self) -> Iterator[BinaryIO]:
+        """Open the file as bytes."""
+        with self.content.open("rb") if isinstance(self.content, Path) else io.BytesIO(self.content) as file:
+            yield file
 
     @contextmanager
     def decoding_errors(self) -> Iterator[None]:
@@ -60,3 +82,46 @@ class VideoSource:
                 f"{self.name}: cannot be read as a video ({reason}). Pass a complete mp4, mkv, webm or avi file, or a "
                 "folder of frames."
             ) from None
+
+
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    """Return the video streams that are not marked as pictures, such as covers and thumbnails."""
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & pictures]
+
+
+def choose_stream(source: VideoSource) -> tuple[VideoSource, tuple[str, ...]]:
+    """Choose among several video streams: streams of one picture last, then the default, the largest and the first.
+
+    Returns:
+        The source with its stream, and notes for the user.
+    """
+    with source.open() as (container, first):
+        streams = [stream for stream in moving_streams(container) if stream.codec_context is not None]
+        if len(streams) < 2:
+            return replace(source, stream=first.index), ()
+        pictures = _count_to_two(container, streams)
+
+        def rank(stream: VideoStream) -> tuple[bool, bool, int]:
+            area = stream.codec_context.width * stream.codec_context.height
+            return pictures[stream.index] > 1, bool(stream.disposition & Disposition.default), area
+
+        chosen = max(streams, key=rank)
+        size = f"{chosen.codec_context.height} x {chosen.codec_context.width} pixels"
+        note = (
+            f"{source.short_name}: of {len(streams)} video streams, number {streams.index(chosen) + 1} is read ({size})"
+        )
+        return replace(source, stream=chosen.index), (note,)
+
+
+def _count_to_two(container: InputContainer, streams: list[VideoStream]) -> dict[int, int]:
+    """Return how many packets each stream has by its index; counting ends when all have two."""
+    counts = dict.fromkeys((stream.index for stream in streams), 0)
+    try:
+        for packet in container.demux(streams):
+            counts[packet.stream_index] += bool(packet.size)
+            if min(counts.values()) > 1:
+                break
+    except av.error.FFmpegError:
+        pass  # reading the chosen stream reports the damage
+    return counts
