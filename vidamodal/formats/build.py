@@ -12,9 +12,6 @@ from pycocotools import mask as coco
 from vidamodal.rle import pack
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
-VOID = 255
-"""Value in 8-bit id maps, beside other ids, of pixels that were not annotated; they count as background."""
-
 MasksByFrame = Mapping[int, Rle]
 """The masks of an object that have a pixel, by frame."""
 
@@ -69,22 +66,19 @@ class MaskCollector:
 def clip_from_id_maps(
     video: VideoInfo, maps: Iterable[tuple[int, Int[np.ndarray, "h w"]]], ids: Sequence[int] = ()
 ) -> ClipTracks:
-    """Return a clip from maps of ids; 0 is background, and so is ``VOID`` in 8-bit maps beside other ids.
+    """Return a clip from maps of ids; 0 is background.
 
     Args:
         video: The video.
         maps: Pairs of a frame and its map.
-        ids: The ids of objects that may be in none of the maps; ``VOID`` is an object if it is among them.
+        ids: The ids of objects that may be in none of the maps.
     """
-    collector, is_narrow = MaskCollector(video, set(ids) - {0}), True
+    collector = MaskCollector(video, set(ids) - {0})
     for frame, values in maps:
-        is_narrow = is_narrow and values.dtype == np.uint8
         values = np.asfortranarray(values)
         collector.annotated.add(frame)
         for number in set(np.unique(values).tolist()) - {0}:
             collector.add(number, frame, values == number)
-    if is_narrow and len(collector.masks) > 1 and VOID not in ids:
-        collector.masks.pop(VOID, None)
     return collector.clip()
 
 

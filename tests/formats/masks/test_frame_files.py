@@ -18,7 +18,6 @@ from tests.formats.mask_data import (
     expected,
     id_maps,
     read_masks,
-    save_grey,
     save_palette,
 )
 from vidamodal.types import InputError
@@ -32,10 +31,6 @@ def test_pngs_match_frames_by_name(tmp_path: Path) -> None:
     save_palette(tmp_path / "left11.png", id_maps()[0])
     with pytest.raises(InputError, match=r"left11\.png: no frame of the video has this name"):
         read_masks(tmp_path, VIDEO, stems)
-
-
-def with_colour(path: Path) -> None:
-    save_grey(as_palette(path) / "00002.png", np.zeros((H, W, 3), dtype=np.uint8))
 
 
 def with_half_a_png(path: Path) -> None:
@@ -56,7 +51,6 @@ BAD_FOLDERS = {
     ),
     "two numbers": (lambda p: save_palette(p / "00000_1.png", id_maps()[0]), "the name is not a frame number"),
     "twice": (lambda p: save_palette(as_palette(p) / "0.png", id_maps()[0]), " 0.png and 00000.png are for the same"),
-    "colours": (with_colour, "00002.png: a colour picture"),
     "half a PNG": (with_half_a_png, "00003.png: cannot be read as an image"),
     "maps beside folders": (lambda p: as_palette(as_object_folders(p)), "both PNGs and folders"),
     "a named folder": (

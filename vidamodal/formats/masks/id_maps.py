@@ -2,7 +2,7 @@
 
 The layout of DAVIS (2016 and 2017) and YouTube-VOS, ``Annotations[/480p]/<video>/00000.png`` (see ``video_folders``),
 the folder of one video, or the single PNG of an image. Names may have a prefix, as in frame_00012.png. 0 is background;
-255 is void if there are other ids. A pixel belongs to one object. The format does not state whether masks are visible
+``pixel_values`` decides what the values mean. A pixel belongs to one object. The format does not state whether masks are visible
 or amodal.
 
 The writer makes a PNG for each frame in which a mask is known, and a meta.json. If ids are not all from 1 to 254, they
@@ -12,16 +12,18 @@ are renumbered from 1. It rejects masks that overlap, more than 254 objects, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
-from vidamodal.formats.build import VOID, clip_from_id_maps
+from vidamodal.formats.build import clip_from_id_maps
 from vidamodal.formats.masks.frame_files import PREFIXED_NUMBER, by_frame, png_files, visible_folders
 from vidamodal.formats.masks.video_folders import find_videos, holds_tracks, image_video, read_videos, write_videos
-from vidamodal.media.mask_images import read_id_map, write_id_map
+from vidamodal.media.mask_images import write_id_map
+from vidamodal.media.pixel_values import VOID, read_id_maps
 from vidamodal.types import ClipTracks, InputError
 
 ID = "davis"
@@ -71,7 +73,8 @@ def _read_folder(folder: Path, video: VideoContext) -> ClipTracks:
     if folders:
         raise InputError(f"{folder}: contains both PNGs and folders ({folders[0].name}); pass one or the other")
     frames = by_frame(folder, pngs, video)
-    return clip_from_id_maps(video.info, ((frame, read_id_map(png, video.info)) for frame, png in frames.items()))
+    ids = read_id_maps(frames, video.info, folder)
+    return replace(clip_from_id_maps(video.info, ids.maps), notes=ids.notes)
 
 
 def _read_image(path: Path, video: VideoContext | None) -> ClipTracks:
@@ -80,7 +83,8 @@ def _read_image(path: Path, video: VideoContext | None) -> ClipTracks:
         raise InputError(
             f"{path}: one PNG for a video of {info.frames} frames; pass a folder with a PNG for each frame"
         )
-    return clip_from_id_maps(info, [(0, read_id_map(path, info))])
+    ids = read_id_maps({0: path}, info, path)
+    return replace(clip_from_id_maps(info, ids.maps), notes=ids.notes)
 
 
 def _numbers(key: str, clip: ClipTracks) -> list[int]:

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -23,7 +23,9 @@ import numpy as np
 from jaxtyping import Int
 
 from vidamodal.formats.base import Clip, Fit, VideoContext
-from vidamodal.formats.build import VOID, MaskCollector, clip_from_id_maps
+from vidamodal.formats.build import MaskCollector, clip_from_id_maps
+from vidamodal.media.mask_images import MaskImage
+from vidamodal.media.pixel_values import VOID, id_maps_of
 from vidamodal.media.video import FOLDER_FPS
 from vidamodal.tracks.check import check_video
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, VideoInfo
@@ -80,8 +82,22 @@ def _read(path: Path, video: VideoContext | None) -> ClipTracks:
             if ids is not None and (len(set(ids)) < len(ids) or not all(0 <= k <= MAX_TRACK_ID for k in ids)):
                 raise InputError(f"{path}: ids must be different integers from 0 to {MAX_TRACK_ID}")
             if masks.objects is None:
-                return clip_from_id_maps(info, zip(frames, _id_maps(masks, ids), strict=True), ids or ())
+                return _from_id_maps(path, frames, ids, info)
             return _from_stack(masks, frames, ids or range(1, masks.objects + 1), info)
+
+
+def _from_id_maps(path: Path, frames: Sequence[int], ids: Sequence[int] | None, info: VideoInfo) -> ClipTracks:
+    def images() -> Iterator[tuple[int, MaskImage]]:
+        with _archive_errors(path), zipfile.ZipFile(path) as archive, archive.open("masks.npy") as file:
+            masks = _Masks(path, file, *_header(file, path, "masks"))
+            for frame, values in zip(frames, _id_maps(masks, ids), strict=True):
+                yield frame, MaskImage("grey", values, bits=8 * values.dtype.itemsize)
+
+    if ids is not None:
+        listed = ((frame, np.where(np.isin(image.values, ids), image.values, 0)) for frame, image in images())
+        return clip_from_id_maps(info, listed, ids)
+    maps = id_maps_of(images, path, "id map")
+    return replace(clip_from_id_maps(info, maps.maps), notes=maps.notes)
 
 
 def _from_stack(masks: _Masks, frames: Sequence[int], ids: Sequence[int], info: VideoInfo) -> ClipTracks:

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.build import MaskCollector
 from vidamodal.formats.masks.frame_files import NUMBER, by_frame, png_files, visible_folders
 from vidamodal.formats.masks.video_folders import find_videos, read_videos, write_videos
-from vidamodal.media.mask_images import read_id_map, write_object_masks
+from vidamodal.media.mask_images import write_object_masks
+from vidamodal.media.pixel_values import read_object_masks
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError
 
 ID = "sav"
@@ -66,11 +68,14 @@ def _read_folder(folder: Path, video: VideoContext) -> ClipTracks:
         if number in names:
             raise InputError(f"{entry}: {names[number]} stands for the same id; give every object a different one")
         names[number] = entry.name
-    collector = MaskCollector(video.info, names)
+    collector, notes = MaskCollector(video.info, names), list[str]()
     for number, name in names.items():
-        for frame, png in by_frame(folder / name, png_files(folder / name), video).items():
-            collector.add(number, frame, read_id_map(png, video.info) != 0)
-    return collector.clip()
+        files = by_frame(folder / name, png_files(folder / name), video)
+        masks = read_object_masks(files, video.info, folder / name)
+        notes += masks.notes
+        for frame, mask in masks.masks:
+            collector.add(number, frame, mask)
+    return replace(collector.clip(), notes=tuple(notes))
 
 
 def _write_masks(folder: Path, clip: ClipTracks, numbers: Mapping[int, int]) -> None:
