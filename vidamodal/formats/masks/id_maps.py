@@ -1,8 +1,8 @@
 """PNG id maps: a folder of palette or grey PNGs per video, whose pixel values are ids. Read and written.
 
 The layout of DAVIS (2016 and 2017) and YouTube-VOS, ``Annotations[/480p]/<video>/00000.png`` (see ``video_folders``),
-the folder of one video, or the single PNG of an image. Names may have a prefix, as in frame_00012.png. 0 is background;
-``pixel_values`` decides what the values mean. A pixel belongs to one object. The format does not state whether masks are visible
+the folder of one video, or the single PNG of an image. Names may have a prefix, as in frame_00012.png. What the values
+mean is decided by ``pixel_values``. A pixel belongs to one object. The format does not state whether masks are visible
 or amodal.
 
 The writer makes a PNG for each frame in which a mask is known, and a meta.json. If ids are not all from 1 to 254, they
