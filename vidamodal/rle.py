@@ -1,4 +1,4 @@
-"""Areas and overlaps of masks, computed on run lengths."""
+"""Areas, overlaps and unions of masks, computed on run lengths."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def areas(masks: Sequence[Packed]) -> Float[np.ndarray, " n"]:
 def shared_area(*masks: Packed) -> int:
     """Return the area of the intersection of the masks in pixels."""
     return int(coco.area(coco.merge(list(masks), intersect=True)))
+
+
+def union(masks: Sequence[Rle]) -> Rle:
+    """Return the union of one or more masks of one size."""
+    if len(masks) == 1:
+        return masks[0]
+    merged = coco.merge([pack(mask) for mask in masks], intersect=False)
+    return Rle(masks[0].height, masks[0].width, merged["counts"].decode("ascii"))
 
 
 def overlaps(

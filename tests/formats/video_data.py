@@ -190,7 +190,8 @@ def coco_video(**changes: Any) -> dict[str, Any]:
 
 
 def tao_amodal(**changes: Any) -> dict[str, Any]:
-    document = coco_video(track_id=6, video_id=1, bbox=[2, 2, 3, 4], amodal_bbox=[2, 2, 9, 4], **changes)
+    boxes = {"bbox": [2, 2, 3, 4], "amodal_bbox": [2, 2, 9, 4]}
+    document = coco_video(**{"track_id": 6, "video_id": 1, **boxes, **changes})
     return {**document, "tracks": [{"id": 6, "category_id": 4, "video_id": 1}], "info": {}, "licenses": []}
 
 

@@ -1,17 +1,24 @@
 """COCO-style annotation files: reading of images, annotations, masks and pictures.
 
-Every size, count and coordinate is checked before it is used: pycocotools returns uninitialised memory for run lengths
-that do not fill the mask, takes a polygon of two points for a box, and needs memory in proportion to a polygon's
-perimeter.
+Read as COCO's own tools read them:
+
+- Sizes and ids may be written as 48, 48.0 or "48"; other ids of images, videos and categories are names.
+- ``iscrowd: 1`` marks a region of many objects. It is left out.
+- A mask is run lengths (compressed or plain) or polygons. An annotation whose mask is missing, null or without a
+  polygon says that the object is there, not that it is hidden.
+- Annotations of images that are not listed are left out.
+
+All of this is reported, once for a file. Every size, count and coordinate is checked before it is used: pycocotools
+returns uninitialised memory for run lengths that do not fill the mask, takes a polygon of two points for a box, and
+needs memory in proportion to a polygon's perimeter.
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -20,15 +27,32 @@ import numpy as np
 from jaxtyping import Float
 from pycocotools import mask as coco
 
-from vidamodal.formats.base import Clip
+from vidamodal.formats.base import Clip, Fit
+from vidamodal.formats.json_layouts import Layout, load_json, match_files, one_file
 from vidamodal.media.images import read_image
-from vidamodal.media.json_records import FieldError, check_type, contains_strings, excerpt, optional, required
+from vidamodal.media.json_records import (
+    FieldError,
+    Identity,
+    check_type,
+    excerpt,
+    identity,
+    integer,
+    optional,
+    optional_identity,
+    required,
+    required_identity,
+    required_integer,
+)
+from vidamodal.rle import union
 from vidamodal.tracks.check import check_video
-from vidamodal.tracks.parse import MAX_BYTES, parse_rle
+from vidamodal.tracks.parse import parse_rle
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, VideoInfo
 
 MAX_PERIMETER = 2**21
 """Longest accepted outline of a mask in pixels, and the limit of coordinates; more is taken for damage."""
+
+_BOX = 4
+"""Numbers of a box, and of two points: a polygon has more."""
 
 Record = dict[str, Any]
 """A JSON object."""
@@ -38,20 +62,29 @@ Record = dict[str, Any]
 class Picture:
     """An image of an annotation file."""
 
-    id: int
+    id: Identity
     name: str
-    """Path within the data set, checked to stay inside it."""
+    """Path of the picture as the file states it, with ``/`` between its parts; it may lead out of the data set."""
     height: int
     width: int
 
     @property
+    def path(self) -> str | None:
+        """Path within the data set; None if the stated one leads out of it."""
+        leads_out = PureWindowsPath(self.name).anchor or ".." in PurePosixPath(self.name).parts
+        return None if leads_out or "\0" in self.name else self.name
+
+    @property
     def info(self) -> VideoInfo:
         """The image as a video of one frame."""
-        return VideoInfo(self.name, self.height, self.width, 1, 1.0)
+        name = (self.path or PurePosixPath(self.name).name) or str(self.id)
+        return VideoInfo(name, self.height, self.width, 1, 1.0)
 
 
-ReadTracks = Callable[[Picture, Sequence[Record], Mapping[int, str]], ClipTracks]
-"""Return the tracks of an image, from its annotations and the names of categories by id."""
+ReadTracks = Callable[[Picture, Sequence[Record], Mapping[Identity, str]], ClipTracks]
+"""Return the tracks of an image, from its annotations and the names of categories by id.
+
+The file's name is put before its notes, which are the same in all images of a file."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +92,20 @@ class Annotations:
     """A checked annotation file."""
 
     path: Path
-    pictures: Mapping[int, Picture]
+    pictures: Mapping[Identity, Picture]
     """By id."""
-    records: Mapping[int, Sequence[Record]]
+    records: Mapping[Identity, Sequence[Record]]
     """Annotations by the id of their image, in the file's order; only images that have one."""
-    labels: Mapping[int, str]
+    labels: Mapping[Identity, str]
     """Names of categories by id."""
     document: Record
     """The whole file; the rest of it is unchecked."""
+    notes: tuple[str, ...] = ()
+    """What was left out, one line each; see ``ClipTracks.notes``."""
+
+    def note(self, *texts: str) -> Annotations:
+        """Return the annotations with more notes; each is put behind the name of the file."""
+        return replace(self, notes=(*self.notes, *(f"{self.path.name}: {text}" for text in texts)))
 
 
 @contextmanager
@@ -78,57 +117,130 @@ def errors_in(file: Path, part: str = "") -> Iterator[None]:
         raise InputError(f"{file}: {part}{error}") from None
 
 
-def annotation_files(path: Path, keys: Sequence[str], excluded: Sequence[str] = ()) -> list[Path]:
-    """Return the JSON files at a path that contain certain strings; nothing is parsed.
+def read_document(path: Path, format_id: str, fit: Callable[[Layout], Fit]) -> tuple[Path, Record]:
+    """Return the one annotation file of a data set and the JSON object in it.
 
     Args:
-        path: A file, or a folder: files in it and in its folders with "annotation" in the name are searched.
-        keys: Strings that a file must contain.
-        excluded: Strings that it must not contain.
-    """
-    files = [path]
-    if path.is_dir():
-        folders = [path, *(f for f in sorted(path.iterdir()) if f.is_dir() and "annotation" in f.name.lower())]
-        files = [file for folder in folders for file in sorted(folder.glob("*.json"))]
-    return [file for file in files if _contains(file, keys, excluded)]
-
-
-def _contains(file: Path, keys: Sequence[str], excluded: Sequence[str]) -> bool:
-    present = contains_strings(file, *keys, *excluded)
-    return all(present[: len(keys)]) and not any(present[len(keys) :])
-
-
-def read_annotations(path: Path, files: Sequence[Path]) -> Annotations:
-    """Read the one annotation file of a data set.
-
-    Args:
-        path: The data set, for messages.
-        files: Its annotation files.
+        path: The data set, which matches the format.
+        format_id: The format.
+        fit: See ``match_files``.
 
     Raises:
         InputError: There are several files, or the file is damaged.
     """
-    file, document = read_document(path, files)
+    file = one_file(path, match_files(path, format_id, fit)[1])
     with errors_in(file):
-        annotations = _annotations(file, document)
-    if not annotations.records and "videos" not in document:  # a video may have no object
+        return file, check_type(load_json(file), dict, "its content")
+
+
+def read_annotations(path: Path, format_id: str, fit: Callable[[Layout], Fit]) -> Annotations:
+    """Return the images and annotations of a data set; arguments and errors are those of ``read_document``."""
+    return parse_annotations(*read_document(path, format_id, fit))
+
+
+def parse_annotations(file: Path, document: Record, size: tuple[int, int] | None = None) -> Annotations:
+    """Return the images and annotations of a document.
+
+    Args:
+        file: The annotation file.
+        document: The JSON object in it.
+        size: Height and width in pixels of images that do not state them; by default those of their masks.
+
+    Raises:
+        InputError: A field is damaged, or nothing is annotated.
+    """
+    with errors_in(file):
+        pictures: dict[Identity, Picture] = {}
+        for place, record in enumerate(required(document, "images", list)):
+            picture = _picture(record, f"images[{place}]", document, size)
+            if picture.id in pictures:
+                raise FieldError(f"images[{place}]: the id {picture.id} is used twice; give every image a different id")
+            pictures[picture.id] = picture
+        labels = read_labels(document)
+        records, notes = split_records(document, "image", pictures, labels)
+    if not records and not document.get("videos"):  # a video may have no object
         raise InputError(f"{file}: it contains no annotated image; pass a file with annotations")
-    return annotations
+    notes += outside_note(pictures.values())
+    return Annotations(file, pictures, records, labels, document, tuple(f"{file.name}: {note}" for note in notes))
 
 
-def read_document(path: Path, files: Sequence[Path]) -> tuple[Path, Record]:
-    """Return the one annotation file of a data set and the JSON object in it; arguments as of ``read_annotations``."""
-    if len(files) > 1:
-        names = ", ".join(file.name for file in files)
-        raise InputError(f"{path}: several annotation files ({names}); pass the path of one of them")
-    (file,) = files
-    if file.stat().st_size > MAX_BYTES:
-        raise InputError(f"{file}: larger than {MAX_BYTES >> 20} MiB; split it into files with fewer images")
-    try:
-        document = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not JSON ({error or 'nested too deeply'}); copy or write the file again") from None
-    return file, document
+def with_masks(annotations: Annotations, key: str = "segmentation") -> Annotations:
+    """Return the annotations that have a mask under a key; what is left out is noted.
+
+    Raises:
+        InputError: None has a mask.
+    """
+    kept = {
+        number: masked
+        for number, records in annotations.records.items()
+        if (masked := [record for record in records if has_mask(record.get(key))])
+    }
+    lost = sum(map(len, annotations.records.values())) - sum(map(len, kept.values()))
+    if not kept:
+        raise InputError(
+            f"{annotations.path}: none of {lost} annotations has a mask ({key}). Boxes, captions and key points are "
+            "not enough; pass a file with masks"
+        )
+    annotations = replace(annotations, records=kept)
+    return annotations.note(f"{count(lost, 'annotation')} without a mask ({key}) left out") if lost else annotations
+
+
+def split_records(
+    document: Record, owner: str, known: Container[Identity], labels: Mapping[Identity, str]
+) -> tuple[dict[Identity, list[Record]], list[str]]:
+    """Return the annotations of each image or video, in the file's order, and notes on what is left out.
+
+    Args:
+        document: The JSON object.
+        owner: "image" or "video".
+        known: The ids of the images or videos.
+        labels: The names of categories by id.
+
+    Raises:
+        FieldError: An annotation is damaged, or all are of unknown images or videos.
+    """
+    records: dict[Identity, list[Record]] = defaultdict(list)
+    crowds = 0
+    strays: list[Identity] = []
+    nameless: dict[Identity, None] = {}
+    for place, record in enumerate(required(document, "annotations", list)):
+        where = f"annotations[{place}]"
+        number = required_identity(check_type(record, dict, where), f"{owner}_id", f"{where}.")
+        if number not in known:
+            strays.append(number)
+        elif record.get("iscrowd") in (1, "1"):
+            crowds += 1
+        else:
+            category = optional_identity(record, "category_id", f"{where}.")
+            if labels and category is not None and category not in labels:
+                nameless[category] = None
+            records[number].append(record)
+    if strays and not records:
+        raise FieldError(f"the annotations are for {owner} {strays[0]}, which {owner}s does not list; add it there")
+    notes = []
+    if crowds:
+        notes.append(f"{count(crowds, 'crowd region')} (iscrowd) left out")
+    if strays:
+        notes.append(
+            f"{count(len(strays), 'annotation')} for {owner}s that are not listed left out, such as {strays[0]}"
+        )
+    if nameless:
+        notes.append(
+            f"objects of {count(len(nameless), 'unlisted category id')}, such as {next(iter(nameless))}, have no label"
+        )
+    return records, notes
+
+
+def outside_note(pictures: Iterable[Picture]) -> list[str]:
+    """Return a note on pictures outside the data set, if there are any."""
+    if all(picture.path is not None for picture in pictures):
+        return []
+    return ["file names with an absolute path or .. are used as names alone; these pictures are not read"]
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number and a noun, in the plural if it is not 1."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def image_clips(
@@ -163,48 +275,48 @@ def _image_tracks(
     read_tracks: ReadTracks, annotations: Annotations, picture: Picture, records: Sequence[Record]
 ) -> ClipTracks:
     with errors_in(annotations.path, f"image {picture.id}: "):
-        return read_tracks(picture, records, annotations.labels)
+        tracks = read_tracks(picture, records, annotations.labels)
+    return replace(tracks, notes=annotations.note(*tracks.notes).notes)
 
 
-def _annotations(file: Path, document: Record) -> Annotations:
-    pictures: dict[int, Picture] = {}
-    for place, record in enumerate(required(document, "images", list)):
-        picture = _picture(record, f"images[{place}]")
-        if picture.id in pictures:
-            raise FieldError(f"images[{place}]: the id {picture.id} is used twice; give every image a different id")
-        pictures[picture.id] = picture
-    records: dict[int, list[Record]] = defaultdict(list)
-    for place, record in enumerate(required(document, "annotations", list)):
-        where = f"annotations[{place}]"
-        number = required(check_type(record, dict, where), "image_id", int, f"{where}.")
-        if number not in pictures:
-            raise FieldError(f"{where} is for image {number}, which images does not list; add it there")
-        records[number].append(record)
-    return Annotations(file, pictures, records, read_labels(document), document)
-
-
-def read_labels(document: Record) -> dict[int, str]:
+def read_labels(document: Record) -> dict[Identity, str]:
     """Return the names of categories by id; both are required in each category."""
     labels = {}
     for place, record in enumerate(optional(document, "categories", list) or ()):
         where = f"categories[{place}]"
-        number = required(check_type(record, dict, where), "id", int, f"{where}.")
+        number = required_identity(check_type(record, dict, where), "id", f"{where}.")
         labels[number] = required(record, "name", str, f"{where}.")
     return labels
 
 
-def _picture(record: Any, where: str) -> Picture:
+def read_label(record: Record, labels: Mapping[Identity, str], where: str) -> str | None:
+    """Return the label of an annotation; None if its category is missing or not listed."""
+    category = optional_identity(record, "category_id", where)
+    return None if category is None else labels.get(category)
+
+
+def _picture(record: Any, where: str, document: Record, size: tuple[int, int] | None) -> Picture:
     check_type(record, dict, where)
-    name = required(record, "file_name", str, f"{where}.")
-    height, width = (required(record, side, int, f"{where}.") for side in ("height", "width"))
-    return checked_picture(required(record, "id", int, f"{where}."), name, height, width, where)
+    number = required_identity(record, "id", f"{where}.")
+    if record.get("height") is None and record.get("width") is None:
+        height, width = size or _size_of_masks(document, number, where)
+    else:
+        height, width = (required_integer(record, side, f"{where}.") for side in ("height", "width"))
+    return checked_picture(number, optional(record, "file_name", str, f"{where}.") or "", height, width, where)
 
 
-def checked_picture(number: int, name: str, height: int, width: int, where: str) -> Picture:
-    """Return a picture of an accepted size, whose name stays within the data set; else raise FieldError."""
-    if ".." in PurePosixPath(name).parts or PureWindowsPath(name).anchor or "\\" in name or PurePosixPath(name).root:
-        raise FieldError(f"{where}: the file name {excerpt(name)} leads out of the data set; use a path inside it")
-    picture = Picture(number, name, height, width)
+def _size_of_masks(document: Record, image: Identity, where: str) -> tuple[int, int]:
+    """The size that the first run lengths of an image state."""
+    for record in document.get("annotations") or ():
+        mask = record.get("segmentation") if isinstance(record, dict) else None
+        if isinstance(mask, dict) and "size" in mask and identity(record.get("image_id"), "image_id") == image:
+            return _size(mask, where)
+    raise FieldError(f"{where} states no height and width, and none of its masks does; add them")
+
+
+def checked_picture(number: Identity, name: str, height: int, width: int, where: str) -> Picture:
+    """Return a picture of an accepted size; else raise FieldError."""
+    picture = Picture(number, name.replace("\\", "/"), height, width)
     try:
         check_video(picture.info)
     except FieldError as error:
@@ -215,10 +327,28 @@ def checked_picture(number: int, name: str, height: int, width: int, where: str)
 # Masks
 
 
+def has_mask(entry: Any) -> bool:
+    """Return False for a mask that is missing, null, or a list without a polygon of at least three points."""
+    if not isinstance(entry, list):
+        return entry is not None
+    if entry and type(entry[0]) in (int, float):  # COCOA's flat polygon
+        return len(entry) > _BOX
+    return any(not isinstance(part, list) or len(part) > _BOX for part in entry)
+
+
+def read_optional_mask(record: Record, key: str, picture: Picture, where: str) -> Rle | None:
+    """Return a mask of an annotation; None if it has none, or an outline without a pixel: something is there."""
+    entry = record.get(key)
+    if not has_mask(entry):
+        return None
+    mask = read_mask(entry, picture, f"{where}{key}")
+    return None if isinstance(entry, list) and not mask.area() else mask
+
+
 def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
     """Return a mask in any of COCO's forms: compressed or plain run lengths, polygons, or (COCOA) one flat polygon.
 
-    Polygons of fewer than three points have no area and are ignored.
+    A list may mix polygons and run lengths. Polygons of fewer than three points have no area and are ignored.
 
     Args:
         entry: The parsed JSON.
@@ -228,33 +358,56 @@ def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
     Raises:
         FieldError: The entry is none of these.
     """
-    height, width = picture.height, picture.width
     if isinstance(entry, dict):
-        if not isinstance(entry.get("counts"), list):
-            return parse_rle(entry, height, width, where)
-        return _plain_rle(entry, height, width, where)
-    polygons = check_type(entry, list, where)
-    if polygons and not isinstance(polygons[0], list):
-        polygons = [polygons]
-    outlines = [_outline(polygon, f"{where}[{place}]") for place, polygon in enumerate(polygons)]
-    outlines = [outline for outline in outlines if len(outline) >= 3]
+        return _read_rle(entry, picture, where)
+    parts = check_type(entry, list, where)
+    if parts and not isinstance(parts[0], list | dict):
+        parts = [parts]
+    polygons, masks = [], []
+    for place, part in enumerate(parts):
+        if isinstance(part, dict):
+            masks.append(_read_rle(part, picture, f"{where}[{place}]"))
+        else:
+            polygons.append(_outline(part, f"{where}[{place}]"))
+    masks += _draw([outline for outline in polygons if 2 * len(outline) > _BOX], picture, where)
+    return union(masks) if masks else Rle.empty(picture.height, picture.width)
+
+
+def _draw(outlines: Sequence[Float[np.ndarray, "n 2"]], picture: Picture, where: str) -> list[Rle]:
+    """The mask inside all outlines; an empty list without any."""
     if not outlines:
-        return Rle.empty(height, width)
+        return []
     if sum(np.abs(o - np.roll(o, 1, axis=0)).max(axis=1).sum() for o in outlines) > MAX_PERIMETER:
         raise FieldError(f"{where}: outlines of more than {MAX_PERIMETER} pixels; draw the mask again")
+    height, width = picture.height, picture.width
     drawn = coco.merge(coco.frPyObjects([outline.ravel().tolist() for outline in outlines], height, width))
-    return Rle.encode(Rle(height, width, drawn["counts"].decode("ascii")).decode())  # without empty runs
+    return [Rle.encode(Rle(height, width, drawn["counts"].decode("ascii")).decode())]  # without empty runs
 
 
-def _plain_rle(entry: Record, height: int, width: int, where: str) -> Rle:
-    runs = entry["counts"]
-    if entry.get("size") != [height, width]:
-        raise FieldError(f"{where}: size {excerpt(entry.get('size'))}, but the image is [{height}, {width}]")
-    if any(type(run) is not int or run < 0 for run in runs) or sum(runs) != height * width:
+def _read_rle(entry: Record, picture: Picture, where: str) -> Rle:
+    height, width = picture.height, picture.width
+    runs = entry.get("counts")
+    if not isinstance(runs, list | str):
+        raise FieldError(f'{where} must be {{"size": [h, w], "counts": ...}} or polygons, not {excerpt(entry)}')
+    size = _size(entry, where)
+    if size != (height, width):
+        swapped = "; the two numbers are swapped, COCO writes [height, width]" if size == (width, height) else ""
+        raise FieldError(f"{where}: size {list(size)}, but the image is [{height}, {width}]{swapped}")
+    if isinstance(runs, str):
+        return parse_rle({"size": [height, width], "counts": runs}, height, width, where)
+    runs = [run if type(run) is int else integer(run, f"{where}: a run length") for run in runs]
+    if any(run < 0 for run in runs) or sum(runs) != height * width:
         raise FieldError(
             f"{where}: the counts are not run lengths that sum to {height} x {width} pixels; write the mask again"
         )
     return Rle.encode(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T)
+
+
+def _size(entry: Record, where: str) -> tuple[int, int]:
+    size = required(entry, "size", list, f"{where}.")
+    if len(size) != 2:
+        raise FieldError(f"{where}.size must be [height, width], not {excerpt(size)}")
+    return integer(size[0], f"{where}.size"), integer(size[1], f"{where}.size")
 
 
 def _outline(polygon: Any, where: str) -> Float[np.ndarray, "n 2"]:
@@ -283,10 +436,17 @@ def find_pictures(annotations: Path, pictures: Sequence[Picture], folders: Seque
     """
     bases = [base / folder for base in (annotations.parent, annotations.absolute().parent.parent) for folder in folders]
     for base in bases:
-        paths = [base / picture.name for picture in pictures]
-        if all(path.is_file() for path in paths):
+        paths = [base / picture.path for picture in pictures if picture.path]
+        if len(paths) == len(pictures) and all(map(_is_file, paths)):
             return map(_read_picture, paths, pictures)
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, for example
+        return False
 
 
 def _read_picture(path: Path, picture: Picture) -> Frame:

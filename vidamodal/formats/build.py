@@ -7,25 +7,24 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Int
-from pycocotools import mask as coco
 
-from vidamodal.rle import pack
+from vidamodal.rle import union
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
-MasksByFrame = Mapping[int, Rle]
-"""The masks of an object that have a pixel, by frame."""
+MasksByFrame = Mapping[int, Rle | None]
+"""The masks of an object that have a pixel, by frame; None where it is seen, but its mask is unknown."""
 
 
 def build_tracks(video: VideoInfo, annotated: Container[int], masks: Mapping[int, MasksByFrame]) -> tuple[Track, ...]:
     """Return the tracks of objects whose masks are known in some frames.
 
     In an annotated frame, an object without a mask is known to be fully occluded or absent (an empty mask), but only
-    after its first mask; before, and in other frames, it is unknown (None).
+    after it was first seen; before, and in other frames, it is unknown (None).
 
     Args:
         video: The video.
         annotated: The frames that are annotated for all objects.
-        masks: The masks with a pixel, by object id.
+        masks: What is known of each object, by its id.
     """
     empty = Rle.empty(video.height, video.width)
 
@@ -93,14 +92,9 @@ def unite_visible(clip: ClipTracks, format_name: str) -> ClipTracks:
         amodal = list(track.amodal or ())
         for t, (seen, whole) in enumerate(zip(track.visible, amodal, strict=False)):
             if seen is not None and whole is not None:
-                amodal[t] = united = _union(seen, whole)
+                amodal[t] = united = union([seen, whole])
                 added = united.area() - whole.area()
                 masks, pixels = masks + (added > 0), pixels + added
         tracks.append(track if track.amodal is None else replace(track, amodal=tuple(amodal)))
     counts = {"united": {"masks": masks, "pixels": pixels}} if pixels else {}
     return replace(clip, tracks=tuple(tracks), provenance={**clip.provenance, "layout": format_name, **counts})
-
-
-def _union(one: Rle, other: Rle) -> Rle:
-    merged = coco.merge([pack(one), pack(other)], intersect=False)
-    return Rle(one.height, one.width, merged["counts"].decode("ascii"))

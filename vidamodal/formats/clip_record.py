@@ -105,7 +105,7 @@ def _restored(record: Record, masks: MasksByKind) -> ClipTracks:
         for name in _KINDS:
             states = optional(track, name, list, f"{where}.") or []
             of_object = masks.get(name, {}).get(number, {})
-            if {t for t, state in enumerate(states) if state == 1} != set(of_object):
+            if {t for t, state in enumerate(states) if state == 1} != {t for t, mask in of_object.items() if mask}:
                 raise FieldError(
                     f"the {name} masks of object {number} are not in the frames that {where} lists; if they were "
                     f'changed on purpose, remove all keys "{KEY}" from the file'

@@ -38,11 +38,11 @@ def test_coco_has_an_annotation_for_each_mask_with_a_pixel(tmp_path: Path) -> No
 
 def test_coco_videos_of_other_programs(tmp_path: Path) -> None:
     clip = only(put(tmp_path / "a.json", coco_video()))
-    track = Track(6, rles(None, BACK, NOTHING), label="car")
+    track = Track(6, rles(None, BACK, None), label="car")
     assert clip == ClipTracks(VideoInfo("v", H, W, T, 24.0), (track,), provenance={"layout": "COCO"})
     clip = only(put(tmp_path / "b.json", coco_video(visible_mask=packed(FRONT & BACK))))
-    assert clip.tracks[0].amodal == rles(None, BACK, NOTHING)
-    assert clip.tracks[0].visible == rles(None, FRONT & BACK, NOTHING)
+    assert clip.tracks[0].amodal == rles(None, BACK, None)
+    assert clip.tracks[0].visible == rles(None, FRONT & BACK, None)
 
 
 def test_coco_images_are_clips_of_a_frame(tmp_path: Path) -> None:
@@ -52,4 +52,5 @@ def test_coco_images_are_clips_of_a_frame(tmp_path: Path) -> None:
     dataset = find_dataset(put(tmp_path / "instances_val2017.json", document))
     assert dataset.format == "COCO" and not dataset.clips["5"].kind_known
     clip = dataset.clips["5"].tracks()
-    assert [(t.id, t.label, t.visible) for t in clip.tracks] == [(1, "car", rles(BACK)), (2, "car", rles(NOTHING))]
+    assert [(t.id, t.label, t.visible) for t in clip.tracks] == [(1, "car", rles(BACK))]
+    assert clip.notes == ("instances_val2017.json: 1 annotation without a mask (segmentation) left out",)

@@ -21,13 +21,12 @@ DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
     "burst: no number": (burst(segmentations=[{"two": _rle(FRONT)}, {}]), 'the track id "two"'),
     "burst: too few frames": (burst(segmentations=[{}]), "lists of one length"),
     "burst: a strange image": (burst(annotated_image_paths=["a.jpg", "b.jpg"]), '"a.jpg" is not in all_image_paths'),
-    "burst: a path out": (burst(seq_name="../../etc"), "leads out of the data set"),
     "burst: no frames": (burst(all_image_paths=[]), "all_image_paths is empty"),
     "burst: a rate": (burst(fps=10**400), "fps is too large"),
     "burst: no rate": (burst(fps=0), "video.fps is 0"),
-    "coco: no track": (coco_video(instance_id="a"), "instance_id must be an integer"),
+    "coco: no track": (coco_video(instance_id=1.5), "instance_id must be an integer"),
     "coco: counts": (coco_video(segmentation={"size": [H, W], "counts": "00"}), "sum to 0"),
-    "tao-amodal: boxes": (tao_amodal(), "boxes without amodal masks"),
+    "tao-amodal: a box": ({**tao_amodal(amodal_bbox=[1, 2])}, "amodal_bbox must be"),
 }
 
 

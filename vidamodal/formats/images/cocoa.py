@@ -1,9 +1,11 @@
 """COCOA (Zhu et al., CVPR 2017) and MP3D-Amodal: all regions of an image in one annotation. Read only.
 
-``segmentation`` is the amodal outline (COCOA: one polygon as a flat list of numbers; MP3D-Amodal: run lengths),
-``visible_mask`` run lengths of the visible part; a region without it is not occluded. ``depth_constraint`` ("1-2,1-3")
-lists pairs, the one in front first, by their place among the regions, from 1, which is the track's id. ``name`` is its
-label, or the category of ``category_id``. Only salient regions are annotated, so it is not exhaustive. Where several
+- ``segmentation`` is the amodal mask (COCOA: one polygon as a flat list of numbers; MP3D-Amodal: run lengths).
+- ``visible_mask`` is the visible mask; a region without it is not occluded, and null is unknown.
+- ``depth_constraint`` ("1-2,1-3") lists pairs of regions, the one in front first, by their place in the list from 1.
+- ``name`` is the label, or the category of ``category_id``.
+
+A track's id is the region's place. Only salient regions are annotated, so it is not exhaustive. Where several
 annotators worked on an image (BSDS), each annotation is a clip: ``<image id>-0``, ``<image id>-1``, ...
 
 COCOA is read as in its API and a sample annotation, MP3D-Amodal as in its own loader. That loader pairs images and
@@ -19,15 +21,17 @@ from pathlib import Path
 from vidamodal.formats.annotation_files import (
     Picture,
     Record,
-    annotation_files,
     image_clips,
     read_annotations,
+    read_label,
     read_mask,
+    read_optional_mask,
 )
 from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
 from vidamodal.formats.build import unite_visible
-from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
-from vidamodal.types import ClipTracks, FrameOrder, Track
+from vidamodal.formats.json_layouts import Layout, match_files
+from vidamodal.media.json_records import FieldError, Identity, check_type, excerpt, optional, required
+from vidamodal.types import ClipTracks, FrameOrder, Rle, Track
 
 ID = "cocoa"
 NAME = "COCOA or MP3D-Amodal"
@@ -37,19 +41,19 @@ _FOLDERS = ("images", "train2014", "val2014", "test2014", "images/train2014", "i
 
 def recognise(path: Path) -> Fit:
     """Match an annotation file with this key, or a folder with one in it."""
-    return certain_if(_files(path))
+    return match_files(path, ID, _fit)[0]
+
+
+def _fit(layout: Layout) -> Fit:
+    return certain_if("images" in layout.keys and layout.has("annotations", "regions"))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """Return a clip for each annotation; its key is the image's id."""
-    return image_clips(read_annotations(path, _files(path)), _FOLDERS, _tracks, split_annotations=True)
+    return image_clips(read_annotations(path, ID, _fit), _FOLDERS, _tracks, split_annotations=True)
 
 
-def _files(path: Path) -> list[Path]:
-    return annotation_files(path, ("images", "regions", "segmentation"))
-
-
-def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
+def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
     (record,) = records
     regions = required(record, "regions", list)
     tracks = tuple(_track(picture, region, place, labels) for place, region in enumerate(regions, 1))
@@ -58,15 +62,14 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, st
     return unite_visible(ClipTracks(picture.info, tracks, order=order), NAME)
 
 
-def _track(picture: Picture, region: Record, place: int, labels: Mapping[int, str]) -> Track:
+def _track(picture: Picture, region: Record, place: int, labels: Mapping[Identity, str]) -> Track:
     where = f"regions[{place - 1}]"
     check_type(region, dict, where)
     whole = read_mask(required(region, "segmentation", (list, dict), f"{where}."), picture, f"{where}.segmentation")
-    seen = whole
+    seen: Rle | None = whole
     if "visible_mask" in region:
-        seen = read_mask(region["visible_mask"], picture, f"{where}.visible_mask")
-    category = optional(region, "category_id", int, f"{where}.")
-    label = optional(region, "name", str, f"{where}.") or labels.get(category)
+        seen = read_optional_mask(region, "visible_mask", picture, f"{where}.")
+    label = optional(region, "name", str, f"{where}.") or read_label(region, labels, f"{where}.")
     return Track(place, (seen,), (whole,), label=label and label.strip())
 
 

@@ -14,25 +14,35 @@ is known are not annotated, "object" is the category of tracks without a label, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from vidamodal.formats.annotation_files import (
     Picture,
     Record,
-    annotation_files,
     checked_picture,
     errors_in,
     find_pictures,
+    outside_note,
     read_document,
     read_labels,
 )
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
+from vidamodal.formats.json_layouts import Layout, match_files
 from vidamodal.formats.videos.frame_annotations import clip_keys, read_fps
-from vidamodal.formats.videos.writing import Categories, description, frame_names, write_json
-from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
+from vidamodal.formats.videos.writing import Categories, frame_names, write_json
+from vidamodal.media.json_records import (
+    FieldError,
+    Identity,
+    check_type,
+    excerpt,
+    optional,
+    optional_identity,
+    required,
+    required_integer,
+)
 from vidamodal.tracks.check import check_video
 from vidamodal.tracks.parse import parse_rle
 from vidamodal.types import ClipTracks, Rle, VideoInfo
@@ -48,22 +58,28 @@ _FPS = 30.0
 
 def recognise(path: Path) -> Fit:
     """Match an annotation file with these keys, or a folder with one in it."""
-    return certain_if(_files(path))
+    return match_files(path, ID, _fit)[0]
+
+
+def _fit(layout: Layout) -> Fit:
+    return certain_if(layout.has("sequences", "segmentations", "annotated_image_paths"))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """Return a clip for each sequence; its key is its name, after that of its data set where two have the same."""
-    file, document = read_document(path, _files(path))
+    file, document = read_document(path, ID, _fit)
     with errors_in(file):
         labels = read_labels(document)
         entries = required(document, "sequences", list)
         sequences = [_sequence(file, entry, labels, f"sequences[{k}]") for k, entry in enumerate(entries)]
         keys = clip_keys([s.name for s in sequences], [s.record for s in sequences])
+        outside = outside_note(picture for sequence in sequences for picture in sequence.pictures)
+        notes = tuple(f"{file.name}: {note}" for note in outside)
     return clips_by_key(
         (
             Clip(
                 key,
-                partial(_tracks, key, sequence),
+                partial(_tracks, key, sequence, notes),
                 partial(find_pictures, file, sequence.pictures, _FOLDERS),
                 kind_known=sequence.record is not None,
             )
@@ -73,11 +89,6 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     )
 
 
-def _files(path: Path) -> list[Path]:
-    found = annotation_files(path, ("sequences", "segmentations", "annotated_image_paths"))
-    return found or annotation_files(path, (description(ID),))
-
-
 @dataclass(frozen=True)
 class _Sequence:
     file: Path
@@ -85,10 +96,10 @@ class _Sequence:
     name: str
     pictures: Sequence[Picture]
     record: Record | None
-    labels: Mapping[int, str]
+    labels: Mapping[Identity, str]
 
 
-def _sequence(file: Path, entry: Record, labels: Mapping[int, str], where: str) -> _Sequence:
+def _sequence(file: Path, entry: Record, labels: Mapping[Identity, str], where: str) -> _Sequence:
     check_type(entry, dict, where)
     name = f"{required(entry, 'dataset', str, f'{where}.')}/{required(entry, 'seq_name', str, f'{where}.')}"
     record = find_record(entry, f"{where}.")
@@ -97,7 +108,7 @@ def _sequence(file: Path, entry: Record, labels: Mapping[int, str], where: str) 
 
 def _pictures(entry: Record, name: str, where: str) -> list[Picture]:
     paths = required(entry, "all_image_paths", list, where)
-    height, width = (required(entry, side, int, where) for side in ("height", "width"))
+    height, width = (required_integer(entry, side, where) for side in ("height", "width"))
     if not paths:
         raise FieldError(f"{where}all_image_paths is empty; list the frames")
     pictures = []
@@ -107,7 +118,7 @@ def _pictures(entry: Record, name: str, where: str) -> list[Picture]:
     return pictures
 
 
-def _tracks(key: str, sequence: _Sequence) -> ClipTracks:
+def _tracks(key: str, sequence: _Sequence, notes: tuple[str, ...]) -> ClipTracks:
     entry, record = sequence.entry, sequence.record
     with errors_in(sequence.file, f"sequence {key}: "):
         height, width = sequence.pictures[0].height, sequence.pictures[0].width
@@ -115,7 +126,7 @@ def _tracks(key: str, sequence: _Sequence) -> ClipTracks:
         check_video(info)
         annotated = _annotated_frames(entry)
         categories = optional(entry, "track_category_ids", dict) or {}
-        labels = {_number(text): sequence.labels.get(optional(categories, text, int)) for text in categories}
+        labels = {_number(text): _label(sequence, categories, text) for text in categories}
         masks: dict[int, dict[int, Rle]] = {number: {} for number in labels}
         for t, frame in zip(annotated, required(entry, "segmentations", list), strict=True):
             for text, mask in check_type(frame, dict, f"segmentations, frame {t}").items():
@@ -126,7 +137,13 @@ def _tracks(key: str, sequence: _Sequence) -> ClipTracks:
                 of_track = masks.setdefault(_number(text), {})
                 if rle.area():
                     of_track[t] = rle
-        return build_clip(info, record, {stored_kind(record): masks}, labels, set(annotated), NAME)
+        clip = build_clip(info, record, {stored_kind(record): masks}, labels, set(annotated), NAME)
+    return replace(clip, notes=notes)
+
+
+def _label(sequence: _Sequence, categories: Record, text: str) -> str | None:
+    category = optional_identity(categories, text, "track_category_ids.")
+    return None if category is None else sequence.labels.get(category)
 
 
 def _annotated_frames(entry: Record) -> list[int]:

@@ -1,10 +1,17 @@
-"""COCO's instance annotations, of images or of the frames of videos (CocoVID, as in MMTracking). Read and written.
+"""COCO's instance annotations, of images or of the frames of videos. Read and written.
 
-``images`` with ``video_id`` and ``frame_index`` (or ``frame_id``; only their order counts) are frames of ``videos``, in
-which ``annotations`` belong to a ``track_id`` (or ``instance_id``); all listed frames are annotated for all objects.
-Images without ``video_id`` are clips of one frame, their annotations tracks from 1 on. ``segmentation`` is run lengths
-or polygons. The kind of the masks is not stated; beside a ``visible_mask`` (D2SA's key), null where it is unknown,
-``segmentation`` is the amodal mask. Assumed: 24 frames per second if a video has no ``fps``.
+- Images with a ``video_id`` are frames of videos (CocoVID, as in MMTracking), as ``frame_annotations`` describes.
+- Images without one are the frames of a single video if a video is given, or if they have one size, numbered names, and
+  objects that return (see ``track_ids``), as in CVAT's export of a video.
+- Other images are clips of one frame. Their annotations are tracks from 1 on, in the file's order; those without a mask
+  are left out.
+
+``segmentation`` is run lengths or polygons. The kind of the masks is not stated; beside a ``visible_mask`` (D2SA's
+key), null where it is unknown, ``segmentation`` is the amodal mask. ``annotation_files`` describes what else is read
+and left out.
+
+Assumed: 24 frames per second if a video has no ``fps``. Refused: a video whose annotations have no track ids in more
+than one image, images that do not fit the video, and files without any mask.
 
 Written files have ``segmentation`` and ``visible_mask`` where a track has an amodal mask, else the visible mask as
 ``segmentation``. Empty masks have no annotation, track ids are counted over all videos, "object" is the category of
@@ -15,74 +22,144 @@ read back as it was.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 
 from vidamodal.formats.annotation_files import (
+    Annotations,
     Picture,
     Record,
-    annotation_files,
     image_clips,
-    read_annotations,
-    read_mask,
+    parse_annotations,
+    read_document,
+    read_label,
+    read_optional_mask,
+    with_masks,
 )
-from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
+from vidamodal.formats.build import unite_visible
 from vidamodal.formats.clip_record import masks_of
+from vidamodal.formats.json_layouts import Layout, match_files
 from vidamodal.formats.videos.frame_annotations import FrameFormat, FrameVideo, add_frames, frame_clips
-from vidamodal.formats.videos.writing import Categories, box_record, description, write_json
-from vidamodal.media.json_records import optional, required
+from vidamodal.formats.videos.frame_places import numbers_in_names, plain_stem
+from vidamodal.formats.videos.track_ids import find_track_ids
+from vidamodal.formats.videos.writing import Categories, box_record, write_json
+from vidamodal.media.json_records import Identity
 from vidamodal.tracks.write import rle_record
 from vidamodal.types import ClipTracks, Rle, Track
 
 ID = "coco"
 NAME = "COCO"
-SIGN = 'a JSON with "images" and "segmentation"'
+SIGN = 'a JSON with "images" and "annotations"'
 HOLDS = FRAME_VALUES | {"visible", "amodal"}
 SINGLE_MASK, IS_FILE = False, True
-_FOLDERS = ("images", "JPEGImages", "frames", "train2017", "val2017", "train2014", "val2014", "")
-_OTHERS = ("regions", "a_segm", "inmodal_seg", "amodal_bbox", "segmentations")
-"""Keys of annotations in richer formats."""
+_FOLDERS = (
+    *("images", "JPEGImages", "frames", "data", "images/default"),
+    *("train2017", "val2017", "train2014", "val2014", ""),
+)
 
 
 def recognise(path: Path) -> Fit:
-    """Match an annotation file with these keys and none of a richer format, or a folder with one in it."""
-    return certain_if(_files(path))
+    """Match an annotation file with these keys, or a folder with one; richer formats with these keys match better."""
+    return match_files(path, ID, _fit)[0]
+
+
+def _fit(layout: Layout) -> Fit:
+    if layout.damaged:
+        return Fit.POSSIBLE  # reading it says what is wrong
+    if not layout.keys >= {"images", "annotations"}:
+        return Fit.NONE
+    richer = (("regions",), ("a_segm", "i_segm"), ("inmodal_seg",))
+    is_richer = (
+        any(layout.has("annotations", *keys) for keys in richer)
+        or (layout.has("annotations", "visible_mask") and not layout.has("images", "video_id"))
+        or ("tracks" in layout.keys and layout.has("annotations", "amodal_bbox"))
+    )
+    return Fit.CERTAIN if layout.has("annotations", "segmentation") and not is_richer else Fit.POSSIBLE
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """Return a clip for each video, with its name or id as key, or for each annotated image, with its id as key."""
-    annotations = read_annotations(path, _files(path))
-    if "videos" not in annotations.document:
-        return image_clips(annotations, _FOLDERS, _image_tracks, kind_known=False)
-    kind_known = any("visible_mask" in record for records in annotations.records.values() for record in records)
-    return frame_clips(annotations, FrameFormat(NAME, _FOLDERS, _masks, fps=24.0), kind_known)
+    file, document = read_document(path, ID, _fit)
+    return read_coco(file, document, video)
 
 
-def _files(path: Path) -> list[Path]:
-    keys = ("images", "annotations", "segmentation")
-    return (
-        annotation_files(path, (*keys, "videos", "video_id"), _OTHERS)
-        or annotation_files(path, keys, (*_OTHERS, "visible_mask"))
-        or annotation_files(path, (description(ID),))
-    )
+def read_coco(file: Path, document: Record, video: VideoContext | None) -> Mapping[str, Clip]:
+    """Return the clips of a document in COCO's layout.
+
+    Args:
+        file: The file of the document.
+        document: The JSON object.
+        video: The video of the masks.
+
+    Raises:
+        InputError: The document is damaged, or does not fit the video.
+    """
+    size = None if video is None else (video.info.height, video.info.width)
+    annotations = parse_annotations(file, document, size)
+    kind_known = any("visible_mask" in record for of_image in annotations.records.values() for record in of_image)
+    masked = with_masks(annotations) if annotations.records else annotations
+    if any(image.get("video_id") is not None for image in document["images"]):
+        return frame_clips(annotations, _FORM, kind_known, video)
+    if video is None:
+        if _is_video(annotations):
+            return frame_clips(annotations, _FORM, kind_known, None)
+        return image_clips(masked, _FOLDERS, _image_tracks, kind_known=kind_known)
+    if video.info.frames == 1:
+        return image_clips(_image_of(masked, video), _FOLDERS, _image_tracks, kind_known=kind_known)
+    if len(annotations.records) == 1 and find_track_ids(annotations.records) is None:
+        annotations = _numbered(annotations)
+    return frame_clips(annotations, _FORM, kind_known, video)
 
 
-def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle]:
-    mask = read_mask(required(record, "segmentation", (list, dict), where), picture, f"{where}segmentation")
+def _is_video(annotations: Annotations) -> bool:
+    """True if the images have one size, numbered names, and an object that stands in several of them."""
+    pictures = list(annotations.pictures.values())
+    ids = find_track_ids(annotations.records)
+    if ids is None or len({(picture.height, picture.width) for picture in pictures}) > 1:
+        return False
+    rows = [number for of_image in annotations.records.values() for number in {ids.number(r, "") for r in of_image}]
+    returns = len(set(rows)) < len(rows)
+    return returns and numbers_in_names([picture.name for picture in pictures]) is not None
+
+
+def _image_of(annotations: Annotations, video: VideoContext) -> Annotations:
+    """The annotations of the image that a video of one frame is, if the file lists several and one has its name."""
+    stem = plain_stem(PurePath(video.info.path).name)
+    named = [number for number in annotations.records if plain_stem(annotations.pictures[number].name) == stem]
+    if len(annotations.records) == 1 or len(named) != 1:
+        return annotations
+    return replace(annotations, records={named[0]: annotations.records[named[0]]})
+
+
+def _numbered(annotations: Annotations) -> Annotations:
+    """The annotations of one image with track ids from 1 on, in the file's order."""
+    records = {
+        image: [{**record, "track_id": number} for number, record in enumerate(of_image, 1)]
+        for image, of_image in annotations.records.items()
+    }
+    return replace(annotations, records=records).note("one annotated image; its objects are numbered from 1")
+
+
+def _masks(record: Record, picture: Picture, video: FrameVideo | None, where: str) -> Mapping[str, Rle | None]:
+    mask = read_optional_mask(record, "segmentation", picture, where)
     if "visible_mask" not in record:
         return {"visible": mask}
-    seen = optional(record, "visible_mask", (list, dict), where)
-    known = {} if seen is None else {"visible": read_mask(seen, picture, f"{where}visible_mask")}
-    return {"amodal": mask, **known}
+    return {"amodal": mask, "visible": read_optional_mask(record, "visible_mask", picture, where)}
 
 
-def _image_tracks(picture: Picture, records: Sequence[Record], labels: Mapping[int, str]) -> ClipTracks:
+_FORM = FrameFormat(NAME, _FOLDERS, _masks, fps=24.0)
+
+
+def _image_tracks(picture: Picture, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
     def track(record: Record, number: int) -> Track:
         where = f"annotation {number - 1}: "
-        mask = read_mask(required(record, "segmentation", (list, dict), where), picture, f"{where}segmentation")
-        return Track(number, (mask,), label=labels.get(optional(record, "category_id", int, where)))
+        masks = _masks(record, picture, None, where)
+        amodal = (masks["amodal"],) if "amodal" in masks else None
+        return Track(number, (masks["visible"],), amodal, label=read_label(record, labels, where))
 
     tracks = tuple(track(record, number) for number, record in enumerate(records, 1))
-    return ClipTracks(picture.info, tracks, provenance={"layout": NAME})
+    return unite_visible(ClipTracks(picture.info, tracks), NAME)
 
 
 def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:

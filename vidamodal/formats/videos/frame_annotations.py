@@ -1,21 +1,39 @@
-"""JSON files that annotate single frames, each with its video and track: what COCO and TAO-Amodal share."""
+"""JSON files that annotate the frames of videos one by one: what COCO and TAO-Amodal share.
+
+- The images of a video are its frames, in the order of ``frame_index``, ``frame_id`` or the numbers in their names.
+  With a video, see ``frame_places``.
+- Annotations of one object in one image are parts of its mask and are joined.
+- An object that is not annotated in an image with other annotations is occluded or absent. Nothing is known of images
+  without annotations, and of the mask of an annotation without one.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
-from vidamodal.formats.annotation_files import Annotations, Picture, Record, errors_in, find_pictures
-from vidamodal.formats.base import Clip
+from vidamodal.formats.annotation_files import Annotations, Picture, Record, count, errors_in, find_pictures, read_label
+from vidamodal.formats.base import Clip, VideoContext
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record
+from vidamodal.formats.videos.frame_places import has_gaps, numbers_in_names, place_frames, time_order
+from vidamodal.formats.videos.track_ids import TrackIds, find_track_ids
 from vidamodal.formats.videos.writing import frame_names
-from vidamodal.media.json_records import FieldError, check_type, optional, required
+from vidamodal.media.json_records import (
+    FieldError,
+    Identity,
+    check_type,
+    integer,
+    optional,
+    required,
+    required_identity,
+)
+from vidamodal.rle import union
 from vidamodal.tracks.check import check_video
-from vidamodal.types import ClipTracks, Rle, VideoInfo
+from vidamodal.types import Box, ClipTracks, Rle, VideoInfo
 
 
 @dataclass(frozen=True)
@@ -26,12 +44,18 @@ class FrameVideo:
     fps: float
     pictures: tuple[Picture, ...]
     """In order of time."""
-    record: Record | None
+    frames: tuple[int, ...]
+    """The frame of each picture."""
+    length: int
+    """Number of frames."""
+    record: Record | None = None
     """See ``clip_record``."""
+    note: str | None = None
+    """How the frames were found."""
 
 
-ReadMasks = Callable[[Record, Picture, FrameVideo, str], Mapping[str, Rle]]
-"""Return the masks of an annotation, possibly empty ones, by kind (a field of ``Track``)."""
+ReadMasks = Callable[[Record, Picture, FrameVideo, str], Mapping[str, Rle | None]]
+"""Return the masks of an annotation by kind (a field of ``Track``): possibly empty ones, and None for unknown ones."""
 
 
 @dataclass(frozen=True)
@@ -44,71 +68,228 @@ class FrameFormat:
     read_masks: ReadMasks
     fps: float
     """Frame rate of videos that do not state it."""
+    read_box: Callable[[Record, str], Box | None] | None = None
+    """Return the amodal box of an annotation; None if the format has none."""
 
 
-def frame_clips(annotations: Annotations, form: FrameFormat, kind_known: bool) -> dict[str, Clip]:
-    """Return a clip for each video of an annotation file; ``kind_known`` as in ``Clip``."""
+@dataclass(frozen=True)
+class _Listed:
+    """A video as a file lists it."""
+
+    name: str
+    entry: Record
+    where: str
+    """Its place in the file, for messages."""
+    images: list[tuple[Record, Picture]]
+    record: Record | None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the pictures; Roboflow keeps the original ones apart."""
+        extras = [optional(image, "extra", dict) or {} for image, _ in self.images]
+        return [optional(e, "name", str) or picture.name for e, (_, picture) in zip(extras, self.images, strict=True)]
+
+    @property
+    def indices(self) -> list[int] | None:
+        """The numbers of the frames, if all images state them."""
+        for key in ("frame_index", "frame_id"):
+            if all(image.get(key) is not None for image, _ in self.images):
+                return [integer(image[key], f"image {picture.id}: {key}") for image, picture in self.images]
+        return None
+
+    def in_order(self) -> _Listed:
+        """Return the video with its images in order of time."""
+        return replace(self, images=[self.images[place] for place in time_order(self.names, self.indices)])
+
+
+def frame_clips(
+    annotations: Annotations, form: FrameFormat, kind_known: bool, video: VideoContext | None
+) -> dict[str, Clip]:
+    """Return a clip for each video of an annotation file.
+
+    Args:
+        annotations: The file. All its images are one video if they have no ``video_id``.
+        form: The format.
+        kind_known: See ``Clip``.
+        video: The video of the masks. If the file lists several, the one with its name is read.
+
+    Raises:
+        InputError: The file is damaged, has no track ids, or does not fit the video.
+    """
     with errors_in(annotations.path):
-        videos = _videos(annotations, form.fps)
+        videos, notes = _videos(annotations, form.fps, video)
+        ids = find_track_ids(annotations.records)
+        if ids is None and annotations.records:
+            raise FieldError(
+                "the annotations do not state which object they belong to; add a track_id (or attributes.track_id) "
+                "that is the same in all frames of an object"
+            )
+        notes += _notes_on_ids(annotations, ids)
+    annotations = annotations.note(*notes)
     return clips_by_key(
         (
             Clip(
-                video.key,
-                partial(_tracks, annotations, video, form),
-                partial(find_pictures, annotations.path, video.pictures, form.folders),
-                kind_known or video.record is not None,
+                found.key,
+                partial(_tracks, annotations, found, form, ids),
+                partial(find_pictures, annotations.path, found.pictures, form.folders),
+                kind_known or found.record is not None,
             )
-            for video in videos
+            for found in videos
         ),
         annotations.path,
     )
 
 
-def _videos(annotations: Annotations, fps: float) -> list[FrameVideo]:
-    frames: dict[int, list[tuple[int, Picture]]] = {}
-    for place, image in enumerate(annotations.document["images"]):
-        where = f"images[{place}]."
-        time = next((required(image, key, int, where) for key in ("frame_index", "frame_id") if key in image), place)
-        frames.setdefault(required(image, "video_id", int, where), []).append((time, annotations.pictures[image["id"]]))
-    videos, names = [], []
-    for place, entry in enumerate(required(annotations.document, "videos", list)):
+def _notes_on_ids(annotations: Annotations, ids: TrackIds | None) -> list[str]:
+    if ids is None:
+        return []
+    notes = []
+    if ids.place not in ("track_id", "instance_id"):
+        notes.append(f"objects are told apart by {ids.place}")
+    if not all(isinstance(found, int) for found in ids.numbers):
+        shown = ", ".join(f"{found} is {number}" for found, number in list(ids.numbers.items())[:2])
+        notes.append(f"{ids.place} is no number, so objects are numbered from 1 ({shown})")
+    without = sum(ids.number(record, "") is None for of_image in annotations.records.values() for record in of_image)
+    if without:
+        notes.append(f"{count(without, 'annotation')} without {ids.place} left out")
+    return notes
+
+
+def _videos(annotations: Annotations, fps: float, video: VideoContext | None) -> tuple[list[FrameVideo], list[str]]:
+    """The videos of a file, and notes on how they were found."""
+    images = list(zip(annotations.document["images"], annotations.pictures.values(), strict=True))
+    notes: list[str] = []
+    if any(image.get("video_id") is not None for image, _ in images):
+        listed = _listed_videos(annotations.document, images, notes)
+    else:
+        name = annotations.path.stem if video is None else PurePath(video.info.path).stem
+        listed = [_Listed(name, {}, "", images, None)]
+        notes.append(f"the {count(len(images), 'image')} are the frames of one video")
+    keys = clip_keys([found.name for found in listed], [found.record for found in listed])
+    chosen = choose_key(keys, video)
+    if chosen is not None:
+        notes.append(f"the video {chosen} of {len(keys)} is read")
+    found = [
+        _video(key, one.in_order(), fps, video)
+        for key, one in zip(keys, listed, strict=True)
+        if chosen is None or key == chosen
+    ]
+    if video is None and any(one.record is None and _has_gaps(one) for one in listed):
+        notes.append(GAPS)
+    return found, notes
+
+
+GAPS = "the numbers of the listed frames have gaps; without the video, the listed ones are taken for all of its frames"
+"""Note on a video that is read without its pictures."""
+
+
+def _has_gaps(listed: _Listed) -> bool:
+    return has_gaps(listed.indices) or has_gaps(numbers_in_names(listed.names))
+
+
+def _listed_videos(document: Record, images: Sequence[tuple[Record, Picture]], notes: list[str]) -> list[_Listed]:
+    frames: dict[Identity, list[tuple[Record, Picture]]] = {}
+    for place, (image, picture) in enumerate(images):
+        frames.setdefault(required_identity(image, "video_id", f"images[{place}]."), []).append((image, picture))
+    listed: dict[Identity, _Listed] = {}
+    empty = []
+    for place, entry in enumerate(optional(document, "videos", list) or [{"id": number} for number in frames]):
         where = f"videos[{place}]"
-        number = required(check_type(entry, dict, where), "id", int, f"{where}.")
-        pictures = tuple(picture for _, picture in sorted(frames.pop(number, []), key=lambda pair: pair[0]))
-        if not pictures:
-            raise FieldError(f"{where}: no image belongs to video {number}; list its frames")
-        if len({(picture.height, picture.width) for picture in pictures}) > 1:
-            raise FieldError(f"{where}: images of several sizes; resize all frames to one size")
-        names.append(optional(entry, "name", str, f"{where}.") or str(number))
-        record = find_record(entry, f"{where}.")
-        videos.append(FrameVideo("", read_fps(entry, fps, f"{where}."), pictures, record))
-    if frames:
-        raise FieldError(f"images belong to video {min(frames)}, which videos does not list; add it there")
-    keys = clip_keys(names, [video.record for video in videos])
-    return [replace(video, key=key) for video, key in zip(videos, keys, strict=True)]
+        number = required_identity(check_type(entry, dict, where), "id", f"{where}.")
+        if number in listed:
+            raise FieldError(f"{where}: the id {number} is used twice; give every video a different id")
+        if number not in frames:
+            empty.append(number)
+            continue
+        name = optional(entry, "name", str, f"{where}.") or str(number)
+        listed[number] = _Listed(name, entry, f"{where}.", frames[number], find_record(entry, f"{where}."))
+    missing = next((number for number in frames if number not in listed), None)
+    if missing is not None:
+        raise FieldError(f"images belong to video {missing}, which videos does not list; add it there")
+    if empty:
+        notes.append(f"{count(len(empty), 'video')} without images left out, such as {empty[0]}")
+    return list(listed.values())
 
 
-def _tracks(annotations: Annotations, video: FrameVideo, form: FrameFormat) -> ClipTracks:
+def choose_key(keys: Sequence[str], video: VideoContext | None) -> str | None:
+    """Return the key of a video among those of a file, by its name; None if there is nothing to choose."""
+    if video is None or len(keys) < 2:
+        return None
+    return next((key for key in keys if key in (video.info.path, PurePath(video.info.path).stem)), None)
+
+
+def _video(key: str, listed: _Listed, fps: float, video: VideoContext | None) -> FrameVideo:
+    pictures = tuple(picture for _, picture in listed.images)
+    if len({(picture.height, picture.width) for picture in pictures}) > 1:
+        raise FieldError(f"{listed.where or 'images: '}images of several sizes; resize all frames to one size")
+    rate = read_fps(listed.entry, fps, listed.where)
+    if video is None or listed.record is not None:
+        return FrameVideo(key, rate, pictures, tuple(range(len(pictures))), len(pictures), listed.record)
+    places = place_frames(listed.names, listed.indices, video)
+    return FrameVideo(key, rate, pictures, places.frames, video.info.frames, None, places.note)
+
+
+def _tracks(annotations: Annotations, video: FrameVideo, form: FrameFormat, ids: TrackIds | None) -> ClipTracks:
     first = video.pictures[0]
-    masks: dict[str, dict[int, dict[int, Rle]]] = {}
-    labels: dict[int, str | None] = {}
+    notes = annotations.notes if video.note is None else annotations.note(video.note).notes
     with errors_in(annotations.path, f"video {video.key}: "):
-        info = VideoInfo(video.key, first.height, first.width, len(video.pictures), video.fps)
+        info = VideoInfo(video.key, first.height, first.width, video.length, video.fps)
         check_video(info)
-        annotated: set[tuple[int, int]] = set()
-        for t, picture in enumerate(video.pictures):
+        found = _Objects()
+        for t, picture in zip(video.frames, video.pictures, strict=True):
             for record in annotations.records.get(picture.id, ()):
                 where = f"image {picture.id}: "
-                number = required(record, "track_id" if "track_id" in record else "instance_id", int, where)
-                if (number, t) in annotated:
-                    raise FieldError(f"{where}two annotations of track {number}; keep one")
-                annotated.add((number, t))
-                labels[number] = annotations.labels.get(optional(record, "category_id", int, where))
-                for kind, mask in form.read_masks(record, picture, video, where).items():
-                    of_object = masks.setdefault(kind, {}).setdefault(number, {})
-                    if mask.area():
-                        of_object[t] = mask
-        return build_clip(info, video.record, masks, labels, range(info.frames), form.name)
+                number = None if ids is None else ids.number(record, where)
+                if number is not None:
+                    found.annotated.add(t)
+                    found.labels[number] = read_label(record, annotations.labels, where)
+                    found.add(number, t, form.read_masks(record, picture, video, where))
+                    if form.read_box is not None:
+                        found.boxes.setdefault(number, {})[t] = form.read_box(record, where)
+        clip = build_clip(info, video.record, found.masks, found.labels, found.annotated, form.name)
+        if video.record is None and found.boxes:
+            clip = _with_boxes(clip, found.boxes)
+    text = f"{annotations.path.name}: "
+    if found.parts:
+        notes = (*notes, f"{text}annotations of one object in one image are parts of its mask and were joined")
+    if found.unknown:
+        notes = (*notes, f"{text}where an annotation has no mask, the mask of the object is unknown")
+    return replace(clip, notes=notes)
+
+
+@dataclass
+class _Objects:
+    """What the annotations of a video say, collected frame by frame."""
+
+    annotated: set[int] = field(default_factory=set)
+    labels: dict[int, str | None] = field(default_factory=dict)
+    masks: dict[str, dict[int, dict[int, Rle | None]]] = field(default_factory=dict)
+    boxes: dict[int, dict[int, Box | None]] = field(default_factory=dict)
+    parts: bool = False
+    """True if several annotations were joined."""
+    unknown: bool = False
+    """True if an annotation has no mask."""
+
+    def add(self, number: int, frame: int, masks: Mapping[str, Rle | None]) -> None:
+        """Add the masks of an annotation by kind."""
+        for kind, mask in masks.items():
+            of_object = self.masks.setdefault(kind, {}).setdefault(number, {})
+            before = of_object.get(frame)
+            self.unknown = self.unknown or mask is None
+            if mask is None:
+                of_object.setdefault(frame, None)
+            elif mask.area():
+                of_object[frame] = mask if before is None else union([before, mask])
+                self.parts = self.parts or before is not None
+
+
+def _with_boxes(clip: ClipTracks, boxes: Mapping[int, Mapping[int, Box | None]]) -> ClipTracks:
+    """Return a clip with amodal boxes; a track without any is unchanged."""
+    tracks = []
+    for track in clip.tracks:
+        of_track = tuple(boxes.get(track.id, {}).get(t) for t in range(clip.video.frames))
+        tracks.append(replace(track, boxes=of_track) if any(of_track) else track)
+    return replace(clip, tracks=tuple(tracks))
 
 
 def clip_keys(names: Sequence[str], records: Sequence[Record | None]) -> list[str]:

@@ -23,12 +23,13 @@ from pathlib import Path
 
 from pycocotools import mask as coco
 
-from vidamodal.formats.annotation_files import Record, errors_in, read_document
+from vidamodal.formats.annotation_files import Record, errors_in
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.clip_record import KEY, build_clip, find_record, make_record, masks_of, stored_kind
+from vidamodal.formats.json_layouts import load_json
 from vidamodal.formats.videos.text_rows import Row, RowFormat, find_files, fit_of, place_rows, read_rows, sequence_clips
 from vidamodal.formats.videos.writing import NAMELESS, description
-from vidamodal.media.json_records import FieldError, contains_strings, optional, required
+from vidamodal.media.json_records import FieldError, check_type, contains_strings, optional, required
 from vidamodal.rle import areas, pack, shared_area
 from vidamodal.tracks.check import MAX_PIXELS
 from vidamodal.tracks.parse import parse_rle, parse_video
@@ -130,8 +131,8 @@ def _find_record(file: Path) -> Record | None:
     meta = file.with_name(_META)
     if not _is_ours(file.parent):
         return None
-    _, document = read_document(meta, [meta])
     with errors_in(meta):
+        document = check_type(load_json(meta), dict, "its content")
         videos = required(document, "videos", dict)
         entry = optional(videos, file.stem, dict, "videos.")
         return None if entry is None else find_record(entry, f"videos.{file.stem}.")

@@ -3,31 +3,38 @@
 ``videos``, ``images`` (video_id, frame_index), ``tracks`` (id, category_id, video_id) and ``annotations``: image_id,
 track_id, category_id, video_id, ``bbox`` and ``area`` of the visible part, ``amodal_bbox`` (x, y, width, height; it may
 leave the image), ``amodal_is_uncertain``, ``visibility`` (0 to 1) and ``out_of_frame``; see the data set's card and the
-toolkit in its repository. It documents boxes, not masks: the visible masks of its videos are those of BURST. Only files
-with masks are read. Assumed: 1 frame per second, the rate of TAO's annotations.
+toolkit in its repository.
 
-Written files have masks, too: ``segmentation`` is the visible mask in COCO's run lengths, as in BURST's converter to
-TAO; ``amodal_segmentation`` and, on a padded canvas, ``amodal_full_segmentation`` are keys of this project.
-``visibility`` is the share of the amodal pixels (on the canvas, if there is one) that is visible; ``bbox`` is zeros if
-nothing is visible. Files carry a record of each video (see ``clip_record``) and read back as they were; file names of
-pictures are made up, and "object" is the category of tracks without a label. Refused: a track without amodal masks, or
-visible where its amodal mask is unknown.
+Its own files have no masks: the amodal boxes are read, and visible masks are unknown (those of its videos are in
+BURST's files). ``segmentation`` is read as the visible mask where it is run lengths; TAO's polygons are outlines of
+boxes and are not read. ``frame_annotations`` says how images become frames. Assumed: 1 frame per second, the rate of
+TAO's annotations.
+
+Written files have masks: ``segmentation`` is the visible mask in COCO's run lengths, as in BURST's converter to TAO;
+``amodal_segmentation`` and, on a padded canvas, ``amodal_full_segmentation`` are keys of this project. ``visibility``
+is the share of the amodal pixels (on the canvas, if there is one) that is visible; ``bbox`` is zeros if nothing is
+visible. Files carry a record of each video (see ``clip_record``) and read back as they were; file names of pictures are
+made up, and "object" is the category of tracks without a label. Refused: a track without amodal masks, or visible where
+its amodal mask is unknown.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vidamodal.formats.annotation_files import Picture, Record, annotation_files, read_annotations
+from vidamodal.formats.annotation_files import Picture, Record, read_annotations
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY
+from vidamodal.formats.json_layouts import Layout, match_files
 from vidamodal.formats.videos.frame_annotations import FrameFormat, FrameVideo, add_frames, frame_clips
-from vidamodal.formats.videos.writing import Categories, box_record, description, write_json
-from vidamodal.media.json_records import FieldError, optional, required
-from vidamodal.tracks.parse import parse_rle, parse_video
+from vidamodal.formats.videos.writing import Categories, box_record, write_json
+from vidamodal.media.json_records import optional, required
+from vidamodal.tracks.check import DECIMALS
+from vidamodal.tracks.parse import parse_box, parse_rle, parse_video
 from vidamodal.tracks.write import rle_record
-from vidamodal.types import InputError, Rle, Track, VideoInfo
+from vidamodal.types import Box, InputError, Rle, Track, VideoInfo
 
 ID = "tao-amodal"
 NAME = "TAO-Amodal"
@@ -38,34 +45,46 @@ SINGLE_MASK, IS_FILE = False, True
 
 def recognise(path: Path) -> Fit:
     """Match an annotation file with these keys, or a folder with one in it."""
-    return certain_if(_files(path))
+    return match_files(path, ID, _fit)[0]
+
+
+def _fit(layout: Layout) -> Fit:
+    return certain_if(layout.keys >= {"images", "videos", "tracks"} and layout.has("annotations", "amodal_bbox"))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """Return a clip for each video; its key is the last part of its name, or all of it where two end alike."""
-    form = FrameFormat(NAME, ("frames", "images", ""), _masks, fps=1.0)
-    return frame_clips(read_annotations(path, _files(path)), form, kind_known=True)
-
-
-def _files(path: Path) -> list[Path]:
-    found = annotation_files(path, ("images", "videos", "tracks", "amodal_bbox"))
-    return found or annotation_files(path, (description(ID),))
-
-
-def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle]:
-    if "amodal_segmentation" not in record:
-        raise FieldError(
-            f"{where}boxes without amodal masks, as in TAO-Amodal's own files; the visible masks of its videos are in "
-            "BURST's files, pass those"
+    annotations = read_annotations(path, ID, _fit)
+    records = [record for of_image in annotations.records.values() for record in of_image]
+    if records and not any("amodal_segmentation" in record for record in records):
+        annotations = annotations.note(
+            "it has amodal boxes and no masks; visible masks of its videos are in BURST's files"
         )
+    form = FrameFormat(NAME, ("frames", "images", ""), _masks, fps=1.0, read_box=_box)
+    return frame_clips(annotations, form, kind_known=True, video=video)
+
+
+def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle | None]:
     size = picture.height, picture.width
     sizes = {"segmentation": size, "amodal_segmentation": size, "amodal_full_segmentation": _canvas_size(video.record)}
     kinds = ("visible", "amodal", "amodal_full")
     return {
         kind: parse_rle(mask, *sizes[key], f"{where}{key}")
         for kind, key in zip(kinds, sizes, strict=True)
-        if (mask := optional(record, key, dict, where)) is not None
+        if isinstance(mask := record.get(key), dict)  # TAO's polygons are the outlines of its boxes
     }
+
+
+def _box(record: Record, where: str) -> Box | None:
+    """The amodal box of an annotation; None if it has no area."""
+    entry = optional(record, "amodal_bbox", list, where)
+    if entry is None:
+        return None
+    x, y, width, height = parse_box(entry, f"{where}amodal_bbox")
+    if not all(math.isfinite(value) for value in (x, y, x + width, y + height)):
+        return None
+    x0, y0, x1, y1 = (round(value, DECIMALS) for value in (x, y, x + width, y + height))
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
 def _canvas_size(record: Record | None) -> tuple[int, int]:

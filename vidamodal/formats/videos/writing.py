@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidamodal.formats.annotation_files import Record
-from vidamodal.formats.clip_record import KEY
+from vidamodal.formats.json_layouts import WRITER
 from vidamodal.types import Rle
 
 NAMELESS = "object"
@@ -40,8 +40,8 @@ def box_record(mask: Rle) -> list[int]:
 
 
 def description(format_id: str) -> str:
-    """Return the description in a written file, by which the format is recognised even if nothing is annotated."""
-    return f"{KEY}-{format_id}"
+    """Return the description in a written file, by which its format is recognised even if nothing is annotated."""
+    return f"{WRITER}-{format_id}"
 
 
 def write_json(path: Path, format_id: str, document: Record) -> None:

@@ -1,10 +1,17 @@
 """YouTube-VIS (Yang et al., ICCV 2019): COCO's JSON with videos in the place of images. Read and written.
 
 ``videos``: id, width, height, length, file_names. ``annotations``, one per object: id (the track's id), video_id,
-category_id, ``segmentations`` with run lengths, polygons or null for every frame, and boxes and areas, which are not
-read. See youtube-vos.org and the description in TrackEval. A frame is annotated for all objects, so null means occluded
-or absent (before the first mask: unknown). Lists of results, without videos, are not read. The kind of the masks is not
-stated. Assumed: 6 frames per second, the rate of its annotations.
+category_id, ``segmentations`` with run lengths, polygons or null for every frame, and ``bboxes``. See youtube-vos.org
+and the description in TrackEval; UVO, OVIS and SA-Co/VEval (SAM 3) have the same layout.
+
+- A frame is annotated for all objects, so null means occluded or absent (before the first mask: unknown). A box without
+  a mask means that the mask is unknown.
+- Without a video, the listed frames are all frames of a clip. With one, ``frame_places`` finds the frame of each;
+  frames that are not listed are unknown. Of several videos, the one with the name of the video is read.
+- Regions of many objects (iscrowd) and annotations of videos that are not listed are left out and reported.
+
+The kind of the masks is not stated. Assumed: 6 frames per second, the rate of its annotations. ``video_results`` reads
+lists of results, which have no videos.
 
 Written files carry a record of each video (see ``clip_record``) and read back as they were. Ids are counted over all
 videos, "object" is the category of tracks without a label, and file names of pictures are made up.
@@ -13,26 +20,39 @@ videos, "object" is the category of tracks without a label, and file names of pi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from vidamodal.formats.annotation_files import (
     Picture,
     Record,
-    annotation_files,
     checked_picture,
     errors_in,
     find_pictures,
+    has_mask,
+    outside_note,
     read_document,
+    read_label,
     read_labels,
     read_mask,
+    split_records,
 )
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
-from vidamodal.formats.videos.frame_annotations import clip_keys, read_fps
-from vidamodal.formats.videos.writing import Categories, box_record, description, frame_names, write_json
-from vidamodal.media.json_records import FieldError, check_type, optional, required
+from vidamodal.formats.json_layouts import Layout, match_files
+from vidamodal.formats.videos.frame_annotations import GAPS, choose_key, clip_keys, read_fps
+from vidamodal.formats.videos.frame_places import FramePlaces, has_gaps, numbers_in_names, place_frames
+from vidamodal.formats.videos.writing import Categories, box_record, frame_names, write_json
+from vidamodal.media.json_records import (
+    FieldError,
+    Identity,
+    check_type,
+    optional,
+    required,
+    required_identity,
+    required_integer,
+)
 from vidamodal.tracks.check import check_video
 from vidamodal.tracks.write import rle_record
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
@@ -48,33 +68,55 @@ _FPS = 6.0
 
 def recognise(path: Path) -> Fit:
     """Match an annotation file with these keys, or a folder with one in it."""
-    return certain_if(_files(path))
+    return match_files(path, ID, _fit)[0]
+
+
+def _fit(layout: Layout) -> Fit:
+    return certain_if("videos" in layout.keys and layout.has("annotations", "segmentations"))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """Return a clip for each video; its key is the folder of its pictures, or its id."""
-    file, document = read_document(path, _files(path))
+    file, document = read_document(path, ID, _fit)
+    return read_youtube_vis(file, document, video)
+
+
+def read_youtube_vis(file: Path, document: Record, video: VideoContext | None) -> Mapping[str, Clip]:
+    """Return the clips of a document in the layout of YouTube-VIS.
+
+    Args:
+        file: The file of the document.
+        document: The JSON object.
+        video: The video of the masks.
+
+    Raises:
+        InputError: The document is damaged, or does not fit the video.
+    """
     with errors_in(file):
-        videos = _videos(file, document)
-        names = [video.folder or str(video.entry["id"]) for video in videos]
-        keys = clip_keys(names, [video.record for video in videos])
+        videos, notes = _videos(file, document)
+        names = [found.folder or str(found.entry["id"]) for found in videos]
+        keys = clip_keys(names, [found.record for found in videos])
+        chosen = choose_key(keys, video)
+        if chosen is not None:
+            notes.append(f"the video {chosen} of {len(keys)} is read")
+        pairs = [(key, found) for key, found in zip(keys, videos, strict=True) if chosen in (None, key)]
+        if video is not None:
+            pairs = [(key, found.placed(video)) for key, found in pairs]
+        elif any(found.record is None and has_gaps(numbers_in_names(found.names)) for found in videos):
+            notes.append(GAPS)
+    lines = tuple(f"{file.name}: {note}" for note in notes)
     return clips_by_key(
         (
             Clip(
                 key,
-                partial(_tracks, key, video),
-                partial(find_pictures, file, video.pictures, _FOLDERS),
-                kind_known=video.record is not None,
+                partial(_tracks, key, found, lines),
+                partial(find_pictures, file, found.pictures, _FOLDERS),
+                kind_known=found.record is not None,
             )
-            for key, video in zip(keys, videos, strict=True)
+            for key, found in pairs
         ),
         file,
     )
-
-
-def _files(path: Path) -> list[Path]:
-    found = annotation_files(path, ("videos", "annotations", "segmentations"), excluded=("sequences",))
-    return found or annotation_files(path, (description(ID),))
 
 
 @dataclass(frozen=True)
@@ -82,38 +124,52 @@ class _Video:
     file: Path
     entry: Record
     pictures: Sequence[Picture]
+    places: FramePlaces
+    """The frame of each picture."""
+    length: int
+    """Number of frames."""
     record: Record | None
-    objects: list[Record]
-    labels: Mapping[int, str]
+    objects: Sequence[Record]
+    labels: Mapping[Identity, str]
 
     @property
     def folder(self) -> str:
         folder = str(PurePosixPath(self.pictures[0].name).parent)
         return "" if folder == "." else folder
 
+    @property
+    def names(self) -> list[str]:
+        return [picture.name for picture in self.pictures]
 
-def _videos(file: Path, document: Record) -> list[_Video]:
+    def placed(self, video: VideoContext) -> _Video:
+        """Return the video with its pictures at the frames that they show."""
+        if self.record is not None:
+            return self
+        return replace(self, places=place_frames(self.names, None, video), length=video.info.frames)
+
+
+def _videos(file: Path, document: Record) -> tuple[list[_Video], list[str]]:
     labels = read_labels(document)
-    videos: dict[int, _Video] = {}
+    entries: dict[Identity, tuple[Record, str]] = {}
     for k, entry in enumerate(required(document, "videos", list)):
         where = f"videos[{k}]."
-        pictures = _pictures(check_type(entry, dict, where[:-1]), where)
-        number = required(entry, "id", int, where)
-        if number in videos:
+        number = required_identity(check_type(entry, dict, where[:-1]), "id", where)
+        if number in entries:
             raise FieldError(f"{where}id {number} is used twice; give every video a different id")
-        videos[number] = _Video(file, entry, pictures, find_record(entry, where), [], labels)
-    for k, record in enumerate(required(document, "annotations", list)):
-        where = f"annotations[{k}]"
-        number = required(check_type(record, dict, where), "video_id", int, f"{where}.")
-        if number not in videos:
-            raise FieldError(f"{where} is for video {number}, which videos does not list; add it there")
-        videos[number].objects.append(record)
-    return list(videos.values())
+        entries[number] = entry, where
+    objects, notes = split_records(document, "video", entries, labels)
+    videos = []
+    for number, (entry, where) in entries.items():
+        pictures = _pictures(entry, where)
+        places = FramePlaces(tuple(range(len(pictures))))
+        record = find_record(entry, where)
+        videos.append(_Video(file, entry, pictures, places, len(pictures), record, objects.get(number, ()), labels))
+    return videos, notes + outside_note(picture for found in videos for picture in found.pictures)
 
 
 def _pictures(entry: Record, where: str) -> list[Picture]:
     names = required(entry, "file_names", list, where)
-    height, width = (required(entry, side, int, where) for side in ("height", "width"))
+    height, width = (required_integer(entry, side, where) for side in ("height", "width"))
     if not names:
         raise FieldError(f"{where}file_names is empty; list the frames")
     places = [f"{where}file_names[{t}]" for t in range(len(names))]
@@ -123,27 +179,44 @@ def _pictures(entry: Record, where: str) -> list[Picture]:
     ]
 
 
-def _tracks(key: str, video: _Video) -> ClipTracks:
-    masks: dict[int, dict[int, Rle]] = {}
+def _tracks(key: str, video: _Video, notes: tuple[str, ...]) -> ClipTracks:
+    masks: dict[int, dict[int, Rle | None]] = {}
     labels: dict[int, str | None] = {}
     with errors_in(video.file, f"video {key}: "):
-        first, length = video.pictures[0], len(video.pictures)
-        info = VideoInfo(key, first.height, first.width, length, read_fps(video.entry, _FPS, ""))
+        first = video.pictures[0]
+        info = VideoInfo(key, first.height, first.width, video.length, read_fps(video.entry, _FPS, ""))
         check_video(info)
         for entry in video.objects:
-            number = required(entry, "id", int, "an annotation's ")
-            where = f"annotation {number}: "
-            entries = required(entry, "segmentations", list, where)
-            if number in masks or len(entries) != length:
-                raise FieldError(f"{where}listed twice, or {len(entries)} segmentations for {length} frames")
-            labels[number] = video.labels.get(optional(entry, "category_id", int, where))
-            known = {
-                t: read_mask(mask, picture, f"{where}frame {t}")
-                for t, (mask, picture) in enumerate(zip(entries, video.pictures, strict=True))
-                if mask is not None
-            }
-            masks[number] = {t: mask for t, mask in known.items() if mask.area()}
-        return build_clip(info, video.record, {stored_kind(video.record): masks}, labels, range(length), NAME)
+            number = required_integer(entry, "id", "an annotation's ")
+            if number in masks:
+                raise FieldError(f"annotation {number} is listed twice; give every object a different id")
+            labels[number] = read_label(entry, video.labels, f"annotation {number}: ")
+            masks[number] = _masks(entry, video, f"annotation {number}: ")
+        kind: str = stored_kind(video.record)
+        clip = build_clip(info, video.record, {kind: masks}, labels, set(video.places.frames), NAME)
+    if video.places.note is not None:
+        notes = (*notes, f"{video.file.name}: {video.places.note}")
+    if any(mask is None for of_object in masks.values() for mask in of_object.values()):
+        notes = (*notes, f"{video.file.name}: where an object has a box and no mask, its mask is unknown")
+    return replace(clip, notes=notes)
+
+
+def _masks(entry: Record, video: _Video, where: str) -> dict[int, Rle | None]:
+    """The masks of an object by frame; None where it has a box alone."""
+    entries, length = required(entry, "segmentations", list, where), len(video.pictures)
+    if len(entries) != length:
+        raise FieldError(f"{where}{len(entries)} segmentations for {length} frames; write one for each (null = hidden)")
+    boxes = optional(entry, "bboxes", list, where) or []
+    found: dict[int, Rle | None] = {}
+    for place, (mask, picture) in enumerate(zip(entries, video.pictures, strict=True)):
+        frame = video.places.frames[place]
+        if has_mask(mask):
+            rle = read_mask(mask, picture, f"{where}frame {place}")
+            if rle.area() or isinstance(mask, list):  # an outline without a pixel shows that the object is seen
+                found[frame] = rle if rle.area() else None
+        elif place < len(boxes) and isinstance(boxes[place], list) and any(boxes[place]):
+            found[frame] = None
+    return found
 
 
 def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
