@@ -245,10 +245,19 @@ def _print_evaluation(result: Evaluation) -> None:
     """Print all other tables of a method."""
     from vidamodal.metrics import tables
 
+    if result.gain():
+        print("\n" + tables.format_gain(result.gain()))
+    if len(result.scenes) > 1:
+        print("\n" + tables.format_table(result.scenes))
+    if result.boxes is not None:
+        print("\n" + tables.format_boxes(result.boxes))
+    if result.hypotheses is not None:
+        print("\n" + tables.format_hypotheses(result.hypotheses))
     print("\n" + tables.format_strata(result.strata))
     print("\n" + tables.format_protocols(result.protocols))
     print("\n" + tables.format_ranked(result.protocols, result.time))
     print("\n" + tables.format_temporal(result.time))
+    print("\n" + tables.format_tracking(result.protocols))
     if result.matched:
         print("\nmatched by visible masks: {} of {} predicted tracks".format(*result.matched))
     if result.missing:

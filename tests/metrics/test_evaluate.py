@@ -44,7 +44,8 @@ def test_metrics_json_holds_what_is_promised(tmp_path: Path) -> None:
     write_tracks(tmp_path / "pred.json", HALF)
     evaluation = evaluate(tmp_path / "pred.json", tmp_path / "truth.json")
     record = json.loads(evaluation.to_json())
-    keys = {"full", "occ", "hidden", "false_completion", "flicker", "track_iou", "object_frames", "videos"}
+    keys = {"full", "occ", "hidden", "false_completion", "ghosts", "flicker", "track_iou"}
+    keys |= {"object_frames", "videos"}
     assert set(record["primary"]) == keys | {"interval"}
     assert record["primary"]["occ"] == pytest.approx(0.5)
     assert record["primary"]["interval"]["occ"] is None  # one video
@@ -56,6 +57,8 @@ def test_metrics_json_holds_what_is_promised(tmp_path: Path) -> None:
     assert set(record["baselines"]) == {"copy-visible", "hull", "hull-under-occluders", "last-complete-shape"}
     assert record["baselines"]["copy-visible"]["full"] == pytest.approx(0.75)
     assert set(record["videos"]["truth"]) == keys
+    assert record["gain"]["full"]["mean"] == pytest.approx(0.125) and record["gain"]["ghosts"]["mean"] is None
+    assert set(record["scenes"]) == {"partial"} and not {"boxes", "hypotheses"} & record.keys()
     assert evaluation.to_json() == evaluate(tmp_path / "pred.json", tmp_path / "truth.json").to_json()
 
 
@@ -132,7 +135,7 @@ def test_evaluate_compares_several_predictions_with_the_first(
         assert ("others" in record) == (len(paths) == 2)
         assert record["primary"]["occ"] == pytest.approx(0.25)
         assert {"strata", "time", "coco", "layered", "hides", "baselines", "videos"} <= record.keys()
-        assert max(map(len, capsys.readouterr().out.splitlines())) <= 110
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
     gap = record["others"]["two/run"]["difference"]["occ"]
     assert gap["mean"] == pytest.approx(0.8 - 0.25) and gap["interval"] == pytest.approx([0.5, 0.6])
     with pytest.raises(SystemExit) as left:

@@ -74,6 +74,8 @@ def reference(objects: Sequence[Object]) -> dict[str, float | None]:
         common = united = 0
         before = None
         for p, a, v in zip(predicted, amodal, visible, strict=True):
+            if a is not None and v is not None and not a.any():
+                frames["ghosts"].append(0 if p is None else p.sum() * (256 / a.shape[0]) ** 2 >= 64)
             if a is None or v is None or a.sum() * (256 / a.shape[0]) ** 2 < 64:
                 before = None
                 continue

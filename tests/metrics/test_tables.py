@@ -20,9 +20,9 @@ def test_format_table_is_aligned_and_shows_nulls(tmp_path: Path) -> None:
     table = format_table({**evaluation.primary_rows("vidamodal"), "none": mean_scores([])})
     lines = table.splitlines()
     assert len({len(line) for line in lines}) == 1
-    assert lines[0].split() == ["full", "occ", "hidden", "false", "completion", "flicker", "track", "IoU"]
-    assert lines[1].split() == ["vidamodal", "100.0", "100.0", "100.0", "0.0", "0.0", "100.0"]
-    assert lines[-1].split() == ["none", *["-"] * 6]
+    assert lines[0].split() == ["full", "occ", "hidden", "false", "completion", "ghosts", "flicker", "track", "IoU"]
+    assert lines[1].split() == ["vidamodal", "100.0", "100.0", "100.0", "0.0", "-", "0.0", "100.0"]
+    assert lines[-1].split() == ["none", *["-"] * 7]
 
 
 def test_all_tables_show_a_dash_for_a_mean_over_nothing() -> None:
@@ -32,5 +32,6 @@ def test_all_tables_show_a_dash_for_a_mean_over_nothing() -> None:
         tables.format_protocols(empty.protocols),
         tables.format_ranked(empty.protocols, empty.time),
         tables.format_temporal(empty.time),
+        tables.format_tracking(empty.protocols),
     ):
         assert "-" in text

@@ -14,9 +14,10 @@ from jaxtyping import Int
 from pycocotools import mask as coco
 
 from vidamodal.geometry import centroid
+from vidamodal.metrics.boxes import count_boxes, with_copied_masks
 from vidamodal.metrics.counts import TrackCounts, VideoCounts
 from vidamodal.metrics.iou_tables import count_ious
-from vidamodal.metrics.shapes import Mask, boundary_f, boundary_tolerance, erode
+from vidamodal.metrics.shapes import Mask, adaptive_boundary_f, boundary_f, boundary_tolerance, erode
 from vidamodal.rle import Packed, pack, shared_area
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
@@ -52,7 +53,31 @@ def count_video(key: str, prediction: ClipTracks | None, truth: ClipTracks, shap
     )
     if not shapes:
         return VideoCounts(key, tracks)
-    return VideoCounts(key, tracks, *count_ious(scored, prediction, truth))
+    return VideoCounts(
+        key,
+        tracks,
+        *count_ious(scored, prediction, truth),
+        hypotheses=_count_hypotheses(scored, prediction, others, truth.video),
+        boxes=count_boxes(prediction, truth),
+        copied_boxes=count_boxes(prediction and with_copied_masks(prediction), truth),
+        exhaustive=prediction is not None and prediction.exhaustive,
+    )
+
+
+def _count_hypotheses(
+    scored: Sequence[Track], prediction: ClipTracks | None, others: dict[int, list[Packed]], video: VideoInfo
+) -> tuple[tuple[TrackCounts, ...], ...]:
+    """Count the hypotheses of every scored track; empty if no track has any."""
+    sampled = {track.id: track.hypotheses for track in prediction.tracks} if prediction else {}
+    if not any(sampled.values()):
+        return ()
+    return tuple(
+        tuple(
+            _count_track(hypothesis.amodal, track, others[track.id], video, shapes=False)
+            for hypothesis in sampled.get(track.id, ())
+        )
+        for track in scored
+    )
 
 
 def _count_track(
@@ -66,7 +91,7 @@ def _count_track(
     error_change = np.zeros(video.frames, dtype=np.int64)
     known, leaving = np.zeros((2, video.frames), dtype=bool)
     eroded = np.zeros((video.frames, 3), dtype=np.int64)
-    boundary, drift = np.full((2, video.frames), np.nan)
+    boundary, adaptive, drift = np.full((3, video.frames), np.nan)
     previous: _ErrorMask | None = None
     masks = zip(prediction or (None,) * video.frames, truth.amodal or (), truth.visible, strict=True)
     for t, (predicted, amodal, visible) in enumerate(masks):
@@ -81,8 +106,21 @@ def _count_track(
         error_change[t] = error.change_from(previous) if previous else 0
         previous = error
         if shapes and shared[t, 0, 1, 0, 0]:
-            boundary[t], drift[t], eroded[t] = _count_shapes(_crop_to_content((p, a, v)), tolerance)
-    return TrackCounts(truth.id, video.height, _cells(shared), error_change, known, leaving, eroded, boundary, drift)
+            cropped = _crop_to_content((p, a, v))
+            boundary[t], drift[t], eroded[t] = _count_shapes(cropped, tolerance)
+            adaptive[t] = adaptive_boundary_f(cropped[0], cropped[1], (video.height, video.width))
+    return TrackCounts(
+        truth.id,
+        video.height,
+        cells=_cells(shared),
+        error_change=error_change,
+        known=known,
+        leaving=leaving,
+        eroded=eroded,
+        boundary_f=boundary,
+        adaptive_f=adaptive,
+        drift=drift,
+    )
 
 
 def _count_shapes(masks: Sequence[Mask], tolerance: int) -> tuple[float, float, tuple[int, int, int]]:

@@ -62,7 +62,8 @@ class IouTable:
 class TrackCounts:
     """Pixel counts of one ground-truth track and its prediction, one entry per frame.
 
-    ``boundary_f``, ``drift`` and ``eroded`` are NaN, NaN and 0 if the video was counted without shapes.
+    ``boundary_f``, ``adaptive_f``, ``drift`` and ``eroded`` are NaN, NaN, NaN and 0 if the video was counted without
+    shapes.
     """
 
     id: int
@@ -80,6 +81,8 @@ class TrackCounts:
     """Areas of P minus V, of A minus V, each eroded by 5 x 5 pixels, and of their intersection."""
     boundary_f: Float[np.ndarray, " t"]
     """DAVIS' boundary F of P and A; NaN if A is empty."""
+    adaptive_f: Float[np.ndarray, " t"]
+    """MOSEv2's boundary F of P and A; NaN if A is empty."""
     drift: Float[np.ndarray, " t"]
     """Distance of the centroids of P and A over the square root of A's area; NaN unless V is empty and P and A are
     not."""
@@ -137,8 +140,27 @@ class TrackCounts:
             error_change=np.zeros_like(self.error_change),
             eroded=self.eroded[:, [1, 1, 1]],
             boundary_f=np.where(np.isnan(self.boundary_f), np.nan, 1.0),
+            adaptive_f=np.where(np.isnan(self.adaptive_f), np.nan, 1.0),
             drift=np.where(self.present & ~self.visible, 0.0, np.nan),
         )
+
+
+@dataclass(frozen=True)
+class BoxCounts:
+    """Comparison of one ground-truth track of amodal boxes with its prediction, one entry per frame."""
+
+    id: int
+    iou: Float[np.ndarray, " t"]
+    """IoU of the predicted and the true box, both cut to the image; NaN in frames without a true box."""
+    occlusion: Int[np.ndarray, " t"]
+    """Annotated occlusion level (see `Track.occlusion`), 3 where it is not annotated."""
+    truncated: Bool[np.ndarray, " t"]
+    """True if the object is annotated to extend beyond the image, or its true box does."""
+    gone: Bool[np.ndarray, " t"]
+    """Frames before the first and after the last true box, in which the prediction has an amodal mask or knows that
+    there is none."""
+    ghosts: Bool[np.ndarray, " t"]
+    """Frames of ``gone`` with a predicted mask of at least 64 pixels when scaled to a height of 256."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +175,14 @@ class VideoCounts:
     counted without shapes."""
     track_ious: IouTable | None = None
     """IoU of whole tracks, with intersections and unions summed over the frames; None likewise."""
+    hypotheses: tuple[tuple[TrackCounts, ...], ...] = ()
+    """Counts of all sampled hypotheses of each track in ``tracks``; empty if the prediction has none."""
+    boxes: tuple[BoxCounts, ...] = ()
+    """Counts of the tracks whose ground truth has amodal boxes."""
+    copied_boxes: tuple[BoxCounts, ...] = ()
+    """The same for the boxes of the visible masks that the prediction repeats."""
+    exhaustive: bool = False
+    """True if the prediction was told that every possible occluder is listed."""
 
     def with_perfect_prediction(self) -> VideoCounts:
         """Return the counts of a perfect predictor on the same ground truth."""
@@ -161,4 +191,5 @@ class VideoCounts:
             tuple(track.with_perfect_prediction() for track in self.tracks),
             tuple(table.with_perfect_prediction() for table in self.frame_ious),
             self.track_ious and self.track_ious.with_perfect_prediction(),
+            exhaustive=self.exhaustive,
         )

@@ -11,12 +11,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vidamodal.baselines import load_baselines, predict_baseline
+from vidamodal.baselines import copy_visible, load_baselines, predict_baseline
 from vidamodal.formats import Clip
 from vidamodal.metrics.averages import Interval, bootstrap_interval
+from vidamodal.metrics.boxes import BoxEvaluation, boxed_tracks, score_boxes
 from vidamodal.metrics.clip_pairs import pair_clips
 from vidamodal.metrics.counting import count_video, scored_tracks
 from vidamodal.metrics.counts import VideoCounts
+from vidamodal.metrics.hypotheses import HypothesisScores, score_hypotheses
 from vidamodal.metrics.primary import MEASURES, Difference, PrimaryScores, mean_scores, paired_differences, score_video
 from vidamodal.metrics.protocols import ProtocolScores, score_protocols
 from vidamodal.metrics.strata import StratumScores, score_strata
@@ -39,6 +41,14 @@ class Evaluation:
     """Primary scores of the predictors without a model."""
     videos: Mapping[str, PrimaryScores]
     """Primary scores of each video by key."""
+    copied: Mapping[str, PrimaryScores]
+    """Primary scores of the copied visible masks for each video; empty without baselines."""
+    scenes: Mapping[str, PrimaryScores]
+    """Primary scores of the videos predicted as exhaustive and of those predicted as partial scenes."""
+    boxes: BoxEvaluation | None
+    """Scores against amodal boxes; None if the ground truth has none."""
+    hypotheses: HypothesisScores | None
+    """Best of the sampled hypotheses; None without any."""
     missing: tuple[str, ...]
     """Videos and tracks that had no matching prediction and scored 0."""
     ignored: tuple[str, ...]
@@ -61,6 +71,10 @@ class Evaluation:
             "strata": {name: asdict(stratum) for name, stratum in self.strata.items()},
             "time": asdict(self.time),
             "baselines": {name: asdict(scores) for name, scores in self.baselines.items()},
+            "gain": {measure: asdict(gap) for measure, gap in self.gain().items()},
+            "scenes": {name: asdict(scores) for name, scores in self.scenes.items()},
+            **({} if self.boxes is None else {"boxes": asdict(self.boxes)}),
+            **({} if self.hypotheses is None else {"hypotheses": asdict(self.hypotheses)}),
             "videos": {key: asdict(scores) for key, scores in self.videos.items()},
             "missing": list(self.missing),
             "ignored": list(self.ignored),
@@ -89,6 +103,12 @@ class Evaluation:
     def difference_from(self, other: Evaluation) -> dict[str, Difference]:
         """Return how much the primary measures exceed those of another prediction of the same ground truth."""
         return paired_differences(list(self.videos.values()), list(other.videos.values()))
+
+    def gain(self) -> dict[str, Difference]:
+        """Return how much the primary measures exceed those of the copied visible masks; empty without baselines."""
+        if not self.copied:
+            return {}
+        return paired_differences(list(self.videos.values()), list(self.copied.values()))
 
     def primary_rows(self, name: str) -> dict[str, PrimaryScores]:
         """Return the primary scores of the prediction, under ``name``, and of the baselines, for `format_table`."""
@@ -142,6 +162,7 @@ def evaluate(
     result = score_counts(counts, {name: mean_scores(scores) for name, scores in baseline_scores.items()})
     return replace(
         result,
+        copied=dict(zip(result.videos, baseline_scores.get(copy_visible.ID, ()), strict=False)),
         missing=tuple(pairing.missing),
         ignored=tuple(pairing.ignored),
         matched=(pairing.matched, pairing.candidates) if match else None,
@@ -160,10 +181,21 @@ def score_counts(counts: Sequence[VideoCounts], baselines: Mapping[str, PrimaryS
         protocols=score_protocols(counts),
         baselines=baselines or {},
         videos=videos,
+        copied={},
+        scenes=_score_scenes(counts, videos),
+        boxes=score_boxes(counts),
+        hypotheses=score_hypotheses(counts),
         missing=(),
         ignored=(),
         counts=tuple(counts),
     )
+
+
+def _score_scenes(counts: Sequence[VideoCounts], videos: Mapping[str, PrimaryScores]) -> dict[str, PrimaryScores]:
+    """Return the mean scores of exhaustive and of partial scenes, if there are any."""
+    kinds = {"exhaustive": True, "partial": False}
+    chosen = {name: [videos[v.key] for v in counts if v.exhaustive == kind] for name, kind in kinds.items()}
+    return {name: mean_scores(scores) for name, scores in chosen.items() if scores}
 
 
 @dataclass
@@ -207,8 +239,10 @@ def _match(predicted: ClipTracks, true: ClipTracks, name: str) -> tuple[ClipTrac
 
 def _read_truth(clip: Clip) -> ClipTracks:
     true = clip.tracks_as("amodal")
-    if true.tracks and all(track.amodal is None for track in true.tracks):
-        raise InputError(f"{clip.source}: no track has amodal masks. Pass a ground truth with amodal masks.")
+    if true.tracks and all(track.amodal is None and track.boxes is None for track in true.tracks):
+        raise InputError(
+            f"{clip.source}: no track has amodal masks or boxes. Pass a ground truth with amodal masks or boxes."
+        )
     return true
 
 
@@ -223,4 +257,5 @@ def _missing(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[s
     if _shape(predicted) != _shape(true):
         return [f"video {key!r} has {_shape(predicted)}, but its ground truth has {_shape(true)}"]
     amodal_ids = {track.id for track in predicted.tracks if track.amodal is not None}
-    return [f"no amodal masks for track {t.id} of video {key!r}" for t in scored_tracks(true) if t.id not in amodal_ids]
+    scored = {track.id for track in (*scored_tracks(true), *boxed_tracks(true))}
+    return [f"no amodal masks for track {number} of video {key!r}" for number in sorted(scored - amodal_ids)]

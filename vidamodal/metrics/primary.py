@@ -1,4 +1,4 @@
-"""The primary protocol: six measures, each averaged over an object's frames, then its video's objects, then videos."""
+"""The primary protocol: measures averaged over an object's frames, then its video's objects, then videos."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ MEASURES: dict[str, Callable[[TrackCounts], float | None]] = {
     "occ": region.occ,
     "hidden": region.hidden,
     "false_completion": region.false_completion,
+    "ghosts": region.ghosts,
     "flicker": temporal.flicker,
     "track_iou": temporal.track_iou,
 }
 """The measures of one track by name; None for a mean over no frames."""
 
-LOWER_IS_BETTER = frozenset({"false_completion", "flicker"})
+LOWER_IS_BETTER = frozenset({"false_completion", "ghosts", "flicker"})
 
 
 @dataclass(frozen=True)
 class PrimaryScores:
-    """The six measures of the primary protocol as fractions, None for a mean over nothing.
+    """The seven measures of the primary protocol as fractions, None for a mean over nothing.
 
     ``object_frames`` and ``videos`` are how many were scored.
     """
@@ -33,6 +34,7 @@ class PrimaryScores:
     occ: float | None
     hidden: float | None
     false_completion: float | None
+    ghosts: float | None
     flicker: float | None
     track_iou: float | None
     object_frames: int

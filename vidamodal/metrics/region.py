@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from vidamodal.metrics.averages import mean
 from vidamodal.metrics.counts import TrackCounts
+from vidamodal.occlusion.thresholds import least_counted_area
 
 
 def full(track: TrackCounts) -> float | None:
@@ -29,3 +30,13 @@ def false_completion(track: TrackCounts) -> float | None:
     """Return the mean of |P minus A| / |A| over the frames of `full` in which no pixel is occluded."""
     frames = track.scored & track.visible & (track.pixels(a=1, v=0) == 0)
     return mean(track.pixels(p=1, a=0)[frames] / track.pixels(a=1)[frames])
+
+
+def ghosts(track: TrackCounts) -> float | None:
+    """Return the share of the known frames without an object in the image that get a mask of a countable size.
+
+    The object is absent where A is empty: it has not entered the image yet, or has left it. A predicted mask counts if
+    it has at least 64 pixels at a height of 256, the least size that `full` scores.
+    """
+    frames = track.known & ~track.present
+    return mean(track.pixels(p=1)[frames] >= least_counted_area(track.height))

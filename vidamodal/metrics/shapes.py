@@ -34,7 +34,7 @@ def outline(mask: Mask) -> Mask:
     return edge
 
 
-def boundary_f(predicted: Mask, true: Mask, tolerance: int) -> float:
+def boundary_f(predicted: Mask, true: Mask, tolerance: float) -> float:
     """Return DAVIS' boundary F: the F measure of two outlines that match within a disk.
 
     Args:
@@ -55,6 +55,21 @@ def boundary_f(predicted: Mask, true: Mask, tolerance: int) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+def adaptive_boundary_f(predicted: Mask, true: Mask, image: tuple[int, int]) -> float:
+    """Return MOSEv2's boundary F: outlines match within a tenth of the size of the object.
+
+    The radius is 0.1 times the square root of the true area, rounded up, and at most DAVIS' 0.008 image diagonals,
+    which are not rounded here. Source: f_measure_adaptive of MOSE-api with ``bound_th=0.1`` and ``mode="area"``.
+
+    Args:
+        predicted: Predicted mask.
+        true: True mask, not empty.
+        image: Height and width of the image in pixels; the masks may be cropped.
+    """
+    radius = min(_TOLERANCE * float(np.linalg.norm(image)), math.ceil(0.1 * math.sqrt(np.count_nonzero(true))))
+    return boundary_f(predicted, true, radius)
+
+
 def erode(mask: Mask) -> Mask:
     """Erode a mask by 5 x 5 pixels; as in OpenCV, pixels beyond the image count as inside."""
     padded = np.pad(mask, 2, constant_values=True)
@@ -63,6 +78,13 @@ def erode(mask: Mask) -> Mask:
 
 
 @lru_cache
-def _disk(radius: int) -> Bool[np.ndarray, "d d"]:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return np.asarray(x * x + y * y <= radius * radius)
+def _disk(radius: float) -> Bool[np.ndarray, "d d"]:
+    """Return a disk as scikit-image and OpenCV use it, mirrored and padded to an odd size for SciPy's dilation.
+
+    The offsets of a disk start at -radius even if the radius is not an integer, so it may not be symmetric.
+    """
+    offsets = np.arange(-radius, radius + 1)
+    disk = offsets[:, None] ** 2 + offsets[None] ** 2 <= radius**2
+    if len(offsets) % 2 == 0:
+        disk = np.pad(disk, ((0, 1), (0, 1)))
+    return np.asarray(disk[::-1, ::-1])

@@ -1,4 +1,4 @@
-"""Results as aligned text for a terminal: per cent, "-" for a mean over nothing, at most 110 columns."""
+"""Results as aligned text for a terminal: per cent, "-" for a mean over nothing, at most 120 columns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidamodal.metrics.averages import Interval
+from vidamodal.metrics.boxes import BoxEvaluation
+from vidamodal.metrics.hypotheses import HypothesisScores
 from vidamodal.metrics.primary import MEASURES, Difference, PrimaryScores
 from vidamodal.metrics.protocols import ProtocolScores
 from vidamodal.metrics.strata import StratumScores
@@ -30,6 +32,52 @@ def format_differences(rows: Mapping[str, Mapping[str, Difference]]) -> str:
     return align(lines)
 
 
+def format_gain(gain: Mapping[str, Difference]) -> str:
+    """Format how much a method exceeds the copied visible masks, with 95 % intervals."""
+    lines = [["minus copy-visible", *(_TITLES.get(name, name) for name in MEASURES)]]
+    lines.append(["", *(percent(gain[m].mean, "+") for m in MEASURES)])
+    lines.append(["  95 %", *(_format_interval(gain[m].interval, "+") for m in MEASURES)])
+    return align(lines)
+
+
+def format_boxes(boxes: BoxEvaluation) -> str:
+    """Format the scores against amodal boxes by occlusion level, and the ghosts."""
+    lines = [["boxes", "IoU", "AP25", "AP50", "AP75", "copied IoU", "gain, 95 %", "object-frames"]]
+    for name, group in boxes.groups.items():
+        numbers = (group.iou, group.ap25, group.ap50, group.ap75, group.copied_iou)
+        lines.append(
+            [name, *map(percent, numbers), _format_interval(group.gain_interval, "+"), str(group.object_frames)]
+        )
+    return (
+        f"{align(lines)}\nghosts: {boxes.ghosts} masks in {boxes.gone} object-frames before the first or after the last\n"
+        f"box of an object; {boxes.copied_ghosts} with copied visible masks"
+    )
+
+
+def format_hypotheses(scores: HypothesisScores) -> str:
+    """Format the best of the sampled hypotheses."""
+    rows = {
+        "first hypothesis": scores.first,
+        f"best of {scores.count} for each track": scores.best_track,
+        f"best of {scores.count} for each frame (flattering: no track has these masks)": scores.best_frame,
+    }
+    lines = [["", *scores.first], *([name, *map(percent, numbers.values())] for name, numbers in rows.items())]
+    return align(lines)
+
+
+def format_tracking(protocols: Mapping[str, ProtocolScores]) -> str:
+    """Format HOTA, IDF1, and J&F with its parts after an object has left the image and come back."""
+    hota, jf = protocols["hota"].more, protocols["mosev2"].more
+    lines = [
+        ["", "HOTA", "DetA", "AssA", "LocA", "IDF1"],
+        ["tracks", *(percent(hota[key]) for key in ("hota", "deta", "assa", "loca", "idf1"))],
+        ["", "J&F", "J", "F", "absent", "back"],
+        ["MOSEv2", *(percent(jf[key]) for key in ("jf", "j", "f", "jf_disappear", "jf_reappear"))],
+    ]
+    rules = {name: protocols[name] for name in ("hota", "mosev2")}
+    return f"{align(lines)}\nwhat they hide:\n{format_hidden(rules)}"
+
+
 def format_strata(strata: Mapping[str, StratumScores]) -> str:
     """Format full and occ of each stratum, with 95 % intervals over videos and the number of object-frames."""
     lines = [["", "full", "95 %", "occ", "95 %", "object-frames"]]
@@ -41,7 +89,7 @@ def format_strata(strata: Mapping[str, StratumScores]) -> str:
 
 def format_protocols(protocols: Mapping[str, ProtocolScores]) -> str:
     """Format the protocols with full and occ, each beside a perfect prediction's, and what they do not show."""
-    pairs = {name: p for name, p in protocols.items() if not p.more}
+    pairs = {name: p for name, p in protocols.items() if p.is_pair}
     lines = [["", "full", "perfect", "occ", "perfect"]]
     lines += [
         [name, percent(p.full), percent(p.ceiling_full), percent(p.occ), percent(p.ceiling_occ)]

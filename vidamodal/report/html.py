@@ -17,7 +17,14 @@ from vidamodal.media.files import write_text
 from vidamodal.metrics.evaluate import Evaluation
 from vidamodal.report.html_elements import name_list
 from vidamodal.report.html_films import films_section
-from vidamodal.report.html_scores import primary_section, protocols_section, strata_section, time_section
+from vidamodal.report.html_scores import (
+    boxes_section,
+    hypotheses_section,
+    primary_section,
+    protocols_section,
+    strata_section,
+    time_section,
+)
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -62,6 +69,8 @@ def write_report(path: str | os.PathLike[str], methods: Sequence[Method], truth:
         f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>",
         _header(results, title),
         primary_section(results),
+        boxes_section(results),
+        hypotheses_section(results),
         strata_section(results),
         protocols_section(results),
         time_section(results),

@@ -33,10 +33,19 @@ def primary_section(results: Results) -> str:
         "<p>Means over the frames of an object, then the objects of a video, then videos. <i>full</i>: IoU of P and A "
         "where the object is visible; <i>occ</i>: IoU outside V where 5 % or more is occluded; <i>hidden</i>: IoU "
         "where the object is fully occluded; <i>false completion</i>: area added to unoccluded objects; "
+        "<i>ghosts</i>: share of the frames without the object in the image that get a mask; "
         "<i>flicker</i>: errors that come and go (a constant error scores 0, so do not read it alone). "
         "Baselines without a model are grey.</p>",
         table(header, rows),
     ]
+    if gains := {name: result.gain() for name, result in results.items() if result.gain()}:
+        rows = [row(name, [difference_cell(m, gain[m]) for m in MEASURES]) for name, gain in gains.items()]
+        parts += [
+            "<h2>Gain over the visible masks</h2>",
+            "<p>Each method minus the copied visible masks, paired by video. Bold: the interval excludes 0, for the "
+            "better (green) or for the worse (red).</p>",
+            table(header, rows),
+        ]
     if others:
         differences = {name: result.difference_from(reference) for name, result in others}
         rows = [
@@ -79,6 +88,52 @@ def strata_section(results: Results) -> str:
     )
 
 
+def boxes_section(results: Results) -> str:
+    """Return the scores against amodal boxes and the ghosts of every method; empty without boxes."""
+    boxes = {name: result.boxes for name, result in results.items() if result.boxes is not None}
+    if not boxes:
+        return ""
+    header = ["", "", "object-frames", "IoU", "AP25", "AP50", "AP75", "IoU of the visible masks"]
+    rows = []
+    for name, evaluation in boxes.items():
+        for place, (group, scores) in enumerate(evaluation.groups.items()):
+            numbers = (scores.iou, scores.ap25, scores.ap50, scores.ap75, scores.copied_iou)
+            labels = [f"<td>{escape(group)}</td>", f"<td>{scores.object_frames}</td>"]
+            rows.append(row("" if place else name, [*labels, *map(score_cell, numbers)]))
+    ghosts = "".join(
+        f"<li>{escape(name)}: {each.ghosts} masks in {each.gone} object-frames; {each.copied_ghosts} with the visible "
+        "masks copied</li>"
+        for name, each in boxes.items()
+    )
+    return (
+        "<section><h2>Amodal boxes</h2><p>The box of the predicted amodal mask against the annotated box, both cut to "
+        "the image, over all object-frames with a box. AP25, AP50 and AP75 are the shares of boxes with a greater IoU."
+        f"</p>{table(header, rows)}<h3>Ghosts</h3><p>Masks before the first or after the last box of an object.</p>"
+        f"<ul>{ghosts}</ul></section>"
+    )
+
+
+def hypotheses_section(results: Results) -> str:
+    """Return the best of the sampled hypotheses of every method; empty without any."""
+    sampled = {name: result.hypotheses for name, result in results.items() if result.hypotheses is not None}
+    if not sampled:
+        return ""
+    rows = []
+    for name, scores in sampled.items():
+        kinds = {
+            "first": scores.first,
+            f"best of {scores.count} for each track": scores.best_track,
+            f"best of {scores.count} for each frame": scores.best_frame,
+        }
+        for place, (kind, numbers) in enumerate(kinds.items()):
+            rows.append(row("" if place else name, [f"<td>{escape(kind)}</td>", *map(score_cell, numbers.values())]))
+    header = ["", "hypothesis", *next(iter(sampled.values())).first]
+    return (
+        "<section><h2>Hypotheses</h2><p>The ground truth chooses the best hypothesis. Choosing anew in every frame is "
+        f"flattering: no single track has these masks.</p>{table(header, rows)}</section>"
+    )
+
+
 def _point(method: str, stratum: StratumScores, measure: str) -> Point:
     value, interval = getattr(stratum, measure), getattr(stratum, f"{measure}_interval")
     ends = f" (95 %: {' to '.join(map(percent, interval))})" if interval else ""
@@ -108,13 +163,13 @@ def _protocol_numbers(results: Results, name: str) -> list[tuple[str, list[float
     """Return the label, the scores of the methods and the ceiling of every number of a protocol."""
     scores = [result.protocols[name] for result in results.values()]
     first = scores[0]
-    if not first.more:
-        return [
-            ("full", [each.full for each in scores], first.ceiling_full),
-            ("occ", [each.occ for each in scores], first.ceiling_occ),
-        ]
+    numbers: list[tuple[str, list[float | None], float | None]] = []
+    if first.is_pair:
+        numbers.append(("full", [each.full for each in scores], first.ceiling_full))
+        numbers.append(("occ", [each.occ for each in scores], first.ceiling_occ))
     labels: Sequence[str] = [label for label, value in first.more.items() if not isinstance(value, Mapping)]
-    return [(label, [each.more[label] for each in scores], first.more["ceiling"][label]) for label in labels]
+    numbers += [(label, [each.more[label] for each in scores], first.more["ceiling"][label]) for label in labels]
+    return numbers
 
 
 def time_section(results: Results) -> str:

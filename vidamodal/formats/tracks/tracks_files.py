@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.tracks.locate import FILE_NAME, SUFFIX, find_clips
 from vidamodal.tracks.parse import is_tracks
 from vidamodal.tracks.write import write_tracks
@@ -17,9 +17,7 @@ from vidamodal.tracks.write import write_tracks
 ID = "tracks"
 NAME = "vidamodal"
 SIGN = "a tracks.json, or a folder of <key>/tracks.json or <key>.tracks.json"
-HOLDS = frozenset(
-    {"visible", "amodal", "confidence", "boxes", "present", "occlusion", "truncated", "hypotheses", "amodal_full"}
-)
+HOLDS = FRAME_VALUES | {"visible", "amodal", "hypotheses", "amodal_full"}
 SINGLE_MASK = IS_FILE = False
 
 

@@ -43,6 +43,8 @@ class ProtocolScores:
     ceiling_occ: float | None
     hides: str
     """What the numbers do not show."""
+    is_pair: bool
+    """True if the protocol has the pair ``full`` and ``occ``."""
     more: Mapping[str, Any]
     """The protocol's other numbers, with the perfect prediction's under "ceiling"; empty if it has none."""
 
@@ -64,5 +66,7 @@ def _score_with_ceiling(
     rule: ScoringRule, videos: Sequence[VideoCounts], perfect: Sequence[VideoCounts]
 ) -> ProtocolScores:
     scores, ceiling = rule.score(videos), rule.score(perfect)
+    is_pair = "full" in scores
     pairs = [(numbers.pop("full", None), numbers.pop("occ", None)) for numbers in (scores, ceiling)]
-    return ProtocolScores(*pairs[0], *pairs[1], rule.HIDES, {**scores, "ceiling": ceiling} if scores else {})
+    more = {**scores, "ceiling": ceiling} if scores else {}
+    return ProtocolScores(*pairs[0], *pairs[1], rule.HIDES, is_pair, more)

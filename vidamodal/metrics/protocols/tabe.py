@@ -16,13 +16,16 @@ def score(videos: Sequence[VideoCounts]) -> dict[str, float | None]:
 
     full is the IoU of P and A, 0 if both are empty. occ is over the frames with at least one hidden pixel and compares
     A minus V with P minus V; as the original subtracts signed masks and takes everything but 0 for true, P minus V is
-    in fact P xor V.
+    in fact P xor V. ``any_occlusion`` (mIOUfo) is full over the frames with an occluded pixel, which TABE-51 annotates,
+    and ``fully_occluded`` (mIOUffo) over the frames with nothing visible, also if the object has left the image.
     """
-    full, occ = [], []
+    parts: dict[str, list[float | None]] = {name: [] for name in ("full", "occ", "any_occlusion", "fully_occluded")}
     for track in (track for video in videos for track in video.tracks):
-        full.append(mean(track.iou[track.known]))
         hidden = track.pixels(a=1, v=0)
         union = hidden + track.pixels(p=1, a=0) + track.pixels(p=0, v=1)
         frames = hidden > 0
-        occ.append(mean(track.pixels(p=1, a=1, v=0)[frames] / union[frames]))
-    return {"full": mean(full), "occ": mean(occ)}
+        parts["full"].append(mean(track.iou[track.known]))
+        parts["occ"].append(mean(track.pixels(p=1, a=1, v=0)[frames] / union[frames]))
+        parts["any_occlusion"].append(mean(track.iou[frames]))
+        parts["fully_occluded"].append(mean(track.iou[track.known & ~track.visible]))
+    return {name: mean(values) for name, values in parts.items()}
