@@ -146,7 +146,7 @@ def score_boxes(videos: Sequence[VideoCounts]) -> BoxEvaluation | None:
 
 
 def _has_level(level: int, track: BoxCounts) -> Bool[np.ndarray, " t"]:
-    return track.occlusion == level
+    return np.asarray(track.occlusion == level)
 
 
 def _score_group(videos: Sequence[VideoCounts], chosen: _Choose) -> BoxScores:

@@ -59,7 +59,8 @@ def adaptive_boundary_f(predicted: Mask, true: Mask, image: tuple[int, int]) -> 
     """Return MOSEv2's boundary F: outlines match within a tenth of the size of the object.
 
     The radius is 0.1 times the square root of the true area, rounded up, and at most DAVIS' 0.008 image diagonals,
-    which are not rounded here. Source: f_measure_adaptive of MOSE-api with ``bound_th=0.1`` and ``mode="area"``.
+    which are not rounded here, but at least one pixel: in images with a diagonal below 73 pixels the original's disk
+    is empty. Source: f_measure_adaptive of MOSE-api with ``bound_th=0.1`` and ``mode="area"``.
 
     Args:
         predicted: Predicted mask.
@@ -67,7 +68,7 @@ def adaptive_boundary_f(predicted: Mask, true: Mask, image: tuple[int, int]) -> 
         image: Height and width of the image in pixels; the masks may be cropped.
     """
     radius = min(_TOLERANCE * float(np.linalg.norm(image)), math.ceil(0.1 * math.sqrt(np.count_nonzero(true))))
-    return boundary_f(predicted, true, radius)
+    return boundary_f(predicted, true, max(1.0, radius))
 
 
 def erode(mask: Mask) -> Mask:

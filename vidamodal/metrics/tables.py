@@ -49,8 +49,8 @@ def format_boxes(boxes: BoxEvaluation) -> str:
             [name, *map(percent, numbers), _format_interval(group.gain_interval, "+"), str(group.object_frames)]
         )
     return (
-        f"{align(lines)}\nghosts: {boxes.ghosts} masks in {boxes.gone} object-frames before the first or after the last\n"
-        f"box of an object; {boxes.copied_ghosts} with copied visible masks"
+        f"{align(lines)}\nghosts: {boxes.ghosts} masks in {boxes.gone} object-frames before the first or after the\n"
+        f"last box of an object; {boxes.copied_ghosts} with copied visible masks"
     )
 
 
