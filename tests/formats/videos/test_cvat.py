@@ -125,8 +125,8 @@ def test_boxes_have_no_mask_and_other_shapes_no_object(tmp_path: Path) -> None:
     clip = clip_at(path)
     assert clip.tracks == (Track(0, rles(None, BACK, NOTHING), label="mug"),)
     assert clip.notes == (
-        "a.xml: 1 masks",
-        "a.xml: 1 boxes; their masks are unknown",
+        "a.xml: 1 mask",
+        "a.xml: 1 shape without a mask (box); the masks are unknown",
         "a.xml: left out: 1 polyline, 2 points",
     )
 
@@ -225,7 +225,7 @@ def test_images_without_links_are_clips(tmp_path: Path) -> None:
         (1, "mug", rles(BACK)),
         (2, "a", (None,)),
     ]
-    assert first.notes == ("a.xml: 1 masks", "a.xml: 1 boxes; their masks are unknown")
+    assert first.notes == ("a.xml: 1 mask", "a.xml: 1 shape without a mask (box); the masks are unknown")
     assert clips["4"].tracks().tracks == () and clips["0"].frames() is None
     frames = clips["4"].frames()
     assert frames is not None and len(list(frames)) == 1
@@ -239,15 +239,17 @@ def test_linked_images_are_one_clip(tmp_path: Path, link: str) -> None:
             return polygon(points, more=f'group_id="{value}"')
         return polygon(points, inner=attribute(link, str(value)))
 
+    boxed = linked(3).replace("polygon", "box")
     path = document(
         tmp_path / "a.xml",
-        image(0, linked(1, "0,0;1,0;1,1;0,1"), linked(1, "3,3;4,3;4,4;3,4"), linked(2)),
+        image(0, boxed, linked(1, "0,0;1,0;1,1;0,1"), linked(1, "3,3;4,3;4,4;3,4"), linked(2)),
         image(1),
-        image(2, linked(2, "1,1;3,1;3,4;1,4")),
+        image(2, linked(2, "1,1;3,1;3,4;1,4"), boxed),
     )
     clip = clip_at(path)
     parts = box(0, 0, 1, 1) | box(3, 3, 4, 4)
-    assert [found.visible for found in clip.tracks] == [rles(parts, None, NOTHING), rles(BACK, None, FRONT)]
+    unknown, *known = [found.visible for found in clip.tracks]
+    assert known == [rles(parts, None, NOTHING), rles(BACK, None, FRONT)] and unknown == (None,) * 3
     assert f"a.xml: images are the frames of one video; objects are linked by {link}" in clip.notes
 
 

@@ -42,8 +42,8 @@ def test_labels_give_amodal_boxes_occlusion_and_truncation(tmp_path: Path) -> No
     assert car.boxes == ((10, 2.5, 30, 8), (11, 2.5, 30, 8), None)
     assert car.occlusion == (1, 3, None) and car.truncated == (False, True, None)
     assert clip.notes[1:] == (
-        "0004.txt: 1 rows left out (DontCare)",
-        "0004.txt: 1 rows left out (truncated is 2)",
+        "0004.txt: 1 row left out (DontCare)",
+        "0004.txt: 1 row left out (truncated is 2)",
     )
     assert "border of the image" in clip.notes[0]
 

@@ -36,7 +36,7 @@ def test_ground_truth_gives_amodal_boxes_and_unknown_masks(tmp_path: Path) -> No
     assert clip.tracks[0].visible == (None,) * 4 and clip.tracks[0].amodal is None
     assert clip.notes == (
         "gt.txt: boxes of 2 objects, read as amodal boxes; masks are unknown",
-        "gt.txt: 1 rows with flag 0 left out, which the benchmark ignores",
+        "gt.txt: 1 row with flag 0 left out, which the benchmark ignores",
     )
 
 

@@ -45,7 +45,7 @@ def test_rows_are_visible_masks_of_annotated_frames(tmp_path: Path) -> None:
         )
     assert clip.notes == (
         "0002.txt: the length of the video is not stated; the last annotated frame ends it",
-        "0002.txt: 1 regions to ignore left out",
+        "0002.txt: 1 region to ignore left out",
     )
 
 

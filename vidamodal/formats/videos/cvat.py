@@ -27,14 +27,14 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import escape, quoteattr
 
-from vidamodal.formats.annotation_files import Picture, Record, checked_picture, errors_in, find_pictures
+from vidamodal.formats.annotation_files import Picture, Record, checked_picture, count, errors_in, find_pictures
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
-from vidamodal.formats.build import MasksByFrame, build_tracks
+from vidamodal.formats.build import build_tracks
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, make_record, masks_of, stored_kind
 from vidamodal.formats.videos.cvat_shapes import AREAS, integer, mask_attributes, shape_mask
 from vidamodal.formats.videos.cvat_tasks import Task, find_tasks
@@ -42,6 +42,7 @@ from vidamodal.formats.videos.cvat_xml import Document, Holder, Node, Shape, is_
 from vidamodal.formats.videos.writing import NAMELESS
 from vidamodal.media.json_records import FieldError, required
 from vidamodal.media.video import FOLDER_FPS
+from vidamodal.rle import union
 from vidamodal.tracks.check import check_video
 from vidamodal.tracks.parse import parse_video
 from vidamodal.types import ClipTracks, Frame, Rle, Track, VideoInfo
@@ -110,26 +111,23 @@ def _find_record(meta: Node) -> Record | None:
 
 @dataclass
 class _Objects:
-    """The objects of a task, with masks by frame."""
+    """The objects of a task."""
 
-    labels: dict[int, str | None]
-    masks: dict[int, dict[int, Rle]]
-    absent: dict[int, set[int]]
+    labels: dict[int, str | None] = field(default_factory=dict)
+    masks: dict[int, dict[int, Rle | None]] = field(default_factory=dict)
+    """Masks by frame; None where only a box was drawn."""
+    absent: dict[int, set[int]] = field(default_factory=dict)
     """Frames in which an object of a track is stated not to be there."""
-    drawn: set[int]
+    drawn: set[int] = field(default_factory=set)
     """Objects of shapes that are no tracks; where others of them are annotated, they are absent."""
-
-    @staticmethod
-    def none() -> _Objects:
-        return _Objects({}, {}, {}, set())
 
     def add(self, number: int, label: str | None, frame: int, shape: Shape, size: tuple[int, int], where: str) -> None:
         """Add a shape; a second one of an object in a frame is a part of it."""
         self.labels.setdefault(number, label)
         masks = self.masks.setdefault(number, {})
-        if shape.kind in AREAS:
-            mask = shape_mask(shape, *size, where)
-            masks[frame] = mask if frame not in masks else Rle.encode(masks[frame].decode() | mask.decode())
+        mask = shape_mask(shape, *size, where) if shape.kind in AREAS else None
+        before = masks.get(frame)
+        masks[frame] = union([before, mask]) if before and mask else before or mask
 
 
 def _clip(task: Task, video: VideoContext | None) -> ClipTracks:
@@ -188,7 +186,7 @@ def _index(task: Task, video: VideoContext | None, info: VideoInfo) -> Mapping[i
 
 
 def _from_tracks(task: Task, index: Mapping[int, int], size: tuple[int, int]) -> _Objects:
-    objects, groups = _Objects.none(), dict[tuple[str, str | None], int]()
+    objects, groups = _Objects(), dict[tuple[str, str | None], int]()
     for track in task.tracks:
         number = integer(track.attributes, "id", "track: ")
         where, label = f"track {number}: ", track.attributes.get("label") or None
@@ -234,7 +232,7 @@ def _link_of(task: Task) -> str | None:
 
 
 def _from_images(task: Task, index: Mapping[int, int], size: tuple[int, int]) -> _Objects:
-    objects, link, numbers = _Objects.none(), _link_of(task), dict[tuple[str, str | None], int]()
+    objects, link, numbers = _Objects(), _link_of(task), dict[tuple[str, str | None], int]()
     if link is None and len(task.images) > 1:
         raise FieldError('shapes of different images are not linked; give them a group or an attribute "track_id"')
     for image in task.images:
@@ -252,9 +250,8 @@ def _from_images(task: Task, index: Mapping[int, int], size: tuple[int, int]) ->
 
 
 def _built(objects: _Objects, info: VideoInfo) -> tuple[Track, ...]:
-    masks: dict[int, MasksByFrame] = {n: {t: m for t, m in of.items() if m.area()} for n, of in objects.masks.items()}
-    masks = {number: masks.get(number, {}) for number in objects.labels}
-    annotated = {t for number in objects.drawn for t in objects.masks.get(number, {})}
+    masks = {number: objects.masks.get(number, {}) for number in objects.labels}
+    annotated = {t for number in objects.drawn for t in masks[number]}
     empty = Rle.empty(info.height, info.width)
     drawn = build_tracks(info, annotated, {number: masks[number] for number in objects.drawn})
     tracked = [
@@ -287,10 +284,10 @@ def _shape_notes(task: Task) -> tuple[str, ...]:
         for shape in holder.shapes
         if shape.attributes.get("outside") != "1"
     )
-    notes = [f"{sum(count for kind, count in kinds.items() if kind in AREAS)} masks"]
+    notes = [count(sum(number for kind, number in kinds.items() if kind in AREAS), "mask")]
     if kinds["box"]:
-        notes.append(f"{kinds['box']} boxes; their masks are unknown")
-    left_out = sorted(f"{count} {kind}" for kind, count in kinds.items() if kind not in AREAS and kind != "box")
+        notes.append(f"{count(kinds['box'], 'shape')} without a mask (box); the masks are unknown")
+    left_out = sorted(f"{number} {kind}" for kind, number in kinds.items() if kind not in AREAS and kind != "box")
     if left_out:
         notes.append(f"left out: {', '.join(left_out)}")
     return tuple(f"{task.file.name}: {note}" for note in notes)

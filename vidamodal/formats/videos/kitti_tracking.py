@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vidamodal.formats.annotation_files import count
 from vidamodal.formats.base import Clip, Fit, VideoContext
 from vidamodal.formats.videos.text_rows import (
     Placement,
@@ -73,10 +74,10 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
     frames = {frame for of_object in objects.values() for frame in of_object}
     placed = place_rows(file, frames, len(objects), RowFormat(first=0, fps=10.0), video)
     notes = (
-        f"{file.name}: boxes of {len(objects)} objects, read as amodal boxes that end at the border of the image; "
-        "masks are unknown",
+        f"{file.name}: boxes of {count(len(objects), 'object')}, read as amodal boxes that end at the border of the "
+        "image; masks are unknown",
         *placed.notes,
-        *(f"{file.name}: {count} rows left out ({reason})" for reason, count in sorted(left_out.items())),
+        *(f"{file.name}: {count(number, 'row')} left out ({reason})" for reason, number in sorted(left_out.items())),
     )
     tracks = tuple(_track(number, labels[number], objects[number], placed) for number in sorted(objects))
     return ClipTracks(placed.video, tracks, provenance={"layout": NAME}, notes=notes)

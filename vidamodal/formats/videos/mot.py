@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from vidamodal.formats.annotation_files import count
 from vidamodal.formats.base import Clip, Fit, VideoContext
 from vidamodal.formats.videos.text_rows import (
     Row,
@@ -84,9 +85,12 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
         labels[number] = _label(row, names)
     frames = {frame for of_object in boxes.values() for frame in of_object}
     placed = place_rows(file, frames, len(boxes), RowFormat(first=1, fps=30.0), video)
-    notes = [f"{file.name}: boxes of {len(boxes)} objects, read as amodal boxes; masks are unknown", *placed.notes]
+    notes = [
+        f"{file.name}: boxes of {count(len(boxes), 'object')}, read as amodal boxes; masks are unknown",
+        *placed.notes,
+    ]
     if ignored:
-        notes.append(f"{file.name}: {ignored} rows with flag 0 left out, which the benchmark ignores")
+        notes.append(f"{file.name}: {count(ignored, 'row')} with flag 0 left out, which the benchmark ignores")
     tracks = tuple(box_track(number, labels[number], boxes[number], placed) for number in sorted(boxes))
     return ClipTracks(placed.video, tracks, provenance={"layout": NAME}, notes=tuple(notes))
 

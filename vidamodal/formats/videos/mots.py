@@ -23,7 +23,7 @@ from pathlib import Path
 
 from pycocotools import mask as coco
 
-from vidamodal.formats.annotation_files import Record, errors_in
+from vidamodal.formats.annotation_files import Record, count, errors_in
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.clip_record import KEY, build_clip, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.json_layouts import load_json
@@ -85,7 +85,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
     masks = {n: {t - first: mask for t, mask in of_object.items()} for n, of_object in rows.masks.items()}
     annotated = {t - first for t in rows.annotated}
     clip = build_clip(placed.video, None, {"visible": masks}, rows.labels, annotated, NAME)
-    left_out = (f"{file.name}: {rows.ignored} regions to ignore left out",) if rows.ignored else ()
+    left_out = (f"{file.name}: {count(rows.ignored, 'region')} to ignore left out",) if rows.ignored else ()
     return replace(clip, notes=(*placed.notes, *left_out))
 
 
