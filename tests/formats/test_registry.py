@@ -77,14 +77,15 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
         convert(tmp_path / "v", tmp_path / form / "set.json", form)
         paths[writable_formats()[form].NAME] = tmp_path / form / "set.json"
     np.savez(tmp_path / "masks.npz", masks=np.zeros((1, 4, 4), np.uint8))
-    paths["npz"] = tmp_path / "masks.npz"
+    np.save(tmp_path / "masks.npy", np.zeros((1, 4, 4), np.uint8))
+    paths |= {"npz": tmp_path / "masks.npz", "npy": tmp_path / "masks.npy"}
     for name, file, row in (("MOTChallenge", "t/s/gt/gt.txt", MOT), ("KITTI tracking", "i/label_02/0000.txt", KITTI)):
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_text(f"{row}\n")
         paths[name] = tmp_path / file
     assert set(paths) == {form.NAME for form in all_formats().values()}
     for name, path in paths.items():
-        for start in (path, path.parent) if path.is_file() and path.suffix != ".npz" else (path,):
+        for start in (path, path.parent) if path.is_file() and path.suffix not in (".npz", ".npy") else (path,):
             assert [form.NAME for form in all_formats().values() if form.recognise(start) == Fit.CERTAIN] == [name]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,62 @@ def test_npz_defaults(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", masks=stack[0], ids=[0, 1, 7])
     clip = read_masks(tmp_path / "b.npz", VIDEO)
     assert [track.id for track in clip.tracks] == [1, 7] and clip.tracks[1].visible == (None,) * T
+
+
+ORDERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "(h, w, t)": lambda maps: maps.transpose(1, 2, 0),
+    "(t, h, w, 1)": lambda maps: maps[..., None],
+    "(t, 1, h, w)": lambda maps: maps[:, None],
+    "(1, t, h, w)": lambda maps: maps[None],
+    "Fortran's": np.asfortranarray,
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_axes_are_recognised_by_their_lengths(order: str, dtype: type, tmp_path: Path) -> None:
+    maps: np.ndarray = np.concatenate([id_maps(), id_maps()[:2]]).astype(dtype)
+    np.savez(tmp_path / "usual.npz", masks=maps)
+    np.savez(
+        tmp_path / "a.npz", masks=np.ascontiguousarray(ORDERS[order](maps)) if order[0] == "(" else ORDERS[order](maps)
+    )
+    clip = read_masks(tmp_path / "a.npz", VIDEO)
+    assert clip == read_masks(tmp_path / "usual.npz", VIDEO)
+    assert (order == "Fortran's") == (clip.notes == ())
+
+
+@pytest.mark.parametrize("values", [True, np.uint8(255), np.float32(1), np.int16(7)])
+def test_objects_may_be_numbers_and_come_after_frames(values: object, tmp_path: Path) -> None:
+    stack = np.concatenate([np.stack([id_maps() == 1, id_maps() == 5])] * 2, axis=1)[:, :T] * values
+    np.savez(tmp_path / "n.npz", masks=stack)
+    np.savez(tmp_path / "t.npz", masks=stack.swapaxes(0, 1))
+    np.savez(tmp_path / "several.npz", object_1=stack[0], object_2=stack[1], scores=np.ones(3))
+    clip = read_masks(tmp_path / "n.npz", VIDEO)
+    assert [track.id for track in clip.tracks] == [1, 2]
+    assert clip == read_masks(tmp_path / "t.npz", VIDEO) == read_masks(tmp_path / "several.npz", VIDEO)
+
+
+def test_another_name_and_an_array_for_each_frame(tmp_path: Path) -> None:
+    np.savez(tmp_path / "usual.npz", masks=id_maps())
+    np.savez(tmp_path / "other.npz", segmentation=id_maps(), scores=np.ones(3))
+    np.savez(tmp_path / "frames.npz", *id_maps())
+    usual, other = read_masks(tmp_path / "usual.npz", VIDEO), read_masks(tmp_path / "other.npz", VIDEO)
+    assert usual == other == read_masks(tmp_path / "frames.npz", VIDEO)
+    assert other.notes == ("other.npz: the masks are in the array segmentation",)
+
+
+def test_damaged_archives_end_in_masks_or_one_line(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "m.npz", masks=id_maps(), frames=[0, 1, 3, 4])
+    content, generator = (tmp_path / "m.npz").read_bytes(), np.random.default_rng(5)
+    for _ in range(200):
+        damaged = bytearray(content)
+        for place in generator.integers(0, len(content), generator.integers(1, 5)):
+            damaged[place] = generator.integers(256)
+        (tmp_path / "m.npz").write_bytes(damaged)
+        try:
+            read_masks(tmp_path / "m.npz", VIDEO)
+        except InputError:
+            continue
 
 
 def npz(path: Path, **arrays: object) -> None:
@@ -59,15 +116,17 @@ MAPS = np.zeros((T, H, W), dtype=np.int32)
 BAD_NPZ = {
     "a pickle": (lambda p: npz(p, masks=np.array([{}, {}], dtype=object)), "pickled objects, which are never opened"),
     "a pickle as ids": (lambda p: npz(p, masks=MAPS > 0, ids=np.array([{}], dtype=object)), "pickled objects"),
-    "no masks": (lambda p: npz(p, other=MAPS), "no array named masks"),
-    "a bomb": (bomb, r"masks of 1000 x 1000 pixels, but the video has 9 x 7"),
-    "floats": (lambda p: npz(p, masks=MAPS + 0.5), "masks has dtype float64"),
-    "integers an object": (lambda p: npz(p, masks=MAPS[None]), "masks has dtype int32"),
-    "two axes": (lambda p: npz(p, masks=MAPS[0]), "masks has dtype int32"),
-    "another size": (lambda p: npz(p, masks=MAPS.transpose(0, 2, 1).copy()), "masks of 7 x 9 pixels"),
+    "no masks": (lambda p: npz(p, scores=MAPS[0, 0], boxes=MAPS[0, :, :4]), "no array named masks"),
+    "a bomb": (bomb, r"shape \(1000000, 1000, 1000\), which does not fit the video of 6 frames of 9 x 7"),
+    "floats": (lambda p: npz(p, masks=MAPS + 0.5), "dtype float64 and values that are no ids; threshold it"),
+    "logits of objects": (lambda p: npz(p, masks=np.stack([MAPS - 2.5, MAPS + 1.5])), "values below 0; threshold it"),
+    "ids of objects": (lambda p: npz(p, masks=np.stack([id_maps(), id_maps()])), "values other than 0 and 5"),
+    "one axis": (lambda p: npz(p, masks=MAPS[0, 0]), "masks has dtype int32"),
+    "text": (lambda p: npz(p, masks=np.full((T, H, W), "a")), "masks has dtype <U1"),
+    "another size": (lambda p: npz(p, masks=MAPS.transpose(0, 2, 1).copy()), r"shape \(6, 7, 9\), which does not fit"),
     "too many frames": (
         lambda p: npz(p, masks=np.zeros((T + 1, H, W), bool)),
-        "masks for 7 frames, but the video has 6",
+        r"shape \(7, 9, 7\), which does not fit the video of 6 frames",
     ),
     "no frame": (lambda p: npz(p, masks=MAPS[:0]), "save 1 to"),
     "no object": (lambda p: npz(p, masks=np.zeros((0, T, H, W), bool)), "masks has shape"),
@@ -82,8 +141,7 @@ BAD_NPZ = {
         "frames contains 6, but the video has 0 to 5",
     ),
     "too few frames": (lambda p: npz(p, masks=MAPS, frames=[1]), r"save \(6,\) integers"),
-    "Fortran order": (lambda p: npz(p, masks=np.asfortranarray(MAPS)), "np.ascontiguousarray"),
-    "too few values": (short, "the file ends within the masks"),
+    "too few values": (short, "the file ends within masks"),
     "a flipped bit": (flipped, "cannot be read as an .npz"),
     "a cut archive": (cut, "in no known format"),
 }
