@@ -83,7 +83,9 @@ def _add_predict_options(parser: Parser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is sampled")
     parser.add_argument("--hypotheses", type=int, default=1, metavar="K", help="number of hypotheses of each track")
     parser.add_argument(
-        "--formats", default="tracks,png,overlay", help="what to write: any of tracks, png, overlay and masks"
+        "--formats",
+        default="tracks,png,overlay",
+        help="what to write: any of tracks, png, overlay, masks, rgba, prores and layers",
     )
     scene = parser.add_mutually_exclusive_group()
     scene.add_argument("--partial", action="store_true", help="objects that are not listed may occlude the others")

@@ -56,6 +56,23 @@ def test_a_prediction_is_saved_as_predict_with_a_folder_saves_it(
     assert "write" in run["seconds"] and "write" not in prediction.run["seconds"]
 
 
+def test_formats_for_editors_replace_each_other(prediction: vidamodal.Prediction, tmp_path: Path) -> None:
+    formats = ["rgba", "prores", "layers", "tracks"]
+    prediction.save(tmp_path, formats)
+    files = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    ids = [track.id for track in prediction.tracks]
+    expected = {"run.json", "tracks.json", *(f"prores/{number}.mov" for number in ids)}
+    assert expected | {f"rgba/{k}/{t:05d}.png" for k in ids for t in range(FRAMES)} <= files.keys()
+    assert {name.split("/")[0] for name in files} == {*formats[:3], "run.json", "tracks.json"}
+    assert all(f"layers/1/{t:05d}.png" in files for t in range(FRAMES))
+    assert json.loads(files["run.json"])["files"] == ["layers", "prores", "rgba", "run.json", "tracks.json"]
+    prediction.save(tmp_path, formats)
+    again = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert [name for name in files if again[name] != files[name]] in ([], ["run.json"])  # which holds times
+    prediction.save(tmp_path, ["tracks"])
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "tracks.json"}
+
+
 def test_a_folder_that_cannot_be_written_to_is_rejected(prediction: vidamodal.Prediction, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):

@@ -14,10 +14,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Protocol, cast
 
-from pycocotools import mask as coco
-
 from vidamodal.registry import find_modules
-from vidamodal.rle import pack
+from vidamodal.rle import union
 from vidamodal.types import ClipTracks, InputError, Rle, Track
 
 
@@ -83,5 +81,4 @@ def _complete_track(baseline: Baseline, track: Track, covered: Sequence[Rle]) ->
 
 def _union_of_visible(clip: ClipTracks, t: int) -> Rle:
     empty = Rle.empty(clip.video.height, clip.video.width)
-    masks = [pack(mask) for track in clip.tracks if (mask := track.visible[t]) is not None]
-    return Rle(empty.height, empty.width, coco.merge([pack(empty), *masks])["counts"].decode("ascii"))
+    return union([empty, *(mask for track in clip.tracks if (mask := track.visible[t]) is not None)])

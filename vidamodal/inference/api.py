@@ -87,7 +87,7 @@ def predict(
         model: The model: a folder, a bundled name, ``owner/name`` on the Hub, or a loaded one.
         head: The head of the model, or a segmenter that is used alone; None for the model's default head.
         out: A folder to save the prediction to; see `Prediction.save`.
-        formats: What to save: "tracks", "png", "overlay" and "masks".
+        formats: What to save: "tracks", "png", "overlay", "masks", "rgba", "prores" and "layers".
         device: "auto", "cpu" or "cuda".
         seed: Seed of sampled hypotheses and of segmenters that sample.
         hypotheses: Number of hypotheses of each track.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from vidamodal.inference.cutouts import write_layers, write_prores, write_rgba
 from vidamodal.inference.runtime import Timings
 from vidamodal.media.files import check_target, write_text
 from vidamodal.media.mask_images import write_object_masks
@@ -21,9 +22,17 @@ from vidamodal.report.overlay import overlay_frames
 from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, FrameOrder, InputError, Rle, Track, VideoInfo
 
-Format = Literal["tracks", "png", "overlay", "masks"]
+Format = Literal["tracks", "png", "overlay", "masks", "rgba", "prores", "layers"]
 DEFAULT_FORMATS: tuple[Format, ...] = ("tracks", "png", "overlay")
-_FILES: dict[str, str] = {"png": "amodal", "masks": "masks", "overlay": "overlay.mp4", "tracks": "tracks.json"}
+_FILES: dict[str, str] = {
+    "png": "amodal",
+    "masks": "masks",
+    "rgba": "rgba",
+    "prores": "prores",
+    "layers": "layers",
+    "overlay": "overlay.mp4",
+    "tracks": "tracks.json",
+}
 """File or folder of each format, in the order in which they are moved to their final names."""
 _RUN = "run.json"
 
@@ -81,8 +90,10 @@ class Prediction:
 
         Args:
             out: The folder.
-            formats: What to write: "tracks" (tracks.json), "png" (amodal/<id>/00000.png), "overlay" (overlay.mp4) and
-                "masks" (masks/<id>.mkv). run.json is always written.
+            formats: What to write: "tracks" (tracks.json), "png" (amodal/<id>/00000.png), "overlay" (overlay.mp4),
+                "masks" (masks/<id>.mkv), "rgba" (rgba/<id>/00000.png: the pixels inside the amodal mask), "prores"
+                (prores/<id>.mov: the same as ProRes 4444) and "layers" (layers/<k>/00000.png: the amodal masks of the
+                objects in occlusion layer k, from 1 in front). run.json is always written.
 
         Raises:
             InputError: If a format is unknown, or if ``out`` is a file or holds other data under these names.
@@ -111,6 +122,12 @@ class Prediction:
                 empty = Rle.empty(self.video.height, self.video.width)
                 masks = ((mask or empty).decode() for mask in track.amodal or ())
                 write_mask_video(folder / "masks" / f"{track.id}.mkv", masks, self.video.fps)
+        if "rgba" in formats:
+            write_rgba(folder / "rgba", self.reader.frames(), self.clip)
+        if "prores" in formats:
+            write_prores(folder / "prores", self.reader.frames(), self.clip)
+        if "layers" in formats:
+            write_layers(folder / "layers", self.clip)
         if "overlay" in formats:
             write_video(folder / "overlay.mp4", overlay_frames(self.reader.frames(), self.clip), self.video.fps)
 

@@ -1,10 +1,11 @@
-"""Writing videos: H.264 for people, lossless FFV1 for masks."""
+"""Writing videos: H.264 for people, lossless FFV1 for masks, ProRes 4444 with transparency for video editors."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 from av import VideoFrame
+from jaxtyping import UInt8
 
 from vidamodal.media.files import atomic_file
 from vidamodal.types import Frame, Mask
@@ -70,11 +72,42 @@ def write_mask_video(path: str | os.PathLike[str], masks: Iterable[Mask], fps: f
     _encode(path, map(convert, masks), fps, _Encoding("matroska", "ffv1", {"level": "3", "slicecrc": "1"}))
 
 
+@contextmanager
+def open_cutout_video(
+    path: str | os.PathLike[str], fps: float
+) -> Iterator[Callable[[UInt8[np.ndarray, "h w 4"]], None]]:
+    """Write a ProRes 4444 video with an alpha channel (QuickTime, 10 bits) atomically, frame by frame.
+
+    Alpha is straight: colours are not multiplied by it.
+
+    Yields:
+        The function that adds an RGBA frame. At least one has to be added.
+    """
+    options = {"profile": "4444", "alpha_bits": "16", "vendor": "apl0", **_BT709}
+    with _open_encoder(path, fps, _Encoding("mov", "prores_ks", options)) as add:
+
+        def add_rgba(image: UInt8[np.ndarray, "h w 4"]) -> None:
+            frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba")
+            add(frame.reformat(format="yuva444p10le", dst_colorspace="ITU709"))
+
+        yield add_rgba
+
+
 def _encode(path: str | os.PathLike[str], frames: Iterator[VideoFrame], fps: float, encoding: _Encoding) -> None:
-    rate = Fraction(fps).limit_denominator(10_000)
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path}: there are no frames to write")
+    with _open_encoder(path, fps, encoding) as add:
+        for frame in itertools.chain([first], frames):
+            add(frame)
+
+
+@contextmanager
+def _open_encoder(
+    path: str | os.PathLike[str], fps: float, encoding: _Encoding
+) -> Iterator[Callable[[VideoFrame], None]]:
+    """Write a video atomically. Yields the function that adds a frame; the first determines size and pixel format."""
+    rate = Fraction(fps).limit_denominator(10_000)
     with (
         atomic_file(path) as temporary,
         av.open(f"file:{temporary}", "w", format=encoding.container, options=encoding.muxing) as container,
@@ -82,11 +115,17 @@ def _encode(path: str | os.PathLike[str], frames: Iterator[VideoFrame], fps: flo
         stream: Any = container.add_stream(
             encoding.codec, rate=rate, options={"flags": "+bitexact", **encoding.options}
         )
-        stream.width, stream.height, stream.pix_fmt = first.width, first.height, first.format.name
         stream.codec_context.thread_count = 1  # more threads give other bytes
-        for number, frame in enumerate(itertools.chain([first], frames)):
-            if (frame.height, frame.width) != (first.height, first.width):
+        numbers = itertools.count()
+
+        def add(frame: VideoFrame) -> None:
+            number = next(numbers)
+            if not number:
+                stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, frame.format.name
+            elif (frame.height, frame.width) != (stream.height, stream.width):
                 raise ValueError(f"{path}: frame {number} has another size than the first")
             frame.pts, frame.time_base = number, 1 / rate
             container.mux(stream.encode(frame))
+
+        yield add
         container.mux(stream.encode())
