@@ -61,7 +61,8 @@ def test_a_single_deep_image(tmp_path: Path) -> None:
 
 def test_frames_of_several_depths_are_refused(tmp_path: Path) -> None:
     deep, flat = np.full((4, 6), 900, np.uint16), np.full((4, 6), 200, np.uint8)
-    for name, images in (("a", [deep, flat]), ("b", [flat, deep])):
+    cases: dict[str, list[np.ndarray]] = {"a": [deep, flat], "b": [flat, deep]}
+    for name, images in cases.items():
         with pytest.raises(InputError, match=r"1\.png: 8-bit and 16-bit frames are mixed"):
             list(open_video(folder_of(tmp_path / name, images)).frames())
 

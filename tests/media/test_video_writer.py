@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis.extra import numpy as npst
 
 from tests.media.helpers import picture
 from vidamodal.media.video import open_video
-from vidamodal.media.video_writer import write_mask_video, write_video
+from vidamodal.media.video_writer import open_cutout_video, write_mask_video, write_video
 from vidamodal.types import VideoInfo
 
 
@@ -71,3 +72,35 @@ def test_a_failed_write_keeps_the_existing_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="another size"):
         write_video(path, [picture(0), picture(0, 50, 80)], 10)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["v.mp4"]
+
+
+@pytest.mark.parametrize("size", [(48, 80), (33, 51), (2, 2)])
+def test_cutout_videos_keep_alpha_and_the_same_bytes(size: tuple[int, int], tmp_path: Path) -> None:
+    images = []
+    for number in range(4):
+        alpha = np.zeros(size, dtype=np.uint8)
+        alpha[: size[0] // 2, number:] = 255
+        images.append(np.dstack([picture(number, *size), alpha]))
+    for name in ("a.mov", "b.mov"):
+        with open_cutout_video(tmp_path / name, 25) as add:
+            for image in images:
+                add(image)
+    assert (tmp_path / "a.mov").read_bytes() == (tmp_path / "b.mov").read_bytes()
+    with av.open(str(tmp_path / "a.mov")) as container:
+        read = [frame.reformat(format="rgba", threads=1).to_ndarray() for frame in container.decode(video=0)]
+    np.testing.assert_array_equal(np.stack(read)[..., 3], np.stack(images)[..., 3])
+    reader = open_video(tmp_path / "a.mov")
+    assert reader.info == VideoInfo("a.mov", *size, 4, 25.0)
+    for image, cutout in zip(reader.frames(), images, strict=True):
+        assert np.abs(image.astype(int) - cutout[..., :3]).mean() < 6
+
+
+def test_a_cutout_video_of_several_sizes_is_refused(tmp_path: Path) -> None:
+    def write() -> None:
+        with open_cutout_video(tmp_path / "a.mov", 25) as add:
+            add(np.zeros((8, 8, 4), dtype=np.uint8))
+            add(np.zeros((8, 9, 4), dtype=np.uint8))
+
+    with pytest.raises(ValueError, match="another size"):
+        write()
+    assert not list(tmp_path.iterdir())

@@ -52,7 +52,7 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[Frame], fps: floa
         height, width = image.shape[:2]
         even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-        return frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        return _to_yuv(frame, "yuv420p")
 
     # mbtree=0: x264 165 reads uninitialised memory at widths such as 960 on AVX-512, which changes the bytes.
     options = {"crf": str(crf), "preset": "medium", "x264-params": "mbtree=0", **_BT709}
@@ -88,9 +88,14 @@ def open_cutout_video(
 
         def add_rgba(image: UInt8[np.ndarray, "h w 4"]) -> None:
             frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgba")
-            add(frame.reformat(format="yuva444p10le", dst_colorspace="ITU709"))
+            add(_to_yuv(frame, "yuva444p10le"))
 
         yield add_rgba
+
+
+def _to_yuv(frame: VideoFrame, pixels: str) -> VideoFrame:
+    # With more threads, FFmpeg 8 converts some pixels of a row wrongly and at random, unless the width suits it.
+    return frame.reformat(format=pixels, dst_colorspace="ITU709", threads=1)
 
 
 def _encode(path: str | os.PathLike[str], frames: Iterator[VideoFrame], fps: float, encoding: _Encoding) -> None:
