@@ -72,7 +72,18 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     (tmp_path / "w").mkdir()
     (tmp_path / "w/worlds.jsonl").touch()
     paths |= {"MOViD-A": tmp_path / "m", "vidamodal": tmp_path / "v", "mask-only worlds": tmp_path / "w"}
-    for form in ("burst", "coco", "cvat", "davis", "mots", "sav", "shards", "tao-amodal", "youtube-vis"):
+    for form in (
+        "burst",
+        "coco",
+        "cvat",
+        "davis",
+        "label-studio",
+        "mots",
+        "sav",
+        "shards",
+        "tao-amodal",
+        "youtube-vis",
+    ):
         (tmp_path / form).mkdir()
         convert(tmp_path / "v", tmp_path / form / "set.json", form)
         paths[writable_formats()[form].NAME] = tmp_path / form / "set.json"

@@ -29,7 +29,7 @@ Mask = np.ndarray
 Masks = tuple[Rle | None, ...]
 
 
-ONE = ("burst", "cvat", "davis", "mots", "sav", "youtube-vis")
+ONE = ("burst", "cvat", "davis", "label-studio", "mots", "sav", "youtube-vis")
 BOTH = ("coco", "shards", "tao-amodal", "tracks")
 
 
