@@ -94,6 +94,16 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_text(f"{row}\n")
         paths[name] = tmp_path / file
+    rle = {"size": [4, 4], "counts": "0`0"}
+    masklets = {"video_height": 4, "video_width": 4, "masklet": []}
+    image = {"image": {"height": 4, "width": 4}, "annotations": [{"segmentation": rle}]}
+    results = [{"image_id": 1, "segmentation": rle}]
+    for name, document in (
+        ("SA-V's JSON", masklets),
+        ("SA-1B or Grounded-SAM-2", image),
+        ("COCO or YouTube-VIS results", results),
+    ):
+        paths[name] = save(tmp_path / name / "a.json", document)
     assert set(paths) == {form.NAME for form in all_formats().values()}
     for name, path in paths.items():
         for start in (path, path.parent) if path.is_file() and path.suffix not in (".npz", ".npy") else (path,):

@@ -35,7 +35,6 @@ from vidamodal.media.json_records import (
     Identity,
     check_type,
     excerpt,
-    identity,
     integer,
     optional,
     optional_identity,
@@ -54,6 +53,8 @@ MAX_PERIMETER = 2**21
 _BOX = 4
 """Numbers of a box, and of two points: a polygon has more."""
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
 Record = dict[str, Any]
 """A JSON object."""
 
@@ -138,7 +139,7 @@ def read_annotations(path: Path, format_id: str, fit: Callable[[Layout], Fit]) -
     return parse_annotations(*read_document(path, format_id, fit))
 
 
-def parse_annotations(file: Path, document: Record, size: tuple[int, int] | None = None) -> Annotations:
+def parse_annotations(file: Path, document: Record, size: Size | None = None) -> Annotations:
     """Return the images and annotations of a document.
 
     Args:
@@ -151,15 +152,18 @@ def parse_annotations(file: Path, document: Record, size: tuple[int, int] | None
     """
     with errors_in(file):
         pictures: dict[Identity, Picture] = {}
-        for place, record in enumerate(required(document, "images", list)):
-            picture = _picture(record, f"images[{place}]", document, size)
+        images = required(document, "images", list)
+        sizes = {} if all(map(_states_size, images)) else _sizes_of_masks(document)
+        for place, record in enumerate(images):
+            picture = _picture(record, f"images[{place}]", sizes, size)
             if picture.id in pictures:
                 raise FieldError(f"images[{place}]: the id {picture.id} is used twice; give every image a different id")
             pictures[picture.id] = picture
         labels = read_labels(document)
         records, notes = split_records(document, "image", pictures, labels)
     if not records and not document.get("videos"):  # a video may have no object
-        raise InputError(f"{file}: it contains no annotated image; pass a file with annotations")
+        left = f" ({'; '.join(notes)})" if notes else ""
+        raise InputError(f"{file}: it contains no annotated image{left}; pass a file with annotations")
     notes += outside_note(pictures.values())
     return Annotations(file, pictures, records, labels, document, tuple(f"{file.name}: {note}" for note in notes))
 
@@ -295,23 +299,33 @@ def read_label(record: Record, labels: Mapping[Identity, str], where: str) -> st
     return None if category is None else labels.get(category)
 
 
-def _picture(record: Any, where: str, document: Record, size: tuple[int, int] | None) -> Picture:
+def _picture(record: Any, where: str, sizes: Mapping[Identity, Size], size: Size | None) -> Picture:
     check_type(record, dict, where)
     number = required_identity(record, "id", f"{where}.")
-    if record.get("height") is None and record.get("width") is None:
-        height, width = size or _size_of_masks(document, number, where)
+    if not _states_size(record):
+        if number not in sizes and size is None:
+            raise FieldError(f"{where} states no height and width, and none of its masks does; add them")
+        height, width = sizes.get(number) or size or (0, 0)
     else:
         height, width = (required_integer(record, side, f"{where}.") for side in ("height", "width"))
     return checked_picture(number, optional(record, "file_name", str, f"{where}.") or "", height, width, where)
 
 
-def _size_of_masks(document: Record, image: Identity, where: str) -> tuple[int, int]:
-    """The size that the first run lengths of an image state."""
-    for record in document.get("annotations") or ():
+def _states_size(image: Any) -> bool:
+    return isinstance(image, dict) and (image.get("height") is not None or image.get("width") is not None)
+
+
+def _sizes_of_masks(document: Record) -> dict[Identity, Size]:
+    """The size that the first run lengths of each image state."""
+    sizes: dict[Identity, Size] = {}
+    for place, record in enumerate(required(document, "annotations", list)):
         mask = record.get("segmentation") if isinstance(record, dict) else None
-        if isinstance(mask, dict) and "size" in mask and identity(record.get("image_id"), "image_id") == image:
-            return _size(mask, where)
-    raise FieldError(f"{where} states no height and width, and none of its masks does; add them")
+        if isinstance(mask, dict) and "size" in mask:
+            where = f"annotations[{place}]."
+            number = required_identity(record, "image_id", where)
+            if number not in sizes:
+                sizes[number] = mask_size(mask, f"{where}segmentation")
+    return sizes
 
 
 def checked_picture(number: Identity, name: str, height: int, width: int, where: str) -> Picture:
@@ -389,7 +403,7 @@ def _read_rle(entry: Record, picture: Picture, where: str) -> Rle:
     runs = entry.get("counts")
     if not isinstance(runs, list | str):
         raise FieldError(f'{where} must be {{"size": [h, w], "counts": ...}} or polygons, not {excerpt(entry)}')
-    size = _size(entry, where)
+    size = mask_size(entry, where)
     if size != (height, width):
         swapped = "; the two numbers are swapped, COCO writes [height, width]" if size == (width, height) else ""
         raise FieldError(f"{where}: size {list(size)}, but the image is [{height}, {width}]{swapped}")
@@ -403,7 +417,8 @@ def _read_rle(entry: Record, picture: Picture, where: str) -> Rle:
     return Rle.encode(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T)
 
 
-def _size(entry: Record, where: str) -> tuple[int, int]:
+def mask_size(entry: Record, where: str) -> Size:
+    """Return the height and width that run lengths state; else raise FieldError."""
     size = required(entry, "size", list, f"{where}.")
     if len(size) != 2:
         raise FieldError(f"{where}.size must be [height, width], not {excerpt(size)}")

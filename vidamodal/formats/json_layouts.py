@@ -25,6 +25,8 @@ ROOT = ""
 _WORDS = ("annotations", "segmentation", "segmentations", "sequences", "masklet")
 """One of these is a key of every file that is read."""
 
+_MAX_TRIED = 50
+"""Most files of a folder that are parsed to recognise it."""
 _MAX_KEYS = 1000
 """Most keys of one list that are looked at; files of known formats have far fewer."""
 
@@ -60,9 +62,26 @@ def match_files(path: Path, format_id: str, fit: Callable[[Layout], Fit]) -> tup
         format_id: The format. A file that this program wrote in it matches, and is only possible in others.
         fit: Returns how well a file of another program matches.
     """
-    fits = {file: _fit(_layout(stamp), format_id, fit) for file in _candidates(path) if (stamp := _stamp(file))}
+    fits: dict[Path, Fit] = {}
+    tried = 0
+    for file in _candidates(path):
+        if tried < _MAX_TRIED:
+            layout = layout_of(file)
+            tried += layout != Layout()
+            fits[file] = _fit(layout, format_id, fit)
     best = max(fits.values(), default=Fit.NONE)
     return best, [file for file, found in fits.items() if found == best != Fit.NONE]
+
+
+def layout_of(file: Path) -> Layout:
+    """Return the structure of a file; that of a file without annotations is empty."""
+    stamp = _stamp(file)
+    return Layout() if stamp is None else _layout(stamp)
+
+
+def json_files(path: Path) -> list[Path]:
+    """Return the files at a path that may hold annotations, all those of a folder; none is parsed."""
+    return [file for file in _candidates(path) if any(contains_strings(file, *_WORDS))]
 
 
 def _candidates(path: Path) -> Iterable[Path]:

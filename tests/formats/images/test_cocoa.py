@@ -55,3 +55,22 @@ def test_mp3d_amodal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("constraint", ["1-3", "1-1", "2", "1-2,2-1", "1-2;", "a-b"])
 def test_invalid_depth_constraints_are_refused(tmp_path: Path, constraint: str) -> None:
     assert "depth_constraint" in refusal(save(tmp_path / "a.json", cocoa(depth_constraint=constraint)))
+
+
+def test_a_file_with_one_annotation_is_a_clip(tmp_path: Path) -> None:
+    annotation = cocoa()["annotations"][0]
+    save(tmp_path / "3.json", annotation)
+    save(tmp_path / "10.json", {**annotation, "regions": annotation["regions"][:1], "depth_constraint": ""})
+    picture(tmp_path / "10.jpg", 44)
+    clips = find_dataset(tmp_path).clips
+    assert sorted(clips) == ["10", "3"]
+    assert same(masks(checked(clips["3"])), (FRONT, FRONT), (SEEN, BACK))  # the size of the visible mask
+    assert same(masks(checked(clips["10"])), (FRONT, FRONT)) and (frames(clips["10"])[0] == 44).all()
+    (tmp_path / "10.jpg").unlink()
+    assert "put the image beside it" in refusal(tmp_path / "10.json")
+
+
+def test_a_null_visible_mask_is_unknown(tmp_path: Path) -> None:
+    document = cocoa()
+    document["annotations"][0]["regions"][1]["visible_mask"] = None
+    assert only(save(tmp_path / "a.json", document)).tracks().tracks[1].visible == (None,)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from tests.formats.image_data import (
     BACK,
     FRONT,
@@ -49,3 +52,22 @@ def test_kins_of_2019_has_no_order(tmp_path: Path) -> None:
     clip = only(path)
     assert same(masks(checked(clip)), (SEEN, BACK)) and clip.tracks().order is None
     assert clip.frames() is None
+
+
+@pytest.mark.parametrize(("other", "notes"), [(SEEN, 0), (FRONT, 1), (None, 0)])
+def test_a_second_visible_mask(tmp_path: Path, other: np.ndarray | None, notes: int) -> None:
+    for number, keys in enumerate((("a_segm", "i_segm"), ("segmentation", "inmodal_seg"))):
+        annotation = {"image_id": 7, "category_id": 4, keys[0]: packed(BACK), keys[1]: packed(SEEN)}
+        annotation["visible_mask"] = None if other is None else packed(other)
+        path = save(tmp_path / f"{number}.json", {**kins(), "annotations": [annotation]})
+        clip = only(path).tracks()
+        assert same(masks(clip), (SEEN, BACK)) and len(clip.notes) == notes
+
+
+def test_a_null_visible_mask_is_unknown_and_objects_without_a_mask_are_left_out(tmp_path: Path) -> None:
+    document = kins()
+    document["annotations"][0]["i_segm"] = None
+    document["annotations"][1]["a_segm"] = None
+    clip = only(save(tmp_path / "a.json", document)).tracks()
+    assert [track.visible[0] is None for track in clip.tracks] == [True, False]
+    assert clip.notes == ("a.json: 1 annotation without a mask (a_segm) left out",)

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import Any
 
 from vidamodal.formats.annotation_files import (
     Annotations,
@@ -97,6 +98,8 @@ def read_coco(file: Path, document: Record, video: VideoContext | None) -> Mappi
     """
     size = None if video is None else (video.info.height, video.info.width)
     annotations = parse_annotations(file, document, size)
+    if _are_boxes(annotations):
+        annotations = annotations.note("every mask is the rectangle of its box, not the outline of an object")
     kind_known = any("visible_mask" in record for of_image in annotations.records.values() for record in of_image)
     masked = with_masks(annotations) if annotations.records else annotations
     if any(image.get("video_id") is not None for image in document["images"]):
@@ -110,6 +113,23 @@ def read_coco(file: Path, document: Record, video: VideoContext | None) -> Mappi
     if len(annotations.records) == 1 and find_track_ids(annotations.records) is None:
         annotations = _numbered(annotations)
     return frame_clips(annotations, _FORM, kind_known, video)
+
+
+def _are_boxes(annotations: Annotations) -> bool:
+    """True if all polygons are the corners of their boxes, as in TAO."""
+    records = [record for of_image in annotations.records.values() for record in of_image]
+    return bool(records) and all(_is_box(record.get("segmentation"), record.get("bbox")) for record in records)
+
+
+def _is_box(mask: Any, box: Any) -> bool:
+    if not (isinstance(mask, list) and isinstance(box, list) and len(mask) == 1 and len(box) == 4):
+        return False
+    corners = mask[0]
+    if not isinstance(corners, list) or len(corners) != 8 or any(type(v) not in (int, float) for v in corners + box):
+        return False
+    x, y, width, height = box
+    points = set(zip(corners[::2], corners[1::2], strict=True))
+    return points == {(x, y), (x + width, y), (x, y + height), (x + width, y + height)}
 
 
 def _is_video(annotations: Annotations) -> bool:
