@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ from tests.formats.video_data import (
     save,
     youtube_vis,
 )
-from vidamodal.convert import convert
+from vidamodal.convert import KEY, convert, safe_keys
 from vidamodal.formats import MaskKind, find_dataset, writable_formats
 from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
@@ -230,3 +231,33 @@ def test_evaluate_reads_other_formats_and_matches_their_ids(tmp_path: Path, caps
     assert "no visible masks to match tracks by" in capsys.readouterr().err
     convert(truth, tmp_path / "same", "sav", kind="amodal")
     assert run("evaluate", "--pred", tmp_path / "same", "--truth", truth) == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        (["clip-0", "b_1.x"], ["clip-0", "b_1.x"]),
+        (["-3Ab_x0", "_4Cd-y1"], ["3Ab_x0", "4Cd-y1"]),
+        (["my clip (1)", "my clip [1]"], ["my_clip_1", "my_clip_1-2"]),
+        (["\u8eca", "\u9b5a", "caf\u00e9"], ["clip", "clip-2", "cafe"]),
+        (["../../evil", "a/b", ".hidden", "a" * 300], ["evil", "a_b", "hidden", "a" * 190]),
+        (["A b", "a_b"], ["A_b-2", "a_b"]),
+    ],
+)
+def test_keys_become_plain_names(keys: list[str], names: list[str]) -> None:
+    assert safe_keys(keys) == dict(zip(keys, names, strict=True))
+
+
+@given(st.lists(st.text(max_size=8), unique=True, max_size=6))
+def test_plain_names_are_different_and_safe(keys: list[str]) -> None:
+    found = safe_keys(keys)
+    assert found.keys() == set(keys) and len(set(found.values())) == len(keys)
+    assert all(re.fullmatch(KEY, name) for name in found.values())
+
+
+@pytest.mark.parametrize("name", ["my clip (1)", "\u8eca", "-dash", "_x"])
+def test_videos_of_any_name_are_converted(name: str, tmp_path: Path) -> None:
+    png(tmp_path / "set/Annotations" / name / "00000.png", FRONT)
+    conversion = convert(tmp_path / "set", tmp_path / "out", "tracks")
+    (file,) = (tmp_path / "out").iterdir()
+    assert conversion.notes == (f"set: clips are renamed to plain names: {name!r} is {file.name.split('.')[0]}",)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -82,15 +84,42 @@ def convert(
     reader = None if video is None else open_video(video)
     context = None if reader is None else VideoContext(reader.info, reader.stems)
     dataset = find_dataset(source, source_format, context)
-    clips = list(dataset.clips.values())
+    keys = safe_keys(list(dataset.clips))
+    clips = [replace(clip, key=keys[key]) for key, clip in dataset.clips.items()]
     if reader is not None:
         clips = [replace(clip, frames=reader.frames) for clip in clips]
     dropped: set[str] = set()
-    notes: dict[str, None] = {}  # an ordered set
+    notes = dict.fromkeys(_renamed(source, keys))  # an ordered set
     bar = tqdm(clips, desc="convert", unit="video", disable=quiet)
     _write(out, form, (_prepared(clip, form, kind, dropped, notes) for clip in bar), kind)
     names = tuple(name for field, name in _FIELD_NAMES.items() if field in dropped)
     return Conversion(len(clips), dataset.format, names, ((*reader.notes,) if reader else ()) + tuple(notes))
+
+
+def safe_keys(keys: Sequence[str]) -> dict[str, str]:
+    """Return a different name for each key that may become part of a path; plain names stay as they are.
+
+    Accents are dropped, and all other characters but letters, digits, dots, hyphens and underscores become underscores.
+    """
+    safe = {key: key for key in keys if re.fullmatch(KEY, key)}
+    taken = {key.lower() for key in safe}
+    for key in keys:
+        if key not in safe:
+            plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()
+            name = re.sub("[^A-Za-z0-9.-]+", "_", plain).strip("._-")[:190] or "clip"
+            numbered = (f"{name}-{number}" for number in itertools.count(2))
+            safe[key] = next(option for option in itertools.chain([name], numbered) if option.lower() not in taken)
+            taken.add(safe[key].lower())
+    return safe
+
+
+def _renamed(source: Path, keys: Mapping[str, str]) -> list[str]:
+    """The note on keys that were replaced."""
+    renamed = [f"{key!r} is {safe}" for key, safe in keys.items() if key != safe]
+    if not renamed:
+        return []
+    more = f" and {len(renamed) - 5} more" if len(renamed) > 5 else ""
+    return [f"{source.name}: clips are renamed to plain names: {', '.join(renamed[:5])}{more}"]
 
 
 def _checked_format(to: str, source_format: str | None) -> WritableFormat:
@@ -116,8 +145,6 @@ def _write(out: Path, form: WritableFormat, clips: Iterator[Clip], kind: MaskKin
 
 def _prepared(clip: Clip, form: WritableFormat, kind: MaskKind, dropped: set[str], notes: dict[str, None]) -> Clip:
     """A clip with what a format can hold; the names of other fields are added to ``dropped`` when it is read."""
-    if not re.fullmatch(KEY, clip.key):
-        raise InputError(f"clip {clip.key!r}: the key is not a plain name; rename the clip")
     tracks = clip.tracks_as(kind)
     notes.update(dict.fromkeys(tracks.notes))
     if form.SINGLE_MASK and kind == "amodal":

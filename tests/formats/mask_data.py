@@ -67,8 +67,7 @@ def as_grey(path: Path) -> Path:
 def as_object_folders(path: Path) -> Path:
     for number, name in ((1, "001"), (5, "005")):
         for frame, values in zip(FRAMES, id_maps() == number, strict=True):
-            if values.any() or (frame == 4 and number == 1):  # in frame 4, object 5 has no PNG and 1 an empty one
-                save_grey(path / name / f"{frame:05d}.png", values.astype(np.uint8) * 255)
+            save_grey(path / name / f"{frame:05d}.png", values.astype(np.uint8) * 255)
     return path
 
 

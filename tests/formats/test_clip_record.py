@@ -22,7 +22,6 @@ def changed(document: Any, *path: Any, value: Any) -> None:
     ("where", "value", "message"),
     [
         (("annotations", 0, "segmentations", 0), None, "not in the frames that vidamodal.tracks[0] lists"),
-        (("videos", 0, "vidamodal", "key"), "../escape", "the key is not a plain name"),
         (("videos", 0, "vidamodal", "key"), 5, "vidamodal.key must be a string"),
         (("videos", 0, "vidamodal", "tracks", 0, "number"), None, "number must be an integer"),
         (("videos", 0, "vidamodal", "tracks", 0, "visible"), [1, 1, 1, 0], "has 4 entries for 3 frames"),

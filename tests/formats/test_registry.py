@@ -185,7 +185,7 @@ def test_folders_of_several_videos_are_not_the_masks_of_one(tmp_path: Path) -> N
     for name in ("mug", "box"):
         as_palette(tmp_path / name)
     assert list(find_dataset(tmp_path).clips) == ["box", "mug"]
-    with pytest.raises(InputError, match="the folder of an object must be named by its id"):
+    with pytest.raises(InputError, match="holds the masks of 2 clips"):
         read_masks(tmp_path, VIDEO)
 
 

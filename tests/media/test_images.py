@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.media.helpers import H, W, picture, refused
-from vidamodal.media.images import MAX_PIXELS, natural_key, read_image, save_png
+from vidamodal.media.images import MAX_PIXELS, read_image, save_png
 from vidamodal.media.video import open_video
 from vidamodal.types import InputError
 
@@ -29,10 +29,6 @@ def test_png_files_are_written_atomically(tmp_path: Path) -> None:
     with Image.open(tmp_path / "new" / "a.png") as read:
         assert (np.array(read) == image).all()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
-
-
-def test_numbers_in_names_are_sorted_by_value() -> None:
-    assert sorted(["f10", "f9", "07", "7", "a"], key=natural_key) == ["a", "f9", "f10", "07", "7"]
 
 
 def folder_of(folder: Path, images: list[np.ndarray], suffix: str = "png") -> Path:

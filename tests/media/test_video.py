@@ -42,7 +42,27 @@ def test_folders_with_inconsistent_frames_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"1\.png: cannot be read as an image"):
         list(open_video(tmp_path).frames())
     Image.fromarray(picture(0)).save(tmp_path / "0.jpg")
-    with pytest.raises(InputError, match="are the same frame"):
+    with pytest.raises(InputError, match=r"0\.png and 0\.jpg may be the same frame"):
+        open_video(tmp_path)
+
+
+def test_masks_beside_the_frames_are_left_out_and_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(picture(number)).save(folder / f"{number:05d}.jpg")
+        Image.fromarray(picture(number)[..., 0]).save(folder / f"{number:05d}_mask.png")
+    reader = open_video(folder)
+    assert reader.stems == ("00000", "00001", "00002")
+    assert reader.notes == (
+        "clip: the frames are the 3 images like 00000.jpg; 3 other images left out (00000_mask.png)",
+    )
+
+
+def test_a_folder_of_folders_names_those_with_images(tmp_path: Path) -> None:
+    (tmp_path / "rgbs").mkdir()
+    Image.fromarray(picture(0)).save(tmp_path / "rgbs/0.png")
+    with pytest.raises(InputError, match="Pass the folder of frames among rgbs"):
         open_video(tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -39,6 +40,12 @@ class Clip:
     """False for formats with one mask per object that do not state its kind; ``tracks()`` returns it as visible."""
     source: str = ""
     """The file or folder, for messages."""
+    tracks_of: Callable[[VideoContext], ClipTracks] | None = None
+    """Read the masks in a video that is known from elsewhere; None if the content describes its video."""
+
+    def in_video(self, video: VideoContext) -> Clip:
+        """Return the clip with the masks of a video, which may be longer than the content shows."""
+        return self if self.tracks_of is None else replace(self, tracks=partial(self.tracks_of, video))
 
     def tracks_as(self, kind: MaskKind) -> ClipTracks:
         """Return the tracks; masks of an unstated kind are treated as ``kind``."""

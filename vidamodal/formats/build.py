@@ -26,19 +26,21 @@ def build_tracks(video: VideoInfo, annotated: Container[int], masks: Mapping[int
         annotated: The frames that are annotated for all objects.
         masks: What is known of each object, by its id.
     """
-    empty = Rle.empty(video.height, video.width)
+    return tuple(_build_track(video, number, annotated, masks[number]) for number in sorted(masks))
 
-    def track(number: int) -> Track:
-        known = masks[number]
-        first = min(known, default=video.frames)
-        absent = [empty if t in annotated and t > first else None for t in range(video.frames)]
-        return Track(number, tuple(known.get(t, other) for t, other in enumerate(absent)))
 
-    return tuple(track(number) for number in sorted(masks))
+def _build_track(video: VideoInfo, number: int, annotated: Container[int], known: MasksByFrame) -> Track:
+    empty, first = Rle.empty(video.height, video.width), min(known, default=video.frames)
+    absent = [empty if t in annotated and t > first else None for t in range(video.frames)]
+    return Track(number, tuple(known.get(t, other) for t, other in enumerate(absent)))
 
 
 class MaskCollector:
-    """The masks of a video's objects, collected from annotated frames in any order.
+    """The masks of a video's objects, collected in any order.
+
+    An object is known in the frames for which it has a mask, even an empty one, and in those that are annotated for all
+    objects. The latter count for nothing if they are a sparse set in which each frame lists only objects that are new
+    there, as in the validation set of YouTube-VOS: the others are unknown then.
 
     Args:
         video: The video.
@@ -48,29 +50,53 @@ class MaskCollector:
     def __init__(self, video: VideoInfo, ids: Iterable[int] = ()) -> None:
         self.video = video
         self.annotated: set[int] = set()
+        """Frames that are annotated for all objects."""
+        self._own: dict[int, set[int]] = {}
         self.masks: dict[int, dict[int, Rle]] = {number: {} for number in ids}
 
     def add(self, number: int, frame: int, mask: Bool[np.ndarray, "h w"]) -> None:
         """Add the mask of one object, which may be empty."""
         of_object = self.masks.setdefault(number, {})
-        self.annotated.add(frame)
+        self._own.setdefault(number, set()).add(frame)
         if mask.any():
             of_object[frame] = Rle.encode(mask)
 
+    @property
+    def lists_new_objects(self) -> bool:
+        """True if the annotated frames are some of the video's, each with objects that no earlier one has."""
+        seen: set[int] = set()
+        for frame in sorted(self.annotated):
+            present = {number for number, masks in self.masks.items() if frame in masks}
+            if not present or present & seen:
+                return False
+            seen |= present
+        return 1 < len(self.annotated) < self.video.frames
+
     def clip(self) -> ClipTracks:
         """Return everything that was added."""
-        return ClipTracks(self.video, build_tracks(self.video, self.annotated, self.masks))
+        for_all = set() if self.lists_new_objects else self.annotated
+        tracks = [
+            _build_track(self.video, number, for_all | self._own.get(number, set()), self.masks[number])
+            for number in sorted(self.masks)
+        ]
+        return ClipTracks(self.video, tuple(tracks))
 
 
 def clip_from_id_maps(
-    video: VideoInfo, maps: Iterable[tuple[int, Int[np.ndarray, "h w"]]], ids: Sequence[int] = ()
+    video: VideoInfo,
+    maps: Iterable[tuple[int, Int[np.ndarray, "h w"]]],
+    name: str,
+    ids: Sequence[int] = (),
+    notes: Sequence[str] = (),
 ) -> ClipTracks:
     """Return a clip from maps of ids; 0 is background.
 
     Args:
         video: The video.
         maps: Pairs of a frame and its map.
+        name: The name of the file or folder, for notes.
         ids: The ids of objects that may be in none of the maps.
+        notes: How the values of the maps were understood.
     """
     collector = MaskCollector(video, set(ids) - {0})
     for frame, values in maps:
@@ -78,7 +104,8 @@ def clip_from_id_maps(
         collector.annotated.add(frame)
         for number in set(np.unique(values).tolist()) - {0}:
             collector.add(number, frame, values == number)
-    return collector.clip()
+    note = f"{name}: each frame lists only objects that are new there; the others are unknown"
+    return replace(collector.clip(), notes=(*notes, *((note,) if collector.lists_new_objects else ())))
 
 
 def unite_visible(clip: ClipTracks, format_name: str) -> ClipTracks:

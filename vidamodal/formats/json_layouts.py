@@ -15,6 +15,7 @@ from typing import Any
 
 from vidamodal.formats.base import Fit
 from vidamodal.media.json_records import contains_strings
+from vidamodal.media.listing import list_folder, list_folders
 from vidamodal.tracks.parse import MAX_BYTES
 from vidamodal.types import InputError
 
@@ -87,9 +88,8 @@ def json_files(path: Path) -> list[Path]:
 def _candidates(path: Path) -> Iterable[Path]:
     if not path.is_dir():
         return [path]
-    folders = [path, *(f for f in sorted(path.iterdir()) if f.is_dir() and "annotation" in f.name.lower())]
-    found = [file for folder in folders for file in sorted(folder.glob("*.json"))]
-    return [file for file in found if not file.name.startswith(".")]
+    folders = [path, *(folder for folder in list_folders(path) if "annotation" in folder.name.lower())]
+    return [file for folder in folders for file in list_folder(folder) if file.suffix == ".json"]
 
 
 def _fit(layout: Layout, format_id: str, fit: Callable[[Layout], Fit]) -> Fit:

@@ -17,7 +17,8 @@ from vidamodal.formats.base import Clip, Dataset, Fit, Format, VideoContext, Wri
 from vidamodal.types import ClipTracks, InputError, Track, VideoInfo
 
 PLAIN_MASKS = ("davis", "sav")
-"""Formats of folders of PNGs. As the masks of a given video they win over annotation files in the same folder."""
+"""Formats of folders of images. As the masks of a given video they win over annotation files in the same folder, if
+the images are sure to be masks."""
 
 
 def all_formats() -> dict[str, Format]:
@@ -83,7 +84,9 @@ def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Forma
         raise InputError(f"{path}: in no known format; looked for {signs}")
     best = max(fit for fit, _ in fits)
     if best < Fit.EXACT:
-        fits = [(fit, form) for fit, form in fits if form.ID in preferred] or fits
+        chosen = [(fit, form) for fit, form in fits if form.ID in preferred]
+        if best == Fit.POSSIBLE or any(fit == Fit.CERTAIN for fit, _ in chosen):
+            fits = chosen or fits
         best = max(fit for fit, _ in fits)
     matches = [form for fit, form in fits if fit == best]
     if len(matches) > 1:

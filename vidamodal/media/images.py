@@ -1,4 +1,4 @@
-"""Images: reading, writing and the natural order of their names.
+"""Images: reading and writing.
 
 PNG, JPEG, WebP, BMP, TIFF and GIF images are read as RGB. Transparency is dropped. Grey images of more than 8 bits are
 scaled to 8 bits: white is 255, 1023, 4095, 16383 or 65535, the smallest of these that is no less than the largest
@@ -9,7 +9,6 @@ and those of more than 67 megapixels are refused.
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from vidamodal.media.files import atomic_file
+from vidamodal.media.listing import is_foreign
 from vidamodal.types import Frame, InputError
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
@@ -34,19 +34,13 @@ _WHITES = (255, 1023, 4095, 16383, 65535, 2**24 - 1, 2**32 - 1)
 
 
 def is_image(path: Path) -> bool:
-    """Return True for an image file, by its suffix, that is not hidden."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    """Return True for an image file, by its suffix, that no other program left behind."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_foreign(path.name) and path.is_file()
 
 
 def starts_like_image(head: bytes) -> bool:
     """Return True if the first 12 bytes of a file are those of an image, still or animated."""
     return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-
-
-def natural_key(stem: str) -> tuple[tuple[int, str], ...]:
-    """Return a sort key by which frame 10 follows frame 9; 7 and 07 are ordered by the name itself."""
-    parts = (part for part in re.split("([0-9]+)", stem) if part)
-    return (*((int(part), "") if part.isascii() and part.isdigit() else (-1, part) for part in parts), (-1, stem))
 
 
 def read_image(path: Path) -> Frame:

@@ -7,7 +7,6 @@ either, so it only serves random access to plain H.264 files (`VideoReader.pick`
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vidamodal.media.animations import Animation, read_animation, video_format
-from vidamodal.media.images import find_white, is_deep, is_image, load_image, natural_key, starts_like_image, to_rgb
+from vidamodal.media.image_kinds import frames_among
+from vidamodal.media.images import find_white, is_deep, is_image, load_image, starts_like_image, to_rgb
+from vidamodal.media.listing import list_folder, list_folders
 from vidamodal.media.video_decoding import decode_frames, decode_with_decord, load_decord, rotate
 from vidamodal.media.video_index import index_video
 from vidamodal.media.video_source import VideoSource, choose_stream
@@ -85,7 +86,8 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
 def open_video(path: str | os.PathLike[str]) -> VideoReader:
     """Open a video file, an animated PNG, WebP or GIF, a folder of frames, or a single image.
 
-    Frames of a folder are in the natural order of their names, at 24 frames per second.
+    Frames of a folder are in the natural order of their names, at 24 frames per second. Masks and other images beside
+    them are left out, and reported, if they can be told apart (see ``image_kinds``).
 
     Raises:
         InputError: ``path`` does not exist, is none of these, or is damaged.
@@ -143,13 +145,14 @@ def _open_picture(path: Path) -> VideoReader:
 
 
 def _open_folder(folder: Path) -> VideoReader:
-    paths = sorted((p for p in folder.iterdir() if is_image(p)), key=lambda p: natural_key(p.stem))
-    if not paths:
-        raise InputError(f"{folder}: no PNG or JPEG images in this folder. Pass a folder of frames or a video file.")
-    for first, second in itertools.pairwise(paths):
-        if first.stem == second.stem:
-            raise InputError(f"{folder}: {first.name} and {second.name} are the same frame. Remove one of them.")
-    return _open_images(paths, folder, FOLDER_FPS)
+    images = [entry for entry in list_folder(folder) if is_image(entry)]
+    if not images:
+        inside = [entry.name for entry in list_folders(folder) if any(map(is_image, entry.iterdir()))]
+        advice = f"the folder of frames among {', '.join(inside[:5])}" if inside else "a folder of frames"
+        raise InputError(f"{folder}: no PNG or JPEG images in this folder. Pass {advice} or a video file.")
+    paths, note = frames_among(images)
+    reader = _open_images(paths, folder, FOLDER_FPS)
+    return reader if note is None else replace(reader, notes=(f"{reader.info.path}: {note}", *reader.notes))
 
 
 def _open_images(paths: list[Path], source: Path, fps: float) -> VideoReader:

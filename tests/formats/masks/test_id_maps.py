@@ -68,9 +68,50 @@ def test_void_is_background_beside_other_ids_and_an_object_alone(tmp_path: Path)
 def test_an_image_takes_one_png(tmp_path: Path) -> None:
     save_palette(tmp_path / "mask.png", id_maps()[1])
     clip = read_masks(tmp_path / "mask.png", VideoInfo("photo.jpg", VIDEO.height, VIDEO.width, 1, 1.0))
-    assert [track.id for track in clip.tracks] == [1, 5]
-    with pytest.raises(InputError, match="one PNG for a video of 6 frames"):
-        read_masks(tmp_path / "mask.png", VIDEO)
+    assert [track.id for track in clip.tracks] == [1, 5] and clip.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"), [("mask.png", 0), ("00000.png", 0), ("00003.png", 3), ("take-2024_004.png", 4), ("first.PNG", 0)]
+)
+def test_one_image_is_the_masks_of_one_frame_of_a_video(name: str, frame: int, tmp_path: Path) -> None:
+    save_palette(tmp_path / name, id_maps()[1])
+    clip = read_masks(tmp_path / name, VIDEO)
+    assert [[t for t, mask in enumerate(track.visible) if mask is not None] for track in clip.tracks] == [[frame]] * 2
+    assert clip.notes == (f"{name}: the masks of frame {frame}; those of the other 5 frames are unknown",)
+
+
+def test_one_image_beyond_the_end_of_the_video_is_refused(tmp_path: Path) -> None:
+    save_palette(tmp_path / "00012.png", id_maps()[1])
+    with pytest.raises(InputError, match="frame 12 is beyond the end of the video"):
+        read_masks(tmp_path / "00012.png", VIDEO)
+
+
+NEW_ONLY = "masks: each frame lists only objects that are new there; the others are unknown"
+
+
+@pytest.mark.parametrize("frames", [(0, 2), (0, 1, 4), (1, 5)])
+def test_a_set_of_new_objects_leaves_the_others_unknown(frames: tuple[int, ...], tmp_path: Path) -> None:
+    for number, frame in enumerate(frames, 1):
+        save_palette(tmp_path / "masks" / f"{frame:05d}.png", (id_maps()[0] == 1) * number)
+    clip = read_masks(tmp_path / "masks", VIDEO)
+    known = {track.id: [t for t, mask in enumerate(track.visible) if mask is not None] for track in clip.tracks}
+    assert known == {number: [frame] for number, frame in enumerate(frames, 1)}
+    assert clip.notes == (NEW_ONLY,)
+
+
+@pytest.mark.parametrize("ids", [[{1}, {1, 2}], [{1}, set(), {2}], [{1}, {2}, {3}, {4}, {5}, {6}]])
+def test_in_other_sets_an_absent_object_is_hidden(ids: list[set[int]], tmp_path: Path) -> None:
+    for frame, listed in enumerate(ids):
+        values = np.zeros(id_maps()[0].shape)
+        for number in listed:
+            values[number] = number
+        save_palette(tmp_path / "masks" / f"{frame:05d}.png", values)
+    clip = read_masks(tmp_path / "masks", VIDEO)
+    assert clip.notes == ()
+    for track in clip.tracks:
+        first = min(frame for frame, listed in enumerate(ids) if track.id in listed)
+        assert [mask is not None for mask in track.visible] == [first <= t < len(ids) for t in range(VIDEO.frames)]
 
 
 def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:

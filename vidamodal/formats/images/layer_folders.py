@@ -24,7 +24,8 @@ from scipy.ndimage import label
 
 from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
 from vidamodal.formats.build import unite_visible
-from vidamodal.media.images import natural_key, read_image
+from vidamodal.media.images import read_image
+from vidamodal.media.listing import find_in_folder, natural_key
 from vidamodal.occlusion.order import order_from_relation
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
@@ -35,7 +36,7 @@ SIGN = "folders <image>_<layer> with image.png and mask.png"
 
 def recognise(path: Path) -> Fit:
     """Match a folder that holds the folder of an image's first layer."""
-    return certain_if(path.is_dir() and any((folder / "mask.png").is_file() for folder in path.glob("*_0")))
+    return certain_if(path.is_dir() and any((folder / "mask.png").is_file() for folder in find_in_folder(path, "*_0")))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
 from vidamodal.formats.build import unite_visible
-from vidamodal.media.images import natural_key, read_image
+from vidamodal.media.images import read_image
+from vidamodal.media.listing import list_folder, natural_key
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 ID = "pix2gestalt"
@@ -48,7 +49,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
 
 def _ids(folder: Path, ending: str) -> set[str]:
-    return {file.name.removesuffix(ending) for file in folder.iterdir() if file.name.endswith(ending)}
+    return {file.name.removesuffix(ending) for file in list_folder(folder) if file.name.endswith(ending)}
 
 
 def _tracks(path: Path, key: str) -> ClipTracks:

@@ -177,10 +177,9 @@ def tracks_from_stack(
 
     if ids is not None:
         listed = ((frame, _check_listed(path, stack.array.name, image.values, ids)) for frame, image in images())
-        return replace(clip_from_id_maps(video, listed, ids), notes=notes)
+        return clip_from_id_maps(video, listed, path.name, ids, notes)
     maps = id_maps_of(images, path, "id map")
-    clip = clip_from_id_maps(video, maps.maps)
-    return replace(clip, notes=notes + maps.notes + clip.notes)
+    return clip_from_id_maps(video, maps.maps, path.name, notes=notes + maps.notes)
 
 
 def as_mask(plane: Shaped[np.ndarray, "h w"], where: str) -> Mask:

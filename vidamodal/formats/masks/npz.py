@@ -34,7 +34,7 @@ from vidamodal.formats.masks.array_masks import (
     understand_axes,
     video_of,
 )
-from vidamodal.media.images import natural_key
+from vidamodal.media.listing import natural_key
 from vidamodal.media.mask_images import MaskImage
 from vidamodal.media.pixel_values import id_maps_of
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, VideoInfo
@@ -116,8 +116,8 @@ def _from_several(arrays: Sequence[MaskArray], info: VideoInfo | None) -> ClipTr
                 yield number, as_mask_image(plane, f"{path}: {stack.array.name}")
 
     maps = id_maps_of(images, path, "array")
-    clip = clip_from_id_maps(info, maps.maps)
-    return replace(clip, notes=(f"{path.name}: {len(arrays)} arrays, each is a frame", *maps.notes, *clip.notes))
+    notes = (f"{path.name}: {len(arrays)} arrays, each is a frame", *maps.notes)
+    return clip_from_id_maps(info, maps.maps, path.name, notes=notes)
 
 
 def _number(array: MaskArray) -> int:

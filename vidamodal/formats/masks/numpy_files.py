@@ -25,8 +25,8 @@ from vidamodal.formats.masks.array_masks import (
     understand_axes,
     video_of,
 )
-from vidamodal.formats.masks.frame_files import by_frame, frame_number
-from vidamodal.media.images import natural_key
+from vidamodal.formats.masks.frame_files import pair_with_frames
+from vidamodal.media.listing import list_folder
 from vidamodal.media.mask_images import MaskImage
 from vidamodal.media.pixel_values import id_maps_of
 from vidamodal.types import ClipTracks, InputError, VideoInfo
@@ -62,12 +62,12 @@ def _read_file(path: Path, video: VideoContext | None) -> ClipTracks:
 def _read_folder(folder: Path, video: VideoContext | None) -> ClipTracks:
     files = _files(folder)
     if video is None:
-        last = max(frame_number(path) for path in files)
-        video = VideoContext(_video_of_frames(files[0], folder.absolute().name, last + 1))
-    frames, info = by_frame(folder, files, video), replace(video.info, frames=1)
+        length = pair_with_frames(files, None).length
+        video = VideoContext(_video_of_frames(files[0], folder.absolute().name, length))
+    pairs, info = pair_with_frames(files, video), replace(video.info, frames=1)
 
     def images() -> Iterator[tuple[int, MaskImage]]:
-        for frame, path in frames.items():
+        for frame, path in pairs.in_folder(folder).items():
             with array_errors(path, ".npy"):
                 stack = understand_axes(_array(path), info)
                 if stack.has_objects:
@@ -76,8 +76,8 @@ def _read_folder(folder: Path, video: VideoContext | None) -> ClipTracks:
                     yield frame, as_mask_image(plane, str(path))
 
     maps = id_maps_of(images, folder, "array")
-    clip = clip_from_id_maps(video.info, maps.maps)
-    return replace(clip, notes=maps.notes + clip.notes)
+    notes = () if pairs.note is None else (f"{folder.absolute().name}: {pairs.note}",)
+    return clip_from_id_maps(video.info, maps.maps, folder.absolute().name, notes=notes + maps.notes)
 
 
 def _video_of_frames(path: Path, name: str, frames: int) -> VideoInfo:
@@ -91,8 +91,7 @@ def _video_of_frames(path: Path, name: str, frames: int) -> VideoInfo:
 
 
 def _files(folder: Path) -> list[Path]:
-    entries = (p for p in folder.iterdir() if p.suffix.lower() == ".npy" and not p.name.startswith(".") and p.is_file())
-    return sorted(entries, key=lambda path: natural_key(path.stem))
+    return [entry for entry in list_folder(folder) if entry.suffix.lower() == ".npy" and entry.is_file()]
 
 
 def _array(path: Path) -> MaskArray:

@@ -1,9 +1,8 @@
-"""Data sets with a folder of masks for each video: what the layouts of DAVIS, YouTube-VOS and SA-V share.
+"""Data sets with a folder of masks for each video: what DAVIS, YouTube-VOS and SA-V share; see ``folder_layout``.
 
-``Annotations*/<video>/`` holds the masks and ``JPEGImages*/<video>/`` the images, both optionally with a folder such as
-``480p`` in between. A plain folder with the folders of several videos, or the folder of one video, is read as well.
-YouTube-VOS's ``meta.json`` beside ``Annotations*`` is optional: ``videos.<video>.objects.<id>.category`` are labels.
-Without images or another source of the video's length, a PNG's number is its frame and the last PNG ends the video.
+``JPEGImages*/<video>/``, with a folder such as ``480p`` in between or not, holds the images. YouTube-VOS's
+``meta.json`` beside ``Annotations*`` is optional: ``videos.<video>.objects.<id>.category`` are labels. Without images
+or another source of the video's length, a mask's number is its frame and the last mask ends the video.
 
 Written sets carry a clip's record (see ``clip_record``) in ``meta.json`` and read back as they were.
 """
@@ -17,86 +16,45 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from vidamodal.formats.annotation_files import Record, errors_in
-from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext
+from vidamodal.formats.base import Clip, MaskKind, VideoContext
 from vidamodal.formats.build import unite_visible
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
-from vidamodal.formats.masks.frame_files import NUMBER, PREFIXED_NUMBER, frame_number, png_files, visible_folders
-from vidamodal.media.images import image_errors, is_image
+from vidamodal.formats.masks.folder_layout import SIZES, Content, FolderLayout, with_video
+from vidamodal.formats.masks.folder_readers import open_mask_folder
+from vidamodal.media.images import is_image
 from vidamodal.media.json_records import check_type, contains_strings, optional, required
-from vidamodal.media.video import FOLDER_FPS, open_video
-from vidamodal.tracks.check import check_video
+from vidamodal.media.listing import list_folders
+from vidamodal.media.video import open_video
 from vidamodal.tracks.parse import MAX_BYTES, parse_video
-from vidamodal.types import ClipTracks, Frame, InputError, VideoInfo
+from vidamodal.types import ClipTracks, Frame, InputError
 
-_SIZES = ("480p", "Full-Resolution", "1080p", "")
 _META = "meta.json"
 
-IsVideo = Callable[[Path, re.Pattern[str]], bool]
-"""True if a folder holds the masks of one video, in PNGs whose names match a pattern."""
-ReadFolder = Callable[[Path, VideoContext], ClipTracks]
-"""Read the masks in the folder of one video."""
 
-
-def find_videos(path: Path, is_video: IsVideo) -> tuple[Fit, dict[str, Path]]:
-    """Return the folders of masks under a path by name, and how certain they are.
-
-    Names that are a frame number alone are a certain match; numbers with a prefix are found elsewhere, too.
-    """
-    certain = _mask_folders(path, lambda folder: is_video(folder, NUMBER))
-    if path in certain.values():
-        return Fit.CERTAIN, certain
-    found = _mask_folders(path, lambda folder: is_video(folder, PREFIXED_NUMBER))
-    return (Fit.CERTAIN if certain else Fit.POSSIBLE if found else Fit.NONE), found
-
-
-def holds_tracks(path: Path) -> bool:
-    """Return True for an output folder of predict, which has folders of masks beside its tracks.json."""
-    return any(path.glob("*tracks.json"))
-
-
-def _mask_folders(path: Path, is_video: Callable[[Path], bool]) -> dict[str, Path]:
-    if not path.is_dir() or holds_tracks(path):
-        return {}
-    for root in (*(part / size for part in sorted(path.glob("Annotations*")) for size in _SIZES), path):
-        if root.is_dir():
-            found = {folder.name: folder for folder in visible_folders(root) if is_video(folder)}
-            if found:
-                return found
-    return {path.absolute().name: path} if is_video(path) else {}
-
-
-def read_videos(
-    path: Path, folders: Mapping[str, Path], read_folder: ReadFolder, video: VideoContext | None, format_name: str
-) -> dict[str, Clip]:
-    """Return a clip for each folder of masks; its key is the folder's name.
+def read_videos(path: Path, layout: FolderLayout, video: VideoContext | None, format_name: str) -> dict[str, Clip]:
+    """Return a clip for each video; its key is the folder's name.
 
     Args:
         path: The data set, for messages.
-        folders: The folders by name.
-        read_folder: Reads the masks of one folder.
-        video: The video of the masks, if it is known; the path must then be its folder or have ``Annotations*``.
+        layout: Its folders.
+        video: The video of the masks, if it is known.
         format_name: The format, for the provenance.
 
     Raises:
-        InputError: The path holds folders of which it is unknown whether they are videos or objects, or is damaged.
+        InputError: It is unknown whether folders are videos or objects, or the content is damaged.
     """
-    children = [folder for folder in folders.values() if folder.parent == path]
-    if video is not None and children:
-        raise InputError(
-            f"{children[0]}: the folder of an object must be named by its id, such as 000; rename it, or pass the "
-            "folder of one video"
-        )
+    layout = with_video(layout, path, video)
+    notes = layout.notes(path)
     clips: list[Clip] = []
-    for name, folder in folders.items():
+    for name, folder in layout.videos.items():
         meta = _find_meta(folder)
         with errors_in(meta.file):
             record = find_record(meta.entry, "")
             key = name if record is None else required(record, "key", str, f"{KEY}.")
-        masks = _VideoMasks(folder, meta, read_folder, video, format_name)
-        clips.append(Clip(key, masks.tracks, masks.frames, kind_known=record is not None))
+        masks = _VideoMasks(folder, layout.content, meta, video, format_name, notes)
+        own = masks.with_video if record is None and video is None else None
+        clips.append(Clip(key, masks.tracks, masks.frames, kind_known=record is not None, tracks_of=own))
     return clips_by_key(clips, path)
 
 
@@ -128,25 +86,31 @@ class _VideoMasks:
     """The masks and pictures of one video."""
 
     folder: Path
+    content: Content
     meta: _Meta
-    read_folder: ReadFolder
     video: VideoContext | None
     format_name: str
+    notes: tuple[str, ...]
 
     def tracks(self) -> ClipTracks:
         with errors_in(self.meta.file, f"video {self.folder.name}: "):
             record = find_record(self.meta.entry, "")
             context = self._context(record)
-            clip = self.read_folder(self.folder, context)
+            clip = open_mask_folder(self.folder, self.content, context).read(context)
             if record is None:
                 labels = _labels(self.meta.entry)
-                named = tuple(replace(track, label=labels.get(track.id)) for track in clip.tracks)
-                return unite_visible(replace(clip, tracks=named), self.format_name)
+                named = tuple(replace(track, label=labels.get(track.id, track.label)) for track in clip.tracks)
+                notes = (*self.notes, *clip.notes)
+                return unite_visible(replace(clip, tracks=named, notes=notes), self.format_name)
             masks = {
                 track.id: {t: mask for t, mask in enumerate(track.visible) if mask is not None and mask.area()}
                 for track in clip.tracks
             }
             return build_clip(context.info, record, {stored_kind(record): masks}, {}, (), self.format_name)
+
+    def with_video(self, video: VideoContext) -> ClipTracks:
+        """Return the tracks in a video; pictures beside the masks know better."""
+        return self.tracks() if self._pictures() is not None else replace(self, video=video).tracks()
 
     def frames(self) -> Iterator[Frame] | None:
         pictures = self._pictures()
@@ -160,25 +124,14 @@ class _VideoMasks:
         if (pictures := self._pictures()) is not None:
             reader = open_video(pictures)
             return VideoContext(reader.info, reader.stems)
-        pngs = png_files(self.folder) or [png for part in visible_folders(self.folder) for png in png_files(part)]
-        return VideoContext(image_video(pngs[0], self.folder.absolute().name, max(map(frame_number, pngs)) + 1))
+        return VideoContext(open_mask_folder(self.folder, self.content, None).own_video())
 
     def _pictures(self) -> Path | None:
         """The folder of the video's pictures."""
         parents = (self.folder.parent.parent, self.folder.parent.parent.parent)
-        bases = (base for parent in parents for base in sorted(parent.glob("JPEGImages*")))
-        folders = (base / size / self.folder.name for base in bases for size in (self.folder.parent.name, *_SIZES))
+        bases = (b for parent in parents for b in list_folders(parent) if b.name.startswith("JPEGImages"))
+        folders = (base / size / self.folder.name for base in bases for size in (self.folder.parent.name, *SIZES))
         return next((found for found in folders if found.is_dir() and any(map(is_image, found.iterdir()))), None)
-
-
-def image_video(png: Path, name: str | None = None, frames: int = 1) -> VideoInfo:
-    """Return a video of the size of a PNG, by default of one frame and with the PNG's name."""
-    with image_errors(png), Image.open(png, formats=["PNG"]) as image:
-        width, height = image.size
-    video = VideoInfo(png.name if name is None else name, height, width, frames, FOLDER_FPS)
-    with errors_in(png):
-        check_video(video)
-    return video
 
 
 def _labels(entry: Mapping[str, Any]) -> dict[int, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidamodal.formats.base import Clip
+from vidamodal.media.listing import is_foreign, list_folder
 from vidamodal.media.video import open_bytes, open_video
 from vidamodal.tracks.parse import MAX_BYTES, loads_tracks, read_tracks
 from vidamodal.types import ClipTracks, Frame, InputError
@@ -75,7 +76,7 @@ def find_clips(path: Path) -> dict[str, Clip]:
 
 def _locations(path: Path) -> Iterator[_Location]:
     if path.is_dir():
-        for entry in sorted(path.iterdir()):
+        for entry in list_folder(path):
             if entry.is_dir() and (entry / FILE_NAME).is_file():
                 yield _Location(entry.name, entry / FILE_NAME)
             elif entry.is_file() and entry.name.endswith(SUFFIX):
@@ -98,7 +99,8 @@ def _members(path: Path) -> Iterator[_Location]:
         with tarfile.open(path, "r:") as shard, path.open("rb") as file:
             for member in shard:
                 name = member.name.removeprefix("./")
-                if not member.isreg() or not name.endswith((SUFFIX, ".mp4")):
+                is_left_behind = any(is_foreign(part) for part in name.split("/") if part != "..")
+                if not member.isreg() or not name.endswith((SUFFIX, ".mp4")) or is_left_behind:
                     continue
                 key = name.removesuffix(SUFFIX).removesuffix(".mp4")
                 place = _Location(key, path, name, member.offset_data, member.size)

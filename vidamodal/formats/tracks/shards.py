@@ -14,6 +14,7 @@ from pathlib import Path
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.tracks import tracks_files
 from vidamodal.formats.tracks.locate import SUFFIX, find_clips
+from vidamodal.media.listing import list_folder
 from vidamodal.tracks.write import dumps_tracks
 
 ID = "shards"
@@ -27,7 +28,9 @@ SHARD_CLIPS = 16
 def recognise(path: Path) -> Fit:
     """Match a tar, or a folder with one in it and no tracks.json beside it."""
     if path.is_dir():
-        return certain_if(any(True for _ in path.glob("*.tar")) and not tracks_files.recognise(path))
+        return certain_if(
+            any(entry.suffix == ".tar" for entry in list_folder(path)) and not tracks_files.recognise(path)
+        )
     return certain_if(tarfile.is_tarfile(path))
 
 

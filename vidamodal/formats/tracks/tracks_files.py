@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.tracks.locate import FILE_NAME, SUFFIX, find_clips
+from vidamodal.media.listing import list_folder
 from vidamodal.tracks.parse import is_tracks
 from vidamodal.tracks.write import write_tracks
 
@@ -24,8 +25,10 @@ SINGLE_MASK = IS_FILE = False
 def recognise(path: Path) -> Fit:
     """Match a tracks.json of any name, or a folder with one in it, whatever else is there."""
     if path.is_dir():
-        patterns = (FILE_NAME, f"*{SUFFIX}", f"*/{FILE_NAME}")
-        return certain_if(any(True for pattern in patterns for _ in path.glob(pattern)))
+        return certain_if(
+            (path / FILE_NAME).is_file()
+            or any(entry.name.endswith(SUFFIX) or (entry / FILE_NAME).is_file() for entry in list_folder(path))
+        )
     return certain_if(is_tracks(path))
 
 

@@ -41,6 +41,7 @@ from vidamodal.formats.videos.cvat_tasks import Task, find_tasks
 from vidamodal.formats.videos.cvat_xml import Document, Holder, Node, Shape, is_cvat, parse_file
 from vidamodal.formats.videos.writing import NAMELESS
 from vidamodal.media.json_records import FieldError, required
+from vidamodal.media.listing import find_in_folder
 from vidamodal.media.video import FOLDER_FPS
 from vidamodal.rle import union
 from vidamodal.tracks.check import check_video
@@ -68,7 +69,7 @@ def recognise(path: Path) -> Fit:
 
 
 def _files(path: Path) -> list[Path]:
-    return [file for file in ([path] if path.is_file() else sorted(path.glob("*.xml"))) if is_cvat(file)]
+    return [file for file in ([path] if path.is_file() else find_in_folder(path, "*.xml")) if is_cvat(file)]
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:

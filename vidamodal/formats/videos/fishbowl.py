@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
+from vidamodal.media.listing import find_in_folder
 from vidamodal.types import InputError
 
 ID = "fishbowl"
@@ -32,5 +33,5 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted([*path.glob("*_data.pkl"), *path.glob("*_data/*_data.pkl")])
+        return [*find_in_folder(path, "*_data.pkl"), *find_in_folder(path, "*_data/*_data.pkl")]
     return [path] if path.name.endswith("_data.pkl") else []

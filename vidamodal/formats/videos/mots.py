@@ -30,6 +30,7 @@ from vidamodal.formats.json_layouts import load_json
 from vidamodal.formats.videos.text_rows import Row, RowFormat, find_files, fit_of, place_rows, read_rows, sequence_clips
 from vidamodal.formats.videos.writing import NAMELESS, description
 from vidamodal.media.json_records import FieldError, check_type, contains_strings, optional, required
+from vidamodal.media.listing import find_in_folder
 from vidamodal.rle import areas, pack, shared_area
 from vidamodal.tracks.check import MAX_PIXELS
 from vidamodal.tracks.parse import parse_rle, parse_video
@@ -64,7 +65,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir() and _is_ours(path):
-        return [file for file in sorted(path.glob("*.txt")) if not file.name.startswith(".")]
+        return find_in_folder(path, "*.txt")
     if path.suffix == ".txt" and path.is_file() and not path.stat().st_size and _is_ours(path.parent):
         return [path]
     return find_files(path, _PLACES, _FIRST_LINE)

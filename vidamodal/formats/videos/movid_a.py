@@ -40,8 +40,9 @@ import numpy as np
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.build import unite_visible
 from vidamodal.media.files import write_text
-from vidamodal.media.images import natural_key, read_image, write_image
+from vidamodal.media.images import read_image, write_image
 from vidamodal.media.json_records import FieldError, check_type, optional, required
+from vidamodal.media.listing import list_folders
 from vidamodal.media.mask_images import read_id_map, write_id_map
 from vidamodal.tracks.check import check_video
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, FrameOrder, InputError, Rle, Track, VideoInfo
@@ -89,15 +90,11 @@ def _videos(path: Path) -> Iterator[tuple[str, Path]]:
     if _is_video(path):
         yield path.absolute().name, path
         return
-    for folder in _folders(path):
+    for folder in list_folders(path):
         if _is_video(folder):
             yield folder.name, folder
         elif re.fullmatch(_SPLIT, folder.name):  # other formats have a folder for each image
-            yield from ((f"{folder.name}-{video.name}", video) for video in _folders(folder) if _is_video(video))
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted((entry for entry in path.iterdir() if entry.is_dir()), key=lambda entry: natural_key(entry.name))
+            yield from ((f"{folder.name}-{video.name}", video) for video in list_folders(folder) if _is_video(video))
 
 
 def _is_video(folder: Path) -> bool:

@@ -22,8 +22,8 @@ from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
 from vidamodal.formats.json_layouts import ROOT, Layout, load_json, match_files, one_file
 from vidamodal.formats.videos.coco import read_coco
 from vidamodal.formats.videos.youtube_vis import read_youtube_vis
-from vidamodal.media.images import natural_key
 from vidamodal.media.json_records import FieldError, Identity, check_type, required, required_identity
+from vidamodal.media.listing import natural_key
 from vidamodal.types import ClipTracks
 
 ID = "coco-results"

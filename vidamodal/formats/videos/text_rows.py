@@ -20,6 +20,7 @@ from vidamodal.formats.base import Clip, Fit, VideoContext
 from vidamodal.formats.clip_record import clips_by_key
 from vidamodal.media.images import is_image
 from vidamodal.media.json_records import FieldError, excerpt
+from vidamodal.media.listing import find_in_folder
 from vidamodal.media.video import open_video
 from vidamodal.tracks.check import check_video
 from vidamodal.types import Box, ClipTracks, Frame, InputError, Rle, Track, VideoInfo
@@ -74,7 +75,7 @@ def find_files(path: Path, places: Sequence[str], first_line: re.Pattern[str]) -
         places: Patterns of files below a folder; the first one under which there is such a file counts.
         first_line: Matches the beginning of the first line that is not blank.
     """
-    groups = [[path]] if path.is_file() else [sorted(path.glob(place)) for place in places]
+    groups = [[path]] if path.is_file() else [find_in_folder(path, place) for place in places]
     matching = ([file for file in group if _matches(file, first_line)] for group in groups)
     return next((found for found in matching if found), [])
 

@@ -1,0 +1,40 @@
+"""The masks of one video in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.formats.video_data import BACK, FRONT, H, W, png, refusal, rles
+from vidamodal.formats import VideoContext
+from vidamodal.formats.masks.folder_layout import image_video
+from vidamodal.formats.masks.folder_readers import open_mask_folder
+from vidamodal.types import Track, VideoInfo
+
+
+@pytest.mark.parametrize("name", ["00001.png", "frame_1.png", "take2_00001_mask.png"])
+def test_masks_without_a_video_end_it(name: str, tmp_path: Path) -> None:
+    png(tmp_path / "clip" / name, FRONT)
+    png(tmp_path / "clip" / name.replace("1", "4"), BACK)
+    masks = open_mask_folder(tmp_path / "clip", "maps", None)
+    assert masks.own_video() == VideoInfo("clip", H, W, 5, 24.0)
+
+
+def test_objects_of_one_folder(tmp_path: Path) -> None:
+    png(tmp_path / "clip/2_dog/x_0.png", FRONT)
+    png(tmp_path / "clip/7_cat/x_1.png", BACK)
+    video = VideoContext(VideoInfo("v.mp4", H, W, 2, 10.0))
+    clip = open_mask_folder(tmp_path / "clip", "objects", video).read(video)
+    assert clip.tracks == (Track(2, rles(FRONT, None), label="dog"), Track(7, rles(None, BACK), label="cat"))
+
+
+def test_images_beside_folders_of_masks_are_refused(tmp_path: Path) -> None:
+    png(tmp_path / "000/00000.png", FRONT)
+    png(tmp_path / "00000.png", FRONT)
+    assert "contains both images and folders (000)" in refusal(lambda: open_mask_folder(tmp_path, "objects", None))
+
+
+def test_the_size_of_an_image_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert "a.png: cannot be read as an image" in refusal(lambda: image_video(tmp_path / "a.png"))

@@ -1,0 +1,125 @@
+"""The masks of one video from its folder: maps of ids, or a folder of masks for each object.
+
+Folders of objects are named by ids, as in 000. Of other names with one number each, as in obj_1 and 002_dog, the number
+is the id and the rest the label. Objects of all other names are numbered from 1, and labelled by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidamodal.formats.base import VideoContext
+from vidamodal.formats.build import MaskCollector, clip_from_id_maps
+from vidamodal.formats.masks.folder_layout import Content, image_video, mask_folders
+from vidamodal.formats.masks.frame_files import FramePairs, mask_files, pair_with_frames
+from vidamodal.media.image_kinds import split_numbers
+from vidamodal.media.pixel_values import read_id_maps, read_object_masks
+from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, VideoInfo
+
+
+@dataclass(frozen=True)
+class ObjectFolder:
+    """The folder with the masks of one object."""
+
+    path: Path
+    id: int
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class MaskFolder:
+    """The mask files of one video, not yet read."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    objects: tuple[ObjectFolder, ...] | None
+    """The folders of objects; None for maps of ids."""
+    notes: tuple[str, ...]
+    """What was assumed, without the name of the folder."""
+
+    def own_video(self) -> VideoInfo:
+        """Return a video that ends with the last mask, for masks whose video is unknown."""
+        length = pair_with_frames(self.files, None).length
+        return image_video(self.files[0], self.folder.absolute().name, length)
+
+    def read(self, video: VideoContext) -> ClipTracks:
+        """Return the masks as visible ones.
+
+        Raises:
+            InputError: A mask cannot be read, or belongs to no frame of the video.
+        """
+        pairs = pair_with_frames(self.files, video)
+        clip = self._read_maps(pairs, video.info) if self.objects is None else self._read_objects(pairs, video.info)
+        notes = (*self.notes, *(() if pairs.note is None else (pairs.note,)))
+        name = self.folder.absolute().name
+        return replace(clip, notes=(*(f"{name}: {note}" for note in notes), *clip.notes))
+
+    def _read_maps(self, pairs: FramePairs, video: VideoInfo) -> ClipTracks:
+        files = pairs.in_folder(self.folder)
+        maps = read_id_maps(files, video, self.folder)
+        return clip_from_id_maps(video, maps.maps, self.folder.absolute().name, notes=maps.notes)
+
+    def _read_objects(self, pairs: FramePairs, video: VideoInfo) -> ClipTracks:
+        objects = self.objects or ()
+        collector, notes = MaskCollector(video), list[str]()
+        for thing in objects:
+            masks = read_object_masks(pairs.in_folder(thing.path), video, thing.path)
+            notes += masks.notes
+            for frame, mask in masks.masks:
+                collector.add(thing.id, frame, mask)
+        labels = {thing.id: thing.label for thing in objects}
+        tracks = tuple(replace(track, label=labels[track.id]) for track in collector.clip().tracks)
+        return ClipTracks(video, tracks, notes=tuple(notes))
+
+
+def open_mask_folder(folder: Path, content: Content, video: VideoContext | None) -> MaskFolder:
+    """Return the mask files of one video.
+
+    Raises:
+        InputError: The folder holds both maps and folders of objects, or the ids of objects are not clear.
+    """
+    files, note = mask_files(folder, video)
+    folders = mask_folders(folder)[0]
+    if files and folders:
+        raise InputError(f"{folder}: contains both images and folders ({folders[0].name}); pass one or the other")
+    if content == "maps":
+        return MaskFolder(folder, tuple(files), None, () if note is None else (note,))
+    objects, naming = _objects(folders)
+    found = {thing.path.name: mask_files(thing.path, video) for thing in objects}
+    notes = [naming, *(f"{name}: {note}" for name, (_, note) in found.items() if note is not None)]
+    inside = tuple(file for files, _ in found.values() for file in files)
+    return MaskFolder(folder, inside, tuple(objects), tuple(note for note in notes if note is not None))
+
+
+def _objects(folders: list[Path]) -> tuple[list[ObjectFolder], str | None]:
+    """The objects of folders, and how their names were understood; None for plain ids."""
+    numbers = {folder: split_numbers(folder.name)[1] for folder in folders}
+    if all(folder.name.isascii() and folder.name.isdecimal() for folder in folders):
+        ids = {folder: int(folder.name) for folder in folders}
+        _check_ids(ids)
+        return [ObjectFolder(folder, number) for folder, number in ids.items()], None
+    ids = {folder: int(found[0]) for folder, found in numbers.items() if len(found) == 1}
+    if len(set(ids.values())) == len(folders) and max(ids.values()) <= MAX_TRACK_ID:
+        objects = [ObjectFolder(folder, ids[folder], _label(folder.name)) for folder in folders]
+    else:
+        objects = [ObjectFolder(folder, number, folder.name) for number, folder in enumerate(folders, 1)]
+    listed = ", ".join(f"{thing.path.name} is {thing.id}" for thing in objects[:5])
+    return objects, f"a folder for each of {len(objects)} objects: {listed}{', ...' if len(objects) > 5 else ''}"
+
+
+def _label(name: str) -> str | None:
+    """The text around the number in the name of an object's folder."""
+    texts = (text.strip(" _-.") for text in split_numbers(name)[0])
+    return " ".join(text for text in texts if text) or None
+
+
+def _check_ids(ids: Mapping[Path, int]) -> None:
+    names: dict[int, str] = {}
+    for folder, number in ids.items():
+        if number > MAX_TRACK_ID:
+            raise InputError(f"{folder}: the folder of an object must be named by its id, such as 000; rename it")
+        if number in names:
+            raise InputError(f"{folder}: {names[number]} stands for the same id; give every object a different one")
+        names[number] = folder.name
