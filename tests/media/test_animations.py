@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from tests.media.helpers import H, W, number_of, picture, refused
 from vidamodal.media.animations import read_animation
 from vidamodal.media.video import open_video
 
 FORMATS = [("a.png", "PNG"), ("a.apng", "PNG"), ("a.gif", "GIF"), ("a.webp", "WEBP"), ("a.tif", "TIFF")]
+if features.check("avif"):
+    FORMATS.append(("a.avif", "AVIF"))
 
 
 def save(path: Path, kind: str, images: list[Image.Image], **options: Any) -> Path:

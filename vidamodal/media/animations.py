@@ -1,8 +1,8 @@
 """Image files with several frames: which are videos for FFmpeg, and the frames of the others.
 
 Animated PNG files and raw Motion JPEG streams are decoded as videos with PyAV: Pillow 12 does not restore the earlier
-frame after those that ask for it. Animated WebP and GIF files and TIFF files of several pages are decoded here with
-Pillow: FFmpeg 8 has no decoder for the first, and takes GIF files without control blocks for one frame. The pages of a
+frame after those that ask for it. Animated WebP, AVIF and GIF files and TIFF files of several pages are decoded here
+with Pillow: FFmpeg 8 cannot decode the first, and takes GIF files without control blocks for one frame. The pages of a
 TIFF are frames if they all have the same size and mode; otherwise only the first is read. Frames without a duration
 last 0.1 seconds, as in browsers.
 """
@@ -69,7 +69,7 @@ def read_animation(path: Path) -> Animation | str | None:
     """
     with open_image(path) as image, image_errors(path):
         count = getattr(image, "n_frames", 1)
-        if count < 2 or image.format not in ("WEBP", "GIF", "TIFF"):
+        if count < 2 or image.format not in ("WEBP", "AVIF", "GIF", "TIFF"):
             return None
         duration, kind = 0.0, (image.mode, image.size)
         for number in range(count):

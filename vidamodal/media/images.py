@@ -1,9 +1,9 @@
 """Images: reading and writing.
 
-PNG, JPEG, WebP, BMP, TIFF and GIF images are read as RGB. Transparency is dropped. Grey images of more than 8 bits are
-scaled to 8 bits: white is 255, 1023, 4095, 16383 or 65535, the smallest of these that is no less than the largest
-value (of all frames, for a video). In colour images of 16 bits per channel the upper 8 bits are read. Images of floats
-and those of more than 67 megapixels are refused.
+PNG, JPEG, WebP, AVIF, BMP, TIFF and GIF images are read as RGB. Transparency is dropped. Grey images of more than 8
+bits are scaled to 8 bits: white is 255, 1023, 4095, 16383 or 65535, the smallest of these that is no less than the
+largest value (of all frames, for a video). In colour images of 16 bits per channel the upper 8 bits are read. Images
+of floats and those of more than 67 megapixels are refused.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from vidamodal.media.files import atomic_file
 from vidamodal.media.listing import is_foreign
 from vidamodal.types import Frame, InputError
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"}
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*", b"GIF87a", b"GIF89a")
-"""First bytes of image files; WebP, which begins like other files, is left out."""
+"""First bytes of image files; WebP and AVIF, which begin like videos, are left out."""
 MAX_PIXELS = 2**26
 """Pixels of the largest image or frame that is read: 8192 x 8192."""
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+_AVIF = (b"ftypavif", b"ftypavis")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 _WHITES = (255, 1023, 4095, 16383, 65535, 2**24 - 1, 2**32 - 1)
 
 
@@ -40,7 +41,7 @@ def is_image(path: Path) -> bool:
 
 def starts_like_image(head: bytes) -> bool:
     """Return True if the first 12 bytes of a file are those of an image, still or animated."""
-    return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    return head.startswith(SIGNATURES) or (head[:4], head[8:]) == (b"RIFF", b"WEBP") or head[4:] in _AVIF
 
 
 def read_image(path: Path) -> Frame:

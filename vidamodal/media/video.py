@@ -28,6 +28,8 @@ from vidamodal.types import Frame, InputError, VideoInfo
 FOLDER_FPS = 24.0
 """Frame rate assumed for a folder of frames."""
 
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""Brands of HEIF files: FFmpeg would read one tile of such an image as a video."""
 _ACCEPTED = "Pass a video file, a folder of frames or an image."
 
 
@@ -100,7 +102,10 @@ def open_video(path: str | os.PathLike[str]) -> VideoReader:
     if not path.stat().st_size:
         raise InputError(f"{path}: the file is empty. {_ACCEPTED}")
     with path.open("rb") as file:
-        is_picture = starts_like_image(file.read(12))
+        head = file.read(12)
+    if head[4:8] == b"ftyp" and head[8:] in _HEIF:
+        raise InputError(f"{path}: a HEIF image. Convert it to JPEG or PNG.")
+    is_picture = starts_like_image(head)
     known = video_format(path) if is_picture else None
     if is_picture and known is None:
         return _open_picture(path)

@@ -66,7 +66,7 @@ def index_video(source: VideoSource) -> VideoIndex:
         packets = _read_packets(container, stream)
         listed = _listed_frames(container, stream)
         _check_complete(source, packets, listed, container, stream)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(1)
+        rate, base = stream.average_rate or stream.guessed_rate or Fraction(1), stream.time_base or Fraction(1)
         simple = _is_simple_h264(packets, container, stream)
         consistent = packets.decodable and listed in (0, len(packets.times)) and _holds(container, "mov", "matroska")
     times = _ordered(packets.times)
@@ -81,7 +81,7 @@ def index_video(source: VideoSource) -> VideoIndex:
     matrix = _display_matrix(first)
     index = VideoIndex(
         frames=len(packets.times),
-        fps=max(round(float(rate), 4), 0.0001),
+        fps=_frame_rate(times if reliable else None, float(base), float(rate)),
         coded_size=(first.height, first.width),
         display_matrix=matrix,
         times=times if reliable else None,
@@ -127,10 +127,6 @@ def _count_by_decoding(source: VideoSource, index: VideoIndex, listed: int) -> V
         seekable = not _holds(container, "apng")  # its frames are drawn over the earlier ones
     times = tuple(time for time in found if time is not None)
     ordered = times if len(times) == len(found) and all(a < b for a, b in itertools.pairwise(times)) else None
-    fps = index.fps
-    if ordered is not None and len(ordered) > 1:
-        mean = (len(ordered) - 1) / ((ordered[-1] - ordered[0]) * base)
-        fps = fps if 0.9 < mean / fps < 1.1 else max(round(mean, 4), 0.0001)  # the rate of a container is nominal
     note = (
         f"{source.short_name}: {len(found)} frames can be decoded, although the file lists {listed}; "
         "frames are numbered as they are decoded"
@@ -138,11 +134,20 @@ def _count_by_decoding(source: VideoSource, index: VideoIndex, listed: int) -> V
     return replace(
         index,
         frames=len(found),
-        fps=fps,
+        fps=_frame_rate(ordered, base, index.fps),
         times=ordered if seekable else None,
+        decord_safe=False,
         open_ended=damaged,
         notes=(note,) if len(found) != listed or damaged else (),
     )
+
+
+def _frame_rate(times: Sequence[int] | None, base: float, nominal: float) -> float:
+    """Return the rate of the container, or the mean rate of the frames if it differs by more than a tenth."""
+    if times is not None and len(times) > 1:
+        mean = (len(times) - 1) / ((times[-1] - times[0]) * base)
+        nominal = nominal if 0.9 < mean / nominal < 1.1 else mean
+    return max(round(nominal, 4), 0.0001)
 
 
 def _ordered(times: Sequence[int | None]) -> tuple[int, ...] | None:
