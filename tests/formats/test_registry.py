@@ -10,7 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.formats.image_data import clip_of, cocoa, d2sa, fishbowl, gestalt, kins, layered, refusal, save, scene
+from tests.formats.image_data import (
+    clip_of,
+    cocoa,
+    d2sa,
+    fishbowl,
+    gestalt,
+    kins,
+    layered,
+    refusal,
+    save,
+    scene,
+    scenes,
+)
 from tests.formats.image_data import save as save_json
 from tests.formats.mask_data import (
     FRAMES,
@@ -104,10 +116,12 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
         ("COCO or YouTube-VIS results", results),
     ):
         paths[name] = save(tmp_path / name / "a.json", document)
+    convert(scenes(tmp_path / "o", "a")[0], tmp_path / "fiftyone", "fiftyone")
+    paths["FiftyOne"] = tmp_path / "fiftyone"
     assert set(paths) == {form.NAME for form in all_formats().values()}
     for name, path in paths.items():
         for start in (path, path.parent) if path.is_file() and path.suffix not in (".npz", ".npy") else (path,):
-            assert [form.NAME for form in all_formats().values() if form.recognise(start) == Fit.CERTAIN] == [name]
+            assert [form.NAME for form in all_formats().values() if form.recognise(start) >= Fit.CERTAIN] == [name]
 
 
 def test_formats_do_not_import_torch() -> None:

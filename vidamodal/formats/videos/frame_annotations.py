@@ -17,7 +17,7 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from vidamodal.formats.annotation_files import Annotations, Picture, Record, count, errors_in, find_pictures, read_label
-from vidamodal.formats.base import Clip, VideoContext
+from vidamodal.formats.base import Clip, MaskKind, VideoContext
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record
 from vidamodal.formats.videos.frame_places import has_gaps, numbers_in_names, place_frames, time_order
 from vidamodal.formats.videos.track_ids import TrackIds, find_track_ids
@@ -314,7 +314,13 @@ def read_fps(holder: Mapping[str, Any], default: float, where: str) -> float:
 
 
 def add_frames(
-    document: dict[str, list[Record]], key: str, clip: ClipTracks, number: int, track_numbers: Sequence[int]
+    document: dict[str, list[Record]],
+    key: str,
+    clip: ClipTracks,
+    number: int,
+    track_numbers: Sequence[int],
+    names: Sequence[str] | None = None,
+    kind: MaskKind | None = None,
 ) -> int:
     """Add a video and its frames to a document and return the id of the first frame; the others follow it.
 
@@ -324,13 +330,15 @@ def add_frames(
         clip: The clip.
         number: The id of the video.
         track_numbers: The numbers of its tracks in the file.
+        names: The file names of its pictures; made up by default.
+        kind: The masks in a file with one mask per object.
     """
     video, first = clip.video, len(document["images"]) + 1
     size = {"width": video.width, "height": video.height}
-    record = make_record(key, clip, track_numbers)
+    record = make_record(key, clip, track_numbers, kind)
     document["videos"].append({"id": number, "name": key, **size, "fps": video.fps, KEY: record})
     document["images"] += [
         {"id": first + t, "video_id": number, "frame_index": t, "file_name": name, **size}
-        for t, name in enumerate(frame_names(key, video.frames))
+        for t, name in enumerate(names or frame_names(key, video.frames))
     ]
     return first
