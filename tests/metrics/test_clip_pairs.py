@@ -6,7 +6,9 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.metrics.helpers import (
     TOY,
@@ -121,3 +123,35 @@ def test_a_member_with_an_evil_name_is_only_a_key(tmp_path: Path) -> None:
     path = write_shard(tmp_path / "in" / "test.tar", {"../../evil": toy_clip()})
     assert list(evaluate(path, path).videos) == ["../../evil"]
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["in", "test.tar"]
+
+
+def saved_masks(path: Path, form: str, frames: int) -> Path:
+    """Write the first frames of the true masks, as other programs do."""
+    amodal = toy_clip().tracks[0].amodal or ()
+    masks = np.stack([mask.decode() for mask in amodal[:frames] if mask is not None])
+    if form == "npz":
+        np.savez(path.with_suffix(".npz"), masks=masks.astype(np.uint8) * 4)
+        return path.with_suffix(".npz")
+    folder = path / "004" if form == "objects" else path
+    folder.mkdir(parents=True)
+    for frame, mask in enumerate(masks):
+        value = 255 if form == "objects" else 4
+        Image.fromarray(mask.astype(np.uint8) * value).save(folder / f"{frame + (form == 'from 1'):05d}.png")
+    return path
+
+
+@pytest.mark.parametrize("form", ["maps", "objects", "npz"])
+def test_predictions_that_end_early_count_for_the_frames_that_they_have(form: str, tmp_path: Path) -> None:
+    write_tracks(tmp_path / "truth.json", toy_clip())
+    pred = saved_masks(tmp_path / "pred", form, 5)
+    assert "no masks for the frames 5 to 9 of video 'truth'" in one_line_error(pred, tmp_path / "truth.json")
+    evaluation = evaluate(pred, tmp_path / "truth.json", allow_missing=True)
+    assert 0 < (evaluation.primary.full or 0) < 1
+    assert evaluation.missing == ("no masks for the frames 5 to 9 of video 'truth'",)
+
+
+@pytest.mark.parametrize("form", ["maps", "objects", "npz", "from 1"])
+def test_masks_of_other_programs_are_those_of_the_true_video(form: str, tmp_path: Path) -> None:
+    write_tracks(tmp_path / "truth.json", toy_clip())
+    evaluation = evaluate(saved_masks(tmp_path / "pred", form, 10), tmp_path / "truth.json")
+    assert evaluation.primary.full == 1 and evaluation.missing == ()

@@ -65,6 +65,8 @@ def find_dataset(
     form = _match(path, format_id, preferred)
     clips = form.read(path, video)
     clips = {key: replace(clip, source=clip.source or f"{path}: {key}") for key, clip in clips.items()}
+    if video is None and len(clips) == 1:
+        clips = {key: _readable_in_videos(path, form, clip) for key, clip in clips.items()}
     if video is not None:
         if len(clips) > 1:
             raise InputError(f"{path}: holds the masks of {len(clips)} clips; pass those of this video alone")
@@ -112,6 +114,16 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     tracks = clip.tracks()
     kept = tuple(Track(track.id, track.visible, label=track.label) for track in tracks.tracks)
     return ClipTracks(video.info, kept, tracks.exhaustive, notes=tracks.notes)
+
+
+def _readable_in_videos(path: Path, form: Format, clip: Clip) -> Clip:
+    """The clip of masks that do not state their video; they are read again if the video is known later."""
+
+    def tracks_of(video: VideoContext) -> ClipTracks:
+        (read,) = form.read(path, video).values()
+        return _fit(path, read, video.info)
+
+    return clip if clip.kind_known or clip.tracks_of is not None else replace(clip, tracks_of=tracks_of)
 
 
 def _fit(path: Path, clip: Clip, info: VideoInfo) -> ClipTracks:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vidamodal.formats import Clip, find_dataset
+from vidamodal.formats import Clip, VideoContext, find_dataset
+from vidamodal.types import ClipTracks, VideoInfo
 
 
 def clips_of(path: Path) -> Mapping[str, Clip]:
@@ -22,6 +23,25 @@ def pair_clips(pred: Path, truth: Path) -> tuple[Mapping[str, Clip], Mapping[str
     if _is_single_video(truth, truths) and _is_single_video(pred, predictions):
         predictions = dict(zip(truths, predictions.values(), strict=True))
     return truths, predictions
+
+
+def read_prediction(clip: Clip, video: VideoInfo) -> tuple[ClipTracks, range]:
+    """Return a prediction, and the frames after its end for which it has no masks.
+
+    Masks that do not state how long their video is are read as those of the true video. If they end before it does,
+    they are unknown from there on.
+
+    Raises:
+        InputError: The masks cannot be read, or lie beyond the end of the video.
+    """
+    predicted = clip.tracks_as("amodal")
+    ours = predicted.video
+    if clip.tracks_of is None or (ours.height, ours.width) != (video.height, video.width):
+        return predicted, range(0)
+    if ours.frames != video.frames:
+        predicted = clip.in_video(VideoContext(video)).tracks_as("amodal")
+    known = [t for track in predicted.tracks for t, mask in enumerate(track.amodal or ()) if mask is not None]
+    return predicted, range(max(known, default=-1) + 1, video.frames)
 
 
 def _is_single_video(path: Path, clips: Mapping[str, Clip]) -> bool:

@@ -15,7 +15,7 @@ from vidamodal.baselines import copy_visible, load_baselines, predict_baseline
 from vidamodal.formats import Clip
 from vidamodal.metrics.averages import Interval, bootstrap_interval
 from vidamodal.metrics.boxes import BoxEvaluation, boxed_tracks, score_boxes
-from vidamodal.metrics.clip_pairs import pair_clips
+from vidamodal.metrics.clip_pairs import pair_clips, read_prediction
 from vidamodal.metrics.counting import count_video, scored_tracks
 from vidamodal.metrics.counts import VideoCounts
 from vidamodal.metrics.hypotheses import HypothesisScores, score_hypotheses
@@ -143,7 +143,8 @@ def evaluate(
 
     Raises:
         InputError: If a path holds no clips or a damaged one; if the ground truth has no amodal masks; or, without
-            ``allow_missing``, if a video or scored track has no prediction of the same size and length.
+            ``allow_missing``, if a video or scored track has no prediction of the same size and length. Masks that do
+            not state the length of their video, such as PNGs, count for the frames that they have.
     """
     truths, predictions = pair_clips(Path(pred), Path(truth))
     baseline_scores: dict[str, list[PrimaryScores]] = {name: [] for name in load_baselines()} if baselines else {}
@@ -212,7 +213,7 @@ class _Pairing:
 
     def read(self, key: str, clip: Clip | None, true: ClipTracks) -> tuple[ClipTracks | None, list[str]]:
         """Return the prediction of one video, or None without a usable one, and what is missing from it."""
-        predicted = clip.tracks_as("amodal") if clip is not None else None
+        predicted, after_end = (None, range(0)) if clip is None else read_prediction(clip, true.video)
         self.notes.update(dict.fromkeys(predicted.notes if predicted else ()))
         old_ids: dict[int, int] = {}
         same_shape = predicted is not None and _shape(predicted) == _shape(true)
@@ -221,7 +222,7 @@ class _Pairing:
             old_ids = {new: old for old, new in new_ids.items()}
             self.matched += len(old_ids.keys() & {track.id for track in true.tracks})
             self.candidates += len(old_ids)
-        missing = _missing(key, predicted, true)
+        missing = _missing(key, predicted, true, after_end)
         self.missing += missing
         true_ids = {track.id for track in true.tracks}
         unknown = [track.id for track in predicted.tracks if track.id not in true_ids] if predicted else []
@@ -250,12 +251,14 @@ def _shape(clip: ClipTracks) -> str:
     return f"{clip.video.frames} frames of {clip.video.height} x {clip.video.width} pixels"
 
 
-def _missing(key: str, predicted: ClipTracks | None, true: ClipTracks) -> list[str]:
+def _missing(key: str, predicted: ClipTracks | None, true: ClipTracks, after_end: range) -> list[str]:
     """Describe the parts of a video that have no usable prediction."""
     if predicted is None:
         return [f"no prediction for video {key!r}"]
     if _shape(predicted) != _shape(true):
         return [f"video {key!r} has {_shape(predicted)}, but its ground truth has {_shape(true)}"]
+    if any(track.amodal and track.amodal[t] is not None for track in scored_tracks(true) for t in after_end):
+        return [f"no masks for the frames {after_end[0]} to {after_end[-1]} of video {key!r}"]
     amodal_ids = {track.id for track in predicted.tracks if track.amodal is not None}
     scored = {track.id for track in (*scored_tracks(true), *boxed_tracks(true))}
     return [f"no amodal masks for track {number} of video {key!r}" for number in sorted(scored - amodal_ids)]
