@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.formats.image_data import (
     clip_of,
@@ -116,6 +117,9 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
         ("COCO or YouTube-VIS results", results),
     ):
         paths[name] = save(tmp_path / name / "a.json", document)
+    (tmp_path / "p2/instances/0002").mkdir(parents=True)
+    Image.fromarray(np.full((4, 4), 1001, np.uint16)).save(tmp_path / "p2/instances/0002/000000.png")
+    paths["MOTS PNGs"] = tmp_path / "p2"
     convert(scenes(tmp_path / "o", "a")[0], tmp_path / "fiftyone", "fiftyone")
     paths["FiftyOne"] = tmp_path / "fiftyone"
     assert set(paths) == {form.NAME for form in all_formats().values()}

@@ -75,7 +75,7 @@ class Document:
 
 def is_cvat(path: Path) -> bool:
     """Return True for an XML file whose root is CVAT's."""
-    if path.suffix.lower() != ".xml" or path.name.startswith(".") or not path.is_file():
+    if path.suffix.lower() != ".xml" or not path.is_file():
         return False
     with path.open("rb") as file:
         text = file.read(2**12).removeprefix(b"\xef\xbb\xbf").lstrip()

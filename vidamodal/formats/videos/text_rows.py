@@ -86,7 +86,7 @@ def fit_of(path: Path, files: Sequence[Path]) -> Fit:
 
 
 def _matches(file: Path, first_line: re.Pattern[str]) -> bool:
-    if file.suffix.lower() != ".txt" or file.name.startswith(".") or not file.is_file():
+    if file.suffix.lower() != ".txt" or not file.is_file():
         return False
     with file.open("rb") as handle:
         start = handle.read(_FIRST).decode("utf-8", errors="replace")
