@@ -62,7 +62,9 @@ def test_the_default_or_largest_moving_stream_is_read(streams: list[Stream], cho
 
 def test_a_single_stream_needs_no_note(tmp_path: Path) -> None:
     path = write(tmp_path / "v.mkv", [(SMALL, [1, 2], DEFAULT)])
-    assert choose_stream(VideoSource(path, str(path))) == (VideoSource(path, str(path), stream=0), ())
+    with VideoSource(path, str(path)).open() as (container, stream):
+        assert choose_stream("v.mkv", container, {0: 2}) == (stream, None)
+    assert open_video(path).notes == ()
 
 
 def test_a_cover_is_never_the_video(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from vidamodal.media.mp4_tables import FIRST_BOXES
+
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -28,7 +30,7 @@ def is_cut_off(file: BinaryIO) -> bool | None:
         end = _end_of_riff(file, size)
     elif head[:4] == _EBML:
         end = _end_of_segment(file)
-    elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof"):
+    elif head[4:8] in FIRST_BOXES:
         end = _end_of_boxes(file, size)
     elif head == b"\x89PNG\r\n\x1a\n":
         end = _end_of_png(file, size)

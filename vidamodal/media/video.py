@@ -22,7 +22,7 @@ from vidamodal.media.images import find_white, is_deep, is_image, load_image, st
 from vidamodal.media.listing import list_folder, list_folders
 from vidamodal.media.video_decoding import decode_frames, decode_with_decord, load_decord, rotate
 from vidamodal.media.video_index import index_video
-from vidamodal.media.video_source import VideoSource, choose_stream
+from vidamodal.media.video_source import VideoSource
 from vidamodal.types import Frame, InputError, VideoInfo
 
 FOLDER_FPS = 24.0
@@ -126,14 +126,13 @@ def open_bytes(data: bytes, name: str) -> VideoReader:
 
 
 def _open_source(source: VideoSource, name: str) -> VideoReader:
-    source, notes = choose_stream(source)
     index = index_video(source)
+    source = replace(source, stream=index.stream)
     height, width = rotate(np.empty((*index.coded_size, 3), dtype=np.uint8), index.display_matrix).shape[:2]
     info = VideoInfo(name, height, width, index.frames, index.fps)
     decord = load_decord() if index.decord_safe else None
     pick = None if decord is None else lambda numbers: decode_with_decord(decord, source, info, numbers)
-    notes = (*notes, *index.notes)
-    return VideoReader(info, None, lambda start, stop: decode_frames(source, index, start, stop), pick, notes)
+    return VideoReader(info, None, lambda start, stop: decode_frames(source, index, start, stop), pick, index.notes)
 
 
 def _open_picture(path: Path) -> VideoReader:

@@ -21,7 +21,8 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 
 from vidamodal.media.container_end import is_cut_off
-from vidamodal.media.video_source import VideoSource
+from vidamodal.media.mp4_tables import lists_impossible_counts
+from vidamodal.media.video_source import VideoSource, choose_stream, moving_streams
 from vidamodal.types import InputError
 
 _STRUCTURED = ("mov", "matroska", "avi", "apng")
@@ -32,6 +33,8 @@ _STRUCTURED = ("mov", "matroska", "avi", "apng")
 class VideoIndex:
     """The properties of a video file that decoding relies on."""
 
+    stream: int
+    """Number of the video stream in the file."""
     frames: int
     """Number of displayed frames."""
     fps: float
@@ -62,8 +65,16 @@ def index_video(source: VideoSource) -> VideoIndex:
     Raises:
         InputError: The file is no video, or is damaged or cut off.
     """
-    with source.open() as (container, stream):
-        packets = _read_packets(container, stream)
+    with source.open_binary() as file:
+        if lists_impossible_counts(file):
+            raise InputError(
+                f"{source.name}: the index lists more frames than the file can hold. Pass a complete file."
+            )
+    with source.open() as (container, _):
+        packets_of = _read_packets(container)
+        stream, note = choose_stream(source.short_name, container, {k: len(p.times) for k, p in packets_of.items()})
+        number, packets = stream.index, packets_of[stream.index]
+        source = replace(source, stream=number)
         listed = _listed_frames(container, stream)
         _check_complete(source, packets, listed, container, stream)
         rate, base = stream.average_rate or stream.guessed_rate or Fraction(1), stream.time_base or Fraction(1)
@@ -80,12 +91,14 @@ def index_video(source: VideoSource) -> VideoIndex:
         reliable = times is not None and not (stream.codec_context.has_b_frames and list(times) == packets.times)
     matrix = _display_matrix(first)
     index = VideoIndex(
+        stream=number,
         frames=len(packets.times),
         fps=_frame_rate(times if reliable else None, float(base), float(rate)),
         coded_size=(first.height, first.width),
         display_matrix=matrix,
         times=times if reliable else None,
         decord_safe=simple and matrix is None and reliable,
+        notes=() if note is None else (note,),
     )
     return index if consistent and reliable else _count_by_decoding(source, index, max(listed, index.frames))
 
@@ -138,7 +151,7 @@ def _count_by_decoding(source: VideoSource, index: VideoIndex, listed: int) -> V
         times=ordered if seekable else None,
         decord_safe=False,
         open_ended=damaged,
-        notes=(note,) if len(found) != listed or damaged else (),
+        notes=(*index.notes, note) if len(found) != listed or damaged else index.notes,
     )
 
 
@@ -169,38 +182,55 @@ def _holds(container: InputContainer, *names: str) -> bool:
 
 @dataclass
 class _Packets:
+    """The packets of one stream."""
+
     times: list[int | None] = field(default_factory=list)
     """Presentation time of every displayed packet."""
-    end: float = 0.0
-    """End of the last packet of any stream in seconds."""
     uniform: bool = True
     """False if an edit list discards a packet, or a packet carries parameters such as another size."""
     decodable: bool = True
     """False if the first packet is no key frame, or if pictures are displayed before it."""
     damaged_after: int | None = None
     """Number of displayed packets before a damaged one; None if none is damaged."""
+    begun: bool = False
+    first_time: int | None = None
+    """Presentation time of the first packet, also if it is not displayed."""
+    end: float = 0.0
+    """End of the last packet of any stream in seconds."""
+
+    def add(self, packet: Packet[Any], stream: VideoStream) -> None:
+        """Add the next packet in the order of the file."""
+        if packet.is_corrupt:
+            self.damage()
+        if not self.begun:
+            self.begun, self.first_time, self.decodable = True, packet.pts, packet.is_keyframe
+        self.uniform = self.uniform and not packet.is_discard and not _carries_parameters(packet)
+        if not packet.is_discard and not _is_hidden_reference(packet, stream):
+            self.times.append(packet.pts)
+            self.decodable &= packet.pts is None or self.first_time is None or packet.pts >= self.first_time
+
+    def damage(self) -> None:
+        """Note that the next packet is damaged."""
+        if self.damaged_after is None:
+            self.damaged_after = len(self.times)
 
 
-def _read_packets(container: InputContainer, stream: VideoStream) -> _Packets:
-    packets = _Packets()
-    first: int | None = None
-    begun = False
+def _read_packets(container: InputContainer) -> dict[int, _Packets]:
+    """Return the packets of all video streams that can be decoded, by the index of the stream."""
+    streams = {stream.index: stream for stream in moving_streams(container) if stream.codec_context is not None}
+    packets = {index: _Packets() for index in streams}
+    end = 0.0
     try:
         for packet in container.demux():
             if packet.pts is not None:
-                packets.end = max(packets.end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream_index != stream.index or not packet.size:
-                continue
-            if packet.is_corrupt and packets.damaged_after is None:
-                packets.damaged_after = len(packets.times)
-            if not begun:
-                begun, first, packets.decodable = True, packet.pts, packet.is_keyframe
-            packets.uniform = packets.uniform and not packet.is_discard and not _carries_parameters(packet)
-            if not packet.is_discard and not _is_hidden_reference(packet, stream):
-                packets.times.append(packet.pts)
-                packets.decodable &= packet.pts is None or first is None or packet.pts >= first
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            if packet.size and packet.stream_index in packets:
+                packets[packet.stream_index].add(packet, streams[packet.stream_index])
     except av.error.FFmpegError:
-        packets.damaged_after = len(packets.times)
+        for found in packets.values():
+            found.damage()
+    for found in packets.values():
+        found.end = end
     return packets
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -90,38 +90,25 @@ def moving_streams(container: InputContainer) -> list[VideoStream]:
     return [stream for stream in container.streams.video if not stream.disposition & pictures]
 
 
-def choose_stream(source: VideoSource) -> tuple[VideoSource, tuple[str, ...]]:
-    """Choose among several video streams: streams of one picture last, then the default, the largest and the first.
+def choose_stream(name: str, container: InputContainer, pictures: Mapping[int, int]) -> tuple[VideoStream, str | None]:
+    """Choose among the video streams of a file: those of one picture last, then the default, the largest and the first.
+
+    Args:
+        name: Name of the file for the note.
+        container: The open file.
+        pictures: Number of pictures of each stream by its index.
 
     Returns:
-        The source with its stream, and notes for the user.
+        The stream, and a note for the user if there was a choice.
     """
-    with source.open() as (container, first):
-        streams = [stream for stream in moving_streams(container) if stream.codec_context is not None]
-        if len(streams) < 2:
-            return replace(source, stream=first.index), ()
-        pictures = _count_to_two(container, streams)
+    streams = [stream for stream in moving_streams(container) if stream.index in pictures]
 
-        def rank(stream: VideoStream) -> tuple[bool, bool, int]:
-            area = stream.codec_context.width * stream.codec_context.height
-            return pictures[stream.index] > 1, bool(stream.disposition & Disposition.default), area
+    def rank(stream: VideoStream) -> tuple[bool, bool, int]:
+        area = stream.codec_context.width * stream.codec_context.height
+        return pictures[stream.index] > 1, bool(stream.disposition & Disposition.default), area
 
-        chosen = max(streams, key=rank)
-        size = f"{chosen.codec_context.height} x {chosen.codec_context.width} pixels"
-        note = (
-            f"{source.short_name}: of {len(streams)} video streams, number {streams.index(chosen) + 1} is read ({size})"
-        )
-        return replace(source, stream=chosen.index), (note,)
-
-
-def _count_to_two(container: InputContainer, streams: list[VideoStream]) -> dict[int, int]:
-    """Return how many packets each stream has by its index; counting ends when all have two."""
-    counts = dict.fromkeys((stream.index for stream in streams), 0)
-    try:
-        for packet in container.demux(streams):
-            counts[packet.stream_index] += bool(packet.size)
-            if min(counts.values()) > 1:
-                break
-    except av.error.FFmpegError:
-        pass  # reading the chosen stream reports the damage
-    return counts
+    chosen = max(streams, key=rank)
+    if len(streams) == 1:
+        return chosen, None
+    size = f"{chosen.codec_context.height} x {chosen.codec_context.width} pixels"
+    return chosen, f"{name}: of {len(streams)} video streams, number {streams.index(chosen) + 1} is read ({size})"
