@@ -30,6 +30,7 @@ from vidamodal.formats.annotation_files import (
     Annotations,
     Picture,
     Record,
+    errors_in,
     image_clips,
     parse_annotations,
     read_document,
@@ -102,17 +103,11 @@ def read_coco(file: Path, document: Record, video: VideoContext | None) -> Mappi
         annotations = annotations.note("every mask is the rectangle of its box, not the outline of an object")
     kind_known = any("visible_mask" in record for of_image in annotations.records.values() for record in of_image)
     masked = with_masks(annotations) if annotations.records else annotations
-    if any(image.get("video_id") is not None for image in document["images"]):
-        return frame_clips(annotations, _FORM, kind_known, video)
-    if video is None:
-        if _is_video(annotations):
-            return frame_clips(annotations, _FORM, kind_known, None)
-        return image_clips(masked, _FOLDERS, _image_tracks, kind_known=kind_known)
-    if video.info.frames == 1:
-        return image_clips(_image_of(masked, video), _FOLDERS, _image_tracks, kind_known=kind_known)
-    if len(annotations.records) == 1 and find_track_ids(annotations.records) is None:
-        annotations = _numbered(annotations)
-    return frame_clips(annotations, _FORM, kind_known, video)
+    with errors_in(file):
+        if _is_video(annotations, video):
+            return frame_clips(_numbered(annotations), _FORM, kind_known, video)
+    masked = masked if video is None else _image_of(masked, video)
+    return image_clips(masked, _FOLDERS, _image_tracks, kind_known=kind_known)
 
 
 def _are_boxes(annotations: Annotations) -> bool:
@@ -132,8 +127,15 @@ def _is_box(mask: Any, box: Any) -> bool:
     return points == {(x, y), (x + width, y), (x, y + height), (x + width, y + height)}
 
 
-def _is_video(annotations: Annotations) -> bool:
-    """True if the images have one size, numbered names, and an object that stands in several of them."""
+def _is_video(annotations: Annotations, video: VideoContext | None) -> bool:
+    """True if the images are frames of videos: they say so, a video is given, or they look like it.
+
+    They do if they have one size, numbered names, and an object that stands in several of them.
+    """
+    if any(image.get("video_id") is not None for image in annotations.document["images"]):
+        return True
+    if video is not None:
+        return video.info.frames > 1
     pictures = list(annotations.pictures.values())
     ids = find_track_ids(annotations.records)
     if ids is None or len({(picture.height, picture.width) for picture in pictures}) > 1:
@@ -153,7 +155,9 @@ def _image_of(annotations: Annotations, video: VideoContext) -> Annotations:
 
 
 def _numbered(annotations: Annotations) -> Annotations:
-    """The annotations of one image with track ids from 1 on, in the file's order."""
+    """Track ids from 1 on, in the file's order, where one image alone is annotated and its objects have none."""
+    if len(annotations.records) != 1 or find_track_ids(annotations.records) is not None:
+        return annotations
     records = {
         image: [{**record, "track_id": number} for number, record in enumerate(of_image, 1)]
         for image, of_image in annotations.records.items()
