@@ -46,6 +46,7 @@ from vidamodal import formats
 from vidamodal.convert import convert
 from vidamodal.formats import Fit, VideoContext, all_formats, find_dataset, writable_formats
 from vidamodal.formats.videos.movid_a import write_split
+from vidamodal.media.video_writer import write_mask_video
 from vidamodal.metrics.evaluate import evaluate
 from vidamodal.tracks import dumps_tracks, write_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
@@ -103,6 +104,8 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     np.savez(tmp_path / "masks.npz", masks=np.zeros((1, 4, 4), np.uint8))
     np.save(tmp_path / "masks.npy", np.zeros((1, 4, 4), np.uint8))
     paths |= {"npz": tmp_path / "masks.npz", "npy": tmp_path / "masks.npy"}
+    write_mask_video(tmp_path / "masks.mkv", np.zeros((1, 4, 4), bool), 1.0)
+    paths["mask video"] = tmp_path / "masks.mkv"
     for name, file, row in (("MOTChallenge", "t/s/gt/gt.txt", MOT), ("KITTI tracking", "i/label_02/0000.txt", KITTI)):
         (tmp_path / file).parent.mkdir(parents=True)
         (tmp_path / file).write_text(f"{row}\n")
@@ -124,7 +127,7 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     paths["FiftyOne"] = tmp_path / "fiftyone"
     assert set(paths) == {form.NAME for form in all_formats().values()}
     for name, path in paths.items():
-        for start in (path, path.parent) if path.is_file() and path.suffix not in (".npz", ".npy") else (path,):
+        for start in (path, path.parent) if path.is_file() and path.suffix not in (".npz", ".npy", ".mkv") else (path,):
             assert [form.NAME for form in all_formats().values() if form.recognise(start) >= Fit.CERTAIN] == [name]
 
 

@@ -278,7 +278,7 @@ def _grey_reading(
         raise InputError(f"{source}: grey values with smoothed edges without a black background; save ids, 0 outside")
     objects = found[1:] if len(found) > 1 else np.array([top] if top > full // 4 else [], dtype=np.int64)
     if scan.lossy and not len(objects) and np.count_nonzero(levels.solid) > 1:
-        raise InputError(f"{source}: values of only up to {top}, which JPEG changes; save the ids as PNGs")
+        raise InputError(f"{source}: values of only up to {top}, which lossy compression changes; save the ids as PNGs")
     codes = np.array([0, *objects], dtype=np.int64)
     _check_edges(levels, points, codes[:, None] * (255.0 / full), scan, source)
     ids = codes.copy()

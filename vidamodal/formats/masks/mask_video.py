@@ -1,0 +1,145 @@
+"""Mask videos: one file for all objects of a video, or a folder with a file for each object. Read only.
+
+A file holds ids, grey levels, colours, or one object in black and white, as ``pixel_values`` decides. In a folder, each
+file is an object in black and white, named by its id, such as the masks/1.mkv that ``predict`` writes with the format
+``masks``; files with other names are numbered in natural order and labelled by their names.
+
+Videos in a lossless codec are read as they are, and all others like JPEGs: ids are only told from bright colours. Frame
+n of the masks is frame n of the video; frames after the end of the masks are unknown. Videos of more than 8 bits are
+refused. The format does not state whether masks are visible or amodal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from vidamodal.formats.base import Clip, Fit, VideoContext
+from vidamodal.formats.build import MaskCollector, clip_from_id_maps
+from vidamodal.media.images import natural_key
+from vidamodal.media.mask_images import MaskImage, pack_colours
+from vidamodal.media.pixel_values import id_maps_of, object_masks_of
+from vidamodal.media.video import VideoReader, open_video
+from vidamodal.media.video_source import VideoSource, choose_stream
+from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, VideoInfo
+
+ID = "mask-video"
+NAME = "mask video"
+SIGN = "a video of masks, or a folder with one for each object, such as 1.mkv"
+_LOSSLESS = {"ffv1", "ffvhuff", "gif", "huffyuv", "magicyuv", "png", "qtrle", "rawvideo", "utvideo"}
+_EXACT_FORMATS = ("gray", "rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "mono")
+
+
+def recognise(path: Path) -> Fit:
+    """Match a file that begins like a video, and a folder that holds nothing else."""
+    if path.is_file():
+        return Fit.CERTAIN if _starts_like_video(path) else Fit.NONE
+    return Fit.POSSIBLE if path.is_dir() and _files(path) else Fit.NONE
+
+
+def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
+    """Return the one clip, whose key is the name of the file or folder."""
+    key = path.stem if path.is_file() else path.absolute().name
+    read_tracks = _read_file if path.is_file() else _read_folder
+    return {key: Clip(key, partial(read_tracks, path, video), lambda: None, kind_known=False)}
+
+
+@dataclass(frozen=True)
+class _MaskVideo:
+    """A mask video that has been opened."""
+
+    path: Path
+    reader: VideoReader
+    is_grey: bool
+    is_exact: bool
+
+    def images(self) -> Iterator[tuple[int, MaskImage]]:
+        """Yield the frames and their pixels."""
+        for frame, picture in enumerate(self.reader.frames()):
+            if self.is_grey:
+                yield frame, MaskImage("grey", picture[..., 0], lossy=not self.is_exact)
+            else:
+                yield frame, MaskImage("colour", pack_colours(picture), lossy=not self.is_exact)
+
+    def notes(self, info: VideoInfo) -> tuple[str, ...]:
+        """Return what was assumed about the file; refuse a file that does not fit the video."""
+        mine = self.reader.info
+        if (mine.height, mine.width) != (info.height, info.width) or mine.frames > info.frames:
+            raise InputError(
+                f"{self.path}: {mine.frames} masks of {mine.height} x {mine.width} pixels, the video has {info.frames} "
+                f"frames of {info.height} x {info.width}; pass the masks of this video"
+            )
+        if mine.frames == info.frames:
+            return self.reader.notes
+        shorter = f"{self.path.name}: masks for the first {mine.frames} of {info.frames} frames; the others are unknown"
+        return (*self.reader.notes, shorter)
+
+
+def _read_file(path: Path, video: VideoContext | None) -> ClipTracks:
+    masks = _open(path)
+    info = masks.reader.info if video is None else video.info
+    notes = masks.notes(info)
+    maps = id_maps_of(masks.images, path, "frame")
+    clip = clip_from_id_maps(info, maps.maps)
+    return replace(clip, notes=notes + maps.notes + clip.notes)
+
+
+def _read_folder(folder: Path, video: VideoContext | None) -> ClipTracks:
+    videos = [_open(path) for path in _files(folder)]
+    longest = max((masks.reader.info for masks in videos), key=lambda info: info.frames)
+    info = replace(longest, path=folder.absolute().name) if video is None else video.info
+    numbers, labels = _numbers([masks.path for masks in videos])
+    collector, notes = MaskCollector(info, numbers), dict[str, None]()
+    for number, masks in zip(numbers, videos, strict=True):
+        notes.update(dict.fromkeys(masks.notes(info)))
+        inside = object_masks_of(masks.images, masks.path, "frame")
+        notes.update(dict.fromkeys(inside.notes))
+        for frame, mask in inside.masks:
+            collector.add(number, frame, mask)
+    clip = collector.clip()
+    if labels:
+        named = tuple(replace(track, label=labels[track.id]) for track in clip.tracks)
+        clip = replace(clip, tracks=named)
+        notes[
+            f"{folder.name}: objects are numbered by name: " + ", ".join(f"{n} is {labels[n]}" for n in numbers[:6])
+        ] = None
+    return replace(clip, notes=(*notes, *clip.notes))
+
+
+def _numbers(files: Sequence[Path]) -> tuple[list[int], dict[int, str]]:
+    """The ids of files, and labels if the names are no ids."""
+    if all(path.stem.isascii() and path.stem.isdigit() and len(path.stem) <= 10 for path in files):
+        numbers = [int(path.stem) for path in files]
+        if len(set(numbers)) < len(numbers) or max(numbers) > MAX_TRACK_ID:
+            raise InputError(f"{files[0].parent}: names must be different ids up to {MAX_TRACK_ID}; rename the files")
+        return numbers, {}
+    numbers = list(range(1, len(files) + 1))
+    return numbers, dict(zip(numbers, (path.stem for path in files), strict=True))
+
+
+def _open(path: Path) -> _MaskVideo:
+    source, _ = choose_stream(VideoSource(path, str(path)))
+    with source.open() as (_, stream):
+        pixels, codec = stream.codec_context.format, stream.codec_context.name
+    if pixels is None or max(component.bits for component in pixels.components) > 8:
+        raise InputError(f"{path}: not a video of 8 bits; save masks of more bits as PNGs or npy")
+    is_exact = codec in _LOSSLESS and pixels.name.startswith(_EXACT_FORMATS)
+    return _MaskVideo(path, open_video(path), pixels.name.startswith(("gray", "mono")), is_exact)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The videos in a folder; nothing if it holds other files, too."""
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    if not entries or not all(entry.is_file() and _starts_like_video(entry) for entry in entries):
+        return []
+    return sorted(entries, key=lambda path: natural_key(path.stem))
+
+
+def _starts_like_video(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start.startswith((b"\x1aE\xdf\xa3", b"GIF8")) or (start.startswith(b"RIFF") and start[8:] == b"AVI "):
+        return True
+    return start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
