@@ -86,7 +86,7 @@ def test_a_folder_of_objects_with_names(tmp_path: Path) -> None:
         write_mask_video(tmp_path / f"masks/{name}.mkv", inside(number), 10.0)
     clip = tracks(tmp_path / "masks")
     assert [(track.id, track.label) for track in clip.tracks] == [(1, "cat"), (2, "dog")]
-    assert clip.notes == ("masks: objects are numbered by name: 1 is cat, 2 is dog",)
+    assert clip.notes == ("masks: a file for each of 2 objects: cat.mkv is 1, dog.mkv is 2",)
     assert overlap(clip, 0, 1) == 1
 
 

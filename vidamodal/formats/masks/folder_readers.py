@@ -6,7 +6,7 @@ is the id and the rest the label. Objects of all other names are numbered from 1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, VideoInfo
 
 @dataclass(frozen=True)
 class ObjectFolder:
-    """The folder with the masks of one object."""
+    """The folder, or the file, with the masks of one object."""
 
     path: Path
     id: int
@@ -86,27 +86,33 @@ def open_mask_folder(folder: Path, content: Content, video: VideoContext | None)
         raise InputError(f"{folder}: contains both images and folders ({folders[0].name}); pass one or the other")
     if content == "maps":
         return MaskFolder(folder, tuple(files), None, () if note is None else (note,))
-    objects, naming = _objects(folders)
+    objects, naming = name_objects(folders)
     found = {thing.path.name: mask_files(thing.path, video) for thing in objects}
     notes = [naming, *(f"{name}: {note}" for name, (_, note) in found.items() if note is not None)]
     inside = tuple(file for files, _ in found.values() for file in files)
     return MaskFolder(folder, inside, tuple(objects), tuple(note for note in notes if note is not None))
 
 
-def _objects(folders: list[Path]) -> tuple[list[ObjectFolder], str | None]:
-    """The objects of folders, and how their names were understood; None for plain ids."""
-    numbers = {folder: split_numbers(folder.name)[1] for folder in folders}
-    if all(folder.name.isascii() and folder.name.isdecimal() for folder in folders):
-        ids = {folder: int(folder.name) for folder in folders}
+def name_objects(paths: Sequence[Path]) -> tuple[list[ObjectFolder], str | None]:
+    """Return the objects of folders or files, and how their names were understood; None for plain ids.
+
+    Raises:
+        InputError: Two names stand for one id, or an id is too large.
+    """
+    names = {path: path.name if path.is_dir() else path.stem for path in paths}
+    numbers = {path: split_numbers(name)[1] for path, name in names.items()}
+    if all(name.isascii() and name.isdecimal() for name in names.values()):
+        ids = {path: int(name) for path, name in names.items()}
         _check_ids(ids)
-        return [ObjectFolder(folder, number) for folder, number in ids.items()], None
-    ids = {folder: int(found[0]) for folder, found in numbers.items() if len(found) == 1}
-    if len(set(ids.values())) == len(folders) and max(ids.values()) <= MAX_TRACK_ID:
-        objects = [ObjectFolder(folder, ids[folder], _label(folder.name)) for folder in folders]
+        return [ObjectFolder(path, number) for path, number in ids.items()], None
+    ids = {path: int(found[0]) for path, found in numbers.items() if len(found) == 1}
+    if len(set(ids.values())) == len(paths) and max(ids.values()) <= MAX_TRACK_ID:
+        objects = [ObjectFolder(path, ids[path], _label(name)) for path, name in names.items()]
     else:
-        objects = [ObjectFolder(folder, number, folder.name) for number, folder in enumerate(folders, 1)]
+        objects = [ObjectFolder(path, number, names[path]) for number, path in enumerate(paths, 1)]
     listed = ", ".join(f"{thing.path.name} is {thing.id}" for thing in objects[:5])
-    return objects, f"a folder for each of {len(objects)} objects: {listed}{', ...' if len(objects) > 5 else ''}"
+    kind = "folder" if paths[0].is_dir() else "file"
+    return objects, f"a {kind} for each of {len(objects)} objects: {listed}{', ...' if len(objects) > 5 else ''}"
 
 
 def _label(name: str) -> str | None:

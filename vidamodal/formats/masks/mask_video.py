@@ -1,8 +1,8 @@
 """Mask videos: one file for all objects of a video, or a folder with a file for each object. Read only.
 
 A file holds ids, grey levels, colours, or one object in black and white, as ``pixel_values`` decides. In a folder, each
-file is an object in black and white, named by its id, such as the masks/1.mkv that ``predict`` writes with the format
-``masks``; files with other names are numbered in natural order and labelled by their names.
+file is an object in black and white, named like the folders of objects (see ``folder_readers``), such as the
+masks/1.mkv that ``predict`` writes with the format ``masks``.
 
 Videos in a lossless codec are read as they are, and all others like JPEGs: ids are only told from bright colours. Frame
 n of the masks is frame n of the video; frames after the end of the masks are unknown. Videos of more than 8 bits are
@@ -11,19 +11,20 @@ refused. The format does not state whether masks are visible or amodal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from vidamodal.formats.base import Clip, Fit, VideoContext
 from vidamodal.formats.build import MaskCollector, clip_from_id_maps
-from vidamodal.media.images import natural_key
+from vidamodal.formats.masks.folder_readers import name_objects
+from vidamodal.media.listing import list_folder
 from vidamodal.media.mask_images import MaskImage, pack_colours
 from vidamodal.media.pixel_values import id_maps_of, object_masks_of
 from vidamodal.media.video import VideoReader, open_video
 from vidamodal.media.video_source import VideoSource, choose_stream
-from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, VideoInfo
+from vidamodal.types import ClipTracks, InputError, VideoInfo
 
 ID = "mask-video"
 NAME = "mask video"
@@ -82,41 +83,24 @@ def _read_file(path: Path, video: VideoContext | None) -> ClipTracks:
     info = masks.reader.info if video is None else video.info
     notes = masks.notes(info)
     maps = id_maps_of(masks.images, path, "frame")
-    clip = clip_from_id_maps(info, maps.maps)
-    return replace(clip, notes=notes + maps.notes + clip.notes)
+    return clip_from_id_maps(info, maps.maps, path.name, notes=notes + maps.notes)
 
 
 def _read_folder(folder: Path, video: VideoContext | None) -> ClipTracks:
     videos = [_open(path) for path in _files(folder)]
     longest = max((masks.reader.info for masks in videos), key=lambda info: info.frames)
     info = replace(longest, path=folder.absolute().name) if video is None else video.info
-    numbers, labels = _numbers([masks.path for masks in videos])
-    collector, notes = MaskCollector(info, numbers), dict[str, None]()
-    for number, masks in zip(numbers, videos, strict=True):
-        notes.update(dict.fromkeys(masks.notes(info)))
+    objects, naming = name_objects([masks.path for masks in videos])
+    notes = dict.fromkeys([] if naming is None else [f"{folder.absolute().name}: {naming}"])
+    collector = MaskCollector(info)
+    for thing, masks in zip(objects, videos, strict=True):
         inside = object_masks_of(masks.images, masks.path, "frame")
-        notes.update(dict.fromkeys(inside.notes))
+        notes.update(dict.fromkeys(masks.notes(info) + inside.notes))
         for frame, mask in inside.masks:
-            collector.add(number, frame, mask)
-    clip = collector.clip()
-    if labels:
-        named = tuple(replace(track, label=labels[track.id]) for track in clip.tracks)
-        clip = replace(clip, tracks=named)
-        notes[
-            f"{folder.name}: objects are numbered by name: " + ", ".join(f"{n} is {labels[n]}" for n in numbers[:6])
-        ] = None
-    return replace(clip, notes=(*notes, *clip.notes))
-
-
-def _numbers(files: Sequence[Path]) -> tuple[list[int], dict[int, str]]:
-    """The ids of files, and labels if the names are no ids."""
-    if all(path.stem.isascii() and path.stem.isdigit() and len(path.stem) <= 10 for path in files):
-        numbers = [int(path.stem) for path in files]
-        if len(set(numbers)) < len(numbers) or max(numbers) > MAX_TRACK_ID:
-            raise InputError(f"{files[0].parent}: names must be different ids up to {MAX_TRACK_ID}; rename the files")
-        return numbers, {}
-    numbers = list(range(1, len(files) + 1))
-    return numbers, dict(zip(numbers, (path.stem for path in files), strict=True))
+            collector.add(thing.id, frame, mask)
+    labels = {thing.id: thing.label for thing in objects}
+    tracks = tuple(replace(track, label=labels[track.id]) for track in collector.clip().tracks)
+    return ClipTracks(info, tracks, notes=tuple(notes))
 
 
 def _open(path: Path) -> _MaskVideo:
@@ -131,10 +115,8 @@ def _open(path: Path) -> _MaskVideo:
 
 def _files(folder: Path) -> list[Path]:
     """The videos in a folder; nothing if it holds other files, too."""
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    if not entries or not all(entry.is_file() and _starts_like_video(entry) for entry in entries):
-        return []
-    return sorted(entries, key=lambda path: natural_key(path.stem))
+    entries = list_folder(folder)
+    return entries if all(entry.is_file() and _starts_like_video(entry) for entry in entries) else []
 
 
 def _starts_like_video(path: Path) -> bool:
