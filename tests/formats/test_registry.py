@@ -125,6 +125,14 @@ def test_formats_are_recognised_by_their_own_reader_only(tmp_path: Path) -> None
     paths["MOTS PNGs"] = tmp_path / "p2"
     convert(scenes(tmp_path / "o", "a")[0], tmp_path / "fiftyone", "fiftyone")
     paths["FiftyOne"] = tmp_path / "fiftyone"
+    for name, folders in (("Diffusion-VAS", ("rgbs", "masks")), ("TABE-51", ("frames", "visible_masks", "gt_masks"))):
+        for folder in folders:
+            save_palette(tmp_path / name / folder / "00000.png", id_maps()[0])
+        paths[name] = tmp_path / name
+    for folder in ("mask", "mask_visib"):
+        save_palette(tmp_path / "bop" / folder / "000000_000000.png", id_maps()[0])
+    (tmp_path / "bop/scene_gt.json").write_text('{"0": [{"obj_id": 1}]}')
+    paths["BOP"] = tmp_path / "bop"
     assert set(paths) == {form.NAME for form in all_formats().values()}
     for name, path in paths.items():
         for start in (path, path.parent) if path.is_file() and path.suffix not in (".npz", ".npy", ".mkv") else (path,):
