@@ -23,7 +23,7 @@ from vidamodal.media.listing import list_folder
 from vidamodal.media.mask_images import MaskImage, pack_colours
 from vidamodal.media.pixel_values import id_maps_of, object_masks_of
 from vidamodal.media.video import VideoReader, open_video
-from vidamodal.media.video_source import VideoSource, choose_stream
+from vidamodal.media.video_source import VideoSource, moving_streams
 from vidamodal.types import ClipTracks, InputError, VideoInfo
 
 ID = "mask-video"
@@ -104,8 +104,9 @@ def _read_folder(folder: Path, video: VideoContext | None) -> ClipTracks:
 
 
 def _open(path: Path) -> _MaskVideo:
-    source, _ = choose_stream(VideoSource(path, str(path)))
-    with source.open() as (_, stream):
+    with VideoSource(path, str(path)).open() as (container, stream):
+        if len(moving_streams(container)) > 1:
+            raise InputError(f"{path}: a mask video with several video streams; save one")
         pixels, codec = stream.codec_context.format, stream.codec_context.name
     if pixels is None or max(component.bits for component in pixels.components) > 8:
         raise InputError(f"{path}: not a video of 8 bits; save masks of more bits as PNGs or npy")
