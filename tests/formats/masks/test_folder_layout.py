@@ -42,8 +42,10 @@ def test_folders_without_masks_have_no_layout(tmp_path: Path) -> None:
     assert find_layout(tmp_path) is None and not has_masks(tmp_path / "clip")
 
 
-def test_jpegs_in_grey_are_masks(tmp_path: Path) -> None:
-    png(tmp_path / "clip/00000.jpg", np.uint8(255) * FRONT)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpegs_in_grey_are_masks(channels: int, tmp_path: Path) -> None:
+    values = np.uint8(255) * FRONT
+    png(tmp_path / "clip/00000.jpg", values if channels == 1 else np.stack([values] * 3, axis=-1))
     assert has_masks(tmp_path / "clip")
 
 

@@ -133,6 +133,12 @@ def test_masks_are_paired_with_the_names_of_frames(kind: str, tmp_path: Path) ->
     assert pairs(tmp_path, masks, len(frames), frame_names=frames)[0] == expected_frames
 
 
+@pytest.mark.parametrize("name", ["mask", "photo_2024_1234", "IMG-17 (2)"])
+def test_the_only_frame_takes_the_only_mask(name: str, tmp_path: Path) -> None:
+    assert pairs(tmp_path, [name], 1) == ([0], None)
+    assert pairs(tmp_path, ["a/" + name, "b/other"], 1, frame_names=["photo"]) == ([0, 0], None)
+
+
 def test_other_names_than_those_of_the_frames_are_reported(tmp_path: Path) -> None:
     _, note = pairs(tmp_path, ["0", "1"], 2, frame_names=["img1", "img2"])
     assert note == "the frames have other names (img1); numbers are 0-based frames: 0.png is frame 0"

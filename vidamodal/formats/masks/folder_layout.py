@@ -24,7 +24,7 @@ from vidamodal.formats.annotation_files import errors_in
 from vidamodal.formats.base import Fit, VideoContext
 from vidamodal.formats.masks.frame_files import mask_files
 from vidamodal.media.image_kinds import kinds_of, split_numbers
-from vidamodal.media.images import is_image, open_image
+from vidamodal.media.images import image_errors, is_image, open_image
 from vidamodal.media.listing import list_folder, list_folders
 from vidamodal.media.pixel_values import read_id_maps
 from vidamodal.media.video import FOLDER_FPS
@@ -34,6 +34,8 @@ from vidamodal.types import InputError, VideoInfo
 SIZES = ("480p", "Full-Resolution", "1080p", "")
 """Folders of image sizes between the folder of a data set and those of its videos."""
 _SAMPLED_FOLDERS = 20
+_GREY = 12
+"""Largest difference of the channels of a grey pixel, which compression may change."""
 
 Content = Literal["maps", "objects"]
 """The folder of a video holds maps of ids, or a folder of masks for each object."""
@@ -109,9 +111,19 @@ def holds_tracks(path: Path) -> bool:
 
 
 def has_masks(folder: Path) -> bool:
-    """Return True if a folder directly holds PNGs, or JPEGs in shades of grey."""
-    images = [entry for entry in list_folder(folder) if is_image(entry)]
-    return any(image.suffix.lower() == ".png" for image in images) or (bool(images) and _are_masks(images))
+    """Return True if a folder directly holds PNGs, or other images in shades of grey."""
+    images = [entry for entry in folder.iterdir() if is_image(entry)]
+    return any(image.suffix.lower() == ".png" for image in images) or (bool(images) and _is_grey(images[0]))
+
+
+def _is_grey(path: Path) -> bool:
+    """True for an image in shades of grey, also in three channels."""
+    try:
+        with image_errors(path), open_image(path) as image:
+            image.draft("RGB", (64, 64))
+            return int(np.ptp(np.asarray(image.convert("RGB")).astype(int), axis=2).max()) <= _GREY
+    except InputError:  # damaged: refused when it is read
+        return False
 
 
 def mask_folders(path: Path) -> tuple[list[Path], list[Path]]:

@@ -2,6 +2,7 @@
 
 Files are paired with frames by a rule that fits all of them:
 
+0. The only image of a video of one frame belongs to it.
 1. The frames' own names are known (a folder of frames): equal names; else names that contain those of the frames, or
    the other way round, with the same text around them; else equal numbers.
 2. The number in the names that counts from file to file is the 0-based frame. Text around it, padding and numbers that
@@ -67,6 +68,8 @@ def pair_with_frames(files: Sequence[Path], video: VideoContext | None) -> Frame
         InputError: A file belongs to no frame, or to several, or two in one folder belong to the same.
     """
     names = video.frame_names if video is not None else None
+    if video is not None and video.info.frames == 1 and len({path.parent for path in files}) == len(files):
+        return FramePairs(dict.fromkeys(files, 0))
     pairs = _by_names(files, names) if names else None
     if pairs is None:
         pairs = _by_numbers(files, video)
@@ -78,7 +81,7 @@ def frame_of_single_file(path: Path, video: VideoContext) -> int:
     """Return the frame of the only mask file of a video: that of its name, or 0 if the name holds no number."""
     has_number = bool(split_numbers(path.stem)[1])
     is_named = path.stem in (video.frame_names or ())
-    if video.info.frames == 1 or not (has_number or is_named):
+    if not (has_number or is_named):
         return 0
     return pair_with_frames([path], video).frames[path]
 
@@ -98,11 +101,12 @@ def _by_names(files: Sequence[Path], names: Sequence[str]) -> FramePairs | None:
 
 def _names_around(stems: Sequence[str], names: Iterable[str]) -> dict[str, str] | None:
     """The name that contains each stem, with the same text around all of them."""
-    for name in sorted(names, key=len):
+    known = set(names)
+    for name in sorted(known, key=lambda name: (len(name), name)):
         if embedded_names([name], {stems[0]}):
             before, _, after = name.partition(stems[0])
             found = {stem: before + stem + after for stem in stems}
-            if set(found.values()) <= set(names):
+            if known.issuperset(found.values()):
                 return found
     return None
 
