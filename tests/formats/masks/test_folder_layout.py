@@ -38,7 +38,8 @@ def test_layouts(kind: str, tmp_path: Path) -> None:
 
 def test_folders_without_masks_have_no_layout(tmp_path: Path) -> None:
     assert find_layout(tmp_path) is None
-    picture(tmp_path / "clip/00000.jpg")
+    for t in range(3):
+        png(tmp_path / f"clip/{t:05d}.jpg", np.full((8, 8, 3), (200, 40, 10 * t)))
     assert find_layout(tmp_path) is None and not has_masks(tmp_path / "clip")
 
 

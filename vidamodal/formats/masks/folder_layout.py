@@ -113,7 +113,9 @@ def holds_tracks(path: Path) -> bool:
 def has_masks(folder: Path) -> bool:
     """Return True if a folder directly holds PNGs, or other images in shades of grey."""
     images = [entry for entry in folder.iterdir() if is_image(entry)]
-    return any(image.suffix.lower() == ".png" for image in images) or (bool(images) and _is_grey(images[0]))
+    if any(image.suffix.lower() == ".png" for image in images):
+        return True
+    return bool(images) and _is_grey(sorted(images)[len(images) // 2])
 
 
 def _is_grey(path: Path) -> bool:
