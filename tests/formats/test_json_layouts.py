@@ -90,3 +90,10 @@ def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
     put(tmp_path / "a.json", d2sa())
     put(tmp_path / "._a.json", coco_video())
     assert find_dataset(tmp_path).format == "D2SA or COCOA-cls"
+
+
+def test_parts_of_a_set_from_roboflow_are_searched(tmp_path: Path) -> None:
+    put(tmp_path / "train/_annotations.coco.json", coco_video())
+    assert find_dataset(tmp_path).format == "COCO"
+    put(tmp_path / "valid/_annotations.coco.json", coco_video())
+    assert "several annotation files" in refusal(tmp_path)

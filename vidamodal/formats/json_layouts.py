@@ -31,6 +31,9 @@ _MAX_TRIED = 50
 _MAX_KEYS = 1000
 """Most keys of one list that are looked at; files of known formats have far fewer."""
 
+_ROBOFLOW = "_annotations.coco.json"
+"""Name of the annotation file in each part of a set that Roboflow exports."""
+
 _Stamp = tuple[str, int, int]
 """Absolute path, time of change and size of a file."""
 _parsed: dict[_Stamp, Any] = {}
@@ -59,7 +62,8 @@ def match_files(path: Path, format_id: str, fit: Callable[[Layout], Fit]) -> tup
     """Return how well a path matches a JSON format, and the files that match best.
 
     Args:
-        path: A file, or a folder: files in it and in its folders with "annotation" in the name are tried.
+        path: A file, or a folder: files in it, in its folders with "annotation" in the name, and in the parts of a set
+            from Roboflow are tried.
         format_id: The format. A file that this program wrote in it matches, and is only possible in others.
         fit: Returns how well a file of another program matches.
     """
@@ -88,8 +92,12 @@ def json_files(path: Path) -> list[Path]:
 def _candidates(path: Path) -> Iterable[Path]:
     if not path.is_dir():
         return [path]
-    folders = [path, *(folder for folder in list_folders(path) if "annotation" in folder.name.lower())]
+    folders = [path, *(folder for folder in list_folders(path) if _may_hold_annotations(folder))]
     return [file for folder in folders for file in list_folder(folder) if file.suffix == ".json"]
+
+
+def _may_hold_annotations(folder: Path) -> bool:
+    return "annotation" in folder.name.lower() or (folder / _ROBOFLOW).is_file()
 
 
 def _fit(layout: Layout, format_id: str, fit: Callable[[Layout], Fit]) -> Fit:

@@ -64,6 +64,8 @@ def test_the_number_that_varies_counts(names: list[str], numbers: list[int] | No
         (["p/b.jpg", "p/c.jpg"], [0, 1], video(3, "a", "b", "c"), (1, 2), ""),
         (["b_png.rf.123abc.jpg"], None, video(3, "a", "b", "c"), (1,), ""),
         (["7"], None, video(3, "5", "6", "7"), (2,), ""),
+        (["x"], [2], video(3, "2", "3", "4"), (2,), "frame numbers"),
+        (["m_3.png", "m_4.png"], None, video(3, "f2", "f3", "f4"), (1, 2), "file names"),
     ],
 )
 def test_images_are_placed(
@@ -83,6 +85,9 @@ def test_images_are_placed(
         (["a", "b"], [-1, 2], 5, "go from -1 to 2"),
         (["a", "b"], [2, 2], 5, "go from 2 to 2"),
         (["0", "1", "2"], None, 2, "lists 3 images"),
+        (["1", "2", "5"], None, 5, "go from 1 to 5"),
+        (["9" * 5000], None, 5, "nothing says which frames"),
+        (["a" * 9**5 + "1"], None, 5, "go from 1 to 1"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(

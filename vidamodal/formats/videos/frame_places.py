@@ -4,8 +4,8 @@ With a video, each image belongs to one of its frames:
 
 - by name, if the video is a folder of frames with the same names;
 - in order, if there are as many images as frames;
-- else by ``frame_index`` or ``frame_id``, or by the number that varies in the file names. Numbers count from 0; they
-  count from 1 only where that is the only fit. Of two that fit, one that skips frames wins over a mere count 0, 1, 2.
+- else by ``frame_index`` or ``frame_id``, or by the number that varies in the file names, which ``frame_files`` reads:
+  from 0, and from 1 only where that is the only fit. Numbers that skip frames win over a mere count 0, 1, 2.
 
 How images were placed is noted where the video has more frames. Without a video, the images are the frames, in order.
 """
@@ -15,16 +15,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from vidamodal.formats.base import VideoContext
+from vidamodal.formats.masks.frame_files import pair_with_frames
+from vidamodal.media.image_kinds import split_numbers
 from vidamodal.media.json_records import FieldError
+from vidamodal.types import InputError
 
 _ROBOFLOW = re.compile(r"(_(?:jpe?g|png|bmp|webp))?\.rf\.[0-9A-Za-z_-]+$")
 """What Roboflow adds to the name of a picture: frame_01_png.rf.8f3a...jpg."""
 _UPLOAD = re.compile("^[0-9a-f]{8}-")
 """What Label Studio puts before the name of an uploaded picture."""
-_NUMBER = re.compile("[0-9]{1,18}")
+_DIGITS = 18
+"""Most digits of a number in a name."""
+_LONGEST = 250
+"""Most characters of a file's name."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +43,24 @@ class FramePlaces:
 
 def plain_stem(name: str) -> str:
     """Return the name of a picture without folders, suffix, and what Roboflow and Label Studio add to it."""
-    stem = _ROBOFLOW.sub("", PurePosixPath(name.replace("\\", "/")).stem)
-    return _UPLOAD.sub("", stem)
+    return _UPLOAD.sub("", _ROBOFLOW.sub("", _stem(name)))
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).stem
 
 
 def numbers_in_names(names: Sequence[str]) -> list[int] | None:
-    """Return the number that tells names apart; None if there is none, or it is not different in each.
+    """Return the number that tells names apart; None if they differ in other words, or it is not different in each.
 
     Args:
         names: File names of pictures. The last number of a single name counts.
     """
-    stems = [plain_stem(name) for name in names]
-    runs = [_NUMBER.findall(stem) for stem in stems]
-    if not runs or not all(runs):
+    parts = [split_numbers(plain_stem(name)) for name in names]
+    if len({texts for texts, _ in parts}) != 1 or any(len(digit) > _DIGITS for _, digits in parts for digit in digits):
         return None
-    if len({_NUMBER.sub("0", stem) for stem in stems}) > 1:  # not the frames of one video
-        return None
-    columns = [[int(number) for number in column] for column in zip(*runs, strict=True)][::-1]
-    return next((column for column in columns if len(set(column)) == len(names)), None)
+    columns = [[int(number) for number in column] for column in zip(*(digits for _, digits in parts), strict=True)]
+    return next((column for column in reversed(columns) if len(set(column)) == len(names)), None)
 
 
 def has_gaps(numbers: Sequence[int] | None) -> bool:
@@ -85,49 +91,53 @@ def place_frames(names: Sequence[str], indices: Sequence[int] | None, video: Vid
         FieldError: The images do not fit the video, or nothing says which frames they are.
     """
     total = video.info.frames
-    by_name = _by_name(names, video.frame_names)
-    if by_name is not None:
-        return by_name
+    for stems in ([_stem(name) for name in names], [plain_stem(name) for name in names]):
+        named = _pair(stems, video) if video.frame_names is not None else None
+        if named is not None and named.note is None:
+            return named
     if len(names) > total:
         raise FieldError(f"lists {len(names)} images, but the video has {total} frames; pass the video of these images")
     if len(names) == total:
         return FramePlaces(tuple(range(total)))
-    return _by_number(names, indices, total)
+    return _by_numbers(names, indices, video)
 
 
-def _by_name(names: Sequence[str], frame_names: Sequence[str] | None) -> FramePlaces | None:
-    if frame_names is None:
-        return None
-    frames = {name: frame for frame, name in enumerate(frame_names)}
-    plain = {plain_stem(name): frame for name, frame in frames.items()}
-    for stems, known in (([PurePosixPath(n).stem for n in names], frames), ([plain_stem(n) for n in names], plain)):
-        if len(set(stems)) == len(stems) and all(stem in known for stem in stems):
-            return FramePlaces(tuple(known[stem] for stem in stems))
-    return None
-
-
-def _by_number(names: Sequence[str], indices: Sequence[int] | None, total: int) -> FramePlaces:
-    in_names = numbers_in_names(names)
+def _by_numbers(names: Sequence[str], indices: Sequence[int] | None, video: VideoContext) -> FramePlaces:
+    total, in_names = video.info.frames, numbers_in_names(names)
     if indices and in_names and len({a - b for a, b in zip(indices, in_names, strict=True)}) == 1:
         in_names = None  # the names count from another frame
-    clues = [("frame numbers", indices), ("the numbers in file names", in_names)]
-    known = [(clue, list(numbers)) for clue, numbers in clues if numbers]
+    known = []
+    if indices:
+        known.append(("frame numbers", list(indices), list(map(str, indices)), VideoContext(video.info)))
+    if in_names:
+        known.append(("the numbers in file names", in_names, [plain_stem(name) for name in names], video))
     if not known:
         raise FieldError(
             f"lists {len(names)} images for a video of {total} frames, and nothing says which frames they are; add "
             "frame_index to the images, or pass a video of these frames alone"
         )
     count = list(range(len(names)))
-    known = [pair for pair in known if pair[1] != count] or known  # a mere count of the images says little
-    for clue, numbers in known:
-        for start in (0, 1):
-            if min(numbers) >= start and max(numbers) < total + start and len(set(numbers)) == len(numbers):
-                frames = tuple(number - start for number in numbers)
-                shown = ", ".join(map(str, frames[:3])) + (", ..." if len(frames) > 3 else "")
-                counted = ", which count from 1" if start else ""
-                return FramePlaces(frames, f"annotates frames {shown} of {total}, by {clue}{counted}")
-    clue, numbers = known[0]
+    known = [one for one in known if one[1] != count] or known  # a mere count of the images says little
+    for clue, numbers, stems, context in known:
+        found = _pair(stems, context) if min(numbers) >= 0 else None
+        if found is not None:
+            shown = ", ".join(map(str, found.frames[:3])) + (", ..." if len(found.frames) > 3 else "")
+            counted = "" if found.note is None else f" ({found.note})"
+            return FramePlaces(found.frames, f"annotates frames {shown} of {total}, by {clue}{counted}")
+    clue, numbers, _, _ = known[0]
     raise FieldError(
         f"{clue} go from {min(numbers)} to {max(numbers)}, but the video has {total} frames; pass the video of these "
         "images"
     )
+
+
+def _pair(stems: Sequence[str], video: VideoContext) -> FramePlaces | None:
+    """The frames of images with such names, by the rules for files of masks; None if they do not fit."""
+    files = [Path(f"{stem}.png") for stem in stems if 0 < len(stem) <= _LONGEST]
+    if len(set(files)) < len(stems):
+        return None
+    try:
+        pairs = pair_with_frames(files, video)
+    except InputError:
+        return None
+    return FramePlaces(tuple(pairs.frames[file] for file in files), pairs.note)
