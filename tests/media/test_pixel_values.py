@@ -215,6 +215,24 @@ def test_jpegs_of_colours(tmp_path: Path, quality: int) -> None:
     assert max(iou(ids == 1, np.equal(IDS, k)) for k in (1, 2)) > 0.9
 
 
+def test_jpegs_of_the_usual_colours_have_the_usual_ids(tmp_path: Path) -> None:
+    ids, _ = read(save(tmp_path, colour(IDS, BLACK_RED_GREEN), ".jpg", quality=90, subsampling=0))
+    assert min(iou(ids == 1, np.equal(IDS, 1)), iou(ids == 2, np.equal(IDS, 2))) > 0.9
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_smoothed_edges_that_were_enlarged_without_smoothing(tmp_path: Path, factor: int) -> None:
+    small = [image.resize((W // factor, H // factor), Image.Resampling.BOX) for image in smooth(grey(ONE * 255), 1)]
+    ids, _ = read(save(tmp_path, [image.resize((W, H), Image.Resampling.NEAREST) for image in small]))
+    assert set(np.unique(ids)) == {0, 255} and iou(ids == 255, np.equal(ONE, 1)) > 0.8
+
+
+@pytest.mark.parametrize("numbers", [(1, 6), (2, 9), (12, 7)])
+def test_smoothed_ids_are_refused(tmp_path: Path, numbers: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match="resize them without it"):
+        read(save(tmp_path, smooth(grey(id_maps(*numbers)), 1)))
+
+
 def test_alpha_is_the_mask_of_one_colour(tmp_path: Path) -> None:
     white = Image.new("L", (W, H), 255)
     ids, note = read(save(tmp_path, [Image.merge("LA", (white, image)) for image in grey(ONE * 255)]))

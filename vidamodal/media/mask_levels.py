@@ -19,7 +19,7 @@ _FEW_LEVELS, _MANY_LEVELS = 8, 64
 _SMALL_STEPS = 0.6
 _LOSSY_STEP = 12
 """Difference by which compression may change a channel of neighbouring pixels with the same value."""
-_SOLID_SHARE, _BETWEEN_SHARE = 0.1, 0.4
+_SOLID_SHARE, _BETWEEN_SHARE, _EDGE_SHARE = 0.1, 0.4, 0.8
 _CONTRAST = 32
 """Smallest distance of two painted values between which an edge can be smooth, on a scale of 255."""
 _OFF_LINE = 40
@@ -91,6 +91,8 @@ class Levels:
 
 def count_levels(values: Int[np.ndarray, "h w"], is_colour: bool, lossy: bool) -> Levels:
     """Return the statistics of one image; after lossy compression, nearly equal neighbours count as equal."""
+    for factor in (4, 3, 2):
+        values = _undo_enlargement(values, factor)
     solid = inside(values, is_colour, lossy)
     flat = inside(values) if lossy else solid
     between = np.zeros(values.shape, dtype=bool)
@@ -106,6 +108,19 @@ def count_levels(values: Int[np.ndarray, "h w"], is_colour: bool, lossy: bool) -
         small = int(np.count_nonzero(step <= 2))
     table = np.stack([*counts, np.ones_like(codes)], axis=1).astype(np.int64)
     return Levels(codes.astype(np.int64), table, int(flat.sum()), int(across.sum()), small)
+
+
+def _undo_enlargement(values: Int[np.ndarray, "h w"], factor: int) -> Int[np.ndarray, "h2 w2"]:
+    """The image before every pixel was repeated; the image itself if it consists of no such blocks."""
+    height, width = (length // factor * factor for length in values.shape)
+    if min(height, width) < 2 * factor:
+        return values
+    small, whole = values[::factor, ::factor][: height // factor, : width // factor], values[:height, :width]
+    for row in range(factor):
+        for column in range(factor):
+            if not np.array_equal(whole[row::factor, column::factor], small):
+                return values
+    return np.ascontiguousarray(small)
 
 
 def inside(values: Int[np.ndarray, "h w"], is_colour: bool = False, lossy: bool = False) -> Bool[np.ndarray, "h w"]:
@@ -151,12 +166,35 @@ def _is_smoothed(levels: Levels, points: Float[np.ndarray, "k c"], is_solid: Boo
     for row, place in enumerate(places):
         is_rare = levels.pixels[rest] * _RARE <= levels.pixels[place]
         noise[row] = is_rare & (np.abs(points[rest] - points[place]).max(axis=1) <= _REACH)
+    if points.shape[1] == 1 and len(places):
+        mixed |= _fill_the_range(points[rest, 0], points[places, 0])
     # Small ids lie near 0, too: values are noise only if a bright painted value has such neighbours as well.
     is_bright = points[places].max(axis=1, initial=0) >= _CONTRAST
     if not mixed.any() and not noise[is_bright].any():
         return False
     found = mixed | noise.any(axis=0)
     return bool(2 * levels.pixels[rest[found]].sum() >= levels.pixels[rest].sum())
+
+
+def _fill_the_range(values: Float[np.ndarray, " m"], anchors: Float[np.ndarray, " a"]) -> Bool[np.ndarray, " m"]:
+    """Return which values lie between the extreme anchors, if they spread over all of the range, as ids do not."""
+    low, high = anchors.min(), anchors.max()
+    between = (values > low) & (values < high)
+    if high - low < 4 * _CONTRAST:
+        return np.zeros(len(values), dtype=bool)
+    quarters = np.histogram(values[between], bins=4, range=(low, high))[0]
+    return np.asarray(between & bool(quarters.min() >= 2))
+
+
+def are_blurred_ids(levels: Levels) -> bool:
+    """Return True if the values between painted ones lie on edges only: ids that were resized with smoothing."""
+    is_solid = (levels.solid > 0) & (levels.solid >= _SOLID_SHARE * levels.pixels)
+    if is_solid.sum() < 2:
+        return False
+    painted, rest = levels.codes[is_solid], ~is_solid
+    mixed = rest & (levels.codes > painted.min()) & (levels.codes < painted.max())
+    mixed &= levels.counts[:, 2] >= _EDGE_SHARE * levels.pixels
+    return bool(mixed.sum() >= 2 and 2 * levels.pixels[mixed].sum() >= levels.pixels[rest].sum())
 
 
 def lie_between(points: Float[np.ndarray, "m c"], anchors: Float[np.ndarray, "a c"]) -> Bool[np.ndarray, " m"]:

@@ -26,7 +26,15 @@ from jaxtyping import Float, Int
 from scipy.ndimage import distance_transform_edt
 
 from vidamodal.media.mask_images import PALETTE_COLOURS, TRANSPARENT, MaskImage, colour_channels, read_mask_image
-from vidamodal.media.mask_levels import MOST_PAINTED, Levels, count_levels, inside, lie_between, painted_levels
+from vidamodal.media.mask_levels import (
+    MOST_PAINTED,
+    Levels,
+    are_blurred_ids,
+    count_levels,
+    inside,
+    lie_between,
+    painted_levels,
+)
 from vidamodal.types import InputError, Mask, VideoInfo
 
 VOID = 255
@@ -40,6 +48,8 @@ _PAINTED_GAP = 20
 """Smallest difference of grey levels that are painted for the eye."""
 _PICTURE_PIXELS = 1024
 _OPAQUE = 128
+_LOSSY = 8
+"""Difference by which compression may change the channels of a painted colour."""
 _LISTED = 6
 _CLEAR, _NEAR = 24.0, 60.0
 """Largest distances of values from a painted one that it is clear or likely that they mean it."""
@@ -246,6 +256,11 @@ def _crisp_values(
     remarks: tuple[str, ...],
 ) -> _Reading:
     """Values are ids."""
+    if are_blurred_ids(levels):
+        raise InputError(
+            f"{source}: values between those of areas, as in pictures or in ids that were smoothed or resized with "
+            "interpolation; save ids as they are, and resize them without it"
+        )
     _check_areas(levels, _MOST_IDS, scan, source)
     ids = levels.codes.copy()
     if VOID in ids and np.count_nonzero(ids) > 1:
@@ -254,7 +269,7 @@ def _crisp_values(
             ids[ids == VOID] = 0
         elif set(scan.grey) <= {1, 2, 4, 8}:
             remarks = (*remarks, f"{VOID} is an object, not void")
-    how = "grey level" if space == "grey" or remarks else ""
+    how = "grey level" if space == "grey" else ""
     return _Reading(space, how, levels.codes, ids, scales=scales, remarks=remarks)
 
 
@@ -290,7 +305,7 @@ def _grey_reading(
 def _colour_reading(levels: Levels, scan: _Scan, source: Path) -> _Reading:
     """Every colour is an object, apart from that of the background."""
     points = colour_channels(levels.codes).astype(float)
-    is_known = _numbers(levels.codes)[1] and not scan.lossy
+    is_known = not scan.lossy and len(levels.codes) <= 256 and _numbers(levels.codes, 0)[1]
     painted = None if is_known else painted_levels(levels, points, scan.lossy)
     codes = levels.codes if painted is None else levels.codes[painted]
     if not len(codes):
@@ -304,7 +319,7 @@ def _colour_reading(levels: Levels, scan: _Scan, source: Path) -> _Reading:
     counts = levels.counts[np.isin(levels.codes, objects)]
     if painted is None and scan.images > 2 and len(objects) > 2 and counts[:, 3].max() == 1:
         raise InputError(f"{source}: every image has colours of its own, so objects cannot be followed; keep one each")
-    ids, named = _numbers(objects)
+    ids, named = _numbers(objects, 0 if painted is None else _LOSSY)
     remarks = () if background in (0, TRANSPARENT) else (f"the background is {_name(background)}",)
     if VOID in ids and len(ids) > 1:
         ids[ids == VOID] = 0
@@ -345,12 +360,14 @@ def _background(levels: Levels, codes: Int[np.ndarray, " k"], is_known: bool) ->
     return int(codes[np.argmax(levels.pixels[np.isin(levels.codes, codes)])])
 
 
-def _numbers(colours: Int[np.ndarray, " k"]) -> tuple[Int[np.ndarray, " k"], bool]:
-    """The ids of colours, and whether a palette that others know gives them."""
+def _numbers(colours: Int[np.ndarray, " k"], tolerance: int) -> tuple[Int[np.ndarray, " k"], bool]:
+    """The ids of colours, and whether a palette that others know gives them, up to a difference of each channel."""
+    channels = colour_channels(colours)
     for palette in _PALETTES:
-        numbers = {colour: number for number, colour in reversed(list(enumerate(palette)))}
-        if all(colour in numbers for colour in colours.tolist()):
-            return np.array([numbers[colour] for colour in colours.tolist()], dtype=np.int64), True
+        differences = np.abs(channels[:, None] - colour_channels(np.array(palette))).max(axis=-1)
+        numbers = differences.argmin(axis=1)
+        if differences.min(axis=1).max(initial=0) <= tolerance and len(set(numbers.tolist())) == len(colours):
+            return numbers, True
     return np.arange(1, len(colours) + 1), False
 
 
@@ -476,7 +493,7 @@ def _notes(reading: _Reading, scan: _Scan, source: Path, unit: str) -> tuple[str
     if not reading.how and not reading.remarks:
         return ()
     count = len(set(reading.ids.tolist()) - {0})
-    edges = " with smoothed edges" if reading.is_smooth else ""
+    edges = " with smoothed edges" if reading.is_smooth and reading.space != "alpha" else ""
     told = f"{count} object{'s' * (count != 1)} by {reading.how or 'value'}{edges}"
     return ("; ".join([f"{source.name}: {scan.images} {unit}{'s' * (scan.images != 1)}, {told}", *reading.remarks]),)
 
