@@ -66,7 +66,7 @@ def read_mask_image(path: Path, video: VideoInfo) -> MaskImage:
     Raises:
         InputError: The file cannot be read, is animated, has another size, or has a kind of pixels that is no mask's.
     """
-    with image_errors(path), Image.open(path, formats=["PNG", "JPEG"]) as image:
+    with image_errors(path), Image.open(path, formats=["PNG", "JPEG", "BMP", "TIFF"]) as image:
         raw = str(image.tile[0].args) if image.tile else ""
         # A PNG has to be decoded to look for the orientation, so only one that states it in front of its pixels counts.
         orientation = image.getexif().get(_ORIENTATION, 1) if image.format != "PNG" or "exif" in image.info else 1
@@ -76,12 +76,12 @@ def read_mask_image(path: Path, video: VideoInfo) -> MaskImage:
                 f"{path}: {height} x {width} pixels, the video has {video.height} x {video.width}; "
                 "pass masks of the video's size"
             )
-        if getattr(image, "is_animated", False) and image.format == "PNG":
-            raise InputError(f"{path}: an animated PNG; save one PNG for each frame")
+        if getattr(image, "is_animated", False) and image.format in ("PNG", "TIFF"):
+            raise InputError(f"{path}: an animated PNG or a TIFF of several pages; save one image for each frame")
         if "16" in raw and image.mode not in ("I;16", "I"):
             raise InputError(f"{path}: colours of 16 bits, not masks; save them with 8 bits, or as 16-bit grey")
         oriented = ImageOps.exif_transpose(image) if orientation != 1 else image
-        return _stored_pixels(path, oriented, raw, lossy=image.format != "PNG")
+        return _stored_pixels(path, oriented, raw, lossy=image.format == "JPEG")
 
 
 def read_id_map(path: Path, video: VideoInfo) -> Int[np.ndarray, "h w"]:

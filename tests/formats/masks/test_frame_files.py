@@ -144,6 +144,21 @@ def test_other_names_than_those_of_the_frames_are_reported(tmp_path: Path) -> No
     assert note == "the frames have other names (img1); numbers are 0-based frames: 0.png is frame 0"
 
 
+def test_files_of_several_objects_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="move the masks of each object into a folder of its own"):
+        pairs(tmp_path, ["0_1", "0_2", "1_1", "1_2"])
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "tif", "JPG", "jpeg"])
+def test_masks_of_other_kinds_of_images(suffix: str, tmp_path: Path) -> None:
+    for frame in range(T):
+        Image.fromarray(np.where(np.arange(64) < 32, 0, 255).astype(np.uint8)[None].repeat(64, 0)).save(
+            tmp_path / f"{frame}.{suffix}"
+        )
+    (track,) = read_masks(tmp_path, VideoInfo("v.mp4", 64, 64, T, 10.0)).tracks
+    assert [mask is not None and mask.area() for mask in track.visible] == [64 * 32] * T
+
+
 def test_the_folders_of_objects_are_numbered_together(tmp_path: Path) -> None:
     files = [tmp_path / f"{folder}/{number:05d}.png" for folder, number in (("a", 1), ("a", 2), ("b", 3), ("b", 5))]
     video = VideoContext(VideoInfo("v.mp4", 4, 4, 5, 10.0))

@@ -71,7 +71,8 @@ class MaskFolder:
                 collector.add(thing.id, frame, mask)
         labels = {thing.id: thing.label for thing in objects}
         tracks = tuple(replace(track, label=labels[track.id]) for track in collector.clip().tracks)
-        return ClipTracks(video, tracks, notes=tuple(notes))
+        more = (f"{self.folder.absolute().name}: {len(notes) - 3} more folders are read alike",)
+        return ClipTracks(video, tracks, notes=tuple(notes) if len(notes) <= 3 else (*notes[:3], *more))
 
 
 def open_mask_folder(folder: Path, content: Content, video: VideoContext | None) -> MaskFolder:

@@ -161,7 +161,8 @@ def _columns(files: Sequence[Path]) -> list[_Column]:
     columns = [_Column(place, {path: _value(path, place) for path in files}) for place in sorted(places)]
     if not columns:
         raise InputError(
-            f"{files[0]}: no number in the names of the masks counts the frames; name masks 00000.png, 00001.png, ..."
+            f"{files[0]}: no number in the names is different for all masks, such as one for the frame and one for the "
+            "object; move the masks of each object into a folder of its own, and name them 00000.png, 00001.png, ..."
         )
     return columns
 
