@@ -1,0 +1,47 @@
+"""Film strips of the best, the median and the worst clip of a setting."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from scripts.experiments.real.sets import RealClip
+from vidamodal.media.images import save_png
+from vidamodal.metrics.primary import score_video
+from vidamodal.metrics.tables import percent
+from vidamodal.report.strips import film_strip
+from vidamodal.types import Frame
+
+if TYPE_CHECKING:
+    from scripts.experiments.real.__main__ import Run
+
+_SIDE = 128
+"""Height and width of one picture of a strip, in pixels."""
+
+
+def write_strips(page: Path, setting: str, clips: Sequence[RealClip], run: Run) -> dict[str, str]:
+    """Write three film strips beside a page; return their file names by title.
+
+    Clips are ranked by full, those that the primary protocol does not score last.
+    """
+    full = [score_video(video).full for video in run.counts]
+    ranked = sorted((k for k, value in enumerate(full) if value is not None), key=lambda k: -(full[k] or 0))
+    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+    names = {}
+    for rank, place in chosen.items():
+        clip, name = clips[place], f"{page.stem}-{setting.replace(', ', '-')}-{rank}.png"
+        (track,) = clip.truth.tracks
+        strip = film_strip(clip.truth, clip.frames, track.id, {"prediction": run.predictions[place]})
+        save_png(page.with_name(name), _tile([row.pictures for row in strip.rows]))
+        names[f"{rank}: {clip.key}, full {percent(full[place])}"] = name
+    return names
+
+
+def _tile(rows: Sequence[Sequence[bytes]]) -> Frame:
+    pictures = [[Image.open(io.BytesIO(data)).convert("RGB").resize((_SIDE, _SIDE)) for data in row] for row in rows]
+    return np.concatenate([np.concatenate([np.asarray(p) for p in row], axis=1) for row in pictures])
