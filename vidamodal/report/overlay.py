@@ -2,7 +2,7 @@
 
 The visible part is filled with the object's colour and the occluded part is hatched. The outline of the whole object is
 solid where its edge is visible and dashed where it is inferred, as in a technical drawing. Pixels that no mask covers
-are left unchanged. Frames below 512 px are enlarged by a whole factor first.
+are left unchanged. Frames below 512 px are enlarged by a whole factor to paint on; in videos they get their size back.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def object_masks_at(tracks: ClipTracks, frame: int) -> list[ObjectMasks]:
 
 
 def overlay_frames(frames: Iterable[Frame], tracks: ClipTracks) -> Iterator[Frame]:
-    """Yield the overlay of every frame of a video; only one frame is held in memory.
+    """Yield the overlay of every frame of a video, in the size of the video; only one frame is held in memory.
 
     Args:
         frames: RGB frames (h, w, 3) of the video.
@@ -70,7 +70,11 @@ def overlay_frames(frames: Iterable[Frame], tracks: ClipTracks) -> Iterator[Fram
         ValueError: The number of frames is not ``tracks.video.frames``, or a frame has another size than its masks.
     """
     for index, frame in zip(range(tracks.video.frames), frames, strict=True):
-        yield render_overlay(frame, object_masks_at(tracks, index))
+        overlay = render_overlay(frame, object_masks_at(tracks, index))
+        height, width = frame.shape[:2]
+        if overlay.shape != frame.shape:
+            overlay = np.array(Image.fromarray(overlay).resize((width, height), Image.Resampling.BOX))
+        yield overlay
 
 
 def render_overlay(frame: Frame, objects: Sequence[ObjectMasks]) -> Frame:
