@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as npst
 
 from tests.formats.image_data import (
     BACK,
@@ -25,11 +27,13 @@ from tests.formats.image_data import (
     only,
     packed,
     picture,
+    plain,
     refusal,
     same,
     save,
 )
 from vidamodal.formats import find_dataset
+from vidamodal.formats.annotation_files import Picture, read_mask
 
 
 def test_polygons_may_have_parts_and_points_too_few_for_an_area(tmp_path: Path) -> None:
@@ -122,3 +126,13 @@ def test_several_annotation_files_are_ambiguous(tmp_path: Path) -> None:
         save(tmp_path / name, d2sa())
     assert "a.json, b.json" in refusal(tmp_path)
     assert list(find_dataset(tmp_path / "a.json").clips) == ["7"]
+
+
+@given(npst.arrays(bool, (HEIGHT, WIDTH)))
+def test_run_lengths_in_all_forms_are_the_same_mask(mask: np.ndarray) -> None:
+    compressed, where = packed(mask), Picture(1, "a.jpg", HEIGHT, WIDTH)
+    forms = [compressed, {**compressed, "counts": repr(compressed["counts"].encode())}, plain(mask)]
+    forms.append({"size": [f"{HEIGHT}", float(WIDTH)], "counts": [float(run) for run in plain(mask)["counts"]]})
+    for form in forms:
+        assert np.array_equal(read_mask(form, where, "mask").decode(), mask)
+        assert np.array_equal(read_mask([form], where, "mask").decode(), mask)

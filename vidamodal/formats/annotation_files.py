@@ -15,6 +15,7 @@ needs memory in proportion to a polygon's perimeter.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ from vidamodal.types import ClipTracks, Frame, InputError, Rle, VideoInfo
 MAX_PERIMETER = 2**21
 """Longest accepted outline of a mask in pixels, and the limit of coordinates; more is taken for damage."""
 
+_BYTES = re.compile("b'[^']*'|b\"[^\"]*\"")
+"""No other run lengths have quotation marks in them."""
 _BOX = 4
 """Numbers of a box, and of two points: a polygon has more."""
 
@@ -408,13 +411,20 @@ def _read_rle(entry: Record, picture: Picture, where: str) -> Rle:
         swapped = "; the two numbers are swapped, COCO writes [height, width]" if size == (width, height) else ""
         raise FieldError(f"{where}: size {list(size)}, but the image is [{height}, {width}]{swapped}")
     if isinstance(runs, str):
-        return parse_rle({"size": [height, width], "counts": runs}, height, width, where)
+        return parse_rle({"size": [height, width], "counts": _plain_text(runs)}, height, width, where)
     runs = [run if type(run) is int else integer(run, f"{where}: a run length") for run in runs]
     if any(run < 0 for run in runs) or sum(runs) != height * width:
         raise FieldError(
             f"{where}: the counts are not run lengths that sum to {height} x {width} pixels; write the mask again"
         )
     return Rle.encode(np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T)
+
+
+def _plain_text(counts: str) -> str:
+    """The text of run lengths that a program wrote as Python shows bytes: b'...'."""
+    if not _BYTES.fullmatch(counts):
+        return counts
+    return counts[2:-1].replace("\\\\", "\\")
 
 
 def mask_size(entry: Record, where: str) -> Size:

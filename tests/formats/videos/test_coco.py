@@ -104,6 +104,7 @@ def exported(*frames: int, key: str = "track_id", name: str = "frame_{:06d}.PNG"
             {"id": 5, "height": H, "width": W},
             {**SEGMENT, "segmentation": {"size": [float(H), f"{W}"], "counts": packed(BACK)["counts"]}},
         ),
+        (IMAGE, {**SEGMENT, "segmentation": {**packed(BACK), "counts": repr(packed(BACK)["counts"].encode())}}),
         (IMAGE, {**SEGMENT, "segmentation": [packed(box(2, 2, 6, 4)), [4, 2, 5, 2, 5, 6, 4, 6]]}),
     ],
 )
@@ -193,7 +194,8 @@ def test_images_of_one_video_are_a_clip(key: str, name: str, tmp_path: Path) -> 
 def test_images_of_several_sizes_or_names_are_clips_of_their_own(tmp_path: Path) -> None:
     document = exported(0, 1)
     document["images"][1]["file_name"] = "dog.jpg"
-    assert list(find_dataset(put(tmp_path / "a.json", document)).clips) == ["10", "13"]
+    clips = find_dataset(put(tmp_path / "a.json", document)).clips
+    assert list(clips) == ["10", "13"] and "each image is a clip" in clips["10"].tracks().notes[0]
 
 
 @pytest.mark.parametrize("frames", [(0, 2, 4), (1, 3)])
