@@ -39,12 +39,14 @@ from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, make_re
 from vidamodal.formats.videos.cvat_shapes import AREAS, integer, mask_attributes, shape_mask
 from vidamodal.formats.videos.cvat_tasks import Task, find_tasks
 from vidamodal.formats.videos.cvat_xml import Document, Holder, Node, Shape, is_cvat, parse_file
+from vidamodal.formats.videos.text_rows import MAX_ENTRIES
 from vidamodal.formats.videos.writing import NAMELESS
+from vidamodal.media.images import is_image
 from vidamodal.media.json_records import FieldError, required
-from vidamodal.media.listing import find_in_folder
+from vidamodal.media.listing import find_in_folder, list_folder
 from vidamodal.media.video import FOLDER_FPS
 from vidamodal.rle import union
-from vidamodal.tracks.check import check_video
+from vidamodal.tracks.check import MAX_FRAMES, check_video
 from vidamodal.tracks.parse import parse_video
 from vidamodal.types import ClipTracks, Frame, Rle, Track, VideoInfo
 
@@ -56,8 +58,6 @@ SINGLE_MASK, IS_FILE = True, False
 _LINKS = ("track_id", "object_id", "instance_id")
 _EXPORTED = re.compile("frame_([0-9]{6})")
 """Names of the frames in CVAT's exports of videos, by their number."""
-_MAX_ENTRIES = 2**24
-"""Largest product of frames and objects."""
 _UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -91,7 +91,7 @@ def _file_clips(file: Path, video: VideoContext | None) -> Iterator[Clip]:
             yield from _image_clips(task)
         else:
             pictures = partial(_pictures, task)
-            yield Clip(task.key, partial(_clip, task, video), pictures, kind_known=False, source=str(file))
+            yield Clip(task.key, partial(_clip, task, video), pictures, kind_known=False)
 
 
 def _find_record(meta: Node) -> Record | None:
@@ -117,8 +117,8 @@ class _Objects:
     labels: dict[int, str | None] = field(default_factory=dict)
     masks: dict[int, dict[int, Rle | None]] = field(default_factory=dict)
     """Masks by frame; None where only a box was drawn."""
-    absent: dict[int, set[int]] = field(default_factory=dict)
-    """Frames in which an object of a track is stated not to be there."""
+    absent: dict[int, list[range]] = field(default_factory=dict)
+    """Numbers of frames in which an object of a track is stated not to be there."""
     drawn: set[int] = field(default_factory=set)
     """Objects of shapes that are no tracks; where others of them are annotated, they are absent."""
 
@@ -135,21 +135,23 @@ def _clip(task: Task, video: VideoContext | None) -> ClipTracks:
     with errors_in(task.file):
         frames = _frame_numbers(task)
         info = _info(task, video, frames)
-        index = _index(task, video, info)
-        beyond = next((number for number in frames if number not in index), None)
+        named = _named_frames(task, video)
+        places = {number: named.get(number, -1) if named else number for number in frames}
+        beyond = next((number for number, place in places.items() if not 0 <= place < info.frames), None)
         if beyond is not None:
             raise FieldError(
                 f"frame {beyond} lies outside the video ({info.frames} frames, counted from 0); pass the video of the "
                 "task"
             )
         size = info.height, info.width
-        objects = _from_images(task, index, size) if task.images else _from_tracks(task, index, size)
-        if info.frames * len(objects.labels) > _MAX_ENTRIES:
+        objects = _from_images(task, places, size) if task.images else _from_tracks(task, places, size)
+        if info.frames * len(objects.labels) > MAX_ENTRIES:
             raise FieldError(
                 f"{len(objects.labels)} objects in {info.frames} frames, more than can be read at once; give the "
                 "shapes of an object one group, or split the task"
             )
-        return ClipTracks(info, _built(objects, info), provenance={"layout": NAME}, notes=_notes(task, objects))
+        tracks = _built(objects, info, named)
+        return ClipTracks(info, tracks, provenance={"layout": NAME}, notes=_notes(task, objects))
 
 
 def _frame_numbers(task: Task) -> set[int]:
@@ -173,20 +175,18 @@ def _info(task: Task, video: VideoContext | None, frames: set[int]) -> VideoInfo
     return info
 
 
-def _index(task: Task, video: VideoContext | None, info: VideoInfo) -> Mapping[int, int]:
-    """The frames of the video by their number in the file."""
+def _named_frames(task: Task, video: VideoContext | None) -> Mapping[int, int]:
+    """The frames of a folder by their number in the file, where their names say it; else nothing."""
     names = () if video is None else video.frame_names or ()
     exported = [_EXPORTED.fullmatch(name) for name in names]
-    if names and all(exported):
+    if all(exported):
         return {int(found[1]): t for t, found in enumerate(exported) if found}
     stems = {int(image.attributes["id"]): PurePosixPath(image.attributes.get("name", "")).stem for image in task.images}
-    if names and stems and set(stems.values()) <= set(names):
-        places = {name: t for t, name in enumerate(names)}
-        return {number: places[stem] for number, stem in stems.items()}
-    return {t: t for t in range(info.frames)}
+    places = {name: t for t, name in enumerate(names)}
+    return {number: places[stem] for number, stem in stems.items()} if set(stems.values()) <= set(names) else {}
 
 
-def _from_tracks(task: Task, index: Mapping[int, int], size: tuple[int, int]) -> _Objects:
+def _from_tracks(task: Task, places: Mapping[int, int], size: tuple[int, int]) -> _Objects:
     objects, groups = _Objects(), dict[tuple[str, str | None], int]()
     for track in task.tracks:
         number = integer(track.attributes, "id", "track: ")
@@ -204,19 +204,19 @@ def _from_tracks(task: Task, index: Mapping[int, int], size: tuple[int, int]) ->
             number = number if group == "0" else groups.setdefault((group, label), number)
             objects.drawn.add(number)
         else:
-            objects.absent[number] = {index[t] for t in _absent(task, timed, max(index)) if t in index}
+            objects.absent[number] = list(_absent(task, timed))
         for frame, shape in shown:
-            objects.add(number, label, index[frame], shape, size, f"{where}frame {frame}: ")
+            objects.add(number, label, places[frame], shape, size, f"{where}frame {frame}: ")
         objects.labels.setdefault(number, label)
     return objects
 
 
-def _absent(task: Task, timed: Sequence[tuple[int, Shape]], last: int) -> Iterator[int]:
-    """The frames of the task from a shape that is outside to the next one."""
-    ends = [frame for frame, _ in timed[1:]] + [(last if task.stop is None else min(last, task.stop)) + 1]
+def _absent(task: Task, timed: Sequence[tuple[int, Shape]]) -> Iterator[range]:
+    """The frames of the task from each shape that is outside to the next one."""
+    ends = [frame for frame, _ in timed[1:]] + [MAX_FRAMES if task.stop is None else task.stop + 1]
     for (frame, shape), end in zip(timed, ends, strict=True):
         if shape.attributes.get("outside") == "1":
-            yield from range(frame, end, task.step)
+            yield range(frame, end, task.step)
 
 
 def _link_of(task: Task) -> str | None:
@@ -232,7 +232,7 @@ def _link_of(task: Task) -> str | None:
     return "group_id" if any(len(found) > 1 for group, found in images.items() if group != "0") else None
 
 
-def _from_images(task: Task, index: Mapping[int, int], size: tuple[int, int]) -> _Objects:
+def _from_images(task: Task, places: Mapping[int, int], size: tuple[int, int]) -> _Objects:
     objects, link, numbers = _Objects(), _link_of(task), dict[tuple[str, str | None], int]()
     if link is None and len(task.images) > 1:
         raise FieldError('shapes of different images are not linked; give them a group or an attribute "track_id"')
@@ -246,20 +246,28 @@ def _from_images(task: Task, index: Mapping[int, int], size: tuple[int, int]) ->
             name = (value, label) if value not in ("", "0") or link in _LINKS else (f"{frame}/{place}", label)
             number = numbers.setdefault(name, len(numbers) + 1)
             objects.drawn.add(number)
-            objects.add(number, label, index[frame], shape, size, f"image {frame}: ")
+            objects.add(number, label, places[frame], shape, size, f"image {frame}: ")
     return objects
 
 
-def _built(objects: _Objects, info: VideoInfo) -> tuple[Track, ...]:
+def _built(objects: _Objects, info: VideoInfo, named: Mapping[int, int]) -> tuple[Track, ...]:
     masks = {number: objects.masks.get(number, {}) for number in objects.labels}
     annotated = {t for number in objects.drawn for t in masks[number]}
     empty = Rle.empty(info.height, info.width)
+
+    def tracked(number: int) -> Track:
+        entries: list[Rle | None] = [None] * info.frames
+        for gone in objects.absent[number]:
+            inside = range(gone.start, min(gone.stop, info.frames), gone.step)
+            for t in (t for n, t in named.items() if n in gone) if named else inside:
+                entries[t] = empty
+        for t, mask in masks[number].items():
+            entries[t] = mask
+        return Track(number, tuple(entries))
+
     drawn = build_tracks(info, annotated, {number: masks[number] for number in objects.drawn})
-    tracked = [
-        Track(number, tuple(masks[number].get(t, empty if t in absent else None) for t in range(info.frames)))
-        for number, absent in objects.absent.items()
-    ]
-    return tuple(replace(track, label=objects.labels[track.id]) for track in sorted((*drawn, *tracked), key=_number))
+    tracks = sorted((*drawn, *map(tracked, objects.absent)), key=_number)
+    return tuple(replace(track, label=objects.labels[track.id]) for track in tracks)
 
 
 def _number(track: Track) -> int:
@@ -317,16 +325,14 @@ def _pictures(task: Task) -> Iterator[Frame] | None:
     with errors_in(task.file):
         if task.images:
             return find_pictures(task.file, [_picture(image) for image in task.images], ("images", ""))
-        if task.size is None or task.stop is None or task.start or task.step > 1:
+        folder = task.file.parent / "images"
+        if task.size is None or task.stop is None or task.start or task.step > 1 or not folder.is_dir():
             return None
-        for suffix in (".png", ".PNG", ".jpg"):
-            names = [f"frame_{t:06d}{suffix}" for t in range(task.stop + 1)]
-            found = find_pictures(
-                task.file, [Picture(t, name, *task.size) for t, name in enumerate(names)], ("images",)
-            )
-            if found is not None:
-                return found
-    return None
+        images = [image for image in list_folder(folder) if is_image(image) and _EXPORTED.fullmatch(image.stem)]
+        if [int(image.stem[6:]) for image in images] != list(range(min(task.stop, len(images)) + 1)):
+            return None
+        pictures = [Picture(t, image.name, *task.size) for t, image in enumerate(images)]
+        return find_pictures(task.file, pictures, ("images",))
 
 
 def _picture(image: Holder) -> Picture:

@@ -134,7 +134,7 @@ def _find_link(tasks: Sequence[Task]) -> _Linked | None:
 
 def _clip(file: Path, key: str, tasks: Sequence[Task], link: _Linked, video: VideoContext | None) -> Clip:
     pictures = partial(_pictures, file, tasks)
-    return Clip(key, partial(_tracks, file, key, tasks, link, video), pictures, kind_known=False, source=str(file))
+    return Clip(key, partial(_tracks, file, key, tasks, link, video), pictures, kind_known=False)
 
 
 def _tracks(file: Path, key: str, tasks: Sequence[Task], link: _Linked, video: VideoContext | None) -> ClipTracks:

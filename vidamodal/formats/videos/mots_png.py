@@ -49,7 +49,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
     def clip(folder: Path) -> Clip:
         key = folder.parent.name if folder.name == _FOLDER else folder.name
-        return Clip(key, partial(_tracks, folder, key, video), partial(_frames, folder), source=str(folder))
+        return Clip(key, partial(_tracks, folder, key, video), partial(_frames, folder))
 
     return clips_by_key(map(clip, _sequences(path)), path)
 

@@ -27,7 +27,7 @@ from vidamodal.types import Box, ClipTracks, Frame, InputError, Rle, Track, Vide
 
 MAX_TEXT = 2**26
 """Largest text file that is read, in bytes."""
-MAX_ENTRIES = 2**24
+MAX_ENTRIES = 2**22
 """Largest product of frames and objects that is read from a file whose frame numbers are free."""
 _FIRST = 2**13
 _FOLDERS = ("gt", "det")
@@ -289,7 +289,7 @@ def sequence_clips(path: Path, files: Sequence[Path], read: ReadFile, video: Vid
 
     def clip(file: Path) -> Clip:
         name = file.absolute().parent.parent.name if file.parent.name in _FOLDERS else file.stem
-        return Clip(name, partial(_tracks, file, read, video), partial(_frames, file), source=str(file))
+        return Clip(name, partial(_tracks, file, read, video), partial(_frames, file))
 
     return clips_by_key(map(clip, files), path)
 
