@@ -32,6 +32,7 @@ TESTS_WITHOUT_MODULE = {
     "test_ablations": "tests switches of a whole model",
     "test_architecture": "tests the whole project",
     "test_contributing": "tests the recipes of CONTRIBUTING.md",
+    "test_fuzzed_annotations": "tests the readers of annotation tools in vidamodal/formats/videos",
     "test_damaged_json": "tests all readers of JSON in vidamodal/formats/videos",
     "test_input_errors": "tests refusals before a training run",
     "test_package": "tests vidamodal/__init__.py",
