@@ -12,6 +12,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 from PIL import Image, ImageFilter
 
 from vidamodal.media.mask_images import write_id_map
@@ -299,6 +302,24 @@ def test_masks_of_one_object_are_divided_at_half(tmp_path: Path) -> None:
         assert iou(inside(name, images), truth) > 0.97
     assert iou(inside("jpeg", grey(ONE * 255), ".jpg"), truth) > 0.97
     assert not inside("nothing", grey(ONE * 0)).any() and not inside("no jpeg", grey(ONE * 0), ".jpg").any()
+
+
+@given(npst.arrays(np.uint8, (2, 5, 6), elements=st.integers(0, 2)))
+@settings(max_examples=40, deadline=None)
+def test_grey_palettes_and_the_usual_colours_mean_the_same(
+    tmp_path_factory: pytest.TempPathFactory, maps: np.ndarray
+) -> None:
+    folder, video = tmp_path_factory.mktemp("masks"), VideoInfo("v.mp4", 5, 6, 2, 10.0)
+    kinds = {
+        "grey": grey(maps),
+        "wide": grey(maps.astype(np.uint16)),
+        "palette": palettes(maps, BLACK_RED_GREEN, [(0, 1, 2)]),
+        "shuffled": palettes(maps, BLACK_RED_GREEN, [(1, 2, 0), (0, 2, 1)]),
+        "rgb": colour(maps, BLACK_RED_GREEN),
+    }
+    for name, images in kinds.items():
+        result = read_id_maps(save(folder / name, images), video, folder)
+        np.testing.assert_array_equal(np.stack([ids for _, ids in result.maps]), maps, err_msg=name)
 
 
 def mutations(content: bytes, seed: int, count: int) -> list[bytes]:

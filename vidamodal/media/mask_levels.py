@@ -100,8 +100,11 @@ def count_levels(values: Int[np.ndarray, "h w"], is_colour: bool, lossy: bool) -
     between[:, 1:-1] |= across[:, 1:] & across[:, :-1] & (values[:, 2:] != values[:, :-2])
     between[1:-1] |= down[1:] & down[:-1] & (values[2:] != values[:-2])
     codes = _distinct(values)
-    place = np.searchsorted(codes, values)
-    counts = [np.bincount(part.ravel(), minlength=len(codes)) for part in (place, place[solid], place[between])]
+    # Small values count themselves; others are counted by their place among the distinct ones.
+    is_small = codes[0] >= 0 and codes[-1] < MOST_LEVELS
+    place = values if is_small else np.searchsorted(codes, values)
+    size, kept = (int(codes[-1]) + 1, codes) if is_small else (len(codes), slice(None))
+    counts = [np.bincount(part.ravel(), minlength=size)[kept] for part in (place, place[solid], place[between])]
     small = 0
     if not is_colour:
         step = np.abs(values[:, 1:][across].astype(np.int64) - values[:, :-1][across])
@@ -112,13 +115,12 @@ def count_levels(values: Int[np.ndarray, "h w"], is_colour: bool, lossy: bool) -
 
 def _undo_enlargement(values: Int[np.ndarray, "h w"], factor: int) -> Int[np.ndarray, "h2 w2"]:
     """The image before every pixel was repeated; the image itself if it consists of no such blocks."""
-    height, width = (length // factor * factor for length in values.shape)
-    if min(height, width) < 2 * factor:
+    if any(length % factor or length < 2 * factor for length in values.shape):
         return values
-    small, whole = values[::factor, ::factor][: height // factor, : width // factor], values[:height, :width]
+    small = values[::factor, ::factor]
     for row in range(factor):
         for column in range(factor):
-            if not np.array_equal(whole[row::factor, column::factor], small):
+            if not np.array_equal(values[row::factor, column::factor], small):
                 return values
     return np.ascontiguousarray(small)
 

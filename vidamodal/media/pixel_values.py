@@ -120,13 +120,24 @@ class _Scan:
     kinds: set[str] = field(default_factory=set)
     palette: Int[np.ndarray, " 256"] = field(default_factory=lambda: np.full(256, -1))
     """The colour of each index that is used; -1 if it is not."""
-    palettes_agree: bool = True
+    palettes: set[bytes] = field(default_factory=set)
+    """The first two different palettes."""
+    is_consistent: bool = True
+    """True if every index that is used has the same colour in all images."""
     top_alpha: int | None = None
     """The largest alpha; None if all images are opaque."""
     lossy: bool = False
     images: int = 0
     pixels: int = 0
     """Pixels of an image."""
+
+    @property
+    def palettes_agree(self) -> bool:
+        """True if indices can be ids: there is one palette, or different ones give every colour its index."""
+        used = self.palette[self.palette >= 0]
+        if not self.is_consistent or len(self.palettes) < 2:
+            return self.is_consistent
+        return len(np.unique(used)) == len(used) and not _numbers(used, 0)[1]
 
     def add(self, image: MaskImage) -> None:
         """Add the values of one image."""
@@ -142,7 +153,9 @@ class _Scan:
         if image.palette is not None:
             self.index.merge(levels)
             used, known = image.palette[levels.codes], self.palette[levels.codes]
-            self.palettes_agree &= bool(np.all((known == -1) | (known == used)))
+            self.is_consistent &= bool(np.all((known == -1) | (known == used)))
+            if len(self.palettes) < 2:
+                self.palettes.add(image.palette.tobytes())
             self.palette[levels.codes] = used
             levels = levels.relabelled(used)
         self.colour.merge(levels)
@@ -442,6 +455,8 @@ def _ids(reading: _Reading, image: MaskImage, source: Path) -> Int[np.ndarray, "
     values = _in_space(reading, image)
     if reading.is_smooth:
         return _snapped(reading, values)
+    if reading.space == "value" and np.array_equal(reading.ids, reading.codes):
+        return values
     place = np.minimum(np.searchsorted(reading.codes, values), len(reading.codes) - 1)
     if not np.array_equal(reading.codes[place], values):
         raise InputError(f"{source}: changed while it was read; read it again")

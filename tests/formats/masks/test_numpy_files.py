@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,8 +46,8 @@ def test_booleans_are_one_object(tmp_path: Path) -> None:
     assert clip.tracks[0].visible == expected().tracks[1].visible
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
-def test_one_file_of_all_frames(tmp_path: Path, dtype: type) -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.uint64, ">i4", np.float16])
+def test_one_file_of_all_frames(tmp_path: Path, dtype: Any) -> None:
     maps: np.ndarray = np.zeros((T, H, W), dtype)
     maps[FRAMES] = id_maps()
     np.save(tmp_path / "all.npy", maps)

@@ -211,7 +211,8 @@ def as_mask_image(plane: Shaped[np.ndarray, "h w"], where: str) -> MaskImage:
     low, high = plane.min(), plane.max()
     if low < 0 or high > MAX_TRACK_ID:
         raise InputError(f"{where} contains the id {low if low < 0 else high:.0f}; ids are 0 to {MAX_TRACK_ID}")
-    return MaskImage("grey", plane if plane.dtype.kind != "f" else plane.astype(np.int64), bits=8 * plane.itemsize)
+    bits = 8 * plane.itemsize
+    return MaskImage("grey", plane if bits < 64 and plane.dtype.kind != "f" else plane.astype(np.int64), bits=bits)
 
 
 def video_of(stack: MaskStack, frames: Sequence[int]) -> VideoInfo:
