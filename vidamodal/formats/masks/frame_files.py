@@ -17,6 +17,7 @@ All but plain numbers from 0 and names is reported. Names that fit in two ways o
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -170,7 +171,7 @@ def _columns(files: Sequence[Path]) -> list[_Column]:
 def _check_alike(files: Sequence[Path]) -> None:
     """Refuse a file whose name differs from the others of its folder in more than numbers."""
     texts = [split_numbers(path.stem)[0] for path in files]
-    usual = max(texts, key=texts.count) if len(set(texts)) < len(texts) else texts[0]
+    (usual, _), *_ = Counter(texts).most_common(1)
     for path, text in zip(files, texts, strict=True):
         if text != usual or len(text) == 1:
             raise InputError(
