@@ -208,7 +208,7 @@ def as_mask_image(plane: Shaped[np.ndarray, "h w"], where: str) -> MaskImage:
         return MaskImage("grey", plane.astype(np.uint8), bits=1)
     if plane.dtype.kind == "f" and not np.array_equal(plane, np.rint(plane)):
         raise InputError(f"{where} has dtype {plane.dtype} and values that are no ids; threshold it, and save bool")
-    low, high = plane.min(), plane.max()
+    low, high = plane.min().item(), plane.max().item()
     if low < 0 or high > MAX_TRACK_ID:
         raise InputError(f"{where} contains the id {low if low < 0 else high:.0f}; ids are 0 to {MAX_TRACK_ID}")
     bits = 8 * plane.itemsize
