@@ -19,8 +19,11 @@ PACKAGE = ROOT / "vidamodal"
 LONGEST, LONG, LONG_SHARE = 60, 40, 0.03
 """Lines of the longest function without its docstring, of a long one, and the share of functions that may be long."""
 
-PACKAGE_SHARE = 0.3
-"""Largest share of the package's Python lines that one sub-package may have; the formats, one file each, grow most."""
+PACKAGE_SHARE = 0.15
+"""Largest share of the package's Python lines that one room may have."""
+
+GROUPED = {"formats"}
+"""Sub-packages whose own sub-packages are rooms: the formats are one file each, grouped by kind."""
 
 SHARED_NAMES = {"__init__", "base", "config", "model", "head", "registry"}
 """File names that mean the same in every package that has them."""
@@ -32,7 +35,7 @@ TESTS_WITHOUT_MODULE = {
     "test_ablations": "tests switches of a whole model",
     "test_architecture": "tests the whole project",
     "test_contributing": "tests the recipes of CONTRIBUTING.md",
-    "test_fuzzed_annotations": "tests the readers of annotation tools in vidamodal/formats/videos",
+    "test_fuzzed_annotations": "tests the readers of annotation tools",
     "test_damaged_json": "tests all readers of JSON in vidamodal/formats/videos",
     "test_input_errors": "tests refusals before a training run",
     "test_package": "tests vidamodal/__init__.py",
@@ -84,7 +87,9 @@ def test_functions_are_short() -> None:
 def test_no_room_is_too_large() -> None:
     lines: Counter[str] = Counter()
     for path in python_files("vidamodal"):
-        lines[path.relative_to(PACKAGE).parts[0]] += len(path.read_text(encoding="utf-8").splitlines())
+        folders = path.relative_to(PACKAGE).parts
+        room = "/".join(folders[: 2 if folders[0] in GROUPED else 1])
+        lines[room] += len(path.read_text(encoding="utf-8").splitlines())
     shares = {folder: count / lines.total() for folder, count in lines.most_common()}
     assert max(shares.values()) <= PACKAGE_SHARE, {folder: f"{share:.1%}" for folder, share in shares.items()}
 

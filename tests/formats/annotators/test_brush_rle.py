@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from vidamodal.formats.brush_rle import decode_brush, encode_brush
+from vidamodal.formats.annotators.brush_rle import decode_brush, encode_brush
 from vidamodal.media.json_records import FieldError
 
 

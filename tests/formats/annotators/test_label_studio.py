@@ -29,7 +29,7 @@ from tests.formats.video_data import (
     written,
 )
 from vidamodal.formats import VideoContext, find_dataset
-from vidamodal.formats.brush_rle import encode_brush
+from vidamodal.formats.annotators.brush_rle import encode_brush
 from vidamodal.types import ClipTracks, Track, VideoInfo
 
 VIDEO = VideoInfo("v.mp4", H, W, T, 12.0)

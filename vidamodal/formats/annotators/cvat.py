@@ -33,12 +33,12 @@ from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import escape, quoteattr
 
 from vidamodal.formats.annotation_files import Picture, Record, checked_picture, count, errors_in, find_pictures
+from vidamodal.formats.annotators.cvat_shapes import AREAS, integer, mask_attributes, shape_mask
+from vidamodal.formats.annotators.cvat_tasks import Task, find_tasks
+from vidamodal.formats.annotators.cvat_xml import Document, Holder, Node, Shape, is_cvat, parse_file
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.build import build_tracks
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, make_record, masks_of, stored_kind
-from vidamodal.formats.videos.cvat_shapes import AREAS, integer, mask_attributes, shape_mask
-from vidamodal.formats.videos.cvat_tasks import Task, find_tasks
-from vidamodal.formats.videos.cvat_xml import Document, Holder, Node, Shape, is_cvat, parse_file
 from vidamodal.formats.videos.text_rows import MAX_ENTRIES
 from vidamodal.formats.videos.writing import NAMELESS
 from vidamodal.media.images import is_image

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from vidamodal.formats.videos.cvat_shapes import integer
-from vidamodal.formats.videos.cvat_xml import Document, Holder, Node
+from vidamodal.formats.annotators.cvat_shapes import integer
+from vidamodal.formats.annotators.cvat_xml import Document, Holder, Node
 
 _KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _STEP = re.compile("step=([1-9][0-9]{0,5})")

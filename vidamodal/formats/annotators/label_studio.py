@@ -29,8 +29,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from vidamodal.formats.annotation_files import Picture, Record, count, errors_in, find_pictures
+from vidamodal.formats.annotators.brush_rle import encode_brush
+from vidamodal.formats.annotators.label_studio_regions import LINKS, Region, Task, parse_tasks, region_mask
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
-from vidamodal.formats.brush_rle import encode_brush
 from vidamodal.formats.build import build_tracks
 from vidamodal.formats.clip_record import (
     KEY,
@@ -43,7 +44,6 @@ from vidamodal.formats.clip_record import (
 )
 from vidamodal.formats.json_layouts import ROOT, Layout, load_json, match_files, one_file
 from vidamodal.formats.videos.frame_places import place_frames, plain_stem, time_order
-from vidamodal.formats.videos.label_studio_regions import LINKS, Region, Task, parse_tasks, region_mask
 from vidamodal.formats.videos.writing import NAMELESS, frame_names
 from vidamodal.media.json_records import FieldError, required
 from vidamodal.media.video import FOLDER_FPS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidamodal.formats.outlines import ellipse_mask, polygon_mask
+from vidamodal.formats.annotators.outlines import ellipse_mask, polygon_mask
 from vidamodal.media.json_records import FieldError
 
 

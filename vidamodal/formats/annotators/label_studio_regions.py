@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from vidamodal.formats.annotation_files import Record
-from vidamodal.formats.brush_rle import decode_brush
-from vidamodal.formats.outlines import ellipse_mask, polygon_mask
+from vidamodal.formats.annotators.brush_rle import decode_brush
+from vidamodal.formats.annotators.outlines import ellipse_mask, polygon_mask
 from vidamodal.media.json_records import FieldError, check_type, excerpt, optional, required
 from vidamodal.tracks.check import check_video
 from vidamodal.types import Rle, VideoInfo

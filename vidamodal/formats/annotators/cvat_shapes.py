@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vidamodal.formats.outlines import ellipse_mask, polygon_mask
-from vidamodal.formats.videos.cvat_xml import Shape
+from vidamodal.formats.annotators.cvat_xml import Shape
+from vidamodal.formats.annotators.outlines import ellipse_mask, polygon_mask
 from vidamodal.media.json_records import FieldError, excerpt
 from vidamodal.types import Rle
 
