@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from vidamodal.formats.annotators import cvat_xml
 from vidamodal.formats.annotators.cvat_xml import is_cvat, parse_file
-from vidamodal.formats.videos import cvat_xml
 from vidamodal.media.json_records import FieldError
 from vidamodal.types import InputError
 

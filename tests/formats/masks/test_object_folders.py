@@ -36,7 +36,7 @@ def test_sav_of_other_programs(tmp_path: Path) -> None:
         assert find_dataset(path).format == "SA-V" and only(path).tracks == (zero, one)
 
 
-NAMED = {
+NAMED: dict[str, tuple[list[str], list[int], list[str | None], str | None]] = {
     "ids": (["000", "001"], [0, 1], [None, None], None),
     "a word": (["obj_1", "obj_2"], [1, 2], ["obj", "obj"], "obj_1 is 1, obj_2 is 2"),
     "words": (["person_2", "001_dog"], [2, 1], ["person", "dog"], "person_2 is 2, 001_dog is 1"),
