@@ -161,7 +161,7 @@ def test_the_command_reports_what_it_wrote_and_dropped(tmp_path: Path, capsys: p
         (["--to", "davis", "--what", "amodal"], "overlap in frame 0"),
         (["--to", "xml"], "unknown format 'xml'; choose one of burst, coco"),
         (["--to", "coco", "--from", "xml"], "unknown format 'xml'"),
-        (["--to", "coco", "--from", "burst"], "looked for BURST"),
+        (["--to", "coco", "--from", "burst"], "not in the format burst"),
         (["--to", "coco", "--what", "both"], "invalid choice"),
         (["--to", "movid-a"], "it has no images"),
         (["--to", "coco", "--video", "missing.mp4"], "missing.mp4"),

@@ -60,8 +60,12 @@ def test_unknown_content_is_refused_with_a_list_of_formats(tmp_path: Path) -> No
     (tmp_path / "empty.json").write_text("")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "empty.json"):
         line = refusal(path)
-        assert line.startswith(f"{path}: in no known format; looked for ")
-        assert all(form.NAME in line and form.SIGN in line for form in all_formats().values())
+        assert line.startswith(f"{path}: in no known format; docs/mask-formats.md ")
+        assert len(line) - len(str(path)) < 400
+        assert all(name in line for name in all_formats())
+    with pytest.raises(InputError) as named:
+        find_dataset(tmp_path, "burst")
+    assert str(named.value) == f"{tmp_path}: not in the format burst; pass {all_formats()['burst'].SIGN}"
     assert "no such file" in refusal(tmp_path / "absent")
     assert len(all_formats()) >= 8
 
@@ -265,3 +269,9 @@ def test_a_new_format_is_one_new_file(tmp_path: Path, monkeypatch: pytest.Monkey
     convert(tmp_path / "a.toy", tmp_path / "out", "tracks")
     convert(tmp_path / "out", tmp_path / "b.toy", "toy")
     assert (tmp_path / "b.toy").read_text() == "TOY 4 6"
+
+
+def test_boxes_alone_are_no_masks_of_a_video(tmp_path: Path) -> None:
+    (tmp_path / "gt.txt").write_text(MOT.replace("399,182,121,229", "2,1,5,4"))
+    with pytest.raises(InputError, match="no mask in it, only boxes"):
+        read_masks(tmp_path / "gt.txt", VideoInfo("v.mp4", 12, 16, 2, 10.0))

@@ -94,7 +94,7 @@ class Format(Protocol):
     NAME: str
     """Name in messages."""
     SIGN: str
-    """What a path of this format looks like, for the message that lists what was looked for."""
+    """What a path of this format looks like, for the message that another one is refused with."""
 
     def recognise(self, path: Path) -> Fit:
         """Return how well an existing file or folder matches; must be quick."""

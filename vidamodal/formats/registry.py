@@ -81,9 +81,12 @@ def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Forma
     formats = all_formats()
     candidates = list(formats.values()) if format_id is None else [formats[format_id]]
     fits = [(fit, form) for form in candidates if (fit := form.recognise(path)) != Fit.NONE]
+    if not fits and format_id is not None:
+        raise InputError(f"{path}: not in the format {format_id}; pass {formats[format_id].SIGN}")
     if not fits:
-        signs = "; ".join(f"{form.NAME}: {form.SIGN}" for form in candidates)
-        raise InputError(f"{path}: in no known format; looked for {signs}")
+        raise InputError(
+            f"{path}: in no known format; docs/mask-formats.md describes what is read: {', '.join(formats)}"
+        )
     best = max(fit for fit, _ in fits)
     if best < Fit.EXACT:
         chosen = [(fit, form) for fit, form in fits if form.ID in preferred]
@@ -112,6 +115,8 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     """
     (clip,) = find_dataset(path, video=video, preferred=PLAIN_MASKS).clips.values()
     tracks = clip.tracks()
+    if tracks.tracks and all(mask is None for track in tracks.tracks for mask in track.visible):
+        raise InputError(f"{path}: no mask in it, only boxes; pass masks, or mark the objects for SAM 2")
     kept = tuple(Track(track.id, track.visible, label=track.label) for track in tracks.tracks)
     return ClipTracks(video.info, kept, tracks.exhaustive, notes=tracks.notes)
 
