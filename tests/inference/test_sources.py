@@ -6,16 +6,18 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vidamodal
 import vidamodal.inference.sources as sources_module
-from tests.helpers import ToyClip
+from tests.helpers import FRAMES, SIZE, ToyClip
 from tests.inference.sam2_model import tiny_sam_model
 from tests.segmenters.cumulative.helpers import saved_segmenter
 from vidamodal.cli import main
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, load_sam
 from vidamodal.inference.tracker import TrackerConfig
+from vidamodal.media.mask_images import write_id_map
 from vidamodal.models.folder import load_segmenter
 from vidamodal.tracks import read_tracks, write_tracks
 from vidamodal.types import InputError
@@ -122,3 +124,19 @@ def test_the_help_names_the_default_sam_model(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         main(["predict", "--help"])
     assert DEFAULT_SAM in capsys.readouterr().out.replace("\n", "").replace(" ", "")
+
+
+def test_the_masks_that_were_read_are_reported_and_recorded(
+    tmp_path: Path, clip: ToyClip, model_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    ids[5:20, 5:20], ids[30:40, 30:40] = 1, 2
+    (tmp_path / "masks").mkdir()
+    for frame in (0, 2):
+        write_id_map(tmp_path / "masks" / f"{frame:05d}.png", ids)
+    assert command(clip, tmp_path / "out", "--masks", tmp_path / "masks", "--model", model_folder) == 0
+    line = f"masks: read as DAVIS or YouTube-VOS: 2 objects, masks in 2 of {FRAMES} frames"
+    assert capsys.readouterr().err.splitlines() == [f"note: {line}"]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["notes"] == [line]
+    loaded = vidamodal.predict(clip.video, read_tracks(clip.truth), model=str(model_folder))
+    assert loaded.notes == ()

@@ -104,7 +104,7 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     """Return the visible masks for a video, from any format.
 
     A format that states the kind of its masks gives the visible ones; masks of other formats are treated as visible.
-    Ids, labels, ``exhaustive`` and notes are kept, everything else is dropped.
+    Ids, labels, ``exhaustive`` and notes are kept, everything else is dropped; the provenance names the format.
 
     Args:
         path: A file or folder with the masks of one clip.
@@ -113,12 +113,13 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     Raises:
         InputError: The masks cannot be read, or do not fit the video.
     """
-    (clip,) = find_dataset(path, video=video, preferred=PLAIN_MASKS).clips.values()
+    dataset = find_dataset(path, video=video, preferred=PLAIN_MASKS)
+    (clip,) = dataset.clips.values()
     tracks = clip.tracks()
     if tracks.tracks and all(mask is None for track in tracks.tracks for mask in track.visible):
         raise InputError(f"{path}: no mask in it, only boxes; pass masks, or mark the objects for SAM 2")
     kept = tuple(Track(track.id, track.visible, label=track.label) for track in tracks.tracks)
-    return ClipTracks(video.info, kept, tracks.exhaustive, notes=tracks.notes)
+    return ClipTracks(video.info, kept, tracks.exhaustive, provenance={"format": dataset.format}, notes=tracks.notes)
 
 
 def _readable_in_videos(path: Path, form: Format, clip: Clip) -> Clip:

@@ -184,7 +184,7 @@ def _segmenter_source(segmenter: LoadedSegmenter, diffsp: str | None, device: st
 
 def _read_known(reader: VideoReader, masks: PathLike | ClipTracks) -> ClipTracks:
     if not isinstance(masks, ClipTracks):
-        return read_masks(masks, VideoContext(reader.info, reader.stems))
+        return _with_summary(read_masks(masks, VideoContext(reader.info, reader.stems)), _source_name(masks))
     ours, theirs = reader.info, masks.video
     if (theirs.height, theirs.width, theirs.frames) != (ours.height, ours.width, ours.frames):
         raise InputError(
@@ -192,6 +192,17 @@ def _read_known(reader: VideoReader, masks: PathLike | ClipTracks) -> ClipTracks
             f"{ours.path} has {ours.frames} of {ours.height} x {ours.width}. Pass the tracks of this video."
         )
     return replace(masks, video=ours)
+
+
+def _with_summary(clip: ClipTracks, name: str) -> ClipTracks:
+    """Put a line in front of the notes that says what was read."""
+    count, frames = len(clip.tracks), clip.video.frames
+    known = sum(any(track.visible[t] is not None for track in clip.tracks) for t in range(frames))
+    summary = (
+        f"{name}: read as {clip.provenance['format']}: {count} object{'s' * (count != 1)}, "
+        f"masks in {known} of {frames} frame{'s' * (frames != 1)}"
+    )
+    return replace(clip, notes=(summary, *clip.notes))
 
 
 def _source_name(masks: PathLike | ClipTracks) -> str:
