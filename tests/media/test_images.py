@@ -44,7 +44,7 @@ def test_deep_grey_frames_are_scaled_alike(suffix: str, top: int, white: int, tm
     dark = np.tile(np.linspace(0, top // 4, 32).astype(np.uint16), (8, 1))
     bright = np.tile(np.linspace(0, top, 32).astype(np.uint16), (8, 1))
     reader = open_video(folder_of(tmp_path / "f", [dark, bright, dark], suffix))
-    assert reader.notes == (f"f: grey values of more than 8 bits; {white} is taken for white",)
+    assert reader.notes == (f"f: grey values of more than 8 bits, scaled so that {white} is white",)
     for image, values in zip(reader.frames(), (dark, bright, dark), strict=True):
         assert image.dtype == np.uint8 and np.abs(image - 255 / white * values[..., None]).max() <= 0.51
 

@@ -281,7 +281,10 @@ def _crisp_values(
             remarks = (*remarks, f"{VOID} is void and left out")
             ids[ids == VOID] = 0
         elif set(scan.grey) <= {1, 2, 4, 8}:
-            remarks = (*remarks, f"{VOID} is an object, not void")
+            remarks = (
+                *remarks,
+                f"{VOID} is read as an object, because the grey levels are at least {_PAINTED_GAP} apart",
+            )
     how = "grey level" if space == "grey" else ""
     return _Reading(space, how, levels.codes, ids, scales=scales, remarks=remarks)
 
@@ -303,10 +306,10 @@ def _grey_reading(
         return _crisp_values(space, levels, scan, source, is_narrow and not _are_painted(levels), scales, remarks)
     found = levels.codes[painted]
     if len(found) and found[0] > full // 6:
-        raise InputError(f"{source}: grey values with smoothed edges without a black background; save ids, 0 outside")
+        raise InputError(f"{source}: smoothed grey edges but no black background. Save ids with 0 for background.")
     objects = found[1:] if len(found) > 1 else np.array([top] if top > full // 4 else [], dtype=np.int64)
     if scan.lossy and not len(objects) and np.count_nonzero(levels.solid) > 1:
-        raise InputError(f"{source}: values of only up to {top}, which lossy compression changes; save the ids as PNGs")
+        raise InputError(f"{source}: ids up to {top} cannot survive lossy compression. Save PNGs.")
     codes = np.array([0, *objects], dtype=np.int64)
     _check_edges(levels, points, codes[:, None] * (255.0 / full), scan, source)
     ids = codes.copy()
@@ -331,7 +334,10 @@ def _colour_reading(levels: Levels, scan: _Scan, source: Path) -> _Reading:
     objects = codes[codes != background]
     counts = levels.counts[np.isin(levels.codes, objects)]
     if painted is None and scan.images > 2 and len(objects) > 2 and counts[:, 3].max() == 1:
-        raise InputError(f"{source}: every image has colours of its own, so objects cannot be followed; keep one each")
+        raise InputError(
+            f"{source}: the colours change from image to image, so objects cannot be matched. Use one colour per "
+            "object throughout."
+        )
     ids, named = _numbers(objects, 0 if painted is None else _LOSSY)
     remarks = () if background in (0, TRANSPARENT) else (f"the background is {_name(background)}",)
     if VOID in ids and len(ids) > 1:

@@ -4,7 +4,7 @@
     {"objects": [{"id": 1, "frame": 0, "box": [x0, y0, x1, y1]}, ...]}
 
 Coordinates are in pixels, x to the right and y down from the upper left corner of the image; frames count from 0.
-A label is 1 for a point on the object and 0 for a point beside it; without labels, all points are on the object.
+A label is 1 for a point on the object and 0 for a point outside it; without labels, all points are on the object.
 Each object appears once.
 """
 
@@ -110,7 +110,7 @@ def _parse_points(
     if len(labels) != len(points):
         raise FieldError(f"{where}labels has {len(labels)} entries for {len(points)} points")
     if any(type(label) is not int or label not in (0, 1) for label in labels):
-        raise FieldError(f"{where}labels must be 1 (on the object) or 0 (beside it), not {excerpt(labels)}")
+        raise FieldError(f"{where}labels must be 1 (on the object) or 0 (outside it), not {excerpt(labels)}")
     if 1 not in labels:
         raise FieldError(f"{where}points needs at least one point on the object")
     return tuple(points), tuple(labels)

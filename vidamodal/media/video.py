@@ -180,7 +180,7 @@ def _open_pictures(
     first = next(read(0, 1))[1]
     height, width, deep = first.height, first.width, is_deep(first)
     white = find_white(image for _, image in read(0, count)) if deep else None
-    notes = () if white is None else (f"{name}: grey values of more than 8 bits; {white} is taken for white",)
+    notes = () if white is None else (f"{name}: grey values of more than 8 bits, scaled so that {white} is white",)
 
     def frames(start: int, stop: int) -> Iterator[Frame]:
         for label, image in read(start, stop):

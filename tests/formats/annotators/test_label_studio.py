@@ -147,8 +147,8 @@ def test_a_field_of_the_region_names_its_object(tmp_path: Path, value: dict[str,
     clip = only(tmp_path / "a.json", tasks, None)
     assert clip.video == VideoInfo("a", H, W, 3, 24.0)
     assert clip.tracks == (Track(1, rles(FRONT, BACK, NOTHING), label="mug"),)
-    assert clip.notes[0].startswith("a.json: objects are told apart by a field of the region")
-    assert "a.json: 1 region without an object left out" in clip.notes
+    assert clip.notes[0].startswith("a.json: objects are identified by a field of the region")
+    assert "a.json: 1 region without an object id ignored" in clip.notes
 
 
 def test_ids_that_return_name_the_object(tmp_path: Path) -> None:
@@ -156,14 +156,14 @@ def test_ids_that_return_name_the_object(tmp_path: Path) -> None:
     tasks = [task("1.jpg", brush(BACK), brush(part, number="b"), brush(BACK, number="c")), task("0.jpg", brush(FRONT))]
     clip = only(tmp_path / "a.json", tasks, None)
     assert [track.visible for track in clip.tracks] == [rles(FRONT, BACK), rles(None, part), rles(None, BACK)]
-    assert clip.notes == ("a.json: objects are told apart by ids of regions that return",)
+    assert clip.notes == ("a.json: objects are identified by ids that several tasks share",)
 
 
 def test_tasks_are_placed_in_the_video_by_their_numbers(tmp_path: Path) -> None:
     tasks = [task("f_2.jpg", brush(BACK, number="x")), task("f_0.jpg", brush(FRONT, number="y"))]
     clip = only(tmp_path / "a.json", tasks)
     assert clip.tracks == (Track(1, rles(FRONT, None, BACK), label="mug"),)
-    assert "a.json: objects are told apart by their labels" in clip.notes
+    assert "a.json: objects are identified by their labels" in clip.notes
     beyond = [task("f_2.jpg", brush(BACK)), task("f_9.jpg", brush(FRONT))]
     assert "the video has 3 frames" in refusal(lambda: only(tmp_path / "b.json", beyond))
 
@@ -213,7 +213,7 @@ def test_boxes_in_videos_leave_masks_unknown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (brush(np.zeros((2, 2), bool)), "rle has 16 values, an image of 6 x 5"),
+        (brush(np.zeros((2, 2), bool)), "rle has 16 values, expected 120"),
         (result({"rle": [1, 2, 3]}), "rle is cut off"),
         (result({"rle": "x"}), "rle must be a list"),
         (result({"points": [[1, 2], [3]]}), "points must be"),

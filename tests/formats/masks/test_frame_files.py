@@ -73,11 +73,11 @@ def test_any_text_around_the_number_is_ignored(before: str, after: str, width: i
 
 
 NUMBERED = {
-    "from 1": ([1, 2, 3, 4, 5], [0, 1, 2, 3, 4], "numbers from 1: 1.png is frame 0"),
-    "from 1, with later frames only": ([3, 4, 5], [2, 3, 4], "numbers from 1: 3.png is frame 2"),
-    "from 1, every second": ([1, 3, 5], [0, 2, 4], "numbers from 1: 1.png is frame 0"),
-    "from 8": ([8, 9, 10, 11, 12], [0, 1, 2, 3, 4], "5 numbers from 8 for 5 frames: 8.png is frame 0"),
-    "from 1 or not": ([1, 2, 3], [1, 2, 3], "3 numbers from 1 for 5 frames are read as 0-based frames"),
+    "from 1": ([1, 2, 3, 4, 5], [0, 1, 2, 3, 4], "file names count from 1: 1.png is frame 0"),
+    "from 1, with later frames only": ([3, 4, 5], [2, 3, 4], "file names count from 1: 3.png is frame 2"),
+    "from 1, every second": ([1, 3, 5], [0, 2, 4], "file names count from 1: 1.png is frame 0"),
+    "from 8": ([8, 9, 10, 11, 12], [0, 1, 2, 3, 4], "file names count from 8: 8.png is frame 0"),
+    "from 1 or not": ([1, 2, 3], [1, 2, 3], "1.png is read as frame 1 (0-based); frame 0 has no mask"),
     "from 0": ([0, 4], [0, 4], None),
 }
 
@@ -145,7 +145,7 @@ def test_other_names_than_those_of_the_frames_are_reported(tmp_path: Path) -> No
 
 
 def test_files_of_several_objects_in_one_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="move the masks of each object into a folder of its own"):
+    with pytest.raises(InputError, match="move the masks of each object into a separate folder"):
         pairs(tmp_path, ["0_1", "0_2", "1_1", "1_2"])
 
 
@@ -232,7 +232,7 @@ BAD_FOLDERS = {
     "maps beside folders": (lambda p: as_palette(as_object_folders(p)), "both images and folders"),
     "a folder of several objects": (lambda p: as_palette(as_object_folders(p) / "mug"), "the masks of 3 clips"),
     "a huge id": (lambda p: another_object(p, "9" * 10), "must be named by its id"),
-    "one id twice": (lambda p: another_object(p, "1"), "stands for the same id"),
+    "one id twice": (lambda p: another_object(p, "1"), "has the same id"),
     "empty folders": (lambda p: (p / "000").mkdir(parents=True), "in no known format"),
 }
 

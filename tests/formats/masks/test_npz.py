@@ -118,7 +118,7 @@ BAD_NPZ = {
     "a pickle as ids": (lambda p: npz(p, masks=MAPS > 0, ids=np.array([{}], dtype=object)), "pickled objects"),
     "no masks": (lambda p: npz(p, scores=MAPS[0, 0], boxes=MAPS[0, :, :4]), "no array named masks"),
     "a bomb": (bomb, r"shape \(1000000, 1000, 1000\), which does not fit the video of 6 frames of 9 x 7"),
-    "floats": (lambda p: npz(p, masks=MAPS + 0.5), "dtype float64 and values that are no ids; threshold it"),
+    "floats": (lambda p: npz(p, masks=MAPS + 0.5), "float with non-integer values"),
     "logits of objects": (lambda p: npz(p, masks=np.stack([MAPS - 2.5, MAPS + 1.5])), "values below 0; threshold it"),
     "ids of objects": (lambda p: npz(p, masks=np.stack([id_maps(), id_maps()])), "values other than 0 and 5"),
     "one axis": (lambda p: npz(p, masks=MAPS[0, 0]), "masks has dtype int32"),

@@ -59,7 +59,7 @@ def test_one_file_of_all_frames(tmp_path: Path, dtype: Any) -> None:
 
 BAD = {
     "a pickle": (np.array([{}], dtype=object), "pickled objects"),
-    "logits": (np.full((H, W), -3.5), "no ids; threshold it"),
+    "logits": (np.full((H, W), -3.5), "non-integer values"),
     "another size": (np.zeros((W, H), np.uint8), r"shape \(7, 9\), which does not fit"),
     "objects": (np.zeros((3, H, W), bool), "3 masks for one frame"),
     "an id below 0": (np.full((H, W), -1), "contains the id -1"),

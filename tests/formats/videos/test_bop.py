@@ -66,7 +66,7 @@ def test_two_objects_of_a_model_are_told_apart_by_their_order(tmp_path: Path) ->
     (clip,) = find_dataset(tmp_path / "s").clips.values()
     assert [(track.id, track.label) for track in clip.tracks().tracks] == [(1, "obj_000004"), (2, "obj_000004")]
     assert clip.tracks().notes == (
-        "s: objects of the same model are told apart by their order in each image; tracks are numbered from 1",
+        "s: objects of the same model are identified by their order in each image; tracks are numbered from 1",
     )
 
 
@@ -75,14 +75,14 @@ def test_a_scene_without_models(tmp_path: Path) -> None:
     (tmp_path / "s/scene_gt.json").unlink()
     (clip,) = find_dataset(tmp_path / "s").clips.values()
     assert [track.id for track in clip.tracks().tracks] == [0, 1]
-    assert clip.tracks().notes == ("s: no scene_gt.json; the place in the image tells objects apart",)
+    assert clip.tracks().notes == ("s: no scene_gt.json; objects are identified by their place in the image",)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ([], "its content must be an object"),
-        ({}, "no image in it"),
+        ({}, "lists no images"),
         ({"x": []}, "its keys must be numbers of images"),
         ({"0": 3}, "image 0 must be a list"),
         ({"0": [3]}, "image 0, object 0: it must be an object"),

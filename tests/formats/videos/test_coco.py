@@ -195,7 +195,7 @@ def test_images_of_several_sizes_or_names_are_clips_of_their_own(tmp_path: Path)
     document = exported(0, 1)
     document["images"][1]["file_name"] = "dog.jpg"
     clips = find_dataset(put(tmp_path / "a.json", document)).clips
-    assert list(clips) == ["10", "13"] and "each image is a clip" in clips["10"].tracks().notes[0]
+    assert list(clips) == ["10", "13"] and "each image is read as a separate clip" in clips["10"].tracks().notes[0]
 
 
 @pytest.mark.parametrize("frames", [(0, 2, 4), (1, 3)])

@@ -66,7 +66,7 @@ def test_sizes_come_from_the_pictures_beside_the_labels(tmp_path: Path, root: st
     ("row", "message"),
     [
         (f"4 2 Car 0 0 0 1 2 3 4 {REST}", "frame 4 lies outside the video (3 frames, counted from 0)"),
-        (f"0 -1 Car 0 0 0 1 2 3 4 {REST}", "the id -1 links no frames"),
+        (f"0 -1 Car 0 0 0 1 2 3 4 {REST}", "id -1 is not a track id"),
         (f"0 2 Car 0 0 0 3 2 3 4 {REST}", "an empty box"),
         (f"0 2 Car 0 0 0 1 2 3 4 {REST}\n0 2 Car 0 0 0 1 2 3 4 {REST}", "line 2: a second box of object 2"),
         (f"0 2 Car 0 0 0 1 2 3 4 {REST}\n1 2 Car", "line 2: 3 values, but a row has 17 to 18"),

@@ -86,7 +86,7 @@ def test_frames_from_0_are_recognised(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1,-1,4,4,8,1,3,1.0\n", "line 1: the id -1 links no frames"),
+        ("1,-1,4,4,8,1,3,1.0\n", "line 1: id -1 is not a track id"),
         ("9,1,4,4,8,1,3,1.0\n", "frame 9 lies outside the video (4 frames, counted from 1)"),
         ("1,1,4,4,8,1,3\n1,1,4,4,8,1,3\n", "line 2: a second box of object 1 in frame 1"),
         ("1,1,4,4,0,1,3\n", "a box of 0 x 1 pixels"),
@@ -104,7 +104,7 @@ def test_damaged_rows_are_refused(tmp_path: Path, text: str, message: str) -> No
 
 def test_an_unknown_size_is_asked_for(tmp_path: Path) -> None:
     assert "pass its video" in refusal(lambda: clip_at(put(tmp_path / "s", TRUTH), None))
-    assert "not the description of a sequence" in refusal(lambda: clip_at(put(tmp_path / "t", TRUTH, "seqLength=a")))
+    assert "invalid seqinfo.ini" in refusal(lambda: clip_at(put(tmp_path / "t", TRUTH, "seqLength=a")))
 
 
 def test_a_huge_frame_number_takes_no_memory(tmp_path: Path) -> None:

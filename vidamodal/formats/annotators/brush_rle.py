@@ -42,7 +42,7 @@ def decode_brush(data: Sequence[Any], height: int, width: int, where: str) -> Bo
     reader = _Bits(text, where)
     count = reader.read(32)
     if count != height * width * _CHANNELS:
-        raise FieldError(f"{where} has {count} values, an image of {height} x {width} pixels has 4 for each; export it")
+        raise FieldError(f"{where} has {count} values, expected {height * width * _CHANNELS}; export it again")
     word = reader.read(5) + 1
     lengths = [reader.read(4) + 1 for _ in _LENGTHS]
     values, start = np.zeros(count, dtype=bool), 0

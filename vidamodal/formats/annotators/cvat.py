@@ -282,7 +282,7 @@ def _notes(task: Task, objects: _Objects) -> tuple[str, ...]:
         notes.append(f"images are the frames of one video; objects are linked by {link}")
     alone = [number for number in objects.drawn if len(objects.masks.get(number, {})) <= 1]
     if not task.images and len(alone) > 1:
-        notes.append(f"{len(alone)} objects have one frame each: shapes without a track or a group")
+        notes.append(f"{len(alone)} shapes have no track or group; each is an object in one frame")
     return (*_shape_notes(task), *(f"{task.file.name}: {note}" for note in notes))
 
 

@@ -128,7 +128,7 @@ def _find_link(tasks: Sequence[Task]) -> _Linked | None:
         return _Linked(f"a field of the region ({', '.join(LINKS)})", lambda region: region.link)
     tasks_by_id = Counter(number for number, _ in {(region.id, place) for place, region in regions})
     if any(number > 1 for number in tasks_by_id.values()):
-        return _Linked("ids of regions that return", lambda region: region.id)
+        return _Linked("ids that several tasks share", lambda region: region.id)
     return None
 
 
@@ -149,7 +149,7 @@ def _tracks(file: Path, key: str, tasks: Sequence[Task], link: _Linked, video: V
                     objects.add(region, link, frame)
         tracks = build_tracks(info, objects.annotated, objects.masks)
         named = tuple(Track(t.id, t.visible, label=objects.labels[t.id]) for t in tracks)
-    notes = [f"objects are told apart by {link.name}"] if link.name else []
+    notes = [f"objects are identified by {link.name}"] if link.name else []
     notes += [note] if note else []
     notes += objects.notes()
     lines = tuple(f"{file.name}: {text}" for text in notes)
@@ -216,7 +216,7 @@ class _Objects:
         if self.kinds[""]:
             notes.append(f"{count(self.kinds[''], 'region')} without an area left out")
         if self.unlinked:
-            notes.append(f"{count(self.unlinked, 'region')} without an object left out")
+            notes.append(f"{count(self.unlinked, 'region')} without an object id ignored")
         return notes
 
 

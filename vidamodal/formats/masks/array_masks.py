@@ -142,7 +142,7 @@ def understand_axes(array: MaskArray, video: VideoInfo | None, frames: int | Non
     axes = (exact or fits)[0]
     note = None
     if axes != usual or len(shape) == 2:
-        note = f"{array.name} of the shape {shape} is read as ({', '.join(axes)})"
+        note = f"the shape {shape} of {array.name} is read as ({', '.join(axes)})"
     return MaskStack(array, axes, note)
 
 
@@ -207,7 +207,9 @@ def as_mask_image(plane: Shaped[np.ndarray, "h w"], where: str) -> MaskImage:
     if plane.dtype.kind == "b":
         return MaskImage("grey", plane.astype(np.uint8), bits=1)
     if plane.dtype.kind == "f" and not np.array_equal(plane, np.rint(plane)):
-        raise InputError(f"{where} has dtype {plane.dtype} and values that are no ids; threshold it, and save bool")
+        raise InputError(
+            f"{where} is float with non-integer values (logits or probabilities?). Threshold it and save bool."
+        )
     low, high = plane.min().item(), plane.max().item()
     if low < 0 or high > MAX_TRACK_ID:
         raise InputError(f"{where} contains the id {low if low < 0 else high:.0f}; ids are 0 to {MAX_TRACK_ID}")

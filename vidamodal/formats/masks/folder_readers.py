@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vidamodal.formats.annotation_files import count
 from vidamodal.formats.base import VideoContext
 from vidamodal.formats.build import MaskCollector, clip_from_id_maps
 from vidamodal.formats.masks.folder_layout import Content, image_video, mask_folders
@@ -71,7 +72,7 @@ class MaskFolder:
                 collector.add(thing.id, frame, mask)
         labels = {thing.id: thing.label for thing in objects}
         tracks = tuple(replace(track, label=labels[track.id]) for track in collector.clip().tracks)
-        more = (f"{self.folder.absolute().name}: {len(notes) - 3} more folders are read alike",)
+        more = (f"{self.folder.absolute().name}: the same holds for {count(len(notes) - 3, 'more folder')}",)
         return ClipTracks(video, tracks, notes=tuple(notes) if len(notes) <= 3 else (*notes[:3], *more))
 
 
@@ -128,5 +129,5 @@ def _check_ids(ids: Mapping[Path, int]) -> None:
         if number > MAX_TRACK_ID:
             raise InputError(f"{folder}: the folder of an object must be named by its id, such as 000; rename it")
         if number in names:
-            raise InputError(f"{folder}: {names[number]} stands for the same id; give every object a different one")
+            raise InputError(f"{folder}: {names[number]} has the same id; give every object a different one")
         names[number] = folder.name

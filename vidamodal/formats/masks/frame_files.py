@@ -162,8 +162,8 @@ def _columns(files: Sequence[Path]) -> list[_Column]:
     columns = [_Column(place, {path: _value(path, place) for path in files}) for place in sorted(places)]
     if not columns:
         raise InputError(
-            f"{files[0]}: no number in the names is different for all masks, such as one for the frame and one for the "
-            "object; move the masks of each object into a folder of its own, and name them 00000.png, 00001.png, ..."
+            f"{files[0]}: the file names contain no number that differs in every file; move the masks of each object "
+            "into a separate folder, and name them 00000.png, 00001.png, ..."
         )
     return columns
 
@@ -220,23 +220,23 @@ def _fit_numbers(column: _Column, video: VideoContext | None) -> FramePairs | No
     first, last = numbers[0], numbers[-1]
     example = min(values, key=lambda path: values[path]).name
     if last < length:
-        return FramePairs(values, _note_from_zero(numbers, length, example, names))
+        return FramePairs(values, _note_from_zero(numbers, example, names))
     steps = {after - before for before, after in itertools.pairwise(numbers)}
     is_even = len(steps) == 1 and (first == 1 or steps == {1})
     if first >= 1 and last == length and is_even:
-        note = f"numbers from 1: {example} is frame {first - 1}"
+        note = f"file names count from 1: {example} is frame {first - 1}"
         return FramePairs({path: value - 1 for path, value in values.items()}, note)
     if steps == {1} and len(numbers) == length:
-        note = f"{length} numbers from {first} for {length} frames: {example} is frame 0"
+        note = f"file names count from {first}: {example} is frame 0"
         return FramePairs({path: value - first for path, value in values.items()}, note)
     return None
 
 
-def _note_from_zero(numbers: Sequence[int], length: int, example: str, names: Sequence[str] | None) -> str | None:
+def _note_from_zero(numbers: Sequence[int], example: str, names: Sequence[str] | None) -> str | None:
     if names is not None:
         return f"the frames have other names ({names[0]}); numbers are 0-based frames: {example} is frame {numbers[0]}"
     is_run_from_one = numbers == list(range(1, len(numbers) + 1)) and len(numbers) > 1
-    return f"{len(numbers)} numbers from 1 for {length} frames are read as 0-based frames" if is_run_from_one else None
+    return f"{example} is read as frame 1 (0-based); frame 0 has no mask" if is_run_from_one else None
 
 
 def _numbers_of(names: Sequence[str]) -> Mapping[int, int] | None:

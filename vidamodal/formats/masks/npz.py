@@ -98,7 +98,7 @@ def _from_several(arrays: Sequence[MaskArray], info: VideoInfo | None) -> ClipTr
     stacks = [understand_axes(array, info) for array in arrays]
     path, numbers = arrays[0].path, [_number(array) for array in arrays]
     if len(set(numbers)) < len(numbers):
-        raise InputError(f"{path}: the names of the arrays hold no number each; save one array named masks")
+        raise InputError(f"{path}: the array names have no distinct numbers; save one array named masks")
     if stacks[0].length("t") > 1:
         info = video_of(stacks[0], range(stacks[0].length("t"))) if info is None else info
         collector = MaskCollector(info)

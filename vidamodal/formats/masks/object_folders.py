@@ -4,7 +4,8 @@ The layout of SA-V's validation and test sets (Ravi et al., 2024; sav_dataset/RE
 SAM 2's outputs with a file per object, ``Annotations_6fps/<video>/<object>/00000.png``, or the folder of one video (see
 ``folder_layout``). Objects are named by ids, or by other names (see ``folder_readers``). What is inside is
 decided by ``pixel_values``; objects may overlap. Where an object's folder has no image for a frame, the object is
-unknown. The format does not state whether masks are visible or amodal. The JSON of SA-V's training set is not read.
+unknown. The format does not state whether masks are visible or amodal. ``masklets`` reads the
+JSON of SA-V's training set.
 
 The writer makes a PNG with values 0 and 255 for each frame in which an object's mask is known, and a meta.json. It
 rejects clips without a known mask.

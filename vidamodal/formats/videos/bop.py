@@ -134,10 +134,10 @@ def _ids(images: Mapping[int, list[_Object]]) -> tuple[dict[_Key, int], str | No
         {key for objects in images.values() for key in _keyed(objects)}, key=lambda key: (key[0] or 0, key[1])
     )
     if all(model is None for model, _ in keys):
-        return {key: key[1] for key in keys}, f"no {_GT}; the place in the image tells objects apart"
+        return {key: key[1] for key in keys}, f"no {_GT}; objects are identified by their place in the image"
     if all(place == 0 for _, place in keys):
         return {key: key[0] or 0 for key in keys}, None
-    note = "objects of the same model are told apart by their order in each image; tracks are numbered from 1"
+    note = "objects of the same model are identified by their order in each image; tracks are numbered from 1"
     return {key: number for number, key in enumerate(keys, 1)}, note
 
 
@@ -183,7 +183,7 @@ def _images(folder: Path) -> dict[int, list[_Object]]:
     models, info = (_records(folder / name) for name in (_GT, _INFO))
     images = {number: _listed_objects(folder, number, models, info) for number in sorted(models or info)}
     if not images:
-        raise InputError(f"{folder / _GT}: no image in it; pass the whole scene")
+        raise InputError(f"{folder / _GT}: lists no images; pass the whole scene")
     return images
 
 

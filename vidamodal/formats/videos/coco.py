@@ -109,7 +109,8 @@ def read_coco(file: Path, document: Record, video: VideoContext | None) -> Mappi
         ids = find_track_ids(annotations.records)
         if ids is not None and _returns(annotations, ids):
             masked = masked.note(
-                f"each image is a clip, though objects return by {ids.place}: sizes or names are not those of one video"
+                f"each image is read as a separate clip although {ids.place}s repeat, because sizes or file names "
+                "differ"
             )
     masked = masked if video is None else _image_of(masked, video)
     return image_clips(masked, _FOLDERS, _image_tracks, kind_known=kind_known)

@@ -145,10 +145,10 @@ def _notes_on_ids(annotations: Annotations, ids: TrackIds | None) -> list[str]:
         return []
     notes = []
     if ids.place not in ("track_id", "instance_id"):
-        notes.append(f"objects are told apart by {ids.place}")
+        notes.append(f"objects are identified by {ids.place}")
     if not all(isinstance(found, int) for found in ids.numbers):
         shown = ", ".join(f"{found} is {number}" for found, number in list(ids.numbers.items())[:2])
-        notes.append(f"{ids.place} is no number, so objects are numbered from 1 ({shown})")
+        notes.append(f"{ids.place} values are names; objects are numbered from 1 ({shown})")
     without = sum(ids.number(record, "") is None for of_image in annotations.records.values() for record in of_image)
     if without:
         notes.append(f"{count(without, 'annotation')} without {ids.place} left out")

@@ -64,7 +64,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
             left_out["DontCare" if kind == "DontCare" else "truncated is 2"] += 1
             continue
         if not 0 <= number <= MAX_TRACK_ID:
-            raise FieldError(f"line {row.line}: the id {number} links no frames; pass labels with ids")
+            raise FieldError(f"line {row.line}: id {number} is not a track id (detections?). Pass tracks.")
         of_object = objects.setdefault(number, {})
         if frame in of_object:
             raise FieldError(f"line {row.line}: a second box of object {number} in frame {frame}; keep one")

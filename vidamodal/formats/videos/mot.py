@@ -74,7 +74,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
     for row in read_rows(file, ",", range(7, 11)):
         number, frame = row.integer(1, "id"), row.integer(0, "frame")
         if not 0 <= number <= MAX_TRACK_ID:
-            raise FieldError(f"line {row.line}: the id {number} links no frames; pass tracks, not detections")
+            raise FieldError(f"line {row.line}: id {number} is not a track id (detections?). Pass tracks.")
         if len(row.fields) == _TRUTH and row.number(6, "flag") == 0:
             ignored += 1
             continue

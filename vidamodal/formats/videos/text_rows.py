@@ -205,7 +205,7 @@ def _read_ini(path: Path) -> Mapping[str, str]:
             raise ValueError(f"the frame rate is {info['framerate']}")
     except (ValueError, KeyError, configparser.Error) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not the description of a sequence ({reason}); write it again") from None
+        raise InputError(f"{path}: invalid seqinfo.ini ({reason}); write it again") from None
     return info
 
 

@@ -10,8 +10,8 @@ and the description in TrackEval; UVO, OVIS and SA-Co/VEval (SAM 3) have the sam
   frames that are not listed are unknown. Of several videos, the one with the name of the video is read.
 - Regions of many objects (iscrowd) and annotations of videos that are not listed are left out and reported.
 
-The kind of the masks is not stated. Assumed: 6 frames per second, the rate of its annotations. ``video_results`` reads
-lists of results, which have no videos.
+The kind of the masks is not stated. The frame rate is assumed to be 6 frames per second, the rate of its annotations.
+``result_lists`` reads lists of results, which have no videos.
 
 Written files carry a record of each video (see ``clip_record``) and read back as they were. Ids are counted over all
 videos, "object" is the category of tracks without a label, and file names of pictures are made up.
