@@ -97,25 +97,30 @@ def build_clip(
 
 def _restored(record: Record, masks: MasksByKind) -> ClipTracks:
     video = parse_video(required(record, "video", dict, f"{KEY}."))
-    tracks = []
+    tracks, listed = [], set()
     for place, entry in enumerate(required(record, "tracks", list, f"{KEY}.")):
         where = f"{KEY}.tracks[{place}]"
         track = dict(check_type(entry, dict, where))
         number = required(track, "number", int, f"{where}.")
+        listed.add(number)
         for name in _KINDS:
             states = optional(track, name, list, f"{where}.") or []
             of_object = masks.get(name, {}).get(number, {})
             if {t for t, state in enumerate(states) if state == 1} != {t for t, mask in of_object.items() if mask}:
-                raise FieldError(
-                    f"the {name} masks of object {number} are not in the frames that {where} lists; if they were "
-                    f'changed on purpose, remove all keys "{KEY}" from the file'
-                )
+                raise _changed(f"the {name} masks of object {number} are not in the frames that {where} lists")
             if states:
                 empty = Rle.empty(*(video.canvas_size if name == "amodal_full" else (video.height, video.width)))
                 full = [of_object[t] if state == 1 else empty if state == 0 else None for t, state in enumerate(states)]
                 track[name] = [mask and rle_record(mask) for mask in full]
         tracks.append(track)
+    added = next((n for of_kind in masks.values() for n, found in of_kind.items() if found and n not in listed), None)
+    if added is not None:
+        raise _changed(f"{KEY}.tracks does not list the masks of object {added}")
     return parse_tracks({**record, "format": FORMAT, "version": VERSION, "tracks": tracks})
+
+
+def _changed(what: str) -> FieldError:
+    return FieldError(f'{what}; if they were changed on purpose, remove all keys "{KEY}" from the file')
 
 
 def masks_of(track: Track, kind: MaskKind) -> tuple[Rle | None, ...]:
