@@ -259,7 +259,7 @@ def test_pictures_are_refused(tmp_path: Path, make: Callable[[int, str], Image.I
     if mode == "P" and suffix == ".jpg":
         pytest.skip("JPEG has no palette")
     files = save(tmp_path, [make(t, mode) for t in range(T)], suffix)
-    with pytest.raises(InputError, match=r"as in pictures|pictures, not masks|smoothed grey edges"):
+    with pytest.raises(InputError, match=r"as in photographs|photographs, not masks|smoothed grey edges"):
         read(files)
 
 

@@ -1,4 +1,4 @@
-"""COCO-style annotation files: reading of images, annotations, masks and pictures.
+"""COCO-style annotation files: reading of image entries, annotations, masks and image files.
 
 Read as COCO's own tools read them:
 
@@ -68,7 +68,7 @@ class Picture:
 
     id: Identity
     name: str
-    """Path of the picture as the file states it, with ``/`` between its parts; it may lead out of the data set."""
+    """Path of the image as the file states it, with ``/`` between its parts; it may lead out of the data set."""
     height: int
     width: int
 
@@ -239,10 +239,10 @@ def split_records(
 
 
 def outside_note(pictures: Iterable[Picture]) -> list[str]:
-    """Return a note on pictures outside the data set, if there are any."""
+    """Return a note on images outside the data set, if there are any."""
     if all(picture.path is not None for picture in pictures):
         return []
-    return ["file names with an absolute path or .. are used as names alone; these pictures are not read"]
+    return ["file names with an absolute path or .. are used as names alone; these images are not read"]
 
 
 def count(number: int, noun: str) -> str:
@@ -262,7 +262,7 @@ def image_clips(
 
     Args:
         annotations: The annotation file.
-        folders: Folders beside the file or beside its folder that may hold the pictures.
+        folders: Folders beside the file or beside its folder that may hold the image files.
         read_tracks: Returns the tracks of one image.
         split_annotations: Make each annotation of an image a clip, with the key ``<id>-<place>`` if there are several.
         kind_known: See ``Clip``.
@@ -332,7 +332,7 @@ def _sizes_of_masks(document: Record) -> dict[Identity, Size]:
 
 
 def checked_picture(number: Identity, name: str, height: int, width: int, where: str) -> Picture:
-    """Return a picture of an accepted size; else raise FieldError."""
+    """Return an image of an accepted size; else raise FieldError."""
     picture = Picture(number, name.replace("\\", "/"), height, width)
     try:
         check_video(picture.info)
@@ -421,7 +421,7 @@ def _read_rle(entry: Record, picture: Picture, where: str) -> Rle:
 
 
 def _plain_text(counts: str) -> str:
-    """The text of run lengths that a program wrote as Python shows bytes: b'...'."""
+    """Strip the b'...' of run lengths stored as the repr of Python bytes."""
     if not _BYTES.fullmatch(counts):
         return counts
     return counts[2:-1].replace("\\\\", "\\")
@@ -445,11 +445,11 @@ def _outline(polygon: Any, where: str) -> Float[np.ndarray, "n 2"]:
     return np.array(numbers, dtype=float).reshape(-1, 2)
 
 
-# Pictures
+# Image files
 
 
 def find_pictures(annotations: Path, pictures: Sequence[Picture], folders: Sequence[str]) -> Iterator[Frame] | None:
-    """Return the pictures of a clip's frames, or None if no folder has all of them.
+    """Return the frames of a clip, or None if no folder has all of them.
 
     Args:
         annotations: The annotation file.
@@ -457,7 +457,7 @@ def find_pictures(annotations: Path, pictures: Sequence[Picture], folders: Seque
         folders: Folders beside the file or beside its folder that may hold them.
 
     Raises:
-        InputError: A picture is damaged, or has another size than annotated; raised when it is read.
+        InputError: An image is damaged, or has another size than annotated; raised when it is read.
     """
     bases = [base / folder for base in (annotations.parent, annotations.absolute().parent.parent) for folder in folders]
     for base in bases:

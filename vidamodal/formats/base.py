@@ -35,7 +35,7 @@ class Clip:
     tracks: Callable[[], ClipTracks]
     """Read the masks, visible ones inside amodal ones. Raises InputError on what cannot be read."""
     frames: Callable[[], Iterator[Frame] | None]
-    """Read the pictures, uint8 (h, w, 3) each; returns None if they are missing. Raises InputError."""
+    """Read the frames, uint8 (h, w, 3) each; returns None if they are missing. Raises InputError."""
     kind_known: bool = True
     """False for formats with one mask per object that do not state its kind; ``tracks()`` returns it as visible."""
     source: str = ""
@@ -74,7 +74,7 @@ class Fit(IntEnum):
     CERTAIN = 2
     """The content has the structure that the format documents."""
     EXACT = 3
-    """So it has, and it lies in folders that only this format has; pictures beside them are not masks."""
+    """As CERTAIN, and in folders that only this format uses, so images beside them are not masks."""
 
 
 def certain_if(condition: object) -> Fit:
@@ -94,7 +94,7 @@ class Format(Protocol):
     NAME: str
     """Name in messages."""
     SIGN: str
-    """What a path of this format looks like, for the message that another one is refused with."""
+    """Description of a valid path, for error messages."""
 
     def recognise(self, path: Path) -> Fit:
         """Return how well an existing file or folder matches; must be quick."""

@@ -1,4 +1,4 @@
-"""Whether a video file ends before its own structure does: mp4, Matroska, AVI and PNG files.
+"""Detection of truncated mp4, Matroska, AVI and PNG files.
 
 The counts and durations in a header may be wrong in a complete file: of an AVI with dropped frames, or of a Matroska
 file whose last frame is long. The sizes of the outermost parts of a file tell whether bytes are missing.

@@ -1,7 +1,7 @@
-"""Frames, masks and other pictures in one folder, such as 00000.jpg beside 00000_mask.png, are told apart.
+"""Separate frames from masks in one folder (00000.jpg beside 00000_mask.png).
 
 Images belong to one kind if their names differ in nothing but numbers, and their suffixes are both PNG or both JPEG.
-Two kinds are alternatives if they are numbered alike. Which of them holds the frames, and which the masks, shows in
+Two kinds are alternatives if they are numbered alike. Frames and masks then differ in
 
 - how they are stored: masks have a palette, 16 bits or shades of grey, frames have colours;
 - their names: the names of masks continue those of the frames.
@@ -110,7 +110,7 @@ def kinds_of(images: Sequence[Path]) -> list[ImageKind]:
 
 
 def frames_among(images: Sequence[Path]) -> tuple[list[Path], str | None]:
-    """Return the frames among the images of a folder, in natural order, and what was left out; None for nothing.
+    """Return the frames among the images of a folder, in natural order, and a note on files left out (or None).
 
     Raises:
         InputError: Two images may be the same frame.
@@ -130,7 +130,7 @@ def frames_among(images: Sequence[Path]) -> tuple[list[Path], str | None]:
 
 
 def masks_among(images: Sequence[Path], frame_names: Sequence[str] | None = None) -> tuple[list[Path], str | None]:
-    """Return the masks among the images of a folder, in natural order, and what was left out; None for nothing.
+    """Return the masks among the images of a folder, in natural order, and a note on files left out (or None).
 
     Args:
         images: The images.

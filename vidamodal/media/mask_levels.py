@@ -78,7 +78,7 @@ class Levels:
 
     @property
     def are_smooth(self) -> bool:
-        """True for the many values of pictures, depth maps and mattes, which fill no areas and run into each other."""
+        """True for the many values of photographs, depth maps and mattes, which fill no areas and form gradients."""
         if len(self.codes) <= _FEW_LEVELS:
             return False
         rest = np.delete(self.counts, np.argmax(self.pixels), axis=0).sum(axis=0)

@@ -30,7 +30,7 @@ def lists_impossible_counts(file: BinaryIO) -> bool:
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, start of the content and end of every box, also inside of others."""
+    """Yield (type, content start, end) of every box, including nested ones."""
     open_ends = [size]
     place = 0
     while open_ends:

@@ -1,6 +1,6 @@
-"""What the pixel values of a set of masks mean: decided once for all masks of a video, from all of them.
+"""Interpretation of mask pixel values, decided jointly for all masks of a video.
 
-Understood, in this order:
+The values are read as, in this order:
 
 - ids: the values of palette and grey images of 1 to 16 bits. 0 is background. 255 is void, and left out, beside other
   ids of 8-bit images, unless the values are grey levels painted for the eye, such as 127 and 255;
@@ -8,10 +8,10 @@ Understood, in this order:
   else the most frequent colour. Colours of the palette of PASCAL VOC and DAVIS, or of the one that this package writes,
   stand for their index; others are numbered in the order of red, green and blue;
 - grey levels that are stored as colours with equal channels, or as palettes of greys that disagree;
-- alpha, if the colour is constant or a picture.
+- alpha, if the colour is constant or a photograph.
 
 Values that come from smoothing or JPEG compression lie on edges between painted ones. With one object they are divided
-at half, with several they become the nearest painted value. Images without clear areas are refused as pictures.
+at half, with several they become the nearest painted value. Images without clear areas are refused as photographs.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ ReadImages = Callable[[], Iterable[tuple[int, MaskImage]]]
 _MOST_IDS, _MOST_COLOURS = 4096, 1024
 _PAINTED_GAP = 20
 """Smallest difference of grey levels that are painted for the eye."""
-_PICTURE_PIXELS = 1024
+_PHOTOGRAPH_PIXELS = 1024
 _OPAQUE = 128
 _LOSSY = 8
 """Difference by which compression may change the channels of a painted colour."""
 _LISTED = 6
 _CLEAR, _NEAR = 24.0, 60.0
-"""Largest distances of values from a painted one that it is clear or likely that they mean it."""
+"""Largest distance from a painted value at which a pixel clearly / probably belongs to it."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def object_masks_of(read: ReadImages, source: Path, unit: str) -> ObjectMasks:
 
 @dataclass
 class _Scan:
-    """What a set of images holds."""
+    """Value statistics of a set of mask images."""
 
     grey: dict[int, Levels] = field(default_factory=dict)
     """Grey values as stored, by their bits."""
@@ -168,7 +168,7 @@ class _Reading:
     space: Literal["value", "grey", "colour", "alpha"]
     """The values as stored, grey values of colours, colours, or alpha."""
     how: str
-    """How objects are told apart, for the note; empty if nobody would read the set in another way."""
+    """How objects are identified, for the note; empty if unambiguous."""
     codes: Int[np.ndarray, " k"]
     """The values in ascending order; after smoothing, the painted ones."""
     ids: Int[np.ndarray, " k"]
@@ -271,7 +271,7 @@ def _crisp_values(
     """Values are ids."""
     if are_blurred_ids(levels):
         raise InputError(
-            f"{source}: values between those of areas, as in pictures or in ids that were smoothed or resized with "
+            f"{source}: values between those of areas, as in photographs or in ids that were smoothed or resized with "
             "interpolation; save ids as they are, and resize them without it"
         )
     _check_areas(levels, _MOST_IDS, scan, source)
@@ -325,7 +325,7 @@ def _colour_reading(levels: Levels, scan: _Scan, source: Path) -> _Reading:
     painted = None if is_known else painted_levels(levels, points, scan.lossy)
     codes = levels.codes if painted is None else levels.codes[painted]
     if not len(codes):
-        raise InputError(f"{source}: pictures, not masks; pass masks with one value or colour for each object")
+        raise InputError(f"{source}: photographs, not masks; pass masks with one value or colour for each object")
     if painted is None:
         _check_areas(levels, _MOST_COLOURS, scan, source)
     else:
@@ -354,7 +354,7 @@ def _colour_reading(levels: Levels, scan: _Scan, source: Path) -> _Reading:
 
 
 def _alpha_reading(scan: _Scan, source: Path) -> _Reading | None:
-    """Alpha is the mask if the opaque pixels have one colour, or show a picture; else None."""
+    """Alpha is the mask if the opaque pixels have one colour, or show a photograph; else None."""
     if not scan.top_alpha:
         raise InputError(f"{source}: every pixel is transparent; save the masks without alpha")
     opaque = scan.colour.codes != TRANSPARENT
@@ -409,10 +409,10 @@ def _are_painted(levels: Levels) -> bool:
 
 
 def _check_areas(levels: Levels, most: int, scan: _Scan, source: Path) -> None:
-    """Refuse pictures, whose values are many or fill no areas; small images cannot be told from masks."""
-    if len(levels.codes) > most or (levels.are_smooth and scan.pixels >= _PICTURE_PIXELS):
+    """Refuse photographs, whose values are many or fill no areas; small ones cannot be distinguished from masks."""
+    if len(levels.codes) > most or (levels.are_smooth and scan.pixels >= _PHOTOGRAPH_PIXELS):
         raise InputError(
-            f"{source}: pictures, not masks ({len(levels.codes)} different values); pass masks with one value or "
+            f"{source}: photographs, not masks ({len(levels.codes)} different values); pass masks with one value or "
             "colour for each object"
         )
 
@@ -432,13 +432,13 @@ def _check_edges(
     strange = (nearest > _NEAR) & ~lie_between(points, painted[np.argsort(-of_levels[0])[:16]])
     if (
         len(painted) > MOST_PAINTED
-        or (scan.pixels >= _PICTURE_PIXELS and 10 * levels.flat < 3 * levels.pixels.sum())
+        or (scan.pixels >= _PHOTOGRAPH_PIXELS and 10 * levels.flat < 3 * levels.pixels.sum())
         or edges > 2 * inside
         or 100 * levels.pixels[strange].sum() > inside
         or (len(painted) > 2 and np.any(of_levels[1] < 0.2 * of_levels[0]))
     ):
         raise InputError(
-            f"{source}: values run into each other, as in pictures, soft mattes or after strong compression; save "
+            f"{source}: values run into each other, as in photographs, soft mattes or after strong compression; save "
             "masks with one value or colour for each object, as PNGs"
         )
 

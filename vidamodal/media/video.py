@@ -89,7 +89,7 @@ def open_video(path: str | os.PathLike[str]) -> VideoReader:
     """Open a video file, an animated PNG, WebP or GIF, a folder of frames, or a single image.
 
     Frames of a folder are in the natural order of their names, at 24 frames per second. Masks and other images beside
-    them are left out, and reported, if they can be told apart (see ``image_kinds``).
+    them are left out, and reported, if they can be distinguished (see ``image_kinds``).
 
     Raises:
         InputError: ``path`` does not exist, is none of these, or is damaged.

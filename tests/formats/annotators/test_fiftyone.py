@@ -114,7 +114,7 @@ def test_exports_without_an_index_are_images(tmp_path: Path) -> None:
 def test_clips_without_fitting_pictures_are_refused(tmp_path: Path) -> None:
     source, out = save(tmp_path / "source", SCENE), tmp_path / "out"
     assert refusal(lambda: convert(source, out, "fiftyone")) == (
-        "clip clip-0: it has no pictures, which FiftyOne needs; add its video"
+        "clip clip-0: it has no frames, which FiftyOne needs; add its video"
     )
     assert not out.exists()
 

@@ -108,7 +108,7 @@ def test_a_shorter_video_leaves_the_rest_unknown(tmp_path: Path) -> None:
 def test_bad_videos_are_refused_in_one_line(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (T, H, W, 3), dtype=np.uint8)
     bad = {
-        "pictures, not masks": write(tmp_path / "a.mkv", list(noise), "ffv1", "bgr0"),
+        "photographs, not masks": write(tmp_path / "a.mkv", list(noise), "ffv1", "bgr0"),
         "cannot survive lossy compression": write(tmp_path / "b.mp4", list(IDS), "mpeg4", "yuv420p"),
         "8 bits": write(tmp_path / "c.mkv", list(IDS), "ffv1", "gray16le"),
     }

@@ -109,8 +109,11 @@ def changed(**changes: Any) -> ClipTracks:
         (clip_of(changed(visible=(Rle.encode(BACK),) * 2, amodal=(Rle.encode(BACK),) * 2)), "tracks 1 and 2 overlap"),
         (clip_of(scene(), "../evil"), "not a plain name"),
         (replace(clip_of(scene()), frames=lambda: None), "has no images"),
-        (replace(clip_of(scene()), frames=lambda: iter([np.zeros((12, 16, 3), np.uint8)])), "1 pictures for 2 frames"),
-        (replace(clip_of(scene()), frames=lambda: iter([np.zeros((9, 9, 3), np.uint8)])), "pictures of 9 x 9 pixels"),
+        (
+            replace(clip_of(scene()), frames=lambda: iter([np.zeros((12, 16, 3), np.uint8)])),
+            "1 RGB frames for 2 frames",
+        ),
+        (replace(clip_of(scene()), frames=lambda: iter([np.zeros((9, 9, 3), np.uint8)])), "frames of 9 x 9 pixels"),
         (clip_of(replace(scene(), tracks=tuple(replace(scene().tracks[1], id=k) for k in range(256)))), "256 objects"),
     ],
 )

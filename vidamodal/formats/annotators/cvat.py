@@ -5,7 +5,7 @@ tasks, each a clip. Masks are ``polygon``, ``ellipse`` and ``mask`` (run lengths
 row). A ``box`` does not say which pixels belong to the object, so its mask is unknown; objects that have only points,
 lines, skeletons or cuboids are left out. The kind of the masks is not stated. Size and length are those of the task, or
 of the video that is passed. Frames are numbered as in the video of the task, from 0, also where the task uses only a
-part of it. Assumed: 24 frames per second.
+part of it. The frame rate is assumed to be 24 frames per second.
 
 *For video.* ``track`` has a shape for each frame; CVAT interpolates when it exports, so frames without one are unknown.
 ``outside`` states that the object is not there: its masks are empty up to the next shape. A shape that was drawn in one
@@ -18,7 +18,7 @@ numbers, and parts of an object in one image are united. Without either, every i
 
 The writer makes ``<key>.xml`` for each clip, which CVAT imports as "CVAT 1.1". CVAT has no tracks of masks, so each
 mask is a track of one frame, and the ``group_id`` names its object. The record of the clip (see ``clip_record``) lies
-in ``meta``, which CVAT ignores; with it, the file reads back as it was.
+in ``meta``, which CVAT ignores; with it, the file round-trips unchanged.
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ MAX_ELEMENTS = 2**20
 """Most elements that are read."""
 _SHAPES = frozenset(("box", "polygon", "ellipse", "mask", "polyline", "points", "cuboid", "skeleton"))
 _BEFORE_ROOT = {b"<?": b"?>", b"<!--": b"-->"}
-"""What may stand before the root: its beginning and its end."""
+"""Delimiters allowed before the root element."""
 
 
 @dataclass
 class Node:
-    """An element of the description of a task."""
+    """An XML element of CVAT's task description."""
 
     tag: str
     pieces: list[str] = field(default_factory=list)

@@ -1,13 +1,13 @@
-"""FiftyOne's COCODetectionDataset: ``labels.json`` in COCO's layout and the pictures in ``data/``. Read and written.
+"""FiftyOne's COCODetectionDataset: ``labels.json`` in COCO's layout and the frames in ``data/``. Read and written.
 
 FiftyOne's own exports are read as COCO (see ``coco``); objects are linked by ``index`` or another field (see
 ``track_ids``).
 
 Written folders are imported by ``fiftyone.Dataset.from_dir(..., dataset_type=fiftyone.types.COCODetectionDataset,
-label_types="segmentations")``. FiftyOne needs the pictures, which are written as JPEG. An annotation has one mask in
+label_types="segmentations")``. FiftyOne needs the frames, which are written as JPEG. An annotation has one mask in
 COCO's run lengths, and fields that FiftyOne keeps: ``index`` and ``track_id``, the number of the track, counted over
 all videos, and for predicted amodal masks ``score``, the confidence. FiftyOne ignores ``videos``, with the record of
-each clip (see ``clip_record``), with which the folder reads back as it was. Refused: clips without pictures.
+each clip (see ``clip_record``), with which the folder round-trips unchanged. Clips without frames are refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HOLDS = FRAME_VALUES | {"visible", "amodal"}
 SINGLE_MASK, IS_FILE = True, False
 _LABELS, _DATA = "labels.json", "data"
 _QUALITY = 95
-"""Of the written JPEGs."""
+"""JPEG quality of written frames."""
 
 
 def recognise(path: Path) -> Fit:
@@ -90,9 +90,9 @@ def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
 def _write_pictures(folder: Path, clip: Clip, video: VideoInfo, names: list[str]) -> None:
     frames = clip.frames()
     if frames is None:
-        raise InputError(f"clip {clip.key}: it has no pictures, which FiftyOne needs; add its video")
+        raise InputError(f"clip {clip.key}: it has no frames, which FiftyOne needs; add its video")
     misfit = InputError(
-        f"clip {clip.key}: its pictures do not fit its masks ({video.frames} frames of {video.height} x {video.width} "
+        f"clip {clip.key}: its frames do not fit its masks ({video.frames} frames of {video.height} x {video.width} "
         "pixels); use the whole video"
     )
     count = 0

@@ -6,16 +6,16 @@ left out. The kind of the masks is not stated. Each task is an image. Its object
 is called "track_id" (or "object_id", "instance_id"), or else by an id that the region has in several tasks, as copied
 predictions have. Then the tasks are the frames of one clip, placed as ``frame_places`` describes, and regions of one
 object in a task are parts of its mask. Without either, every task is a clip of one frame; with a video, objects are
-told apart by their labels, which is noted, and refused if a label stands twice in a frame. A task that nobody annotated
-is unknown. Assumed: 24 frames per second.
+identified by their labels, which is reported; a label that appears twice in a frame is refused. A task that nobody
+annotated is unknown. The frame rate is assumed to be 24 frames per second.
 
-Objects in tasks of videos (``videorectangle``) have boxes only, in frames that Label Studio counts by a rate of its
-own: the objects are listed, their masks are unknown. Such tasks state no size, so they need the video. Refused: several
-annotations of a task, of which none is marked as ground truth, and images that were rotated.
+Objects in tasks of videos (``videorectangle``) have boxes only, in frames that Label Studio counts at its own frame
+rate: the objects are listed, their masks are unknown. Such tasks state no size, so they need the video. Tasks with
+several annotations of which none is marked as ground truth, and rotated images, are refused.
 
 The writer makes a task for each frame, with brush regions for a configuration with ``<Image name="image">`` and
-``<BrushLabels name="tag">``. Label Studio has no masks in videos. File names of pictures are made up. The ``data`` of a
-clip's first task holds its record (see ``clip_record``), with which the file reads back as it was.
+``<BrushLabels name="tag">``. Label Studio has no masks in videos. File names are generated. The ``data`` of a clip's
+first task holds its record (see ``clip_record``), with which the file round-trips unchanged.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ def _is_of_video(tasks: Sequence[Task]) -> bool:
 
 
 def _keys(tasks: Sequence[Task]) -> list[str]:
-    """The names of the tasks' pictures; their places where two are alike."""
+    """The names of the tasks' images; their places where two are alike."""
     stems = [plain_stem(task.name) for task in tasks]
     return [stem if stem and stems.count(stem) == 1 else f"task-{place}" for place, stem in enumerate(stems)]
 
 
 Link = Callable[[Region], str | None]
-"""Return what tells the object of a region apart."""
+"""Return the key that identifies a region's object."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,8 @@ class _Objects:
             return
         if link is _LABELS and frame in masks:
             raise FieldError(
-                f'{region.where}a second region with the label "{name}" in this image, and nothing tells their objects '
-                f"apart; add a field {LINKS[0]} to the regions"
+                f'{region.where}a second region with the label "{name}" in this image, so their objects cannot be '
+                f"identified; add a field {LINKS[0]} to the regions"
             )
         mask, before = region_mask(region), masks.get(frame)
         masks[frame] = union([before, mask]) if before and mask else before or mask

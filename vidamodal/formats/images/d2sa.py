@@ -36,7 +36,7 @@ _FOLDERS = ("images", "d2s_amodal_images_v1/images", "train2014", "val2014", "")
 
 
 def recognise(path: Path) -> Fit:
-    """Match an annotation file with these keys, or a folder with one in it; KINS's keys beside them match better."""
+    """Match a file with ``segmentation`` and ``visible_mask``, or a folder with one; KINS's keys match better."""
     return match_files(path, ID, _fit)[0]
 
 

@@ -45,7 +45,7 @@ _KEYS_2020, _KEYS_2019 = ("a_segm", "i_segm"), ("segmentation", "inmodal_seg")
 
 
 def recognise(path: Path) -> Fit:
-    """Match an annotation file with these keys, or a folder with one in it."""
+    """Match a file with ``a_segm`` and ``i_segm``, or ``inmodal_seg``, or a folder with one in it."""
     return match_files(path, ID, _fit)[0]
 
 

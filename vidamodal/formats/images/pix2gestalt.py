@@ -1,12 +1,12 @@
 """pix2gestalt's pairs (Ozguroglu et al., CVPR 2024): an object with an occluder pasted over it. Read only.
 
-``occlusion/<id>_occlusion.png`` is the picture, ``visible_object_mask/<id>_visible_mask.png`` and
+``occlusion/<id>_occlusion.png`` is the photograph, ``visible_object_mask/<id>_visible_mask.png`` and
 ``whole_mask/<id>_whole_mask.png`` are the object's visible and amodal masks (0 and 255): a clip of one frame and one
-track, 1, without a label. The occluder has no mask, so it is not exhaustive. ``whole/<id>_whole.png``, the picture
+track, 1, without a label. The occluder has no mask, so it is not exhaustive. ``whole/<id>_whole.png``, the photograph
 without the occluder, is not read.
 
-The folders are known from the authors' loader, the names of files from other loaders. Assumed: values above 127 are
-inside.
+The folders are known from the authors' loader, the names of files from other loaders. Values above 127 are assumed to
+be inside.
 """
 
 from __future__ import annotations

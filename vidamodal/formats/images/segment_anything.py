@@ -29,7 +29,7 @@ SIGN = 'a JSON with "annotations" and "image" or "image_path", or a folder of su
 
 
 def recognise(path: Path) -> Fit:
-    """Match a file with these keys, or a folder with some in it."""
+    """Match a file with ``annotations`` and ``image`` or ``image_path``, or a folder with some in it."""
     return match_files(path, ID, _fit)[0]
 
 

@@ -5,10 +5,9 @@
 - a folder with the folders of several videos.
 
 A plain folder with several folders of masks may hold the objects of one video, or several videos. Masks with more than
-one object in an image are those of videos. If all show one object, folders named by numbers are objects. Others are
-objects if the video is known, for which no layout speaks then; else they are refused if all names have a number, as in
-obj_1 and 002_dog, and are read as videos, and reported, if some have none. Folders of pictures beside folders of masks
-are left out, and reported.
+one object in an image are those of videos. If all show one object, folders named by numbers are objects. Otherwise the
+folders are objects if a video was passed. Without one, they are refused if every name contains a number (obj_1,
+002_dog), and read as videos (reported) if not. Folders of frames beside folders of masks are left out, and reported.
 """
 
 from __future__ import annotations
@@ -129,7 +128,7 @@ def _is_grey(path: Path) -> bool:
 
 
 def mask_folders(path: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders with masks in a folder, and those with other images."""
+    """Split subfolders into those with masks and those with other images."""
     folders = [folder for folder in list_folders(path) if has_masks(folder)]
     stored = [folder for folder in folders if _are_masks(list(filter(is_image, folder.iterdir())))]
     return (stored, [folder for folder in folders if folder not in stored]) if stored else (folders, [])

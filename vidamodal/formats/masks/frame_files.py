@@ -50,7 +50,7 @@ class FramePairs:
 
 
 def mask_files(folder: Path, video: VideoContext | None = None) -> tuple[list[Path], str | None]:
-    """Return the images of masks in a folder, in natural order, and what was left out; None for nothing.
+    """Return the images of masks in a folder, in natural order, and a note on files left out (or None).
 
     PNGs are preferred to JPEGs beside them, because frames are often JPEGs.
     """

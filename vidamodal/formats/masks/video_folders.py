@@ -4,7 +4,7 @@
 ``meta.json`` beside ``Annotations*`` is optional: ``videos.<video>.objects.<id>.category`` are labels. Without images
 or another source of the video's length, a mask's number is its frame and the last mask ends the video.
 
-Written sets carry a clip's record (see ``clip_record``) in ``meta.json`` and read back as they were.
+Written sets carry a clip's record (see ``clip_record``) in ``meta.json`` and round-trip unchanged.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _find_meta(folder: Path) -> _Meta:
 
 @dataclass(frozen=True)
 class _VideoMasks:
-    """The masks and pictures of one video."""
+    """The masks and frames of one video."""
 
     folder: Path
     content: Content
@@ -109,7 +109,7 @@ class _VideoMasks:
             return build_clip(context.info, record, {stored_kind(record): masks}, {}, (), self.format_name)
 
     def with_video(self, video: VideoContext) -> ClipTracks:
-        """Return the tracks in a video; pictures beside the masks know better."""
+        """Return the tracks in a video. Frames beside the masks take precedence over the given video."""
         return self.tracks() if self._pictures() is not None else replace(self, video=video).tracks()
 
     def frames(self) -> Iterator[Frame] | None:
@@ -127,7 +127,7 @@ class _VideoMasks:
         return VideoContext(open_mask_folder(self.folder, self.content, None).own_video())
 
     def _pictures(self) -> Path | None:
-        """The folder of the video's pictures."""
+        """The folder of the video's frames."""
         parents = (self.folder.parent.parent, self.folder.parent.parent.parent)
         bases = (b for parent in parents for b in list_folders(parent) if b.name.startswith("JPEGImages"))
         folders = (base / size / self.folder.name for base in bases for size in (self.folder.parent.name, *SIZES))

@@ -5,11 +5,11 @@ second object of image 3; ``scene_gt.json`` with the models (``obj_id``) of the 
 ``scene_gt_info.json`` with their pixels, and ``rgb/`` or ``gray/`` with the images. A path is a scene, a split with
 scenes, or a data set with splits. Based on docs/bop_datasets_format.md of thodan/bop_toolkit.
 
-An object is a track, with its model's number as id. If images hold several objects of a model, their order in the image
-tells them apart, tracks are numbered from 1, and that is reported. Without ``scene_gt.json`` the place in the image is
-the id. An image's number is paired with a frame like the name of a mask (see ``frame_files``). Unknown are objects in
-images that ``scene_gt.json`` does not list, and those whose mask is missing, unless ``scene_gt_info.json`` counts no
-pixel of it. An object that is not among those of a listed image is not in it.
+An object is a track, with its model's number as id. If images hold several objects of a model, these are identified by
+their order in the image, tracks are numbered from 1, and that is reported. Without ``scene_gt.json`` the place in the
+image is the id. An image's number is paired with a frame like the name of a mask (see ``frame_files``). Masks are
+unknown in images that ``scene_gt.json`` does not list, and where the file of the mask is missing, unless
+``scene_gt_info.json`` counts no pixel of it. An object that is not among those of a listed image is not in it.
 """
 
 from __future__ import annotations

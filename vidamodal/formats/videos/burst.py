@@ -6,9 +6,9 @@
 clip; those that are not annotated are unknown. Masks may overlap. The format does not state whether masks are
 visible or amodal. ``fps`` is assumed to be the rate of all images.
 
-Written files carry a record of each sequence (see ``clip_record``) and read back as they were. Frames in which no mask
-is known are not annotated, "object" is the category of tracks without a label, file names of pictures are made up, and
-``score`` is the confidence, or 1.
+Written files carry a record of each sequence (see ``clip_record``) and round-trip unchanged. Frames in which no mask is
+known are not annotated, "object" is the category of tracks without a label, file names are generated, and ``score`` is
+the confidence, or 1.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _FPS = 30.0
 
 
 def recognise(path: Path) -> Fit:
-    """Match an annotation file with these keys, or a folder with one in it."""
+    """Match a file whose ``sequences`` have segmentations and annotated_image_paths, or a folder with one in it."""
     return match_files(path, ID, _fit)[0]
 
 

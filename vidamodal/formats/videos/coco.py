@@ -10,13 +10,13 @@
 key), null where it is unknown, ``segmentation`` is the amodal mask. ``annotation_files`` describes what else is read
 and left out.
 
-Assumed: 24 frames per second if a video has no ``fps``. Refused: a video whose annotations have no track ids in more
-than one image, images that do not fit the video, and files without any mask.
+A video without ``fps`` is assumed to have 24 frames per second. Videos with several annotated images but no track ids,
+images that do not fit the video, and files without any mask are refused.
 
 Written files have ``segmentation`` and ``visible_mask`` where a track has an amodal mask, else the visible mask as
 ``segmentation``. Empty masks have no annotation, track ids are counted over all videos, "object" is the category of
-tracks without a label, and file names of pictures are made up. The record of each video (see ``clip_record``) makes it
-read back as it was.
+tracks without a label, and file names are generated. The record of each video (see ``clip_record``) makes it round-trip
+unchanged.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _FOLDERS = (
 
 
 def recognise(path: Path) -> Fit:
-    """Match an annotation file with these keys, or a folder with one; richer formats with these keys match better."""
+    """Match a file with ``images`` and ``annotations``, or a folder with one; richer formats match better."""
     return match_files(path, ID, _fit)[0]
 
 

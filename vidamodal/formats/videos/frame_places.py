@@ -24,9 +24,9 @@ from vidamodal.media.json_records import FieldError
 from vidamodal.types import InputError
 
 _ROBOFLOW = re.compile(r"(_(?:jpe?g|png|bmp|webp))?\.rf\.[0-9A-Za-z_-]+$")
-"""What Roboflow adds to the name of a picture: frame_01_png.rf.8f3a...jpg."""
+"""Roboflow's addition to the name of an image: frame_01_png.rf.8f3a...jpg."""
 _UPLOAD = re.compile("^[0-9a-f]{8}-")
-"""What Label Studio puts before the name of an uploaded picture."""
+"""Label Studio's prefix of the name of an uploaded image."""
 _DIGITS = 18
 """Most digits of a number in a name."""
 _LONGEST = 250
@@ -42,7 +42,7 @@ class FramePlaces:
 
 
 def plain_stem(name: str) -> str:
-    """Return the name of a picture without folders, suffix, and what Roboflow and Label Studio add to it."""
+    """Return the name of an image without folders, suffix, and the additions of Roboflow and Label Studio."""
     return _UPLOAD.sub("", _ROBOFLOW.sub("", _stem(name)))
 
 
@@ -51,10 +51,10 @@ def _stem(name: str) -> str:
 
 
 def numbers_in_names(names: Sequence[str]) -> list[int] | None:
-    """Return the number that tells names apart; None if they differ in other words, or it is not different in each.
+    """Return the number that varies between the names; None if other text varies too, or numbers repeat.
 
     Args:
-        names: File names of pictures. The last number of a single name counts.
+        names: File names of images. The last number of a single name counts.
     """
     parts = [split_numbers(plain_stem(name)) for name in names]
     if len({texts for texts, _ in parts}) != 1 or any(len(digit) > _DIGITS for _, digits in parts for digit in digits):

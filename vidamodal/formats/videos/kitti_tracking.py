@@ -3,12 +3,12 @@
 Rows of 17 values, or 18 with a score: frame (from 0), id, type, truncated, occluded, alpha, then left, top, right and
 bottom of the box in pixels, and the box in space, which is not read. Boxes cover the occluded parts of an object, but
 end at the border of the image; they are read as amodal boxes, and a note says so. The levels of occlusion (0 to 3) are
-kept, and whether an object is truncated. All masks are unknown. Size and length come from the video or from the
-pictures in ``image_02`` (see ``text_rows``).
+kept, and whether an object is truncated. All masks are unknown. Size and length come from the video or from the frames
+in ``image_02`` (see ``text_rows``).
 
 Rows of regions (DontCare) and of objects that the benchmark ignores at the ends of tracks (truncated is 2) are left
-out, and a note counts them. Assumed: 10 frames per second, the rate of the recordings. Labels of single images
-(``label_2``) have no ids and are not read.
+out, and a note counts them. The frame rate is assumed to be 10 frames per second, the rate of the recordings. Labels of
+single images (``label_2``) have no ids and are not read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _IGNORED_TRUNCATION = 2
 
 
 def recognise(path: Path) -> Fit:
-    """Match a file whose first line is such a row, or a folder with one."""
+    """Match a file whose first line is frame, id, type and 14 or 15 numbers, or a folder with one."""
     return fit_of(path, find_files(path, _PLACES, _FIRST_LINE))
 
 

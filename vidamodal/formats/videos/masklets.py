@@ -6,8 +6,8 @@ sav_dataset/README.md in facebookresearch/sam2.
 
 Every 4th frame of a video is annotated, at 6 of 24 frames per second; this is checked against the number of frames and
 reported, and the other frames are unknown. Empty run lengths are occluded or absent objects (before the first mask:
-unknown). The masks are of one, unstated kind. Each file is a clip; its key is the name of the file. Refused: other
-distances between annotated frames.
+unknown). The masks are of one, unstated kind. Each file is a clip; its key is the name of the file. Other distances
+between annotated frames are refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FPS = 24.0
 
 
 def recognise(path: Path) -> Fit:
-    """Match a file with these keys, or a folder with some in it."""
+    """Match a file with ``masklet``, ``video_height`` and ``video_width``, or a folder with some in it."""
     return match_files(path, ID, _fit)[0]
 
 

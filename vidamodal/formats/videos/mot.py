@@ -2,12 +2,13 @@
 
 Rows of 7 to 10 values: frame, id, left, top, width, height, a flag or score, and for ground truth of 9 values the class
 and the visibility. Frames, ids and coordinates count from 1. Boxes cover the whole person, occluded parts included, so
-they are read as amodal boxes; all masks are unknown. Size and length come from the video, seqinfo.ini or the pictures
-in ``img1`` (see ``text_rows``); ``labels.txt`` beside the file replaces the official classes. Read are one file, a
+they are read as amodal boxes; all masks are unknown. Size and length come from the video, seqinfo.ini or the frames in
+``img1`` (see ``text_rows``); ``labels.txt`` beside the file replaces the official classes. A path is one file, a
 sequence with ``gt/gt.txt``, or a folder of either.
 
 Rows of ground truth whose flag is 0 (static people, reflections, vehicles in MOT17) are left out, and a note counts
-them. Detections without ids (-1) are refused. Assumed: 30 frames per second without a seqinfo.ini.
+them. Detections without ids (-1) are refused. Without a seqinfo.ini, the frame rate is assumed to be 30 frames per
+second.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _CLASSES = (
 
 
 def recognise(path: Path) -> Fit:
-    """Match a file whose first line is such a row, or a folder with one."""
+    """Match a file whose first line is 7 to 10 numbers with commas, or a folder with one."""
     return fit_of(path, find_files(path, _PLACES, _FIRST_LINE))
 
 

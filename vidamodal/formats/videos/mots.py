@@ -4,11 +4,11 @@ Rows ``frame id class height width rle``, as in ``instances_txt/0002.txt`` and `
 description. An id is 1000 x class + instance; class 1 is car, 2 is pedestrian; others have no name. Masks are visible
 masks, which never overlap. Frames count from 0 in KITTI MOTS and from 1 where there is a seqinfo.ini (MOTSChallenge);
 see ``text_rows``. A frame counts as annotated if it has a row. Regions to ignore (id 10000, class 10) are left out, and
-a note counts them. Assumed: 10 frames per second where nothing states the rate.
+a note counts them. Where nothing states the frame rate, it is assumed to be 10 frames per second.
 
 The writer makes ``<key>.txt`` for each clip, with frames from 0, and a meta.json with the record of each clip (see
-``clip_record``), with which it reads back as it was. Labels other than car and pedestrian get classes from 3 on, and
-ids of another form are renumbered. Refused: masks that overlap, and more than 999 objects of a class.
+``clip_record``), with which it round-trips unchanged. Labels other than car and pedestrian get classes from 3 on, and
+ids of another form are renumbered. Overlapping masks and more than 999 objects of a class are refused.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ PER_CLASS = 1000
 
 
 def recognise(path: Path) -> Fit:
-    """Match a file whose first line is such a row, or a folder with one."""
+    """Match a file whose first line is frame, id, class, height, width and run lengths, or a folder with one."""
     return fit_of(path, _files(path))
 
 

@@ -2,9 +2,10 @@
 
 A pixel is 1000 x class + the number of the object, 0 is background; see ``mots`` for classes, which ``labels.txt`` in
 ``instances`` replaces. Masks are visible masks. Pixels with 10000 are regions to ignore; they are left out, and a note
-says so. Read are a folder with ``instances``, that folder, or the folder of one sequence in it; PNGs may also lie in
-``instances`` itself. Names are paired with frames as for other PNGs (see ``frame_files``). Length and pictures are
-those of ``image_02/<sequence>`` or ``images`` beside ``instances`` if they are there. Assumed: 10 frames per second.
+says so. A path is a folder with ``instances``, that folder, or the folder of one sequence in it; PNGs may also lie in
+``instances`` itself. Names are paired with frames as for other PNGs (see ``frame_files``). Length and frames are those
+of ``image_02/<sequence>`` or ``images`` beside ``instances`` if they are there. The frame rate is assumed to be 10
+frames per second.
 """
 
 from __future__ import annotations

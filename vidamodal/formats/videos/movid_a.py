@@ -12,9 +12,9 @@ A scene is a folder ``<split>/<video>/``, for example ``test/17/``, with these f
 The published loaders need two lists beside the splits: ``<split>_instance.txt`` has a line ``video_k_value`` for each
 object that is ever visible, and ``<split>_frame_list.txt`` has ``video_k_frame`` wherever its amodal mask has a pixel.
 
-Assumptions: all objects of a scene are listed, so it is exhaustive; 12 frames per second, Kubric's default, if metadata
-has no ``frame_rate``. The id of a track is its pixel value, k + 1. The reader follows the published loaders and was not
-tested on the published archive.
+All objects of a scene are assumed to be listed, so it is exhaustive. If metadata has no ``frame_rate``, the frame rate
+is assumed to be 12 frames per second, Kubric's default. The id of a track is its pixel value, k + 1. The reader follows
+the published loaders and was not tested on the published archive.
 
 Written sets store ids, keys, labels, order, provenance and exhaustiveness under a key "vidamodal" of metadata.json,
 which those loaders ignore, and read back unchanged. The writer rejects unknown masks (null), visible masks that
@@ -114,7 +114,7 @@ def _own(document: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _metadata_errors(folder: Path) -> Iterator[None]:
-    """Turn errors in metadata.json into an InputError; FieldError and damaged JSON are ValueErrors."""
+    """Re-raise ValueErrors from metadata.json as InputError."""
     try:
         yield
     except (ValueError, RecursionError) as error:
@@ -213,14 +213,14 @@ def write_split(folder: str | os.PathLike[str], clips: Iterable[Clip], split: st
 
     Args:
         folder: The data set; it is created if necessary.
-        clips: Clips with their pictures.
+        clips: Clips with their frames.
         split: The name of the split, letters only.
 
     Returns:
         The number of videos.
 
     Raises:
-        InputError: The split exists, a clip has no pictures, or holds what the format cannot (see above).
+        InputError: The split exists, a clip has no frames, or holds what the format cannot (see above).
     """
     folder = Path(folder)
     if not re.fullmatch(_SPLIT, split):
@@ -311,13 +311,13 @@ def _write_frames(folder: Path, clip: Clip, video: VideoInfo) -> None:
     for count, frame in enumerate(frames, 1):
         if frame.shape != (video.height, video.width, 3):
             raise InputError(
-                f"clip {clip.key}: pictures of {frame.shape[0]} x {frame.shape[1]} pixels, masks of {video.height} x "
+                f"clip {clip.key}: frames of {frame.shape[0]} x {frame.shape[1]} pixels, masks of {video.height} x "
                 f"{video.width}; they must be of one size"
             )
         rgba = np.pad(frame, ((0, 0), (0, 0), (0, 1)), constant_values=255)
         write_image(folder / f"rgba_full_{count - 1:05d}.png", rgba)
     if count != video.frames:
-        raise InputError(f"clip {clip.key}: {count} pictures for {video.frames} frames of masks; use the whole video")
+        raise InputError(f"clip {clip.key}: {count} RGB frames for {video.frames} frames of masks; use the whole video")
 
 
 def _write_metadata(folder: Path, key: str, clip: ClipTracks, objects: Sequence[_Object]) -> None:

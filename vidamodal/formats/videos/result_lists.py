@@ -6,7 +6,7 @@
   frame. Objects are numbered from 1 in each video.
 
 The list names no images, so the size is that of the run lengths, or that of the video for polygons. The rest is as in
-``coco`` and ``youtube_vis``. Scores are not read, and categories have no names. Refused: polygons without a video.
+``coco`` and ``youtube_vis``. Scores are not read, and categories have no names. Polygons without a video are refused.
 """
 
 from __future__ import annotations

@@ -7,15 +7,15 @@ toolkit in its repository.
 
 Its own files have no masks: the amodal boxes are read, and visible masks are unknown (those of its videos are in
 BURST's files). ``segmentation`` is read as the visible mask where it is run lengths; TAO's polygons are outlines of
-boxes and are not read. ``frame_annotations`` says how images become frames. Assumed: 1 frame per second, the rate of
-TAO's annotations.
+boxes and are not read. ``frame_annotations`` says how images become frames. The frame rate is assumed to be 1 frame per
+second, the rate of TAO's annotations.
 
 Written files have masks: ``segmentation`` is the visible mask in COCO's run lengths, as in BURST's converter to TAO;
 ``amodal_segmentation`` and, on a padded canvas, ``amodal_full_segmentation`` are keys of this project. ``visibility``
 is the share of the amodal pixels (on the canvas, if there is one) that is visible; ``bbox`` is zeros if nothing is
-visible. Files carry a record of each video (see ``clip_record``) and read back as they were; file names of pictures are
-made up, and "object" is the category of tracks without a label. Refused: a track without amodal masks, or visible where
-its amodal mask is unknown.
+visible. Files carry a record of each video (see ``clip_record``) and round-trip unchanged; file names are generated,
+and "object" is the category of tracks without a label. Tracks without amodal masks, or visible where the amodal mask is
+unknown, are refused.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SINGLE_MASK, IS_FILE = False, True
 
 
 def recognise(path: Path) -> Fit:
-    """Match an annotation file with these keys, or a folder with one in it."""
+    """Match a file with ``tracks`` and ``amodal_bbox`` in its annotations, or a folder with one in it."""
     return match_files(path, ID, _fit)[0]
 
 

@@ -1,7 +1,7 @@
 """Text files with one row per object and frame: what MOT, MOTS and KITTI share.
 
 A file belongs to a sequence. Its size and length come from the video that is passed, else from ``seqinfo.ini``
-(MOTChallenge), else from the pictures of the sequence: ``<sequence>/img1`` beside ``<sequence>/gt/gt.txt``, or
+(MOTChallenge), else from the frames of the sequence: ``<sequence>/img1`` beside ``<sequence>/gt/gt.txt``, or
 ``image_02/<sequence>`` beside the folder of ``<sequence>.txt`` (KITTI).
 """
 
@@ -124,7 +124,7 @@ def read_rows(file: Path, separator: str | None, columns: range) -> Iterator[Row
 
 @dataclass(frozen=True)
 class SequenceInfo:
-    """What is known of the sequence that a file annotates without the file itself."""
+    """The sequence that a file annotates, as far as it is known without the file."""
 
     name: str
     is_described: bool
@@ -134,7 +134,7 @@ class SequenceInfo:
     size: tuple[int, int] | None
     """Height and width."""
     pictures: Path | None
-    """Folder of its pictures."""
+    """Folder of its frames."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def find_sequence(file: Path) -> SequenceInfo:
     """Return the sequence of a file.
 
     Raises:
-        InputError: Its seqinfo.ini or its first picture is damaged.
+        InputError: Its seqinfo.ini or its first frame is damaged.
     """
     base = file.absolute().parent.parent
     in_folder = file.parent.name in _FOLDERS
@@ -217,11 +217,11 @@ def place_rows(
     video: VideoContext | None,
     size: tuple[int, int] | None = None,
 ) -> Placement:
-    """Return the video of a file, and which of its frames has which number.
+    """Return the video and the mapping from frame numbers to frames.
 
-    The first frame has the number in the name of the first picture if the video is a folder of numbered frames, else
-    the one that the format documents. If the numbers do not fit the video then, but do when they are counted from the
-    other of 0 and 1, they are, and a note says so.
+    The first frame has the number in its file name if the video is a folder of numbered frames, else the one that the
+    format documents. If the numbers then do not fit the video, but do when counted from the other of 0 and 1, they are
+    counted so, and this is reported.
 
     Args:
         file: The file.
@@ -245,7 +245,7 @@ def place_rows(
     if info is None:
         size = size or sequence.size
         if size is None:
-            raise InputError(f"{file}: states no image size, and there are no pictures beside it; pass its video")
+            raise InputError(f"{file}: states no image size, and there are no frames beside it; pass its video")
         if length is None:
             length = max(numbers, default=first) - first + 1
             notes = (*notes, f"{file.name}: the length of the video is not stated; the last annotated frame ends it")

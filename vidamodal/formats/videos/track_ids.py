@@ -18,7 +18,7 @@ from vidamodal.media.json_records import FieldError, Identity, identity
 _CERTAIN = ("track_id", "instance_id", "object_id", "obj_id", "tracking_id")
 _ATTRIBUTES = "attributes"
 _POSSIBLE = ((True, "id"), (False, "index"), (True, "index"))
-"""Whether a key is one of the attributes, and the key."""
+"""(in attributes?, key) pairs tried last."""
 
 
 @dataclass(frozen=True)

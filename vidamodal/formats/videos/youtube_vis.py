@@ -13,8 +13,8 @@ and the description in TrackEval; UVO, OVIS and SA-Co/VEval (SAM 3) have the sam
 The kind of the masks is not stated. The frame rate is assumed to be 6 frames per second, the rate of its annotations.
 ``result_lists`` reads lists of results, which have no videos.
 
-Written files carry a record of each video (see ``clip_record``) and read back as they were. Ids are counted over all
-videos, "object" is the category of tracks without a label, and file names of pictures are made up.
+Written files carry a record of each video (see ``clip_record``) and round-trip unchanged. Ids are counted over all
+videos, "object" is the category of tracks without a label, and file names are generated.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _FPS = 6.0
 
 
 def recognise(path: Path) -> Fit:
-    """Match an annotation file with these keys, or a folder with one in it."""
+    """Match a file with ``videos`` and ``segmentations`` in its annotations, or a folder with one in it."""
     return match_files(path, ID, _fit)[0]
 
 
