@@ -347,3 +347,58 @@ def test_damaged_images_end_in_masks_or_one_line(tmp_path: Path, name: str) -> N
             read({0: tmp_path / name})
         except InputError:
             continue
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette", "colour", "painted"])
+def test_masks_of_one_object_hold_no_second_one(kind: str, tmp_path: Path) -> None:
+    images = {
+        "grey": grey(IDS),
+        "palette": palettes(IDS, PINK_TEAL, [(0, 1, 2)]),
+        "colour": colour(IDS, BLACK_RED_GREEN),
+        "painted": grey(id_maps(127, 255)),
+    }[kind]
+    images[0] = images[0].point(lambda _: 0)  # only the later images hold both
+    with pytest.raises(InputError, match=r"frame 1 holds several \(ids .* move the folders of videos"):
+        list(read_object_masks(save(tmp_path, images), VIDEO, tmp_path).masks)
+
+
+def test_levels_of_one_object_are_no_ids(tmp_path: Path) -> None:
+    maps = ONE * np.uint8(255)
+    maps[:, 20, 4:20] = 254
+    masks = read_object_masks(save(tmp_path, grey(maps)), VIDEO, tmp_path).masks
+    np.testing.assert_array_equal(np.stack([mask for _, mask in masks]), maps > 0)
+
+
+@pytest.mark.parametrize("as_object", [False, True])
+def test_ones_and_white_are_one_object(as_object: bool, tmp_path: Path) -> None:
+    maps = ONE.copy()
+    maps[1:] *= 255
+    files = save(tmp_path, grey(maps))
+    if as_object:
+        inside = np.stack([mask for _, mask in read_object_masks(files, VIDEO, tmp_path).masks])
+    else:
+        ids, note = read(files)
+        inside = ids == 1
+        assert "1 and 255 never share an image and are one object" in note
+    np.testing.assert_array_equal(inside, ONE == 1)
+
+
+def test_white_that_never_meets_other_ids_is_refused(tmp_path: Path) -> None:
+    maps = IDS.copy()
+    maps[0] = 255 * (maps[0] > 0)
+    with pytest.raises(InputError, match="255 never shares an image with other values"):
+        read(save(tmp_path, grey(maps)))
+
+
+def test_values_of_mots_are_reported_and_their_ignored_regions_left_out(tmp_path: Path) -> None:
+    maps = id_maps(1001, 2005, np.uint16)
+    maps[:, :4] = 10000
+    ids, note = read(save(tmp_path / "ignored", grey(maps)))
+    np.testing.assert_array_equal(ids, np.where(maps == 10000, 0, maps))
+    assert "as in MOTS: 10000 is a region to ignore and left out" in note
+    assert "as in MOTS" in read(save(tmp_path / "all", grey(id_maps(1001, 2005, np.uint16))))[1]
+    assert "MOTS" not in read(save(tmp_path / "others", grey(id_maps(7, 10000, np.uint16))))[1]
+
+
+def test_masks_without_an_object_are_reported(tmp_path: Path) -> None:
+    assert read(save(tmp_path / "masks", grey(IDS * 0)))[1] == f"masks: no object in {T} PNGs"

@@ -3,7 +3,8 @@
 The values are read as, in this order:
 
 - ids: the values of palette and grey images of 1 to 16 bits. 0 is background. 255 is void, and left out, beside other
-  ids of 8-bit images, unless the values are grey levels painted for the eye, such as 127 and 255;
+  ids of 8-bit images, unless the values are grey levels painted for the eye, such as 127 and 255. Where 1 and 255 never
+  share an image, both are one object. Of 16-bit values that are 1000 x class + object, as in MOTS, 10000 is left out;
 - one colour per object, if images have colours, or palettes that disagree. The background is transparent or black, or
   else the most frequent colour. Colours of the palette of PASCAL VOC and DAVIS, or of the one that this package writes,
   stand for their index; others are numbered in the order of red, green and blue;
@@ -47,6 +48,7 @@ _MOST_IDS, _MOST_COLOURS = 4096, 1024
 _PAINTED_GAP = 20
 """Smallest difference of grey levels that are painted for the eye."""
 _PHOTOGRAPH_PIXELS = 1024
+_MOTS_IGNORED = 10000
 _OPAQUE = 128
 _LOSSY = 8
 """Difference by which compression may change the channels of a painted colour."""
@@ -103,9 +105,15 @@ def id_maps_of(read: ReadImages, source: Path, unit: str) -> IdMaps:
 def object_masks_of(read: ReadImages, source: Path, unit: str) -> ObjectMasks:
     """Return the masks of one object from images from any container; see ``id_maps_of``."""
     scan = _scan(read())
-    reading = _as_one_object(_decide(scan, source), source)
-    masks = ((frame, _ids(reading, image, source) != 0) for frame, image in read())
-    return ObjectMasks(masks, _notes(reading, scan, source, unit))
+    of_set = _decide(scan, source)
+    reading = _as_one_object(of_set, source)
+
+    def masks() -> Iterator[tuple[int, Mask]]:
+        for frame, image in read():
+            _check_one_object(of_set, frame, image, source)
+            yield frame, _ids(reading, image, source) != 0
+
+    return ObjectMasks(masks(), _notes(reading, scan, source, unit))
 
 
 @dataclass
@@ -130,6 +138,8 @@ class _Scan:
     images: int = 0
     pixels: int = 0
     """Pixels of an image."""
+    void_is_shared: bool = False
+    """True if an image holds both 255 and another value that is no background."""
 
     @property
     def palettes_agree(self) -> bool:
@@ -147,6 +157,7 @@ class _Scan:
         kind = "colour" if image.alpha is not None else image.kind
         self.kinds.add(kind)
         levels = count_levels(_colours(image) if kind == "colour" else image.values, kind == "colour", image.lossy)
+        self.void_is_shared |= VOID in levels.codes and int(np.count_nonzero(levels.codes)) > 1
         if kind == "grey":
             self.grey.setdefault(image.bits, Levels()).merge(levels)
             return
@@ -276,8 +287,15 @@ def _crisp_values(
         )
     _check_areas(levels, _MOST_IDS, scan, source)
     ids = levels.codes.copy()
+    if scan.grey.keys() == {16}:
+        remarks = (*remarks, *_leave_out_ignored(ids))
     if VOID in ids and np.count_nonzero(ids) > 1:
-        if void:
+        if void and not scan.void_is_shared:
+            if set(ids.tolist()) - {0, 1, VOID}:
+                raise InputError(f"{source}: {VOID} never shares an image with other values; save one value per object")
+            remarks = (*remarks, f"1 and {VOID} never share an image and are one object")
+            ids[ids == VOID] = 1
+        elif void:
             remarks = (*remarks, f"{VOID} is void and left out")
             ids[ids == VOID] = 0
         elif set(scan.grey) <= {1, 2, 4, 8}:
@@ -287,6 +305,17 @@ def _crisp_values(
             )
     how = "grey level" if space == "grey" else ""
     return _Reading(space, how, levels.codes, ids, scales=scales, remarks=remarks)
+
+
+def _leave_out_ignored(ids: Int[np.ndarray, " k"]) -> tuple[str, ...]:
+    """Set the value for regions to ignore of MOTS to 0 if all others are 1000 x class + object; return remarks."""
+    objects = ids[(ids != 0) & (ids != _MOTS_IGNORED)]
+    if not len(objects) or objects.min() <= 1000 or objects.max() >= _MOTS_IGNORED:
+        return ()
+    if _MOTS_IGNORED not in ids:
+        return ("values look like 1000 x class + object, as in MOTS",) if objects.max() < 3000 else ()
+    ids[ids == _MOTS_IGNORED] = 0
+    return (f"values look like 1000 x class + object, as in MOTS: {_MOTS_IGNORED} is a region to ignore and left out",)
 
 
 def _grey_reading(
@@ -446,7 +475,8 @@ def _check_edges(
 def _as_one_object(reading: _Reading, source: Path) -> _Reading:
     """The same set as masks of one object: inside are grey values from half the largest on, or all colours."""
     inside, remarks = reading.ids != 0, reading.remarks
-    if reading.how in ("", "grey level") and reading.space in ("value", "grey") and not reading.is_smooth:
+    is_one = np.count_nonzero(inside) > 1 and len(set(reading.ids[inside].tolist())) == 1
+    if _holds_levels(reading) and not is_one:
         inside = (2 * reading.codes >= reading.codes.max(initial=1)) & (reading.codes > 0)
         remarks = ()
         if np.count_nonzero(reading.codes) > 1:
@@ -454,6 +484,31 @@ def _as_one_object(reading: _Reading, source: Path) -> _Reading:
     if reading.is_smooth and np.count_nonzero(inside) > 1:
         raise InputError(f"{source}: several values with smoothed edges for one object; save 0 outside and 255 inside")
     return replace(reading, ids=inside.astype(np.int64), remarks=remarks)
+
+
+def _holds_levels(reading: _Reading) -> bool:
+    """True for grey values and indices without smoothed edges."""
+    return reading.space in ("value", "grey") and not reading.is_smooth
+
+
+def _check_one_object(reading: _Reading, frame: int, image: MaskImage, source: Path) -> None:
+    """Refuse an image with several ids: small values, indices, colours, or areas of grey levels far apart."""
+    if reading.is_smooth:
+        return
+    ids = _ids(reading, image, source)
+    found = np.setdiff1d(ids, [0])
+    if len(found) < 2:
+        return
+    full = 255 if reading.codes.max() <= 255 else 65535
+    if _holds_levels(reading) and image.kind != "palette" and 2 * found.max() > full:
+        areas = np.setdiff1d(ids[inside(ids)], [0])
+        if len(areas) < len(found) or np.diff(found).min() < _PAINTED_GAP:
+            return  # levels of one object, from half of which on a pixel is inside
+    listed = " and ".join(map(str, found[:2]))
+    raise InputError(
+        f"{source}: read as the masks of one object, but frame {frame} holds several (ids {listed}). If this is a "
+        "video, pass it alone, or move the folders of videos into a folder Annotations"
+    )
 
 
 def _ids(reading: _Reading, image: MaskImage, source: Path) -> Int[np.ndarray, "h w"]:
@@ -511,12 +566,14 @@ def _colours(image: MaskImage) -> Int[np.ndarray, "h w"]:
 
 
 def _notes(reading: _Reading, scan: _Scan, source: Path, unit: str) -> tuple[str, ...]:
+    count, images = len(set(reading.ids.tolist()) - {0}), f"{scan.images} {unit}{'s' * (scan.images != 1)}"
+    if not count and not reading.remarks:
+        return (f"{source.name}: no object in {images}",)
     if not reading.how and not reading.remarks:
         return ()
-    count = len(set(reading.ids.tolist()) - {0})
     edges = " with smoothed edges" if reading.is_smooth and reading.space != "alpha" else ""
     told = f"{count} object{'s' * (count != 1)} by {reading.how or 'value'}{edges}"
-    return ("; ".join([f"{source.name}: {scan.images} {unit}{'s' * (scan.images != 1)}, {told}", *reading.remarks]),)
+    return ("; ".join([f"{source.name}: {images}, {told}", *reading.remarks]),)
 
 
 def _images(files: Mapping[int, Path], video: VideoInfo) -> ReadImages:
