@@ -88,11 +88,11 @@ def read_id_map(path: Path, video: VideoInfo) -> Int[np.ndarray, "h w"]:
     """Return the values of a palette, grey or black-and-white PNG of a data set whose values are known to be ids.
 
     Raises:
-        InputError: The file cannot be read, has another size, or is a picture in colours.
+        InputError: The file cannot be read, has another size, or is a photograph.
     """
     image = read_mask_image(path, video)
     if image.kind == "colour" or image.lossy:
-        raise InputError(f"{path}: a picture in colours, not ids; write it as a palette or grey PNG")
+        raise InputError(f"{path}: a colour image, not ids; write it as a palette or grey PNG")
     return image.values
 
 

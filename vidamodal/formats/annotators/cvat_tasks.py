@@ -1,4 +1,4 @@
-"""The tasks in a file of CVAT: what a task says of its video, and the elements that belong to it."""
+"""The tasks in a file of CVAT: the description of the video of a task, and the elements that belong to it."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Name of its picture, without the folders and addresses before it."""
+        """Name of its image, without the folders and addresses before it."""
         addresses = [value for value in self.data.values() if isinstance(value, str)]
         paths = [re.sub(r"^.*[?&]d=", "", address).partition("?")[0].replace("\\", "/") for address in addresses]
         named = [path for path in paths if re.search(r"\.[A-Za-z0-9]{2,5}$", path)]

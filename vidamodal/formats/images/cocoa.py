@@ -69,7 +69,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
 
 def _single_clip(file: Path, annotation: Record, video: VideoContext | None) -> Clip:
-    """The clip of a file with a single annotation; the size is that of the picture, the video or a visible mask."""
+    """The clip of a file with a single annotation; the size is that of the image, the video or a visible mask."""
     picture = next((p for p in sorted(file.parent.glob(f"{glob.escape(file.stem)}.*")) if is_image(p)), None)
     size = None if video is None else (video.info.height, video.info.width)
     if picture is not None:

@@ -5,7 +5,7 @@
   ``class_name``, the label.
 
 Each file is a clip of one frame whose key is the file's name; a folder may hold many. Its objects are tracks from 1 on,
-in the file's order. With a video, a single file is the mask of one frame, found by the number in the picture's name;
+in the file's order. With a video, a single file is the mask of one frame, found by the number in the image's name;
 several files need track ids. Scores are not read. The kind of the masks is not stated.
 """
 

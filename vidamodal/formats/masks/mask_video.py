@@ -4,9 +4,9 @@ A file holds ids, grey levels, colours, or one object in black and white, as ``p
 file is an object in black and white, named like the folders of objects (see ``folder_readers``), such as the
 masks/1.mkv that ``predict`` writes with the format ``masks``.
 
-Videos in a lossless codec are read as they are, and all others like JPEGs: ids are only told from bright colours. Frame
-n of the masks is frame n of the video; frames after the end of the masks are unknown. Videos of more than 8 bits are
-refused. The format does not state whether masks are visible or amodal.
+Videos in a lossless codec are read as they are, and all others like JPEGs: ids are only distinguished by bright
+colours. Frame n of the masks is frame n of the video; frames after the end of the masks are unknown. Videos of more
+than 8 bits are refused. The format does not state whether masks are visible or amodal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """tracks.json: single files and folders of ``<key>/tracks.json`` or ``<key>.tracks.json``. Read and written.
 
-The pictures of a clip are ``<key>.mp4`` beside ``<key>.tracks.json`` or inside ``<key>/``. Reading
-changes nothing. Only the tracks are written.
+The frames of a clip are ``<key>.mp4`` beside ``<key>.tracks.json`` or inside ``<key>/``. Reading changes nothing. Only
+the tracks are written.
 """
 
 from __future__ import annotations

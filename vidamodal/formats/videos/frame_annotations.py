@@ -45,7 +45,7 @@ class FrameVideo:
     pictures: tuple[Picture, ...]
     """In order of time."""
     frames: tuple[int, ...]
-    """The frame of each picture."""
+    """The frame of each image."""
     length: int
     """Number of frames."""
     record: Record | None = None
@@ -64,7 +64,7 @@ class FrameFormat:
 
     name: str
     folders: tuple[str, ...]
-    """Folders that may hold the pictures."""
+    """Folders that may hold the images."""
     read_masks: ReadMasks
     fps: float
     """Frame rate of videos that do not state it."""
@@ -85,7 +85,7 @@ class _Listed:
 
     @property
     def names(self) -> list[str]:
-        """Names of the pictures; Roboflow keeps the original ones apart."""
+        """Names of the images; Roboflow keeps the original ones separately."""
         extras = [optional(image, "extra", dict) or {} for image, _ in self.images]
         return [optional(e, "name", str) or picture.name for e, (_, picture) in zip(extras, self.images, strict=True)]
 
@@ -180,7 +180,7 @@ def _videos(annotations: Annotations, fps: float, video: VideoContext | None) ->
 
 
 GAPS = "the numbers of the listed frames have gaps; without the video, the listed ones are taken for all of its frames"
-"""Note on a video that is read without its pictures."""
+"""Note on a video that is read without its frames."""
 
 
 def _has_gaps(listed: _Listed) -> bool:

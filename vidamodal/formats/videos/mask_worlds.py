@@ -1,6 +1,6 @@
 """Mask-only worlds, as ``dataset_gen --masks-only`` writes them: each world is a clip seen by its camera. Read only.
 
-Masks are rendered when they are asked for; there are no pictures.
+Masks are rendered on demand; there are no RGB frames.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Categories:
 
 
 def frame_names(key: str, frames: int) -> list[str]:
-    """Return made-up file names for the pictures of a clip, which are not written."""
+    """Return generated file names for the frames of a clip, which are not written."""
     return [f"{key}/{t:05d}.jpg" for t in range(frames)]
 
 

@@ -76,7 +76,7 @@ def _fit(layout: Layout) -> Fit:
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
-    """Return a clip for each video; its key is the folder of its pictures, or its id."""
+    """Return a clip for each video; its key is the folder of its frames, or its id."""
     file, document = read_document(path, ID, _fit)
     return read_youtube_vis(file, document, video)
 
@@ -125,7 +125,7 @@ class _Video:
     entry: Record
     pictures: Sequence[Picture]
     places: FramePlaces
-    """The frame of each picture."""
+    """The frame of each image."""
     length: int
     """Number of frames."""
     record: Record | None
@@ -142,7 +142,7 @@ class _Video:
         return [picture.name for picture in self.pictures]
 
     def placed(self, video: VideoContext) -> _Video:
-        """Return the video with its pictures at the frames that they show."""
+        """Return the video with its images at the frames that they show."""
         if self.record is not None:
             return self
         return replace(self, places=place_frames(self.names, None, video), length=video.info.frames)
