@@ -33,7 +33,7 @@ from tests.formats.image_data import (
     save,
 )
 from vidamodal.formats import find_dataset
-from vidamodal.formats.annotation_files import Picture, read_mask
+from vidamodal.formats.annotation_files import ImageEntry, read_mask
 
 
 def test_polygons_may_have_parts_and_points_too_few_for_an_area(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_several_annotation_files_are_ambiguous(tmp_path: Path) -> None:
 
 @given(npst.arrays(bool, (HEIGHT, WIDTH)))
 def test_run_lengths_in_all_forms_are_the_same_mask(mask: np.ndarray) -> None:
-    compressed, where = packed(mask), Picture(1, "a.jpg", HEIGHT, WIDTH)
+    compressed, where = packed(mask), ImageEntry(1, "a.jpg", HEIGHT, WIDTH)
     forms = [compressed, {**compressed, "counts": repr(compressed["counts"].encode())}, plain(mask)]
     forms.append({"size": [f"{HEIGHT}", float(WIDTH)], "counts": [float(run) for run in plain(mask)["counts"]]})
     for form in forms:

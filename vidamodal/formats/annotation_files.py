@@ -63,7 +63,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageEntry:
     """An image of an annotation file."""
 
     id: Identity
@@ -85,7 +85,7 @@ class Picture:
         return VideoInfo(name, self.height, self.width, 1, 1.0)
 
 
-ReadTracks = Callable[[Picture, Sequence[Record], Mapping[Identity, str]], ClipTracks]
+ReadTracks = Callable[[ImageEntry, Sequence[Record], Mapping[Identity, str]], ClipTracks]
 """Return the tracks of an image, from its annotations and the names of categories by id.
 
 The file's name is put before its notes, which are the same in all images of a file."""
@@ -96,7 +96,7 @@ class Annotations:
     """A checked annotation file."""
 
     path: Path
-    pictures: Mapping[Identity, Picture]
+    pictures: Mapping[Identity, ImageEntry]
     """By id."""
     records: Mapping[Identity, Sequence[Record]]
     """Annotations by the id of their image, in the file's order; only images that have one."""
@@ -154,7 +154,7 @@ def parse_annotations(file: Path, document: Record, size: Size | None = None) ->
         InputError: A field is damaged, or nothing is annotated.
     """
     with errors_in(file):
-        pictures: dict[Identity, Picture] = {}
+        pictures: dict[Identity, ImageEntry] = {}
         images = required(document, "images", list)
         sizes = {} if all(map(_states_size, images)) else _sizes_of_masks(document)
         for place, record in enumerate(images):
@@ -238,7 +238,7 @@ def split_records(
     return records, notes
 
 
-def outside_note(pictures: Iterable[Picture]) -> list[str]:
+def outside_note(pictures: Iterable[ImageEntry]) -> list[str]:
     """Return a note on images outside the data set, if there are any."""
     if all(picture.path is not None for picture in pictures):
         return []
@@ -274,12 +274,12 @@ def image_clips(
             key = str(number) if len(parts) == 1 else f"{number}-{place}"
             picture = annotations.pictures[number]
             tracks = partial(_image_tracks, read_tracks, annotations, picture, part)
-            clips[key] = Clip(key, tracks, partial(find_pictures, annotations.path, [picture], folders), kind_known)
+            clips[key] = Clip(key, tracks, partial(find_images, annotations.path, [picture], folders), kind_known)
     return clips
 
 
 def _image_tracks(
-    read_tracks: ReadTracks, annotations: Annotations, picture: Picture, records: Sequence[Record]
+    read_tracks: ReadTracks, annotations: Annotations, picture: ImageEntry, records: Sequence[Record]
 ) -> ClipTracks:
     with errors_in(annotations.path, f"image {picture.id}: "):
         tracks = read_tracks(picture, records, annotations.labels)
@@ -302,7 +302,7 @@ def read_label(record: Record, labels: Mapping[Identity, str], where: str) -> st
     return None if category is None else labels.get(category)
 
 
-def _picture(record: Any, where: str, sizes: Mapping[Identity, Size], size: Size | None) -> Picture:
+def _picture(record: Any, where: str, sizes: Mapping[Identity, Size], size: Size | None) -> ImageEntry:
     check_type(record, dict, where)
     number = required_identity(record, "id", f"{where}.")
     if not _states_size(record):
@@ -311,7 +311,7 @@ def _picture(record: Any, where: str, sizes: Mapping[Identity, Size], size: Size
         height, width = sizes.get(number) or size or (0, 0)
     else:
         height, width = (required_integer(record, side, f"{where}.") for side in ("height", "width"))
-    return checked_picture(number, optional(record, "file_name", str, f"{where}.") or "", height, width, where)
+    return checked_image(number, optional(record, "file_name", str, f"{where}.") or "", height, width, where)
 
 
 def _states_size(image: Any) -> bool:
@@ -331,9 +331,9 @@ def _sizes_of_masks(document: Record) -> dict[Identity, Size]:
     return sizes
 
 
-def checked_picture(number: Identity, name: str, height: int, width: int, where: str) -> Picture:
+def checked_image(number: Identity, name: str, height: int, width: int, where: str) -> ImageEntry:
     """Return an image of an accepted size; else raise FieldError."""
-    picture = Picture(number, name.replace("\\", "/"), height, width)
+    picture = ImageEntry(number, name.replace("\\", "/"), height, width)
     try:
         check_video(picture.info)
     except FieldError as error:
@@ -353,7 +353,7 @@ def has_mask(entry: Any) -> bool:
     return any(not isinstance(part, list) or len(part) > _BOX for part in entry)
 
 
-def read_optional_mask(record: Record, key: str, picture: Picture, where: str) -> Rle | None:
+def read_optional_mask(record: Record, key: str, picture: ImageEntry, where: str) -> Rle | None:
     """Return a mask of an annotation; None if it has none, or an outline without a pixel: something is there."""
     entry = record.get(key)
     if not has_mask(entry):
@@ -362,7 +362,7 @@ def read_optional_mask(record: Record, key: str, picture: Picture, where: str) -
     return None if isinstance(entry, list) and not mask.area() else mask
 
 
-def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
+def read_mask(entry: Any, picture: ImageEntry, where: str) -> Rle:
     """Return a mask in any of COCO's forms: compressed or plain run lengths, polygons, or (COCOA) one flat polygon.
 
     A list may mix polygons and run lengths. Polygons of fewer than three points have no area and are ignored.
@@ -390,7 +390,7 @@ def read_mask(entry: Any, picture: Picture, where: str) -> Rle:
     return union(masks) if masks else Rle.empty(picture.height, picture.width)
 
 
-def _draw(outlines: Sequence[Float[np.ndarray, "n 2"]], picture: Picture, where: str) -> list[Rle]:
+def _draw(outlines: Sequence[Float[np.ndarray, "n 2"]], picture: ImageEntry, where: str) -> list[Rle]:
     """The mask inside all outlines; an empty list without any."""
     if not outlines:
         return []
@@ -401,7 +401,7 @@ def _draw(outlines: Sequence[Float[np.ndarray, "n 2"]], picture: Picture, where:
     return [Rle.encode(Rle(height, width, drawn["counts"].decode("ascii")).decode())]  # without empty runs
 
 
-def _read_rle(entry: Record, picture: Picture, where: str) -> Rle:
+def _read_rle(entry: Record, picture: ImageEntry, where: str) -> Rle:
     height, width = picture.height, picture.width
     runs = entry.get("counts")
     if not isinstance(runs, list | str):
@@ -448,7 +448,7 @@ def _outline(polygon: Any, where: str) -> Float[np.ndarray, "n 2"]:
 # Image files
 
 
-def find_pictures(annotations: Path, pictures: Sequence[Picture], folders: Sequence[str]) -> Iterator[Frame] | None:
+def find_images(annotations: Path, pictures: Sequence[ImageEntry], folders: Sequence[str]) -> Iterator[Frame] | None:
     """Return the frames of a clip, or None if no folder has all of them.
 
     Args:
@@ -463,7 +463,7 @@ def find_pictures(annotations: Path, pictures: Sequence[Picture], folders: Seque
     for base in bases:
         paths = [base / picture.path for picture in pictures if picture.path]
         if len(paths) == len(pictures) and all(map(_is_file, paths)):
-            return map(_read_picture, paths, pictures)
+            return map(_read_image_file, paths, pictures)
     return None
 
 
@@ -474,7 +474,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read_picture(path: Path, picture: Picture) -> Frame:
+def _read_image_file(path: Path, picture: ImageEntry) -> Frame:
     image = read_image(path)
     if image.shape[:2] != (picture.height, picture.width):
         raise InputError(

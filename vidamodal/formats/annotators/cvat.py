@@ -32,7 +32,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import escape, quoteattr
 
-from vidamodal.formats.annotation_files import Picture, Record, checked_picture, count, errors_in, find_pictures
+from vidamodal.formats.annotation_files import ImageEntry, Record, checked_image, count, errors_in, find_images
 from vidamodal.formats.annotators.cvat_shapes import AREAS, integer, mask_attributes, shape_mask
 from vidamodal.formats.annotators.cvat_tasks import Task, find_tasks
 from vidamodal.formats.annotators.cvat_xml import Document, Holder, Node, Shape, is_cvat, parse_file
@@ -324,21 +324,21 @@ def _image(task: Task, notes: tuple[str, ...]) -> ClipTracks:
 def _pictures(task: Task) -> Iterator[Frame] | None:
     with errors_in(task.file):
         if task.images:
-            return find_pictures(task.file, [_picture(image) for image in task.images], ("images", ""))
+            return find_images(task.file, [_picture(image) for image in task.images], ("images", ""))
         folder = task.file.parent / "images"
         if task.size is None or task.stop is None or task.start or task.step > 1 or not folder.is_dir():
             return None
         images = [image for image in list_folder(folder) if is_image(image) and _EXPORTED.fullmatch(image.stem)]
         if [int(image.stem[6:]) for image in images] != list(range(min(task.stop, len(images)) + 1)):
             return None
-        pictures = [Picture(t, image.name, *task.size) for t, image in enumerate(images)]
-        return find_pictures(task.file, pictures, ("images",))
+        pictures = [ImageEntry(t, image.name, *task.size) for t, image in enumerate(images)]
+        return find_images(task.file, pictures, ("images",))
 
 
-def _picture(image: Holder) -> Picture:
+def _picture(image: Holder) -> ImageEntry:
     height, width = (integer(image.attributes, side, "image: ") for side in ("height", "width"))
     name = PurePosixPath(image.attributes.get("subset", ""), image.attributes.get("name", ""))
-    return checked_picture(0, str(name), height, width, "image")
+    return checked_image(0, str(name), height, width, "image")
 
 
 # Written files

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vidamodal.formats.annotation_files import Picture, Record, read_annotations, read_optional_mask
+from vidamodal.formats.annotation_files import ImageEntry, Record, read_annotations, read_optional_mask
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.clip_record import masks_of, stored_kind
 from vidamodal.formats.json_layouts import Layout, match_files
@@ -59,7 +59,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     return frame_clips(read_annotations(labels, ID, _no_other), form, kind_known=False, video=video)
 
 
-def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle | None]:
+def _masks(record: Record, picture: ImageEntry, video: FrameVideo, where: str) -> Mapping[str, Rle | None]:
     return {stored_kind(video.record): read_optional_mask(record, "segmentation", picture, where)}
 
 

@@ -28,7 +28,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
-from vidamodal.formats.annotation_files import Picture, Record, count, errors_in, find_pictures
+from vidamodal.formats.annotation_files import ImageEntry, Record, count, errors_in, find_images
 from vidamodal.formats.annotators.brush_rle import encode_brush
 from vidamodal.formats.annotators.label_studio_regions import LINKS, Region, Task, parse_tasks, region_mask
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
@@ -221,8 +221,8 @@ class _Objects:
 
 
 def _pictures(file: Path, tasks: Sequence[Task]) -> Iterator[Frame] | None:
-    pictures = [Picture(place, task.name, *task.size) for place, task in enumerate(tasks) if task.size and task.name]
-    return find_pictures(file, pictures, ("images", "")) if len(pictures) == len(tasks) else None
+    pictures = [ImageEntry(place, task.name, *task.size) for place, task in enumerate(tasks) if task.size and task.name]
+    return find_images(file, pictures, ("images", "")) if len(pictures) == len(tasks) else None
 
 
 # Written files

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidamodal.formats.annotation_files import Picture, read_mask
+from vidamodal.formats.annotation_files import ImageEntry, read_mask
 from vidamodal.media.json_records import FieldError
 from vidamodal.types import Rle
 
@@ -27,7 +27,7 @@ def polygon_mask(points: Sequence[float], height: int, width: int, where: str) -
     Raises:
         FieldError: A coordinate is not a finite number, or too large.
     """
-    return read_mask([list(points)], Picture(0, "", height, width), where)
+    return read_mask([list(points)], ImageEntry(0, "", height, width), where)
 
 
 def ellipse_mask(

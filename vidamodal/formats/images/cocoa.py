@@ -23,7 +23,7 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from vidamodal.formats.annotation_files import (
-    Picture,
+    ImageEntry,
     Record,
     errors_in,
     image_clips,
@@ -87,7 +87,7 @@ def _single_clip(file: Path, annotation: Record, video: VideoContext | None) -> 
     return clip
 
 
-def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
+def _tracks(picture: ImageEntry, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
     (record,) = records
     regions = required(record, "regions", list)
     tracks = tuple(_track(picture, region, place, labels) for place, region in enumerate(regions, 1))
@@ -96,7 +96,7 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[Identit
     return unite_visible(ClipTracks(picture.info, tracks, order=order), NAME)
 
 
-def _track(picture: Picture, region: Record, place: int, labels: Mapping[Identity, str]) -> Track:
+def _track(picture: ImageEntry, region: Record, place: int, labels: Mapping[Identity, str]) -> Track:
     where = f"regions[{place - 1}]"
     check_type(region, dict, where)
     whole = read_mask(required(region, "segmentation", (list, dict), f"{where}."), picture, f"{where}.segmentation")

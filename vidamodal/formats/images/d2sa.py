@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vidamodal.formats.annotation_files import (
-    Picture,
+    ImageEntry,
     Record,
     image_clips,
     read_annotations,
@@ -52,7 +52,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     return image_clips(with_masks(read_annotations(path, ID, _fit)), _FOLDERS, _tracks)
 
 
-def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
+def _tracks(picture: ImageEntry, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
     def track(record: Record, place: int) -> Track:
         where = f"annotation {place - 1}: "
         whole = read_mask(required(record, "segmentation", (list, dict), where), picture, f"{where}segmentation")

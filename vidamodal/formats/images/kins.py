@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from vidamodal.formats.annotation_files import (
-    Picture,
+    ImageEntry,
     Record,
     has_mask,
     image_clips,
@@ -68,7 +68,7 @@ def _is_of_2020(records: Sequence[Record]) -> bool:
     return any(_KEYS_2020[0] in record for record in records)
 
 
-def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
+def _tracks(picture: ImageEntry, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
     keys = _KEYS_2020 if _is_of_2020(records) else _KEYS_2019
     tracks, notes = [], []
     for place, record in enumerate(records, 1):
@@ -83,13 +83,13 @@ def _tracks(picture: Picture, records: Sequence[Record], labels: Mapping[Identit
     return unite_visible(clip, NAME)
 
 
-def _visible(record: Record, key: str, picture: Picture, where: str) -> Rle | None:
+def _visible(record: Record, key: str, picture: ImageEntry, where: str) -> Rle | None:
     if key in record and record[key] is None:
         return None
     return read_mask(required(record, key, (list, dict), where), picture, f"{where}{key}")
 
 
-def _differs(record: Record, seen: Rle, picture: Picture, where: str) -> bool:
+def _differs(record: Record, seen: Rle, picture: ImageEntry, where: str) -> bool:
     """True if an annotation has a second visible mask that is another one."""
     other = record.get("visible_mask")
     if not has_mask(other):

@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 
 from vidamodal.formats.annotation_files import (
-    Picture,
+    ImageEntry,
     Record,
-    checked_picture,
+    checked_image,
     errors_in,
-    find_pictures,
+    find_images,
     outside_note,
     read_document,
     read_labels,
@@ -80,7 +80,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
             Clip(
                 key,
                 partial(_tracks, key, sequence, notes),
-                partial(find_pictures, file, sequence.pictures, _FOLDERS),
+                partial(find_images, file, sequence.pictures, _FOLDERS),
                 kind_known=sequence.record is not None,
             )
             for key, sequence in zip(keys, sequences, strict=True)
@@ -94,7 +94,7 @@ class _Sequence:
     file: Path
     entry: Record
     name: str
-    pictures: Sequence[Picture]
+    pictures: Sequence[ImageEntry]
     record: Record | None
     labels: Mapping[Identity, str]
 
@@ -106,7 +106,7 @@ def _sequence(file: Path, entry: Record, labels: Mapping[Identity, str], where: 
     return _Sequence(file, entry, name, _pictures(entry, name, f"{where}."), record, labels)
 
 
-def _pictures(entry: Record, name: str, where: str) -> list[Picture]:
+def _pictures(entry: Record, name: str, where: str) -> list[ImageEntry]:
     paths = required(entry, "all_image_paths", list, where)
     height, width = (required_integer(entry, side, where) for side in ("height", "width"))
     if not paths:
@@ -114,7 +114,7 @@ def _pictures(entry: Record, name: str, where: str) -> list[Picture]:
     pictures = []
     for t, path in enumerate(paths):
         place = f"{where}all_image_paths[{t}]"
-        pictures.append(checked_picture(t, f"{name}/{check_type(path, str, place)}", height, width, place))
+        pictures.append(checked_image(t, f"{name}/{check_type(path, str, place)}", height, width, place))
     return pictures
 
 

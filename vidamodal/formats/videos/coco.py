@@ -28,7 +28,7 @@ from typing import Any
 
 from vidamodal.formats.annotation_files import (
     Annotations,
-    Picture,
+    ImageEntry,
     Record,
     errors_in,
     image_clips,
@@ -176,7 +176,7 @@ def _numbered(annotations: Annotations) -> Annotations:
     return replace(annotations, records=records).note("one annotated image; its objects are numbered from 1")
 
 
-def _masks(record: Record, picture: Picture, video: FrameVideo | None, where: str) -> Mapping[str, Rle | None]:
+def _masks(record: Record, picture: ImageEntry, video: FrameVideo | None, where: str) -> Mapping[str, Rle | None]:
     mask = read_optional_mask(record, "segmentation", picture, where)
     if "visible_mask" not in record:
         return {"visible": mask}
@@ -186,7 +186,7 @@ def _masks(record: Record, picture: Picture, video: FrameVideo | None, where: st
 _FORM = FrameFormat(NAME, _FOLDERS, _masks, fps=24.0)
 
 
-def _image_tracks(picture: Picture, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
+def _image_tracks(picture: ImageEntry, records: Sequence[Record], labels: Mapping[Identity, str]) -> ClipTracks:
     def track(record: Record, number: int) -> Track:
         where = f"annotation {number - 1}: "
         masks = _masks(record, picture, None, where)

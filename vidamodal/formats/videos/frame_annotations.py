@@ -16,7 +16,15 @@ from functools import partial
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 
-from vidamodal.formats.annotation_files import Annotations, Picture, Record, count, errors_in, find_pictures, read_label
+from vidamodal.formats.annotation_files import (
+    Annotations,
+    ImageEntry,
+    Record,
+    count,
+    errors_in,
+    find_images,
+    read_label,
+)
 from vidamodal.formats.base import Clip, MaskKind, VideoContext
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record
 from vidamodal.formats.videos.frame_places import has_gaps, numbers_in_names, place_frames, time_order
@@ -42,7 +50,7 @@ class FrameVideo:
 
     key: str
     fps: float
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ImageEntry, ...]
     """In order of time."""
     frames: tuple[int, ...]
     """The frame of each image."""
@@ -54,7 +62,7 @@ class FrameVideo:
     """How the frames were found."""
 
 
-ReadMasks = Callable[[Record, Picture, FrameVideo, str], Mapping[str, Rle | None]]
+ReadMasks = Callable[[Record, ImageEntry, FrameVideo, str], Mapping[str, Rle | None]]
 """Return the masks of an annotation by kind (a field of ``Track``): possibly empty ones, and None for unknown ones."""
 
 
@@ -80,7 +88,7 @@ class _Listed:
     entry: Record
     where: str
     """Its place in the file, for messages."""
-    images: list[tuple[Record, Picture]]
+    images: list[tuple[Record, ImageEntry]]
     record: Record | None
 
     @property
@@ -131,7 +139,7 @@ def frame_clips(
             Clip(
                 found.key,
                 partial(_tracks, annotations, found, form, ids),
-                partial(find_pictures, annotations.path, found.pictures, form.folders),
+                partial(find_images, annotations.path, found.pictures, form.folders),
                 kind_known or found.record is not None,
             )
             for found in videos
@@ -187,8 +195,8 @@ def _has_gaps(listed: _Listed) -> bool:
     return has_gaps(listed.indices) or has_gaps(numbers_in_names(listed.names))
 
 
-def _listed_videos(document: Record, images: Sequence[tuple[Record, Picture]], notes: list[str]) -> list[_Listed]:
-    frames: dict[Identity, list[tuple[Record, Picture]]] = {}
+def _listed_videos(document: Record, images: Sequence[tuple[Record, ImageEntry]], notes: list[str]) -> list[_Listed]:
+    frames: dict[Identity, list[tuple[Record, ImageEntry]]] = {}
     for place, (image, picture) in enumerate(images):
         frames.setdefault(required_identity(image, "video_id", f"images[{place}]."), []).append((image, picture))
     listed: dict[Identity, _Listed] = {}

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from vidamodal.formats.annotation_files import Picture, Record, checked_picture, errors_in, read_mask
+from vidamodal.formats.annotation_files import ImageEntry, Record, checked_image, errors_in, read_mask
 from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
 from vidamodal.formats.build import build_tracks
 from vidamodal.formats.json_layouts import Layout, load_json, match_files, one_file
@@ -53,7 +53,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
         document = check_type(load_json(file), dict, "its content")
         height, width = (required_integer(document, f"video_{side}") for side in ("height", "width"))
         listed = required_integer(document, "video_frame_count")
-        picture = checked_picture(0, file.stem, height, width, "the video")
+        picture = checked_image(0, file.stem, height, width, "the video")
         annotated = required(document, "masklet", list)
         frames = listed if video is None else video.info.frames
         step = _step(len(annotated), frames)
@@ -86,7 +86,9 @@ def _rate(document: Record, frames: int) -> float:
     return rate if 1 <= rate <= 1000 else _FPS
 
 
-def _masks(document: Record, annotated: list[Record], picture: Picture, step: int) -> dict[int, dict[int, Rle | None]]:
+def _masks(
+    document: Record, annotated: list[Record], picture: ImageEntry, step: int
+) -> dict[int, dict[int, Rle | None]]:
     first = check_type(annotated[0], list, "masklet[0]")
     ids = optional(document, "masklet_id", list) or list(range(len(first)))
     masks: dict[int, dict[int, Rle | None]] = {integer(number, "masklet_id"): {} for number in ids}

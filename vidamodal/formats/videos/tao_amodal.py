@@ -24,7 +24,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vidamodal.formats.annotation_files import Picture, Record, read_annotations
+from vidamodal.formats.annotation_files import ImageEntry, Record, read_annotations
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY
 from vidamodal.formats.json_layouts import Layout, match_files
@@ -64,7 +64,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     return frame_clips(annotations, form, kind_known=True, video=video)
 
 
-def _masks(record: Record, picture: Picture, video: FrameVideo, where: str) -> Mapping[str, Rle | None]:
+def _masks(record: Record, picture: ImageEntry, video: FrameVideo, where: str) -> Mapping[str, Rle | None]:
     size = picture.height, picture.width
     sizes = {"segmentation": size, "amodal_segmentation": size, "amodal_full_segmentation": _canvas_size(video.record)}
     kinds = ("visible", "amodal", "amodal_full")

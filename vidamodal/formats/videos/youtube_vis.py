@@ -25,11 +25,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from vidamodal.formats.annotation_files import (
-    Picture,
+    ImageEntry,
     Record,
-    checked_picture,
+    checked_image,
     errors_in,
-    find_pictures,
+    find_images,
     has_mask,
     outside_note,
     read_document,
@@ -110,7 +110,7 @@ def read_youtube_vis(file: Path, document: Record, video: VideoContext | None) -
             Clip(
                 key,
                 partial(_tracks, key, found, lines),
-                partial(find_pictures, file, found.pictures, _FOLDERS),
+                partial(find_images, file, found.pictures, _FOLDERS),
                 kind_known=found.record is not None,
             )
             for key, found in pairs
@@ -123,7 +123,7 @@ def read_youtube_vis(file: Path, document: Record, video: VideoContext | None) -
 class _Video:
     file: Path
     entry: Record
-    pictures: Sequence[Picture]
+    pictures: Sequence[ImageEntry]
     places: FramePlaces
     """The frame of each image."""
     length: int
@@ -167,14 +167,14 @@ def _videos(file: Path, document: Record) -> tuple[list[_Video], list[str]]:
     return videos, notes + outside_note(picture for found in videos for picture in found.pictures)
 
 
-def _pictures(entry: Record, where: str) -> list[Picture]:
+def _pictures(entry: Record, where: str) -> list[ImageEntry]:
     names = required(entry, "file_names", list, where)
     height, width = (required_integer(entry, side, where) for side in ("height", "width"))
     if not names:
         raise FieldError(f"{where}file_names is empty; list the frames")
     places = [f"{where}file_names[{t}]" for t in range(len(names))]
     return [
-        checked_picture(t, check_type(name, str, place), height, width, place)
+        checked_image(t, check_type(name, str, place), height, width, place)
         for t, (name, place) in enumerate(zip(names, places, strict=True))
     ]
 
