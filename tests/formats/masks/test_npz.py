@@ -64,7 +64,7 @@ def test_another_name_and_an_array_for_each_frame(tmp_path: Path) -> None:
     np.savez(tmp_path / "frames.npz", *id_maps())
     usual, other = read_masks(tmp_path / "usual.npz", VIDEO), read_masks(tmp_path / "other.npz", VIDEO)
     assert usual == other == read_masks(tmp_path / "frames.npz", VIDEO)
-    assert other.notes == ("other.npz: the masks are in the array segmentation",)
+    assert other.notes[0] == "other.npz: the masks are in the array segmentation"
 
 
 def test_damaged_archives_end_in_masks_or_one_line(tmp_path: Path) -> None:
@@ -154,3 +154,46 @@ def test_bad_npz_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message) as error:
         read_masks(tmp_path / "m.npz", VIDEO)
     assert "m.npz: " in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["frame_idx", "frame_indices", "frame_ids", "frame_numbers"])
+def test_frames_may_have_another_name(name: str, tmp_path: Path) -> None:
+    npz(tmp_path / "a.npz", masks=id_maps(), **{name: [0, 1, 3, 4]})
+    npz(tmp_path / "b.npz", masks=id_maps(), frames=[0, 1, 3, 4])
+    clip = read_masks(tmp_path / "a.npz", VIDEO)
+    assert clip == read_masks(tmp_path / "b.npz", VIDEO)
+    assert f"a.npz: the array {name} is read as frames" in clip.notes
+
+
+@pytest.mark.parametrize("name", ["object_ids", "obj_ids", "track_ids", "labels"])
+def test_ids_may_have_another_name(name: str, tmp_path: Path) -> None:
+    npz(tmp_path / "a.npz", masks=np.stack([id_maps() == 1, id_maps() == 5]), **{name: [5, 9]})
+    clip = read_masks(tmp_path / "a.npz", VIDEO)
+    assert [track.id for track in clip.tracks] == [5, 9]
+    assert f"a.npz: the array {name} is read as ids" in clip.notes
+
+
+@pytest.mark.parametrize("values", [["cat", "dog"], [3, 3], [0.5, 0.9]])
+def test_arrays_that_are_not_read_are_named(values: list[object], tmp_path: Path) -> None:
+    npz(tmp_path / "a.npz", masks=np.stack([id_maps() == 1, id_maps() == 5]), labels=values)
+    clip = read_masks(tmp_path / "a.npz", VIDEO)
+    assert [track.id for track in clip.tracks] == [1, 2]
+    assert "a.npz: the array labels is not read" in clip.notes
+    assert "a.npz: masks for the first 4 of 6 frames; the others are unknown" in clip.notes
+
+
+def test_arrays_of_frames_may_count_from_1(tmp_path: Path) -> None:
+    maps = np.concatenate([id_maps(), id_maps()[:2]])
+    npz(tmp_path / "usual.npz", masks=maps)
+    npz(tmp_path / "a.npz", **{f"frame_{t}": ids for t, ids in enumerate(maps, 1)})
+    clip = read_masks(tmp_path / "a.npz", VIDEO)
+    assert clip == read_masks(tmp_path / "usual.npz", VIDEO)
+    assert "a.npz: 6 arrays, each is a frame; file names count from 1: frame_1 is frame 0" in clip.notes
+    npz(tmp_path / "beyond.npz", **{f"frame_{t}": ids for t, ids in enumerate(maps, 5)}, frame_20=maps[0])
+    with pytest.raises(InputError, match=r"beyond.npz/frame_6: frame 6 is beyond the end of the video"):
+        read_masks(tmp_path / "beyond.npz", VIDEO)
+
+
+def test_the_order_of_as_many_objects_as_frames_is_reported(tmp_path: Path) -> None:
+    npz(tmp_path / "a.npz", masks=np.ones((T, T, H, W), bool))
+    assert read_masks(tmp_path / "a.npz", VIDEO).notes[0].endswith("is read as (n, t, h, w), objects before frames")

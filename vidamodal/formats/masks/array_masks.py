@@ -143,17 +143,19 @@ def understand_axes(array: MaskArray, video: VideoInfo | None, frames: int | Non
     note = None
     if axes != usual or len(shape) == 2:
         note = f"the shape {shape} of {array.name} is read as ({', '.join(axes)})"
+    elif axes == "nthw" and "tnhw" in exact and shape[0] > 1:
+        note = f"{array.name} of the shape {shape} is read as (n, t, h, w), objects before frames"
     return MaskStack(array, axes, note)
 
 
 def tracks_from_stack(
-    stack: MaskStack, frames: Sequence[int], ids: Sequence[int] | None, video: VideoInfo
+    stack: MaskStack, frames: Sequence[int] | None, ids: Sequence[int] | None, video: VideoInfo
 ) -> ClipTracks:
     """Return the tracks of an array.
 
     Args:
         stack: The array.
-        frames: The frame of each place on its axis of frames.
+        frames: The frame of each place on its axis of frames; None for the first ones of the video.
         ids: The ids of objects: of each place on the axis of objects, or all that occur; None if they are unknown.
         video: The video.
 
@@ -162,6 +164,11 @@ def tracks_from_stack(
     """
     path = stack.array.path
     notes = () if stack.note is None else (f"{path.name}: {stack.note}",)
+    if frames is None:
+        frames = range(stack.length("t"))
+        if 1 < len(frames) < video.frames:
+            shorter = f"masks for the first {len(frames)} of {video.frames} frames; the others are unknown"
+            notes = (*notes, f"{path.name}: {shorter}")
     if stack.has_objects:
         where = f"{path}: {stack.array.name}"
         collector = MaskCollector(video)

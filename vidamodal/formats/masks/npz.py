@@ -5,8 +5,12 @@
 refused; else ``pixel_values`` decides what the values mean. The format does not state whether masks are visible or
 amodal. Other orders of axes are described in ``array_masks``.
 
+Usual names of ``frames`` and ``ids``, such as ``frame_idx`` and ``object_ids``, are read and reported; lists of one
+entry for each frame or object that are not read are reported, too.
+
 Without ``masks``, the only array of masks under another name is read; of several of one shape, each is a frame (h, w)
-or an object (t, h, w), with the number in its name. Frames beyond the end of the video are refused.
+or an object (t, h, w), with the number in its name. Frames count like the names of PNGs (see ``frame_files``), and
+those beyond the end of the video are refused.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ from vidamodal.formats.masks.array_masks import (
     understand_axes,
     video_of,
 )
+from vidamodal.formats.masks.frame_files import pair_with_frames
 from vidamodal.media.listing import natural_key
 from vidamodal.media.mask_images import MaskImage
 from vidamodal.media.pixel_values import id_maps_of
@@ -44,6 +49,9 @@ NAME = "npz"
 SIGN = "an .npz with an array named masks"
 _MAX_ENTRIES = 10**7
 _MAX_ARRAYS = 10**5
+_FRAMES_NAMES = ("frame_idx", "frame_indices", "frame_ids", "frame_numbers")
+_IDS_NAMES = ("object_ids", "obj_ids", "track_ids")
+_LISTED = 3
 
 
 def recognise(path: Path) -> Fit:
@@ -70,35 +78,59 @@ def _read(path: Path, video: VideoContext | None) -> ClipTracks:
             raise InputError(f"{path}: {len(names)} arrays; save one array named masks")
         arrays = [_array(archive, path, name) for name in names if name not in ("ids", "frames")]
         chosen = _mask_arrays(path, arrays, info)
-        frames = _vector(archive, path, "frames") if "frames" in names else None
-        ids = _vector(archive, path, "ids") if "ids" in names else None
-        _check_ids(path, ids)
+        others = [_array(archive, path, name) for name in names if name not in {array.name for array in chosen}]
         if len(chosen) > 1:
-            return _from_several(chosen, info)
-        return _from_one(chosen[0], info, frames, ids)
+            return _from_several(chosen, video)
+        return _from_one(chosen[0], info, others)
 
 
-def _from_one(
-    array: MaskArray, info: VideoInfo | None, frames: Sequence[int] | None, ids: Sequence[int] | None
-) -> ClipTracks:
-    stack = understand_axes(array, info, None if frames is None else len(frames))
-    _check_length(array.path, "frames", frames, stack.length("t"))
-    _check_length(array.path, "ids", ids, stack.length("n") if stack.has_objects else None)
-    frames = range(stack.length("t")) if frames is None else frames
-    info = video_of(stack, frames) if info is None else info
-    check_frames(array.path, frames, info)
+def _from_one(array: MaskArray, info: VideoInfo | None, others: Sequence[MaskArray]) -> ClipTracks:
+    path = array.path
+    listed = _find_vector(others, "frames", _FRAMES_NAMES)
+    stack = understand_axes(array, info, None if listed is None else listed.shape[0])
+    count, objects = stack.length("t"), stack.length("n") if stack.has_objects else None
+    ids_array = _find_vector(others, "ids", _IDS_NAMES if objects is None else (*_IDS_NAMES, "labels"), objects)
+    frames = None if listed is None else _vector(listed)
+    ids = None if ids_array is None else _vector(ids_array)
+    if ids_array is not None and ids_array.name == "labels" and len(set(ids or ())) < len(ids or ()):
+        ids_array = ids = None  # classes, not ids
+    _check_ids(path, ids)
+    _check_length(path, "frames", frames, count)
+    _check_length(path, "ids", ids, objects)
+    info = video_of(stack, range(count) if frames is None else frames) if info is None else info
+    check_frames(path, range(count) if frames is None else frames, info)
     clip = tracks_from_stack(stack, frames, ids, info)
-    if array.name == "masks":
-        return clip
-    return replace(clip, notes=(f"{array.path.name}: the masks are in the array {array.name}", *clip.notes))
+    notes = [] if array.name == "masks" else [f"the masks are in the array {array.name}"]
+    for name, found in (("frames", listed), ("ids", ids_array)):
+        notes += [] if found is None or found.name == name else [f"the array {found.name} is read as {name}"]
+    unread = [other for other in others if other is not listed and other is not ids_array]
+    lengths = {(count,), (stack.length("n"),)}
+    notes += [f"the array {other.name} is not read" for other in unread if other.shape in lengths][:_LISTED]
+    return replace(clip, notes=(*(f"{path.name}: {note}" for note in notes), *clip.notes))
 
 
-def _from_several(arrays: Sequence[MaskArray], info: VideoInfo | None) -> ClipTracks:
+def _find_vector(
+    others: Sequence[MaskArray], name: str, synonyms: Sequence[str], length: int | None = None
+) -> MaskArray | None:
+    """The array of a name, or else the first list of integers, of a length if it is known, with a similar name."""
+    exact = [other for other in others if other.name == name]
+    similar = [
+        other
+        for synonym in synonyms
+        for other in others
+        if other.name == synonym and len(other.shape) == 1 and other.dtype.kind in "iu"
+        if length in (None, other.shape[0])
+    ]
+    return next(iter(exact + similar), None)
+
+
+def _from_several(arrays: Sequence[MaskArray], video: VideoContext | None) -> ClipTracks:
     """Arrays of one shape are frames or objects, by the numbers in their names."""
+    info = None if video is None else video.info
     stacks = [understand_axes(array, info) for array in arrays]
     path, numbers = arrays[0].path, [_number(array) for array in arrays]
-    if len(set(numbers)) < len(numbers):
-        raise InputError(f"{path}: the array names have no distinct numbers; save one array named masks")
+    if len(set(numbers)) < len(numbers) or -1 in numbers:
+        raise InputError(f"{path}: the names of the arrays hold no number each; save one array named masks")
     if stacks[0].length("t") > 1:
         info = video_of(stacks[0], range(stacks[0].length("t"))) if info is None else info
         collector = MaskCollector(info)
@@ -107,16 +139,18 @@ def _from_several(arrays: Sequence[MaskArray], info: VideoInfo | None) -> ClipTr
                 collector.add(number, frame, as_mask(plane, f"{path}: {stack.array.name}"))
         clip = collector.clip()
         return replace(clip, notes=(f"{path.name}: {len(arrays)} arrays, each is an object", *clip.notes))
-    info = video_of(stacks[0], numbers) if info is None else info
-    check_frames(path, numbers, info)
+    pairs = pair_with_frames([path / array.name for array in arrays], video)
+    frames = [pairs.frames[path / array.name] for array in arrays]
+    info = video_of(stacks[0], frames) if info is None else info
 
     def images() -> Iterator[tuple[int, MaskImage]]:
-        for number, stack in zip(numbers, stacks, strict=True):
+        for number, stack in zip(frames, stacks, strict=True):
             for _, _, plane in stack.planes():
                 yield number, as_mask_image(plane, f"{path}: {stack.array.name}")
 
     maps = id_maps_of(images, path, "array")
-    notes = (f"{path.name}: {len(arrays)} arrays, each is a frame", *maps.notes)
+    counted = "" if pairs.note is None else f"; {pairs.note}"
+    notes = (f"{path.name}: {len(arrays)} arrays, each is a frame{counted}", *maps.notes)
     return clip_from_id_maps(info, maps.maps, path.name, notes=notes)
 
 
@@ -157,9 +191,9 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str) -> MaskArray:
         return MaskArray(path, name, *read_header(file, path, name), open_values)
 
 
-def _vector(archive: zipfile.ZipFile, path: Path, name: str) -> list[int]:
+def _vector(array: MaskArray) -> list[int]:
     """A list of integers."""
-    array = _array(archive, path, name)
+    path, name = array.path, array.name
     if len(array.shape) != 1 or array.dtype.kind not in "iu":
         raise InputError(f"{path}: {name} has dtype {array.dtype} and shape {array.shape}; save a list of integers")
     if array.shape[0] > _MAX_ENTRIES:

@@ -55,8 +55,8 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 def _read_file(path: Path, video: VideoContext | None) -> ClipTracks:
     with array_errors(path, ".npy"):
         stack = understand_axes(_array(path), None if video is None else video.info)
-        frames = range(stack.length("t"))
-        return tracks_from_stack(stack, frames, None, video_of(stack, frames) if video is None else video.info)
+        info = video_of(stack, range(stack.length("t"))) if video is None else video.info
+        return tracks_from_stack(stack, None, None, info)
 
 
 def _read_folder(folder: Path, video: VideoContext | None) -> ClipTracks:
