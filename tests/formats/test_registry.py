@@ -275,3 +275,14 @@ def test_boxes_alone_are_no_masks_of_a_video(tmp_path: Path) -> None:
     (tmp_path / "gt.txt").write_text(MOT.replace("399,182,121,229", "2,1,5,4"))
     with pytest.raises(InputError, match="no mask in it, only boxes"):
         read_masks(tmp_path / "gt.txt", VideoInfo("v.mp4", 12, 16, 2, 10.0))
+
+
+@pytest.mark.parametrize(("inside", "is_noted"), [(True, False), (False, True)])
+def test_masks_that_look_inverted_are_reported(inside: bool, is_noted: bool, tmp_path: Path) -> None:
+    mask = np.zeros((8, 10), bool)
+    mask[2:5, 3:7] = True
+    for t in range(2):
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask == inside).save(tmp_path / f"masks/{t:05d}.png")
+    notes = read_masks(tmp_path / "masks", VideoInfo("v.mp4", 8, 10, 2, 10.0)).notes
+    assert ("masks: the object covers the border of every image: inverted masks?" in notes) == is_noted

@@ -119,7 +119,20 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     if tracks.tracks and all(mask is None for track in tracks.tracks for mask in track.visible):
         raise InputError(f"{path}: no mask in it, only boxes; pass masks, or mark the objects for SAM 2")
     kept = tuple(Track(track.id, track.visible, label=track.label) for track in tracks.tracks)
-    return ClipTracks(video.info, kept, tracks.exhaustive, provenance={"format": dataset.format}, notes=tracks.notes)
+    notes = tracks.notes
+    if _look_inverted(tracks):
+        notes = (*notes, f"{Path(path).absolute().name}: the object covers the border of every image: inverted masks?")
+    return ClipTracks(video.info, kept, tracks.exhaustive, provenance={"format": dataset.format}, notes=notes)
+
+
+def _look_inverted(tracks: ClipTracks) -> bool:
+    """True if the only object covers the border and more than half of every image, as the background does."""
+    masks = [mask for track in tracks.tracks for mask in track.visible if mask is not None]
+    half = tracks.video.height * tracks.video.width / 2
+    if len(tracks.tracks) != 1 or not all(mask.area() > half for mask in masks):
+        return False
+    decoded = (mask.decode() for mask in masks)
+    return all(m[0].all() and m[-1].all() and m[:, 0].all() and m[:, -1].all() for m in decoded)
 
 
 def _readable_in_videos(path: Path, form: Format, clip: Clip) -> Clip:

@@ -1,4 +1,4 @@
-"""Masks as images: PNGs and JPEGs as they are stored, maps of ids with a palette, and folders of masks of one object.
+"""Masks as images: PNGs, JPEGs and WebPs as they are stored, id maps with a palette, folders of masks of one object.
 
 What the values of a set of images mean is decided in ``pixel_values``.
 """
@@ -57,7 +57,7 @@ class MaskImage:
 
 
 def read_mask_image(path: Path, video: VideoInfo) -> MaskImage:
-    """Read a PNG or JPEG without interpreting its values.
+    """Read a PNG, JPEG, WebP, BMP or TIFF without interpreting its values.
 
     Args:
         path: The image.
@@ -66,7 +66,7 @@ def read_mask_image(path: Path, video: VideoInfo) -> MaskImage:
     Raises:
         InputError: The file cannot be read, is animated, has another size, or has a kind of pixels that is no mask's.
     """
-    with image_errors(path), Image.open(path, formats=["PNG", "JPEG", "BMP", "TIFF"]) as image:
+    with image_errors(path), Image.open(path, formats=["PNG", "JPEG", "WEBP", "BMP", "TIFF"]) as image:
         raw = str(image.tile[0].args) if image.tile else ""
         # A PNG has to be decoded to look for the orientation, so only one that states it in front of its pixels counts.
         orientation = image.getexif().get(_ORIENTATION, 1) if image.format != "PNG" or "exif" in image.info else 1
@@ -76,12 +76,24 @@ def read_mask_image(path: Path, video: VideoInfo) -> MaskImage:
                 f"{path}: {height} x {width} pixels, the video has {video.height} x {video.width}; "
                 "pass masks of the video's size"
             )
-        if getattr(image, "is_animated", False) and image.format in ("PNG", "TIFF"):
-            raise InputError(f"{path}: an animated PNG or a TIFF of several pages; save one image for each frame")
+        if getattr(image, "is_animated", False) and image.format in ("PNG", "TIFF", "WEBP"):
+            raise InputError(f"{path}: an animation or a TIFF of several pages; save one image for each frame")
         if "16" in raw and image.mode not in ("I;16", "I"):
             raise InputError(f"{path}: colours of 16 bits, not masks; save them with 8 bits, or as 16-bit grey")
         oriented = ImageOps.exif_transpose(image) if orientation != 1 else image
-        return _stored_pixels(path, oriented, raw, lossy=image.format == "JPEG")
+        return _stored_pixels(path, oriented, raw, lossy=_is_lossy(path, image))
+
+
+def _is_lossy(path: Path, image: Image.Image) -> bool:
+    """True for a JPEG, and for a WebP whose pixels are not in a lossless chunk."""
+    if image.format != "WEBP":
+        return image.format == "JPEG"
+    with path.open("rb") as file:
+        file.seek(12)
+        while len(head := file.read(8)) == 8 and head[:4] not in (b"VP8L", b"VP8 "):
+            length = int.from_bytes(head[4:], "little")
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return head[:4] != b"VP8L"
 
 
 def read_id_map(path: Path, video: VideoInfo) -> Int[np.ndarray, "h w"]:

@@ -120,3 +120,21 @@ def test_hidden_and_other_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "._00000.png").write_bytes(b"x")
     (tmp_path / ".cache").mkdir()
     assert read_masks(tmp_path, VIDEO) == expected()
+
+
+def test_webps_are_masks(tmp_path: Path) -> None:
+    maps = np.zeros((2, 48, 64), np.uint8)
+    maps[:, 8:32, 4:30], maps[:, 34:46, 40:62] = 1, 2
+    video = VideoInfo("v.mp4", 48, 64, 2, 10.0)
+    for name, factor, lossless in (("ids", 1, True), ("levels", 120, False), ("painted", 100, True)):
+        (tmp_path / name).mkdir()
+        for t, ids in enumerate(maps):
+            Image.fromarray(ids * np.uint8(factor)).convert("RGB").save(
+                tmp_path / name / f"{t:05d}.webp", lossless=lossless, quality=90
+            )
+        one, two = read_masks(tmp_path / name, video).tracks
+        assert lossless is False or (one.id, two.id) == (factor, 2 * factor)
+        for track, number in ((one, 1), (two, 2)):
+            assert track.visible[1] is not None
+            assert np.sum(track.visible[1].decode() ^ (maps[1] == number)) <= (0 if lossless else 30)
+    assert len(read_masks(tmp_path / "ids/00001.webp", video).tracks) == 2

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from vidamodal.formats import VideoContext, find_dataset, read_masks
 from vidamodal.media.video_writer import write_mask_video
@@ -132,3 +133,21 @@ def test_damaged_videos_end_in_masks_or_one_line(tmp_path: Path) -> None:
             tracks(tmp_path / "m.mkv")
         except InputError:
             continue
+
+
+@pytest.mark.parametrize("colours", [np.array([0, 255, 0], np.uint8), COLOURS, np.array([0, 1, 2], np.uint8)])
+def test_gifs_are_read_like_lossless_videos(colours: np.ndarray, tmp_path: Path) -> None:
+    first, *more = [Image.fromarray(colours[ids]) for ids in IDS]
+    first.save(tmp_path / "masks.gif", save_all=True, append_images=more, duration=100)
+    clip = tracks(tmp_path / "masks.gif")
+    assert len(clip.tracks) == (2 if colours[2].any() else 1)
+    assert overlap(clip, 0, 1) == 1
+
+
+def test_masks_at_another_rate_are_refused_or_reported(tmp_path: Path) -> None:
+    path = write(tmp_path / "masks.mkv", list(IDS), "ffv1", "gray")
+    for frames, fps in ((8, 20.0), (7, 20.0), (12, 30.0)):
+        with pytest.raises(InputError, match=f"4 masks for {frames} frames, at 10 frames per second, the video has"):
+            read_masks(path, VideoContext(VideoInfo("v.mp4", H, W, frames, fps)))
+    notes = read_masks(path, VideoContext(VideoInfo("v.mp4", H, W, 40, 20.0))).notes
+    assert any(note.endswith("unknown (10 frames per second, the video has 20)") for note in notes)

@@ -41,7 +41,9 @@ def recognise(path: Path) -> Fit:
     """Match such a data set, the folder of one video, or an image; folders of objects are SA-V's."""
     if path.is_file():
         with path.open("rb") as file:
-            return Fit.POSSIBLE if file.read(8).startswith(_SIGNATURES) else Fit.NONE
+            head = file.read(12)
+        is_webp = head.startswith(b"RIFF") and head.endswith(b"WEBP")
+        return Fit.POSSIBLE if head.startswith(_SIGNATURES) or is_webp else Fit.NONE
     layout = find_layout(path)
     return layout.fit if layout is not None and layout.content == "maps" else Fit.NONE
 

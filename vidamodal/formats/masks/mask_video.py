@@ -29,7 +29,7 @@ from vidamodal.types import ClipTracks, InputError, VideoInfo
 ID = "mask-video"
 NAME = "mask video"
 SIGN = "a video of masks, or a folder with one for each object, such as 1.mkv"
-_LOSSLESS = {"ffv1", "ffvhuff", "gif", "huffyuv", "magicyuv", "png", "qtrle", "rawvideo", "utvideo"}
+_LOSSLESS = {"ffv1", "ffvhuff", "huffyuv", "magicyuv", "png", "qtrle", "rawvideo", "utvideo"}
 _EXACT_FORMATS = ("gray", "rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "mono")
 
 
@@ -74,7 +74,16 @@ class _MaskVideo:
             )
         if mine.frames == info.frames:
             return self.reader.notes
+        rates = f"{mine.fps:g} frames per second, the video has {info.fps:g}"
+        seconds = abs(mine.frames / mine.fps - info.frames / info.fps)
+        is_alike = 0.9 < mine.fps / info.fps < 1.1
+        if mine.frames > 1 and not is_alike and seconds < 1.01 / min(mine.fps, info.fps):
+            raise InputError(
+                f"{self.path}: {mine.frames} masks for {info.frames} frames, at {rates}. Save a mask for each frame, "
+                "or PNGs that are named by their frames"
+            )
         shorter = f"{self.path.name}: masks for the first {mine.frames} of {info.frames} frames; the others are unknown"
+        shorter += "" if is_alike else f" ({rates})"
         return (*self.reader.notes, shorter)
 
 
@@ -104,6 +113,8 @@ def _read_folder(folder: Path, video: VideoContext | None) -> ClipTracks:
 
 
 def _open(path: Path) -> _MaskVideo:
+    if _is_gif(path):
+        return _MaskVideo(path, open_video(path), is_grey=False, is_exact=True)
     with VideoSource(path, str(path)).open() as (container, stream):
         if len(moving_streams(container)) > 1:
             raise InputError(f"{path}: a mask video with several video streams; save one")
@@ -118,6 +129,12 @@ def _files(folder: Path) -> list[Path]:
     """The videos in a folder; nothing if it holds other files, too."""
     entries = list_folder(folder)
     return entries if all(entry.is_file() and _starts_like_video(entry) for entry in entries) else []
+
+
+def _is_gif(path: Path) -> bool:
+    """True for a GIF, which Pillow decodes."""
+    with path.open("rb") as file:
+        return file.read(4) == b"GIF8"
 
 
 def _starts_like_video(path: Path) -> bool:
