@@ -41,7 +41,7 @@ from tests.formats.video_data import (
 from vidamodal.convert import KEY, convert, safe_keys
 from vidamodal.formats import MaskKind, find_dataset, writable_formats
 from vidamodal.media.video_writer import write_video
-from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
+from vidamodal.types import ClipTracks, Hypothesis, InputError, Rle, Track, VideoInfo
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -150,9 +150,26 @@ def test_the_command_reports_what_it_wrote_and_dropped(tmp_path: Path, capsys: p
     assert run("convert", source, "--to", "burst", "--out", out) == 0
     printed = capsys.readouterr()
     assert printed.out == f"{out}: 1 clip from vidamodal, written as burst\n"
-    assert printed.err == "dropped, because burst cannot hold them: amodal masks, confidences\n"
+    assert printed.err == "not written, because --what visible was chosen: amodal masks, confidences\n"
     assert run("convert", out, "--to", "sav", "--out", tmp_path / "sav") == 0
     assert capsys.readouterr().err == ""
+    assert run("convert", source, "--to", "sav", "--what", "amodal", "--out", tmp_path / "amodal") == 0
+    assert capsys.readouterr().err == "not written, because --what amodal was chosen: visible masks\n"
+    assert run("convert", source, "--to", "coco", "--out", tmp_path / "coco.json") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_what_no_choice_would_keep_is_reported_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    masks = rles(FRONT, FRONT, FRONT)
+    guessed = Track(3, masks, masks, hypotheses=(Hypothesis(0.5, masks),))
+    source = save(tmp_path / "source", replace(SCENE, tracks=(guessed,), order=None))
+    assert run("convert", source, "--to", "sav", "--out", tmp_path / "sav") == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "not written, because --what visible was chosen: amodal masks",
+        "dropped, because sav cannot hold them: hypotheses",
+    ]
+    assert run("convert", source, "--to", "coco", "--out", tmp_path / "coco.json") == 0
+    assert capsys.readouterr().err == "dropped, because coco cannot hold them: hypotheses\n"
 
 
 @pytest.mark.parametrize(

@@ -163,12 +163,7 @@ def _predict(options: Namespace) -> int:
 
 
 def _print_prediction(prediction: Prediction, out: str) -> None:
-    video, canvas = prediction.video, prediction.run.get("canvas")
-    if canvas is not None and (video.height, video.width) != (canvas, canvas):
-        print(
-            f"frames of {video.height} x {video.width} pixels are resized to a canvas of {canvas} x {canvas} cells; "
-            "masks are resized back"
-        )
+    video = prediction.video
     steps = {name: seconds for name, seconds in prediction.timings.seconds.items() if name != "start"}
     print(
         f"{out}: {len(prediction.tracks)} track{'s' * (len(prediction.tracks) != 1)} over "
@@ -313,6 +308,9 @@ def _convert(options: Namespace) -> int:
     )
     print(f"{options.out}: {done.clips} clip{'s' * (done.clips != 1)} from {done.format}, written as {options.to}")
     print_notes(done.notes)
+    if done.not_chosen:
+        names = ", ".join(done.not_chosen)
+        print(f"not written, because --what {options.what} was chosen: {names}", file=sys.stderr)
     if done.dropped:
         print(f"dropped, because {options.to} cannot hold them: {', '.join(done.dropped)}", file=sys.stderr)
     return 0

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,8 @@ class Conversion:
     """Name of the source's format."""
     dropped: tuple[str, ...]
     """Names of what the written format cannot hold."""
+    not_chosen: tuple[str, ...]
+    """Names of what it could hold if the other kind of masks were written."""
     notes: tuple[str, ...]
     """How the masks were understood, one line each; see `ClipTracks.notes`."""
 
@@ -92,8 +94,8 @@ def convert(
     notes = dict.fromkeys(_renamed(source, keys))  # an ordered set
     bar = tqdm(clips, desc="convert", unit="video", disable=quiet)
     _write(out, form, (_prepared(clip, form, kind, dropped, notes) for clip in bar), kind)
-    names = tuple(name for field, name in _FIELD_NAMES.items() if field in dropped)
-    return Conversion(len(clips), dataset.format, names, ((*reader.notes,) if reader else ()) + tuple(notes))
+    all_notes = ((*reader.notes,) if reader else ()) + tuple(notes)
+    return Conversion(len(clips), dataset.format, _names(dropped - form.HOLDS), _names(dropped & form.HOLDS), all_notes)
 
 
 def safe_keys(keys: Sequence[str]) -> dict[str, str]:
@@ -111,6 +113,10 @@ def safe_keys(keys: Sequence[str]) -> dict[str, str]:
             safe[key] = next(option for option in itertools.chain([name], numbered) if option.lower() not in taken)
             taken.add(safe[key].lower())
     return safe
+
+
+def _names(fields: Set[str]) -> tuple[str, ...]:
+    return tuple(name for field, name in _FIELD_NAMES.items() if field in fields)
 
 
 def _renamed(source: Path, keys: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 
 def read_masks(path: Path, video: VideoInfo, names: list[str] | None = None) -> ClipTracks:
-    return read_masks_of(path, VideoContext(video, None if names is None else tuple(names)))
+    """Return the masks without their provenance."""
+    context = VideoContext(video, None if names is None else tuple(names))
+    return replace(read_masks_of(path, context), provenance={})
 
 
 H, W, T = 9, 7, 6

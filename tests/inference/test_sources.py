@@ -135,7 +135,7 @@ def test_the_masks_that_were_read_are_reported_and_recorded(
     for frame in (0, 2):
         write_id_map(tmp_path / "masks" / f"{frame:05d}.png", ids)
     assert command(clip, tmp_path / "out", "--masks", tmp_path / "masks", "--model", model_folder) == 0
-    line = f"masks: read as DAVIS or YouTube-VOS: 2 objects, masks in 2 of {FRAMES} frames"
+    line = f"masks: read as a folder of id maps: 2 objects, masks in 2 of {FRAMES} frames"
     assert capsys.readouterr().err.splitlines() == [f"note: {line}"]
     assert json.loads((tmp_path / "out" / "run.json").read_text())["notes"] == [line]
     loaded = vidamodal.predict(clip.video, read_tracks(clip.truth), model=str(model_folder))

@@ -88,6 +88,13 @@ def test_paths_that_hold_no_clips_are_refused(tmp_path: Path) -> None:
     assert "in no known format" in one_line_error(tmp_path / "empty", truth)
     assert "empty.tar" in one_line_error(tmp_path / "empty.tar", truth)
     assert "no tracks.json" in one_line_error(write_shard(tmp_path / "none.tar", {}, **{"a.mp4": "x"}), truth)
+    whole = saved_masks(tmp_path / "masks" / "clip", "maps", 10)
+    for path in (whole, saved_masks(tmp_path / "things", "objects", 10), saved_masks(tmp_path / "array", "npz", 10)):
+        message = one_line_error(truth, path)
+        assert message.startswith(f"{path}: ") and "no visible masks, so no measure can be computed" in message
+    unseen = Track(4, (None,) * 10, toy_clip().tracks[0].amodal)
+    write_tracks(tmp_path / "unseen.json", clip_of([unseen], 10, 16, 32))
+    assert "unseen.json: no visible masks" in one_line_error(truth, tmp_path / "unseen.json")
     visible = tmp_path / "visible.json"
     write_tracks(visible, clip_of([Track(4, rles(VISIBLE))], 10, 16, 32))
     assert "no track has amodal masks" in one_line_error(truth, visible)
@@ -123,6 +130,25 @@ def test_a_member_with_an_evil_name_is_only_a_key(tmp_path: Path) -> None:
     path = write_shard(tmp_path / "in" / "test.tar", {"../../evil": toy_clip()})
     assert list(evaluate(path, path).videos) == ["../../evil"]
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["in", "test.tar"]
+
+
+def test_a_prediction_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    longer = Track(4, (*rles(VISIBLE), None, None), (*(HALF.tracks[0].amodal or ()), None, None))
+    write_tracks(tmp_path / "truth.json", toy_clip())
+    write_tracks(tmp_path / "pred.json", clip_of([longer], 12, 16, 32))
+    assert (
+        "the prediction of video 'truth' has 12 frames, but its ground truth has 10: the ground truth lacks the frames "
+        "10 to 11"
+    ) in one_line_error(tmp_path / "pred.json", tmp_path / "truth.json")
+
+
+def test_a_ground_truth_with_some_visible_masks_or_without_tracks_is_scored(tmp_path: Path) -> None:
+    track = toy_clip().tracks[0]
+    once = Track(5, (*track.visible[:1], *[None] * 9), track.amodal)
+    write_tracks(tmp_path / "truth.json", clip_of([Track(4, (None,) * 10, track.amodal), once], 10, 16, 32))
+    assert evaluate(tmp_path / "truth.json", tmp_path / "truth.json").primary.object_frames == 1
+    write_tracks(tmp_path / "none.json", clip_of([], 10, 16, 32))
+    assert evaluate(tmp_path / "none.json", tmp_path / "none.json").primary.object_frames == 0
 
 
 def saved_masks(path: Path, form: str, frames: int) -> Path:

@@ -91,7 +91,7 @@ def faulty(kind: str) -> dict[str, ClipTracks]:
     ("kind", "words"),
     [
         ("video", "no prediction for video 'a'"),
-        ("length", "video 'a' has 9 frames .* ground truth has 10 frames"),
+        ("length", "'a' has 9 frames, but its ground truth has 10: the prediction lacks the frames 9 to 9"),
         ("size", "video 'a' has 10 frames of 18 x 34 pixels, but its ground truth has 10 frames of 16 x 32"),
         ("track", "no amodal masks for track 4 of video 'a'"),
         ("amodal", "no amodal masks for track 4 of video 'a'"),

@@ -196,6 +196,8 @@ def test_other_text_is_refused(text: str) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder; pass the path of a tracks"):
+        read_tracks(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         read_tracks(tmp_path / "missing.json")
     (tmp_path / "binary").write_bytes(b"\xff\xfe{}")

@@ -137,7 +137,7 @@ def _prepare(
 def _run(job: _Job, options: _Options) -> Prediction:
     """Find the visible masks, predict, and record the run."""
     clip = job.source.tracks(job.reader, options.quiet)
-    notes = (*job.reader.notes, *clip.notes)
+    notes = (*job.reader.notes, *_canvas_notes(job), *clip.notes)
     if options.exhaustive is not None:
         clip = replace(clip, exhaustive=options.exhaustive)
     if job.predictor is not None:
@@ -146,6 +146,17 @@ def _run(job: _Job, options: _Options) -> Prediction:
     clip = replace(clip, provenance=_provenance(job, options), notes=notes)
     timings = _all_timings(job)
     return Prediction(clip, _run_record(job, options, clip, timings), timings, job.reader)
+
+
+def _canvas_notes(job: _Job) -> tuple[str, ...]:
+    """The note on the canvas on which a finder sees the frames, if their size is another."""
+    video, finder = job.reader.info, job.source.finder
+    if finder is None or (video.height, video.width) == (finder.size, finder.size):
+        return ()
+    return (
+        f"{video.path}: frames of {video.height} x {video.width} pixels are resized to a canvas of {finder.size} x "
+        f"{finder.size} cells; masks are resized back",
+    )
 
 
 def _read_order(path: PathLike) -> tuple[FrameOrder, ...]:

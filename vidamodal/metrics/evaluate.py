@@ -142,9 +142,9 @@ def evaluate(
         All scores.
 
     Raises:
-        InputError: If a path holds no clips or a damaged one; if the ground truth has no amodal masks; or, without
-            ``allow_missing``, if a video or scored track has no prediction of the same size and length. Masks that do
-            not state the length of their video, such as PNGs, count for the frames that they have.
+        InputError: If a path holds no clips or a damaged one; if the ground truth has no amodal or no visible masks;
+            or, without ``allow_missing``, if a video or scored track has no prediction of the same size and length.
+            Masks that do not state the length of their video, such as PNGs, count for the frames that they have.
     """
     truths, predictions = pair_clips(Path(pred), Path(truth))
     baseline_scores: dict[str, list[PrimaryScores]] = {name: [] for name in load_baselines()} if baselines else {}
@@ -244,6 +244,11 @@ def _read_truth(clip: Clip) -> ClipTracks:
         raise InputError(
             f"{clip.source}: no track has amodal masks or boxes. Pass a ground truth with amodal masks or boxes."
         )
+    if true.tracks and all(track.span is None and track.boxes is None for track in true.tracks):
+        raise InputError(
+            f"{clip.source}: no visible masks, so no measure can be computed. Pass a tracks.json or COCO file with "
+            "amodal and visible masks."
+        )
     return true
 
 
@@ -255,6 +260,14 @@ def _missing(key: str, predicted: ClipTracks | None, true: ClipTracks, after_end
     """Describe the parts of a video that have no usable prediction."""
     if predicted is None:
         return [f"no prediction for video {key!r}"]
+    ours, theirs = predicted.video, true.video
+    if ours.frames != theirs.frames and (ours.height, ours.width) == (theirs.height, theirs.width):
+        first, last = sorted((ours.frames, theirs.frames))
+        lacking = "the prediction" if ours.frames < theirs.frames else "the ground truth"
+        return [
+            f"the prediction of video {key!r} has {ours.frames} frames, but its ground truth has {theirs.frames}: "
+            f"{lacking} lacks the frames {first} to {last - 1}"
+        ]
     if _shape(predicted) != _shape(true):
         return [f"video {key!r} has {_shape(predicted)}, but its ground truth has {_shape(true)}"]
     if any(track.amodal and track.amodal[t] is not None for track in scored_tracks(true) for t in after_end):

@@ -43,6 +43,8 @@ def read_tracks(path: str | os.PathLike[str]) -> ClipTracks:
         InputError: The file is missing or invalid; the message names the place of the first error.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; pass the path of a tracks.json")
     if not path.is_file():
         raise InputError(f"{path}: no such file; pass the path of a tracks.json")
     if path.stat().st_size > MAX_BYTES:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.formats.video_data import BACK, FRONT, H, W, png, refusal, rles
 from vidamodal.formats import VideoContext, find_dataset
-from vidamodal.formats.masks.folder_layout import image_video
-from vidamodal.formats.masks.folder_readers import open_mask_folder
+from vidamodal.formats.masks.folder_layout import Content, image_video
+from vidamodal.formats.masks.folder_readers import name_objects, open_mask_folder
 from vidamodal.types import Track, VideoInfo
 
 
@@ -27,6 +29,61 @@ def test_objects_of_one_folder(tmp_path: Path) -> None:
     video = VideoContext(VideoInfo("v.mp4", H, W, 2, 10.0))
     clip = open_mask_folder(tmp_path / "clip", "objects", video).read(video)
     assert clip.tracks == (Track(2, rles(FRONT, None), label="dog"), Track(7, rles(None, BACK), label="cat"))
+
+
+NAMED = {
+    ("1", "obj_1"): [(1, None), (2, "obj_1")],
+    ("7", "a", "b3"): [(7, None), (1, "a"), (3, "b")],
+    ("2", "cat", "dog", "3"): [(2, None), (1, "cat"), (4, "dog"), (3, None)],
+    ("000", "obj_2"): [(0, None), (2, "obj")],
+    ("cat", "dog"): [(1, "cat"), (2, "dog")],
+    ("dog_24", "cat_24"): [(1, "dog_24"), (2, "cat_24")],
+    ("obj_1", "obj_99999999999"): [(1, "obj"), (2, "obj_99999999999")],
+    ("a1_2", "b1"): [(2, "a1_2"), (1, "b")],
+    ("001", "005"): [(1, None), (5, None)],
+}
+
+
+@pytest.mark.parametrize("names", NAMED)
+def test_numbers_are_the_ids_of_folders_and_others_get_what_is_left(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).mkdir()
+    objects, note = name_objects([tmp_path / name for name in names])
+    assert [(thing.id, thing.label) for thing in objects] == NAMED[names]
+    assert (note is None) == all(name.isdecimal() for name in names)
+    assert note is None or f"{names[-1]} is {objects[-1].id}" in note
+
+
+@given(
+    st.lists(
+        st.text("ab1203_", min_size=1, max_size=4),
+        min_size=1,
+        unique_by=lambda name: int(name) if name.isdecimal() else name,
+    )
+)
+def test_every_object_has_an_id_and_numbers_keep_theirs(names: list[str]) -> None:
+    objects, _ = name_objects([Path(name) for name in names])
+    assert len({thing.id for thing in objects}) == len(names)
+    assert all(thing.id == int(name) for thing, name in zip(objects, names, strict=True) if name.isdecimal())
+
+
+@pytest.mark.parametrize("content", ["maps", "objects"])
+def test_masks_of_one_frame_are_reported(content: Content, tmp_path: Path) -> None:
+    folders = ["."] if content == "maps" else ["1", "2"]
+    for folder in folders:
+        png(tmp_path / "masks" / folder / "00003.png", FRONT)
+    for frames, words in (
+        (5, "those of the other 4 frames are unknown"),
+        (4, "those of the other 3 frames are unknown"),
+    ):
+        video = VideoContext(VideoInfo("v.mp4", H, W, frames, 10.0))
+        clip = open_mask_folder(tmp_path / "masks", content, video).read(video)
+        assert f"masks: the masks of frame 3; {words}" in clip.notes
+    for folder in folders:
+        png(tmp_path / "masks" / folder / "00000.png", FRONT)
+    assert not any(
+        "those of the other" in note for note in open_mask_folder(tmp_path / "masks", content, video).read(video).notes
+    )
 
 
 def test_images_beside_folders_of_masks_are_refused(tmp_path: Path) -> None:

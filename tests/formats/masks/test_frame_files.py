@@ -133,6 +133,26 @@ def test_masks_are_paired_with_the_names_of_frames(kind: str, tmp_path: Path) ->
     assert pairs(tmp_path, masks, len(frames), frame_names=frames)[0] == expected_frames
 
 
+SOME_NAMED = {
+    "beyond the end": (["00003", "00004", "00005"], "00005"),
+    "as many as frames": (["00003", "00004", "00005", "00006", "00007"], "00005"),
+    "counted from 1": (["00001", "00002", "00003", "00004", "00005"], "00005"),
+    "an image between": (["00000", "00001x", "00002"], "00001x"),
+}
+
+
+@pytest.mark.parametrize("kind", SOME_NAMED)
+def test_names_of_which_some_are_those_of_frames_are_refused(kind: str, tmp_path: Path) -> None:
+    names, strange = SOME_NAMED[kind]
+    with pytest.raises(InputError, match=f"{strange}.png: "):
+        pairs(tmp_path, names, frame_names=[f"{frame:05d}" for frame in range(5)])
+
+
+def test_equal_numbers_count_where_some_names_are_padded(tmp_path: Path) -> None:
+    names = [f"{number:02d}" for number in range(8, 12)]
+    assert pairs(tmp_path, names, 12, frame_names=[str(number) for number in range(12)]) == ([8, 9, 10, 11], None)
+
+
 @pytest.mark.parametrize("name", ["mask", "photo_2024_1234", "IMG-17 (2)"])
 def test_the_only_frame_takes_the_only_mask(name: str, tmp_path: Path) -> None:
     assert pairs(tmp_path, [name], 1) == ([0], None)

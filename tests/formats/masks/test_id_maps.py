@@ -41,7 +41,7 @@ def test_davis_of_other_programs(tmp_path: Path) -> None:
     for t in range(T):
         picture(tmp_path / f"JPEGImages/480p/bear/{t:05d}.jpg")
     dataset = find_dataset(tmp_path)
-    assert dataset.format == "DAVIS or YouTube-VOS" and list(dataset.clips) == ["bear", "camel"]
+    assert dataset.format == "a folder of id maps" and list(dataset.clips) == ["bear", "camel"]
     bear = dataset.clips["bear"]
     assert bear.tracks().tracks == (Track(1, rles(FRONT, None, FRONT)),) and bear.tracks().video.frames == T
     assert len(list(bear.frames() or ())) == T

@@ -23,4 +23,4 @@ def test_prediction_folders_are_not_mask_folders(tmp_path: Path) -> None:
     write_tracks(tmp_path / "tracks.json", SCENE)
     png(tmp_path / "amodal/3/00000.png", FRONT)
     assert find_dataset(tmp_path).format == "vidamodal"
-    assert find_dataset(tmp_path / "amodal").format == "SA-V"
+    assert find_dataset(tmp_path / "amodal").format == "a folder for each object"

@@ -79,7 +79,7 @@ def test_names_of_labels_stand_in_the_folder(tmp_path: Path) -> None:
 def test_other_ids_are_those_of_id_maps(tmp_path: Path, folder: str) -> None:
     number = 7 if folder.startswith("instances") else 1005
     put(tmp_path / folder / "000000.png", (number, FRONT))
-    assert find_dataset(tmp_path / folder).format == "DAVIS or YouTube-VOS"
+    assert find_dataset(tmp_path / folder).format == "a folder of id maps"
 
 
 def test_pngs_beyond_the_video_are_refused(tmp_path: Path) -> None:

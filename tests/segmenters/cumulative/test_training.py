@@ -95,12 +95,15 @@ def test_predict_without_masks_writes_tracks_from_end_to_end(
         with pytest.raises(SystemExit) as left:
             main([*command, str(tmp_path / out), "--formats", formats])
         assert left.value.code == 0
-    assert "are resized to a canvas of 16 x 16 cells" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "are resized to a canvas of 16 x 16 cells" in printed.err and "canvas" not in printed.out
     assert (tmp_path / "one/tracks.json").read_bytes() == (tmp_path / "two/tracks.json").read_bytes()
     found = read_tracks(tmp_path / "one/tracks.json")
     assert found.tracks and found.order is not None and not found.exhaustive
     assert any(track.visible[0] is not None and track.amodal is not None for track in found.tracks)
     run = json.loads((tmp_path / "one/run.json").read_text())
+    (note,) = run["notes"]
+    assert note.startswith(f"{clip.video.name}: frames of ") and note.endswith("masks are resized back")
     assert run["masks"] == "segmenter m" and run["canvas"] == SIZE and run["head"] == "cumulative"
     assert (tmp_path / "one/overlay.mp4").is_file()
     assert vidamodal.predict(clip.video, model=str(model), seed=1).tracks != found.tracks

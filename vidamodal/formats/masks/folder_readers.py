@@ -1,12 +1,15 @@
 """The masks of one video from its folder: maps of ids, or a folder of masks for each object.
 
-Folders of objects are named by ids, as in 000. Of other names with one number each, as in obj_1 and 002_dog, the number
-is the id and the rest the label. Objects of all other names are numbered from 1, and labelled by them.
+Folders named by a number, as in 000, have it as their id. The one number in another name, as in obj_1 and 002_dog, is
+the id, and the rest the label, if no other folder has this number. Objects of all other names get the ids that are
+left, from 1, and their names as labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from vidamodal.formats.annotation_files import count
 from vidamodal.formats.base import VideoContext
 from vidamodal.formats.build import MaskCollector, clip_from_id_maps
 from vidamodal.formats.masks.folder_layout import Content, image_video, mask_folders
-from vidamodal.formats.masks.frame_files import FramePairs, mask_files, pair_with_frames
+from vidamodal.formats.masks.frame_files import FramePairs, mask_files, pair_with_frames, single_frame_note
 from vidamodal.media.image_kinds import split_numbers
 from vidamodal.media.pixel_values import read_id_maps, read_object_masks
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, InputError, VideoInfo
@@ -53,7 +56,9 @@ class MaskFolder:
         """
         pairs = pair_with_frames(self.files, video)
         clip = self._read_maps(pairs, video.info) if self.objects is None else self._read_objects(pairs, video.info)
-        notes = (*self.notes, *(() if pairs.note is None else (pairs.note,)))
+        notes = [*self.notes, *(() if pairs.note is None else (pairs.note,))]
+        if len(frames := set(pairs.frames.values())) == 1 and video.info.frames > 1:
+            notes.append(single_frame_note(frames.pop(), video.info.frames))
         name = self.folder.absolute().name
         return replace(clip, notes=(*(f"{name}: {note}" for note in notes), *clip.notes))
 
@@ -102,19 +107,36 @@ def name_objects(paths: Sequence[Path]) -> tuple[list[ObjectFolder], str | None]
         InputError: Two names stand for one id, or an id is too large.
     """
     names = {path: path.name if path.is_dir() else path.stem for path in paths}
-    numbers = {path: split_numbers(name)[1] for path, name in names.items()}
-    if all(name.isascii() and name.isdecimal() for name in names.values()):
-        ids = {path: int(name) for path, name in names.items()}
-        _check_ids(ids)
-        return [ObjectFolder(path, number) for path, number in ids.items()], None
-    ids = {path: int(found[0]) for path, found in numbers.items() if len(found) == 1}
-    if len(set(ids.values())) == len(paths) and max(ids.values()) <= MAX_TRACK_ID:
-        objects = [ObjectFolder(path, ids[path], _label(name)) for path, name in names.items()]
-    else:
-        objects = [ObjectFolder(path, number, names[path]) for number, path in enumerate(paths, 1)]
+    plain = {path: int(name) for path, name in names.items() if name.isascii() and name.isdecimal()}
+    _check_ids(plain)
+    others = {path: name for path, name in names.items() if path not in plain}
+    own = _own_numbers(others, set(plain.values()))
+    free = (number for number in itertools.count(1) if number not in {*plain.values(), *own.values()})
+    objects = [
+        ObjectFolder(path, plain[path])
+        if path in plain
+        else ObjectFolder(path, own[path], _label(name))
+        if path in own
+        else ObjectFolder(path, next(free), name)
+        for path, name in names.items()
+    ]
+    if not others:
+        return objects, None
     listed = ", ".join(f"{thing.path.name} is {thing.id}" for thing in objects[:5])
     kind = "folder" if paths[0].is_dir() else "file"
     return objects, f"a {kind} for each of {len(objects)} objects: {listed}{', ...' if len(objects) > 5 else ''}"
+
+
+def _own_numbers(names: Mapping[Path, str], taken: Set[int]) -> dict[Path, int]:
+    """The numbers in names that hold a single one, which is neither taken nor in another of the names."""
+    found = {path: split_numbers(name)[1] for path, name in names.items()}
+    numbers = {path: int(digits[0]) for path, digits in found.items() if len(digits) == 1}
+    counts = Counter(numbers.values())
+    return {
+        path: number
+        for path, number in numbers.items()
+        if number not in taken and counts[number] == 1 and number <= MAX_TRACK_ID
+    }
 
 
 def _label(name: str) -> str | None:

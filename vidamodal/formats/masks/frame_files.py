@@ -4,7 +4,8 @@ Files are paired with frames by a rule that fits all of them:
 
 0. The only image of a video of one frame belongs to it.
 1. The frames' own names are known (a folder of frames): equal names; else names that contain those of the frames, or
-   the other way round, with the same text around them; else equal numbers.
+   the other way round, with the same text around them; else equal numbers. If only some names are those of frames,
+   the others are refused.
 2. The number in the names that counts from file to file is the 0-based frame. Text around it, padding and numbers that
    stay the same do not matter.
 3. Numbers that do not fit so, but are evenly spaced and end at the number of frames, are counted from 1. Numbers
@@ -76,6 +77,12 @@ def pair_with_frames(files: Sequence[Path], video: VideoContext | None) -> Frame
         pairs = _by_numbers(files, video)
     _check_different(pairs.frames)
     return pairs
+
+
+def single_frame_note(frame: int, length: int) -> str:
+    """Return the note on masks of one frame of a longer video."""
+    others = f"those of the other {length - 1} frames are" if length > 2 else "those of the other frame are"
+    return f"the masks of frame {frame}; {others} unknown"
 
 
 def frame_of_single_file(path: Path, video: VideoContext) -> int:
@@ -216,6 +223,8 @@ def _fit_numbers(column: _Column, video: VideoContext | None) -> FramePairs | No
     length, names = video.info.frames, video.frame_names
     if names is not None and (by_number := _numbers_of(names)) is not None and by_number.keys() >= set(values.values()):
         return FramePairs({path: by_number[value] for path, value in values.items()})
+    if names is not None and any(path.stem in names for path in values):
+        return None
     numbers = sorted(set(values.values()))
     first, last = numbers[0], numbers[-1]
     example = min(values, key=lambda path: values[path]).name

@@ -22,14 +22,14 @@ import numpy as np
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.build import clip_from_id_maps
 from vidamodal.formats.masks.folder_layout import find_layout, image_video
-from vidamodal.formats.masks.frame_files import frame_of_single_file
+from vidamodal.formats.masks.frame_files import frame_of_single_file, single_frame_note
 from vidamodal.formats.masks.video_folders import read_videos, write_videos
 from vidamodal.media.mask_images import write_id_map
 from vidamodal.media.pixel_values import VOID, read_id_maps
 from vidamodal.types import ClipTracks, InputError
 
 ID = "davis"
-NAME = "DAVIS or YouTube-VOS"
+NAME = "a folder of id maps"
 SIGN = "folders <video>/00000.png, in Annotations/ or not, or one PNG"
 HOLDS = FRAME_VALUES | {"visible", "amodal"}
 SINGLE_MASK, IS_FILE = True, False
@@ -68,7 +68,7 @@ def _read_image(path: Path, video: VideoContext | None) -> ClipTracks:
     frame = frame_of_single_file(path, video)
     maps = read_id_maps({frame: path}, video.info, path)
     clip = clip_from_id_maps(video.info, maps.maps, path.name, notes=maps.notes)
-    note = f"{path.name}: the masks of frame {frame}; those of the other {video.info.frames - 1} frames are unknown"
+    note = f"{path.name}: {single_frame_note(frame, video.info.frames)}"
     return replace(clip, notes=(note, *clip.notes)) if video.info.frames > 1 else clip
 
 

@@ -23,7 +23,7 @@ from vidamodal.media.mask_images import write_object_masks
 from vidamodal.types import ClipTracks, InputError
 
 ID = "sav"
-NAME = "SA-V"
+NAME = "a folder for each object"
 SIGN = "folders <video>/<object>/00000.png, in Annotations/ or not, or <object>/00000.png"
 HOLDS = FRAME_VALUES | {"visible", "amodal"}
 SINGLE_MASK, IS_FILE = True, False
