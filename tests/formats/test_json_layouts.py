@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,24 @@ def test_parts_of_a_set_from_roboflow_are_searched(tmp_path: Path) -> None:
     assert find_dataset(tmp_path).format == "COCO"
     put(tmp_path / "valid/_annotations.coco.json", coco_video())
     assert "several annotation files" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (b'{"images": [{"id":1', "not JSON"),
+        (b"[1, 2", "not JSON"),
+        (json.dumps(coco_video()).encode("utf-16"), "not UTF-8"),
+        (json.dumps(coco_video()).encode("utf-16-be"), "not UTF-8"),
+        (gzip.compress(b"{}"), "unpack it"),
+        (b"PK\x03\x04more", "copy it again"),
+        (b"PK\x05\x06" + bytes(18), "unpack it"),
+        (b"{}", "in no known format"),
+        (b"text", "in no known format"),
+    ],
+)
+def test_why_a_file_is_unreadable(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    assert words in refusal(path)

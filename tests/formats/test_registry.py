@@ -58,7 +58,7 @@ KITTI = "0 2 Car 0 1 -1.7 10.0 2.5 30.0 8.0 1.5 1.6 3.9 2.1 1.4 8.4 -1.5"
 
 def test_unknown_content_is_refused_with_a_list_of_formats(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
-    (tmp_path / "empty.json").write_text("")
+    (tmp_path / "empty.json").write_text("{}")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "empty.json"):
         line = refusal(path)
         assert line.startswith(f"{path}: in no known format; docs/mask-formats.md ")
@@ -158,9 +158,10 @@ def test_a_tracks_json_gives_visible_masks_and_never_the_truth(tmp_path: Path) -
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    for content in (b"", b"text", b'{"a": 1}', b"{"):
+    unknown = "in no known format"
+    for content, words in ((b"", "empty"), (b"text", unknown), (b'{"a": 1}', unknown), (b"{", "not JSON")):
         (tmp_path / "m").write_bytes(content)
-        with pytest.raises(InputError, match="in no known format"):
+        with pytest.raises(InputError, match=words):
             read_masks(tmp_path / "m", VIDEO)
     with pytest.raises(InputError, match="no such file"):
         read_masks(tmp_path / "missing", VIDEO)

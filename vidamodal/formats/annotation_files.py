@@ -19,7 +19,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -104,6 +104,8 @@ class Annotations:
     """Names of categories by id."""
     document: Record
     """The whole file; the rest of it is unchecked."""
+    crowds: Mapping[Identity, Sequence[Record]] = field(default_factory=dict)
+    """Regions of many objects, which are left out, by the id of their image."""
     notes: tuple[str, ...] = ()
     """What was left out, one line each; see ``ClipTracks.notes``."""
 
@@ -163,12 +165,13 @@ def parse_annotations(file: Path, document: Record, size: Size | None = None) ->
                 raise FieldError(f"images[{place}]: the id {picture.id} is used twice; give every image a different id")
             pictures[picture.id] = picture
         labels = read_labels(document)
-        records, notes = split_records(document, "image", pictures, labels)
+        records, crowds, notes = split_records(document, "image", pictures, labels)
     if not records and not document.get("videos"):  # a video may have no object
         left = f" ({'; '.join(notes)})" if notes else ""
         raise InputError(f"{file}: it contains no annotated image{left}; pass a file with annotations")
     notes += outside_note(pictures.values())
-    return Annotations(file, pictures, records, labels, document, tuple(f"{file.name}: {note}" for note in notes))
+    notes = [f"{file.name}: {note}" for note in notes]
+    return Annotations(file, pictures, records, labels, document, crowds, tuple(notes))
 
 
 def with_masks(annotations: Annotations, key: str = "segmentation") -> Annotations:
@@ -194,8 +197,8 @@ def with_masks(annotations: Annotations, key: str = "segmentation") -> Annotatio
 
 def split_records(
     document: Record, owner: str, known: Container[Identity], labels: Mapping[Identity, str]
-) -> tuple[dict[Identity, list[Record]], list[str]]:
-    """Return the annotations of each image or video, in the file's order, and notes on what is left out.
+) -> tuple[dict[Identity, list[Record]], dict[Identity, list[Record]], list[str]]:
+    """Return the annotations of each image or video, in the file's order, its crowds, and notes on what is left out.
 
     Args:
         document: The JSON object.
@@ -207,7 +210,7 @@ def split_records(
         FieldError: An annotation is damaged, or all are of unknown images or videos.
     """
     records: dict[Identity, list[Record]] = defaultdict(list)
-    crowds = 0
+    crowds: dict[Identity, list[Record]] = defaultdict(list)
     strays: list[Identity] = []
     nameless: dict[Identity, None] = {}
     for place, record in enumerate(required(document, "annotations", list)):
@@ -216,7 +219,7 @@ def split_records(
         if number not in known:
             strays.append(number)
         elif record.get("iscrowd") in (1, "1"):
-            crowds += 1
+            crowds[number].append(record)
         else:
             category = optional_identity(record, "category_id", f"{where}.")
             if labels and category is not None and category not in labels:
@@ -224,9 +227,10 @@ def split_records(
             records[number].append(record)
     if strays and not records:
         raise FieldError(f"the annotations are for {owner} {strays[0]}, which {owner}s does not list; add it there")
+    _check_pixels(records.values(), f"{owner}s")
     notes = []
     if crowds:
-        notes.append(f"{count(crowds, 'crowd region')} (iscrowd) left out")
+        notes.append(f"{count(sum(map(len, crowds.values())), 'crowd region')} (iscrowd) left out")
     if strays:
         notes.append(
             f"{count(len(strays), 'annotation')} for {owner}s that are not listed left out, such as {strays[0]}"
@@ -235,7 +239,30 @@ def split_records(
         notes.append(
             f"objects of {count(len(nameless), 'unlisted category id')}, such as {next(iter(nameless))}, have no label"
         )
-    return records, notes
+    return records, crowds, notes
+
+
+def _check_pixels(records: Iterable[Sequence[Record]], owners: str) -> None:
+    """Refuse polygons in fractions of the image's sides, as YOLO and Label Studio count."""
+    entries = (record.get("segmentation", record.get("segmentations")) for of_owner in records for record in of_owner)
+    is_fraction = False
+    for number in _coordinates([entry for entry in entries if isinstance(entry, list)]):
+        if not 0 <= number <= 1:
+            return
+        is_fraction = is_fraction or 0 < number < 1
+    if is_fraction:
+        raise FieldError(
+            f"the coordinates of all polygons are fractions; multiply them by the width and height of their {owners}"
+        )
+
+
+def _coordinates(entry: Any) -> Iterator[float]:
+    """The numbers in nested lists."""
+    for part in entry:
+        if isinstance(part, list):
+            yield from _coordinates(part)
+        elif type(part) in (int, float):
+            yield part
 
 
 def outside_note(pictures: Iterable[ImageEntry]) -> list[str]:

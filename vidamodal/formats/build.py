@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +33,44 @@ def _build_track(video: VideoInfo, number: int, annotated: Container[int], known
     empty, first = Rle.empty(video.height, video.width), min(known, default=video.frames)
     absent = [empty if t in annotated and t > first else None for t in range(video.frames)]
     return Track(number, tuple(known.get(t, other) for t, other in enumerate(absent)))
+
+
+def mark_unknown(masks: Iterable[MutableMapping[int, Rle | None]], frames: Collection[int]) -> None:
+    """Make the masks of objects unknown in frames in which an annotation was left out that may be theirs.
+
+    Args:
+        masks: The masks of each object, by frame. An object is unknown anyway before its first mask.
+        frames: The frames.
+    """
+    for of_object in masks:
+        first = min(of_object, default=None)
+        for frame in frames:
+            if first is not None and frame > first:
+                of_object.setdefault(frame, None)
+
+
+class ObjectLabels(dict[int, str | None]):
+    """The label of each object, by its number: the first one that an annotation states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed: dict[int, str] = {}
+
+    def add(self, number: int, label: str | None) -> None:
+        """Add the label of one annotation of an object; None if it has none."""
+        first = self.get(number)
+        if first is None:
+            self[number] = label
+        elif label not in (None, first):
+            self._changed.setdefault(number, f"{label}")
+
+    def notes(self) -> list[str]:
+        """Return a note on objects whose labels differ from annotation to annotation, if there are any."""
+        if not self._changed:
+            return []
+        number, label = next(iter(self._changed.items()))
+        more = f", and {len(self._changed) - 1} more" if len(self._changed) > 1 else ""
+        return [f"object {number} is labelled {self[number]} and {label}{more}; the first label is kept"]
 
 
 class MaskCollector:

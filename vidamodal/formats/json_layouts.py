@@ -7,6 +7,7 @@ the parsed document until a reader takes it. Files that cannot hold annotations 
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,8 +24,16 @@ WRITER = "vidamodal"
 """Prefix of the description in files that this program writes: ``vidamodal-coco``."""
 ROOT = ""
 """Name of the list that a whole file is."""
-_WORDS = ("annotations", "segmentation", "segmentations", "sequences", "masklet")
+_WORDS = ("annotations", "predictions", "segmentation", "segmentations", "sequences", "masklet")
 """One of these is a key of every file that is read."""
+
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_ARCHIVES = (*_ZIP, b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"Rar!", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+"""First bytes of zip, gzip, 7z, rar, bzip2, xz and zstd."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_BOM = b"\xef\xbb\xbf"
+_MAGIC = 512
+"""Bytes at the start of a file that tell what it is; a tar names itself within them."""
 
 _MAX_TRIED = 50
 """Most files of a folder that are parsed to recognise it."""
@@ -161,6 +170,29 @@ def one_file(path: Path, files: Sequence[Path]) -> Path:
         names = ", ".join(file.name for file in files[:5]) + (", ..." if len(files) > 5 else "")
         raise InputError(f"{path}: several annotation files ({names}); pass the path of one of them")
     return files[0]
+
+
+def reason_unreadable(file: Path) -> str | None:
+    """Return why a file in no known format cannot be JSON, and what to do; None if it is a folder or anything else."""
+    if not file.is_file():
+        return None
+    with file.open("rb") as handle:
+        start = handle.read(_MAGIC)
+    if not start.strip():
+        return "an empty file; copy or write it again"
+    if start.startswith(_ZIP) and not zipfile.is_zipfile(file):
+        return "a damaged archive; copy it again"
+    if start.startswith(_ARCHIVES) or start[257:262] == b"ustar":
+        return "an archive; unpack it and pass what is inside"
+    if start.startswith(_UTF_16) or (b"\0" in start[:2] and start.strip(b"\0")[:1] in (b"[", b"{")):
+        return "text that is not UTF-8; save it as UTF-8"
+    if start.removeprefix(_BOM).lstrip()[:1] not in (b"[", b"{"):
+        return None
+    try:
+        load_json(file)
+    except InputError as error:
+        return str(error).removeprefix(f"{file}: ")
+    return None
 
 
 def load_json(file: Path) -> Any:

@@ -14,6 +14,7 @@ from typing import cast
 
 import vidamodal.formats
 from vidamodal.formats.base import Clip, Dataset, Fit, Format, VideoContext, WritableFormat
+from vidamodal.formats.json_layouts import reason_unreadable
 from vidamodal.types import ClipTracks, InputError, Track, VideoInfo
 
 PLAIN_MASKS = ("davis", "sav")
@@ -81,6 +82,8 @@ def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Forma
     formats = all_formats()
     candidates = list(formats.values()) if format_id is None else [formats[format_id]]
     fits = [(fit, form) for form in candidates if (fit := form.recognise(path)) != Fit.NONE]
+    if not fits and (reason := reason_unreadable(path)) is not None:
+        raise InputError(f"{path}: {reason}")
     if not fits and format_id is not None:
         raise InputError(f"{path}: not in the format {format_id}; pass {formats[format_id].SIGN}")
     if not fits:

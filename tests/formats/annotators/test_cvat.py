@@ -144,7 +144,7 @@ def test_shapes_with_a_group_are_one_object(tmp_path: Path) -> None:
     assert [(found.id, found.label, found.visible) for found in clip_at(path).tracks] == [
         (0, "mug", rles(FRONT, BACK, NOTHING)),
         (2, "box", rles(None, FRONT, FRONT)),
-        (4, "cup", rles(None, FRONT, NOTHING)),
+        (4, "cup", rles(None, FRONT, None)),
     ]
 
 
@@ -258,6 +258,23 @@ def test_images_are_paired_by_name(tmp_path: Path) -> None:
     path = document(tmp_path / "a.xml", image(0, *shapes, name="x/b.png"), image(1, *shapes, name="c.png"))
     assert clip_at(path, VIDEO, ("a", "b", "c")).tracks[0].visible == rles(None, BACK, BACK)
     assert clip_at(path, VIDEO, ("d", "e", "f")).tracks[0].visible == rles(BACK, BACK, None)
+
+
+@pytest.mark.parametrize("inner", ["", attribute("track_id", "")])
+def test_a_shape_without_a_link_may_be_an_object(tmp_path: Path, inner: str) -> None:
+    linked = polygon(inner=attribute("track_id", "7"))
+    path = document(tmp_path / "a.xml", image(0, linked), image(1, polygon(inner=inner)), image(2, linked))
+    clip = clip_at(path)
+    assert [found.visible for found in clip.tracks] == [rles(BACK, None, BACK), rles(None, BACK, None)]
+    assert "a.xml: 1 shape without track_id; each is an object of one frame" in clip.notes
+
+
+def test_names_decide_where_ids_do_not_fit(tmp_path: Path) -> None:
+    linked = polygon(inner=attribute("track_id", "7"))
+    images = [image(5 + t, linked, name=f"{t:05d}.jpg") for t in (0, 2)]
+    clip = clip_at(document(tmp_path / "a.xml", *images), VIDEO)
+    assert clip.tracks[0].visible == rles(BACK, None, BACK)
+    assert "a.xml: images are placed in the video by their names, not by their ids" in clip.notes
 
 
 # Damage

@@ -131,7 +131,24 @@ def test_pictures_are_found_by_their_name(tmp_path: Path) -> None:
         assert clip.key == "cup" and frames is not None and len(list(frames)) == 1
 
 
+def test_predictions_are_read_where_nobody_annotated(tmp_path: Path) -> None:
+    one = {**task("cup.jpg"), "predictions": [{"result": [brush(BACK)]}], "annotations": []}
+    for document in ([one], [{key: one[key] for key in ("data", "predictions")}]):
+        clip = only(tmp_path / "a.json", document, None)
+        assert clip.tracks == (Track(1, rles(BACK), label="mug"),)
+        assert clip.notes == ("a.json: nobody annotated a task; the predictions of a model are read",)
+    assert only(tmp_path / "b.json", [{**one, **task("cup.jpg", brush(FRONT))}], None).tracks[0].visible == rles(FRONT)
+
+
 # Videos
+
+
+def test_a_region_without_a_label_may_be_an_object(tmp_path: Path) -> None:
+    bare = result({"format": "rle", "rle": encode_brush(BACK)}, "b")
+    tasks = [task("0.jpg", brush(FRONT)), task("1.jpg", bare), task("2.jpg", brush(FRONT, number="c"))]
+    clip = only(tmp_path / "a.json", tasks)
+    assert clip.tracks == (Track(1, rles(FRONT, None, FRONT), label="mug"),)
+    assert "a.json: 1 region without an object id ignored" in clip.notes
 
 
 @pytest.mark.parametrize(

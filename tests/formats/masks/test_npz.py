@@ -143,7 +143,7 @@ BAD_NPZ = {
     "too few frames": (lambda p: npz(p, masks=MAPS, frames=[1]), r"save \(6,\) integers"),
     "too few values": (short, "the file ends within masks"),
     "a flipped bit": (flipped, "cannot be read as an .npz"),
-    "a cut archive": (cut, "in no known format"),
+    "a cut archive": (cut, "a damaged archive; copy it again"),
 }
 
 

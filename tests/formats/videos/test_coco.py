@@ -267,3 +267,65 @@ def test_rectangles_are_reported(tmp_path: Path) -> None:
     clip = only(put(tmp_path / "a.json", images({**SEGMENT, "segmentation": [CORNERS], "bbox": [2, 2, 3, 4]})))
     assert np.array_equal(clip.tracks[0].visible[0].decode(), BACK)  # type: ignore[union-attr]
     assert "rectangle of its box" in clip.notes[0]
+
+
+def two_objects(*changes: dict[str, Any], **labels: Any) -> dict[str, Any]:
+    """Object 1 is in frames 0 and 2, and object 2 in all; changes are those of an annotation in frame 1."""
+    frames = [{"id": t, "file_name": f"{t}.jpg", "width": W, "height": H} for t in range(T)]
+    front = [{"image_id": t, "category_id": 4, "segmentation": packed(FRONT), "track_id": 1} for t in (0, 2)]
+    back = [{"image_id": t, "category_id": 5, "segmentation": packed(BACK), "track_id": 2} for t in range(T)]
+    more = [{"image_id": 1, "segmentation": packed(FRONT), **change} for change in changes]
+    return {"images": frames, "annotations": [*front, *back, *more], **labels}
+
+
+NAMED = [*CATEGORIES, {"id": 5, "name": "bus"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels", "middle", "words"),
+    [
+        ((), {}, NOTHING, ""),
+        (({},), {}, None, "1 annotation without track_id left out"),
+        (({"track_id": -1},), {}, None, "1 annotation without track_id left out"),
+        (({"track_id": "-1"}, {"track_id": None}), {}, None, "2 annotations without track_id left out"),
+        (({"iscrowd": 1, "category_id": 4},), {"categories": NAMED}, None, "1 crowd region"),
+        (({"iscrowd": 1, "category_id": 5},), {"categories": NAMED}, NOTHING, "1 crowd region"),
+        (({"iscrowd": 1},), {}, None, "1 crowd region"),
+    ],
+)
+def test_an_object_may_be_what_was_left_out(
+    changes: tuple[dict[str, Any], ...], labels: dict[str, Any], middle: Any, words: str, tmp_path: Path
+) -> None:
+    clip = only(put(tmp_path / "a.json", two_objects(*changes, **labels)))
+    assert [track.visible for track in clip.tracks] == [rles(FRONT, middle, FRONT), rles(BACK, BACK, BACK)]
+    assert any(words in note for note in clip.notes)
+
+
+def test_the_first_category_of_an_object_is_kept(tmp_path: Path) -> None:
+    document = two_objects(categories=NAMED)
+    document["annotations"][1]["category_id"] = 5
+    clip = only(put(tmp_path / "a.json", document))
+    assert [track.label for track in clip.tracks] == ["car", "bus"]
+    assert "a.json: object 1 is labelled car and bus; the first label is kept" in clip.notes
+
+
+def test_ids_that_do_not_return_are_noted(tmp_path: Path) -> None:
+    document = two_objects()
+    for number, annotation in enumerate(document["annotations"], 10):
+        annotation["track_id"] = number
+    path = put(tmp_path / "a.json", document)
+    note = "a.json: no track_id returns: each annotation is an object of one frame"
+    assert note in read_masks(path, context(3)).notes
+    for annotation in document["annotations"]:
+        annotation["instance_id"] = annotation["category_id"]
+    clip = only(put(tmp_path / "b.json", document))
+    assert [track.id for track in clip.tracks] == [4, 5]
+    assert "b.json: objects are identified by instance_id, because no track_id returns" in clip.notes
+
+
+@pytest.mark.parametrize("scale", [[W, H], [9 * W, 7 * H]])
+def test_polygons_in_fractions_are_refused(scale: list[int], tmp_path: Path) -> None:
+    fractions = [value / scale[k % 2] for k, value in enumerate(CORNERS)]
+    path = put(tmp_path / "a.json", images({**SEGMENT, "segmentation": [fractions]}))
+    assert "multiply them by the width and height" in refusal(lambda: find_dataset(path))
+    assert find_dataset(put(tmp_path / "b.json", images({**SEGMENT, "segmentation": [[0, 0, 1, 0, 1, 1]]}))).clips

@@ -61,6 +61,8 @@ def test_the_number_that_varies_counts(names: list[str], numbers: list[int] | No
         (["00000", "00005", "00010"], [0, 1, 2], video(15), (0, 5, 10), "file names"),
         (["00001", "00002", "00003"], [0, 1, 2], video(9), (0, 1, 2), "frame numbers"),
         (["0", "1"], [0, 1], video(9), (0, 1), "frame numbers"),
+        (["00000", "00001", "00002"], [1, 2, 3], video(5), (0, 1, 2), "one higher"),
+        (["f10", "f12"], [11, 13], video(20), (10, 12), "one higher"),
         (["p/b.jpg", "p/c.jpg"], [0, 1], video(3, "a", "b", "c"), (1, 2), ""),
         (["b_png.rf.123abc.jpg"], None, video(3, "a", "b", "c"), (1,), ""),
         (["7"], None, video(3, "5", "6", "7"), (2,), ""),

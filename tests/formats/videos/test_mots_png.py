@@ -85,3 +85,9 @@ def test_other_ids_are_those_of_id_maps(tmp_path: Path, folder: str) -> None:
 def test_pngs_beyond_the_video_are_refused(tmp_path: Path) -> None:
     put(sequence(tmp_path / "instances/0002") / "000009.png", (1005, FRONT))
     assert "000009" in refusal(lambda: read_masks(tmp_path / "instances/0002", VIDEO))
+
+
+def test_objects_are_unknown_beside_a_region_to_ignore(tmp_path: Path) -> None:
+    for t, mask in enumerate([(1005, FRONT), (10000, OTHER), (2001, OTHER)]):
+        put(tmp_path / f"instances/0002/{t:06d}.png", mask)
+    assert read_masks(tmp_path / "instances/0002", VIDEO).tracks[0].visible == rles(FRONT, None, NOTHING)

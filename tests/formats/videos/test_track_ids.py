@@ -25,6 +25,7 @@ def records(*of_images: list[dict[str, Any]]) -> dict[int | str, list[dict[str, 
         ({"index": 5}, {"index": 6}, "index", (5, 6)),
         ({"attributes": {"id": 5}}, {"attributes": {"id": 6}}, "attributes.id", (5, 6)),
         ({"track_id": 1, "instance_id": 9}, {"track_id": 2, "instance_id": 9}, "track_id", (1, 2)),
+        ({"track_id": 1, "index": -1}, {"track_id": 2, "index": 3}, "track_id", (1, 2)),
     ],
 )
 def test_places(one: dict[str, Any], two: dict[str, Any], place: str, numbers: tuple[int, int]) -> None:
@@ -52,3 +53,11 @@ def test_annotations_without_ids(one: dict[str, Any], two: dict[str, Any]) -> No
 def test_damaged_ids_are_refused(value: object) -> None:
     with pytest.raises(FieldError, match="track_id"):
         find_track_ids(records([{"track_id": value}], [{"track_id": value}]))
+
+
+def test_ids_that_return_are_preferred() -> None:
+    ids = find_track_ids(records([{"track_id": 1, "object_id": 9}], [{"track_id": 2, "object_id": 9}]))
+    assert ids is not None and (ids.place, ids.instead_of, ids.returns) == ("object_id", "track_id", True)
+    ids = find_track_ids(records([{"track_id": 1, "index": 9}], [{"track_id": 2, "index": 9}]))
+    assert ids is not None and (ids.place, ids.instead_of, ids.returns) == ("track_id", None, False)
+    assert find_track_ids(records([{"track_id": -1}], [{"track_id": -1}])) is None

@@ -80,3 +80,10 @@ def test_the_video_of_its_name_is_read(tmp_path: Path) -> None:
     path = put(tmp_path / "a.json", document)
     clip = read_masks(path, VideoContext(VideoInfo("film.mp4", H, W, 3, 10.0)))
     assert clip.tracks == () and "a.json: the video film of 2 is read" in clip.notes
+
+
+def test_an_object_may_be_in_a_crowd(tmp_path: Path) -> None:
+    document = youtube_vis(segmentations=[[CORNERS], None, None])
+    crowd = {**document["annotations"][0], "id": 10, "iscrowd": 1, "segmentations": [None, packed(FRONT), None]}
+    document["annotations"].append(crowd)
+    assert only(put(tmp_path / "a.json", document)).tracks[0].visible == rles(BACK, None, NOTHING)

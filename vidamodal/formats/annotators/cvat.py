@@ -14,7 +14,8 @@ if they have the same ``group_id`` and label; in the other frames that have such
 
 *For images.* Shapes of several images are one object if they have the same attribute "track_id" (or "object_id",
 "instance_id"), or else the same ``group_id`` and label; the images are then the frames of a clip, with their ids as
-numbers, and parts of an object in one image are united. Without either, every image is a clip.
+numbers, and parts of an object in one image are united. Without either, every image is a clip. A shape without the link
+is an object of one frame; it may be one of the others, which are unknown in its frame where they have no mask.
 
 The writer makes ``<key>.xml`` for each clip, which CVAT imports as "CVAT 1.1". CVAT has no tracks of masks, so each
 mask is a track of one frame, and the ``group_id`` names its object. The record of the clip (see ``clip_record``) lies
@@ -27,6 +28,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -37,8 +39,9 @@ from vidamodal.formats.annotators.cvat_shapes import AREAS, integer, mask_attrib
 from vidamodal.formats.annotators.cvat_tasks import Task, find_tasks
 from vidamodal.formats.annotators.cvat_xml import Document, Holder, Node, Shape, is_cvat, parse_file
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
-from vidamodal.formats.build import build_tracks
+from vidamodal.formats.build import build_tracks, mark_unknown
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, make_record, masks_of, stored_kind
+from vidamodal.formats.videos.frame_places import place_frames, time_order
 from vidamodal.formats.videos.text_rows import MAX_ENTRIES
 from vidamodal.formats.videos.writing import NAMELESS
 from vidamodal.media.images import is_image
@@ -117,6 +120,8 @@ class _Objects:
     labels: dict[int, str | None] = field(default_factory=dict)
     masks: dict[int, dict[int, Rle | None]] = field(default_factory=dict)
     """Masks by frame; None where only a box was drawn."""
+    unlinked: set[int] = field(default_factory=set)
+    """Those of a single shape that may belong to one of the others."""
     absent: dict[int, list[range]] = field(default_factory=dict)
     """Numbers of frames in which an object of a track is stated not to be there."""
     drawn: set[int] = field(default_factory=set)
@@ -151,7 +156,12 @@ def _clip(task: Task, video: VideoContext | None) -> ClipTracks:
                 "shapes of an object one group, or split the task"
             )
         tracks = _built(objects, info, named)
-        return ClipTracks(info, tracks, provenance={"layout": NAME}, notes=_notes(task, objects))
+        return ClipTracks(
+            info,
+            tracks,
+            provenance={"layout": NAME},
+            notes=_notes(task, objects, any(n != t for n, t in named.items())),
+        )
 
 
 def _frame_numbers(task: Task) -> set[int]:
@@ -176,14 +186,22 @@ def _info(task: Task, video: VideoContext | None, frames: set[int]) -> VideoInfo
 
 
 def _named_frames(task: Task, video: VideoContext | None) -> Mapping[int, int]:
-    """The frames of a folder by their number in the file, where their names say it; else nothing."""
+    """The frames by their number in the file, where names say it: of a folder, or where numbers do not fit."""
     names = () if video is None else video.frame_names or ()
     exported = [_EXPORTED.fullmatch(name) for name in names]
-    if all(exported):
+    if names and all(exported):
         return {int(found[1]): t for t, found in enumerate(exported) if found}
     stems = {int(image.attributes["id"]): PurePosixPath(image.attributes.get("name", "")).stem for image in task.images}
     places = {name: t for t, name in enumerate(names)}
-    return {number: places[stem] for number, stem in stems.items()} if set(stems.values()) <= set(names) else {}
+    if set(stems.values()) <= set(names):
+        return {number: places[stem] for number, stem in stems.items()}
+    if video is None or all(number < video.info.frames for number in stems):
+        return {}
+    ordered = [list(stems.items())[place] for place in time_order(list(stems.values()), None)]
+    with suppress(FieldError):
+        found = place_frames([stem for _, stem in ordered], None, video).frames
+        return {number: t for (number, _), t in zip(ordered, found, strict=True)}
+    return {}
 
 
 def _from_tracks(task: Task, places: Mapping[int, int], size: tuple[int, int]) -> _Objects:
@@ -203,6 +221,7 @@ def _from_tracks(task: Task, places: Mapping[int, int], size: tuple[int, int]) -
             group = track.attributes.get("group_id", "0")
             number = number if group == "0" else groups.setdefault((group, label), number)
             objects.drawn.add(number)
+            objects.unlinked |= {number} if group == "0" else set()
         else:
             objects.absent[number] = list(_absent(task, timed))
         for frame, shape in shown:
@@ -233,7 +252,7 @@ def _link_of(task: Task) -> str | None:
 
 
 def _from_images(task: Task, places: Mapping[int, int], size: tuple[int, int]) -> _Objects:
-    objects, link, numbers = _Objects(), _link_of(task), dict[tuple[str, str | None], int]()
+    objects, link, numbers = _Objects(), _link_of(task), dict[tuple[str | None, str | None, bool], int]()
     if link is None and len(task.images) > 1:
         raise FieldError('shapes of different images are not linked; give them a group or an attribute "track_id"')
     for image in task.images:
@@ -241,10 +260,12 @@ def _from_images(task: Task, places: Mapping[int, int], size: tuple[int, int]) -
         for place, shape in enumerate(image.shapes):
             if shape.kind not in AREAS and shape.kind != "box":
                 continue
-            value = {**shape.attributes, **shape.values}.get(link or "", "0")
+            value = {**shape.attributes, **shape.values}.get(link or "") or None
             label = shape.attributes.get("label") or None
-            name = (value, label) if value not in ("", "0") or link in _LINKS else (f"{frame}/{place}", label)
+            is_linked = value is not None and (value != "0" or link in _LINKS)
+            name = (value if is_linked else f"{frame}/{place}", label, is_linked)
             number = numbers.setdefault(name, len(numbers) + 1)
+            objects.unlinked |= set() if is_linked else {number}
             objects.drawn.add(number)
             objects.add(number, label, places[frame], shape, size, f"image {frame}: ")
     return objects
@@ -265,8 +286,11 @@ def _built(objects: _Objects, info: VideoInfo, named: Mapping[int, int]) -> tupl
             entries[t] = mask
         return Track(number, tuple(entries))
 
-    drawn = build_tracks(info, annotated, {number: masks[number] for number in objects.drawn})
-    tracks = sorted((*drawn, *map(tracked, objects.absent)), key=_number)
+    linked = {number: masks[number] for number in objects.drawn - objects.unlinked}
+    mark_unknown(linked.values(), {t for number in objects.unlinked for t in masks[number]})
+    drawn = build_tracks(info, annotated, linked)
+    alone = build_tracks(info, (), {number: masks[number] for number in objects.unlinked})
+    tracks = sorted((*drawn, *alone, *map(tracked, objects.absent)), key=_number)
     return tuple(replace(track, label=objects.labels[track.id]) for track in tracks)
 
 
@@ -274,13 +298,19 @@ def _number(track: Track) -> int:
     return track.id
 
 
-def _notes(task: Task, objects: _Objects) -> tuple[str, ...]:
+def _notes(task: Task, objects: _Objects, by_name: bool) -> tuple[str, ...]:
     notes = []
     if not task.images and (task.start or task.step > 1):
         notes.append(f"the task holds frames {task.start} to {task.stop} of its video, in steps of {task.step}")
     if task.images and (link := _link_of(task)):
         notes.append(f"images are the frames of one video; objects are linked by {link}")
+    if by_name and task.images:
+        notes.append("images are placed in the video by their names, not by their ids")
     alone = [number for number in objects.drawn if len(objects.masks.get(number, {})) <= 1]
+    if task.images and objects.unlinked and len(task.images) > 1:
+        notes.append(
+            f"{count(len(objects.unlinked), 'shape')} without {_link_of(task)}; each is an object of one frame"
+        )
     if not task.images and len(alone) > 1:
         notes.append(f"{len(alone)} shapes have no track or group; each is an object in one frame")
     return (*_shape_notes(task), *(f"{task.file.name}: {note}" for note in notes))

@@ -7,7 +7,8 @@ is called "track_id" (or "object_id", "instance_id"), or else by an id that the 
 predictions have. Then the tasks are the frames of one clip, placed as ``frame_places`` describes, and regions of one
 object in a task are parts of its mask. Without either, every task is a clip of one frame; with a video, objects are
 identified by their labels, which is reported; a label that appears twice in a frame is refused. A task that nobody
-annotated is unknown. The frame rate is assumed to be 24 frames per second.
+annotated is unknown, and so are absent objects where a region without an object id was ignored. If no task is
+annotated, predictions are read, which is reported. The frame rate is assumed to be 24 frames per second.
 
 Objects in tasks of videos (``videorectangle``) have boxes only, in frames that Label Studio counts at its own frame
 rate: the objects are listed, their masks are unknown. Such tasks state no size, so they need the video. Tasks with
@@ -32,7 +33,7 @@ from vidamodal.formats.annotation_files import ImageEntry, Record, count, errors
 from vidamodal.formats.annotators.brush_rle import encode_brush
 from vidamodal.formats.annotators.label_studio_regions import LINKS, Region, Task, parse_tasks, region_mask
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
-from vidamodal.formats.build import build_tracks
+from vidamodal.formats.build import ObjectLabels, build_tracks, mark_unknown
 from vidamodal.formats.clip_record import (
     KEY,
     build_clip,
@@ -70,8 +71,9 @@ def recognise(path: Path) -> Fit:
 
 
 def _fit(layout: Layout) -> Fit:
-    keys = {"data", "annotations"}
-    return certain_if(layout.has(ROOT, *keys) or (layout.keys >= keys and layout.has("annotations", "result")))
+    lists = ("annotations", "predictions")
+    of_tasks = any(layout.has(ROOT, "data", key) for key in lists)
+    return certain_if(of_tasks or any(layout.keys >= {"data", key} and layout.has(key, "result") for key in lists))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
@@ -147,10 +149,12 @@ def _tracks(file: Path, key: str, tasks: Sequence[Task], link: _Linked, video: V
                 objects.annotated |= set() if _is_of_video(tasks) else {frame}
                 for region in task.regions:
                     objects.add(region, link, frame)
+        mark_unknown(objects.masks.values(), set(objects.unlinked))
         tracks = build_tracks(info, objects.annotated, objects.masks)
         named = tuple(Track(t.id, t.visible, label=objects.labels[t.id]) for t in tracks)
     notes = [f"objects are identified by {link.name}"] if link.name else []
     notes += [note] if note else []
+    notes += ["nobody annotated a task; the predictions of a model are read"] if tasks[0].is_predicted else []
     notes += objects.notes()
     lines = tuple(f"{file.name}: {text}" for text in notes)
     return ClipTracks(info, named, provenance={"layout": NAME}, notes=lines)
@@ -183,21 +187,22 @@ class _Objects:
     def __init__(self) -> None:
         self.annotated: set[int] = set()
         self.masks: dict[int, dict[int, Rle | None]] = {}
-        self.labels: dict[int, str | None] = {}
+        self.labels = ObjectLabels()
         self.numbers: dict[str, int] = {}
         self.kinds: Counter[str] = Counter()
-        self.unlinked = 0
+        self.unlinked: list[int] = []
+        """The frame of each region without an object."""
 
     def add(self, region: Region, link: _Linked, frame: int) -> None:
         """Add a region; a second one of an object in a frame is a part of it."""
         self.kinds[region.kind] += 1
         name = link.of(region)
         if not region.kind or name is None:
-            self.unlinked += bool(region.kind)
+            self.unlinked += [frame] if region.kind else []
             return
         number = self.numbers.setdefault(name, len(self.numbers) + 1)
         masks = self.masks.setdefault(number, {})
-        self.labels[number] = self.labels.get(number) or region.label
+        self.labels.add(number, region.label)
         if region.kind == "video":
             return
         if link is _LABELS and frame in masks:
@@ -216,8 +221,8 @@ class _Objects:
         if self.kinds[""]:
             notes.append(f"{count(self.kinds[''], 'region')} without an area left out")
         if self.unlinked:
-            notes.append(f"{count(self.unlinked, 'region')} without an object id ignored")
-        return notes
+            notes.append(f"{count(len(self.unlinked), 'region')} without an object id ignored")
+        return notes + self.labels.notes()
 
 
 def _pictures(file: Path, tasks: Sequence[Task]) -> Iterator[Frame] | None:

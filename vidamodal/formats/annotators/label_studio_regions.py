@@ -56,6 +56,8 @@ class Task:
     data: Record
     regions: list[Region] | None
     """None if nobody annotated it."""
+    is_predicted: bool = False
+    """True if a model marked the regions."""
 
     @property
     def name(self) -> str:
@@ -72,28 +74,34 @@ class Task:
 
 
 def parse_tasks(document: Any) -> list[Task]:
-    """Return the tasks of a document.
+    """Return the tasks of a document; where nobody annotated any, the predictions of a model count.
 
     Raises:
         FieldError: A field is damaged, or it is not clear which annotation of a task counts.
     """
     entries = document if isinstance(document, list) else [document]
+    tasks = _tasks(entries, "annotations")
+    predicted = _tasks(entries, "predictions") if all(task.regions is None for task in tasks) else []
+    return predicted if any(task.regions for task in predicted) else tasks
+
+
+def _tasks(entries: Iterable[Any], key: str) -> list[Task]:
     tasks = []
     for place, entry in enumerate(entries):
         where = f"task {check_type(entry, dict, f'task {place}').get('id', place)}: "
-        results = _results(entry, where)
+        results = _results(entry, key, where)
         regions = None if results is None else _regions(results, where)
-        tasks.append(Task(where, required(entry, "data", dict, where), regions))
+        tasks.append(Task(where, required(entry, "data", dict, where), regions, key == "predictions"))
     return tasks
 
 
-def _results(entry: Record, where: str) -> list[Any] | None:
-    """The results of the annotation that counts."""
-    found = [check_type(a, dict, f"{where}annotation") for a in optional(entry, "annotations", list, where) or ()]
+def _results(entry: Record, key: str, where: str) -> list[Any] | None:
+    """The results of the annotation, or the prediction, that counts."""
+    found = [check_type(a, dict, f"{where}{key}") for a in optional(entry, key, list, where) or ()]
     found = [annotation for annotation in found if not annotation.get("was_cancelled")]
     found = [annotation for annotation in found if annotation.get("ground_truth")] or found
     if len(found) > 1:
-        raise FieldError(f"{where}{len(found)} annotations of one task; keep one, or mark one as ground truth")
+        raise FieldError(f"{where}{len(found)} {key} of one task; keep one, or mark one as ground truth")
     results: list[Any] | None = optional(found[0], "result", list, where) if found else None
     return results if results is not None or not found else []
 

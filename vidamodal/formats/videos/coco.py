@@ -44,7 +44,7 @@ from vidamodal.formats.clip_record import masks_of
 from vidamodal.formats.json_layouts import Layout, match_files
 from vidamodal.formats.videos.frame_annotations import FrameFormat, FrameVideo, add_frames, frame_clips
 from vidamodal.formats.videos.frame_places import numbers_in_names, plain_stem
-from vidamodal.formats.videos.track_ids import TrackIds, find_track_ids
+from vidamodal.formats.videos.track_ids import find_track_ids
 from vidamodal.formats.videos.writing import Categories, box_record, write_json
 from vidamodal.media.json_records import Identity
 from vidamodal.tracks.write import rle_record
@@ -107,7 +107,7 @@ def read_coco(file: Path, document: Record, video: VideoContext | None) -> Mappi
         if _is_video(annotations, video):
             return frame_clips(_numbered(annotations), _FORM, kind_known, video)
         ids = find_track_ids(annotations.records)
-        if ids is not None and _returns(annotations, ids):
+        if ids is not None and ids.returns:
             masked = masked.note(
                 f"each image is read as a separate clip although {ids.place}s repeat, because sizes or file names "
                 "differ"
@@ -146,14 +146,7 @@ def _is_video(annotations: Annotations, video: VideoContext | None) -> bool:
     ids = find_track_ids(annotations.records)
     if ids is None or len({(picture.height, picture.width) for picture in pictures}) > 1:
         return False
-    return _returns(annotations, ids) and numbers_in_names([picture.name for picture in pictures]) is not None
-
-
-def _returns(annotations: Annotations, ids: TrackIds) -> bool:
-    """True if an object stands in several images."""
-    of_images = [{ids.number(record, "") for record in of_image} for of_image in annotations.records.values()]
-    found = [number for of_image in of_images for number in of_image if number is not None]
-    return len(set(found)) < len(found)
+    return ids.returns and numbers_in_names([picture.name for picture in pictures]) is not None
 
 
 def _image_of(annotations: Annotations, video: VideoContext) -> Annotations:

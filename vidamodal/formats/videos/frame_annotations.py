@@ -4,12 +4,14 @@
   With a video, see ``frame_places``.
 - Annotations of one object in one image are parts of its mask and are joined.
 - An object that is not annotated in an image with other annotations is occluded or absent. Nothing is known of images
-  without annotations, and of the mask of an annotation without one.
+  without annotations, of the mask of an annotation without one, and of objects that an annotation that was left out may
+  show: one without a track id (missing or -1), or a crowd of their category.
+- The first category of an object counts.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +28,7 @@ from vidamodal.formats.annotation_files import (
     read_label,
 )
 from vidamodal.formats.base import Clip, MaskKind, VideoContext
+from vidamodal.formats.build import ObjectLabels, mark_unknown
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record
 from vidamodal.formats.videos.frame_places import has_gaps, numbers_in_names, place_frames, time_order
 from vidamodal.formats.videos.track_ids import TrackIds, find_track_ids
@@ -152,12 +155,17 @@ def _notes_on_ids(annotations: Annotations, ids: TrackIds | None) -> list[str]:
     if ids is None:
         return []
     notes = []
-    if ids.place not in ("track_id", "instance_id"):
+    if ids.place not in ("track_id", "instance_id") and ids.instead_of is None:
         notes.append(f"objects are identified by {ids.place}")
     if not all(isinstance(found, int) for found in ids.numbers):
         shown = ", ".join(f"{found} is {number}" for found, number in list(ids.numbers.items())[:2])
         notes.append(f"{ids.place} values are names; objects are numbered from 1 ({shown})")
-    without = sum(ids.number(record, "") is None for of_image in annotations.records.values() for record in of_image)
+    if ids.instead_of is not None:
+        notes.append(f"objects are identified by {ids.place}, because no {ids.instead_of} returns")
+    numbers = [[ids.number(record, "") for record in of_image] for of_image in annotations.records.values()]
+    if not ids.returns and sum(any(n is not None for n in of_image) for of_image in numbers) > 1:
+        notes.append(f"no {ids.place} returns: each annotation is an object of one frame")
+    without = sum(number is None for of_image in numbers for number in of_image)
     if without:
         notes.append(f"{count(without, 'annotation')} without {ids.place} left out")
     return notes
@@ -248,12 +256,17 @@ def _tracks(annotations: Annotations, video: FrameVideo, form: FrameFormat, ids:
             for record in annotations.records.get(picture.id, ()):
                 where = f"image {picture.id}: "
                 number = None if ids is None else ids.number(record, where)
-                if number is not None:
+                if number is None:
+                    found.left_out[None].add(t)
+                else:
                     found.annotated.add(t)
-                    found.labels[number] = read_label(record, annotations.labels, where)
+                    found.labels.add(number, read_label(record, annotations.labels, where))
                     found.add(number, t, form.read_masks(record, picture, video, where))
                     if form.read_box is not None:
                         found.boxes.setdefault(number, {})[t] = form.read_box(record, where)
+            for crowd in annotations.crowds.get(picture.id, ()):
+                found.left_out[read_label(crowd, annotations.labels, f"image {picture.id}: ")].add(t)
+        found.mark_unknown()
         clip = build_clip(info, video.record, found.masks, found.labels, found.annotated, form.name)
         if video.record is None and found.boxes:
             clip = _with_boxes(clip, found.boxes)
@@ -262,7 +275,7 @@ def _tracks(annotations: Annotations, video: FrameVideo, form: FrameFormat, ids:
         notes = (*notes, f"{text}annotations of one object in one image are parts of its mask and were joined")
     if found.unknown:
         notes = (*notes, f"{text}where an annotation has no mask, the mask of the object is unknown")
-    return replace(clip, notes=notes)
+    return replace(clip, notes=(*notes, *(text + note for note in found.labels.notes())))
 
 
 @dataclass
@@ -270,7 +283,9 @@ class _Objects:
     """What the annotations of a video say, collected frame by frame."""
 
     annotated: set[int] = field(default_factory=set)
-    labels: dict[int, str | None] = field(default_factory=dict)
+    labels: ObjectLabels = field(default_factory=ObjectLabels)
+    left_out: dict[str | None, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """The frames of annotations that were left out, by the label of the objects that they may show; None for all."""
     masks: dict[str, dict[int, dict[int, Rle | None]]] = field(default_factory=dict)
     boxes: dict[int, dict[int, Box | None]] = field(default_factory=dict)
     parts: bool = False
@@ -289,6 +304,13 @@ class _Objects:
             elif mask.area():
                 of_object[frame] = mask if before is None else union([before, mask])
                 self.parts = self.parts or before is not None
+
+    def mark_unknown(self) -> None:
+        """Make objects unknown where an annotation was left out that may be theirs."""
+        for label, frames in self.left_out.items():
+            numbers = [number for number, own in self.labels.items() if label is None or own in (None, label)]
+            for of_kind in self.masks.values():
+                mark_unknown((of_kind[number] for number in numbers if number in of_kind), frames)
 
 
 def _with_boxes(clip: ClipTracks, boxes: Mapping[int, Mapping[int, Box | None]]) -> ClipTracks:

@@ -5,7 +5,8 @@ With a video, each image belongs to one of its frames:
 - by name, if the video is a folder of frames with the same names;
 - in order, if there are as many images as frames;
 - else by ``frame_index`` or ``frame_id``, or by the number that varies in the file names, which ``frame_files`` reads:
-  from 0, and from 1 only where that is the only fit. Numbers that skip frames win over a mere count 0, 1, 2.
+  from 0, and from 1 only where that is the only fit. Numbers that skip frames win over a mere count 0, 1, 2, and
+  names over frame numbers that are one higher.
 
 How images were placed is noted where the video has more frames. Without a video, the images are the frames, in order.
 """
@@ -104,7 +105,10 @@ def place_frames(names: Sequence[str], indices: Sequence[int] | None, video: Vid
 
 def _by_numbers(names: Sequence[str], indices: Sequence[int] | None, video: VideoContext) -> FramePlaces:
     total, in_names = video.info.frames, numbers_in_names(names)
-    if indices and in_names and len({a - b for a, b in zip(indices, in_names, strict=True)}) == 1:
+    lag = {a - b for a, b in zip(indices, in_names, strict=True)} if indices and in_names else set()
+    if lag == {1}:
+        indices = None  # the names are counted from 0, and the frame numbers from 1
+    elif len(lag) == 1:
         in_names = None  # the names count from another frame
     known = []
     if indices:
@@ -122,7 +126,7 @@ def _by_numbers(names: Sequence[str], indices: Sequence[int] | None, video: Vide
         found = _pair(stems, context) if min(numbers) >= 0 else None
         if found is not None:
             shown = ", ".join(map(str, found.frames[:3])) + (", ..." if len(found.frames) > 3 else "")
-            counted = "" if found.note is None else f" ({found.note})"
+            counted = " (frame numbers are one higher)" if lag == {1} else f" ({found.note})" if found.note else ""
             return FramePlaces(found.frames, f"annotates frames {shown} of {total}, by {clue}{counted}")
     clue, numbers, _, _ = known[0]
     raise FieldError(

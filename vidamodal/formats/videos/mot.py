@@ -19,6 +19,7 @@ from pathlib import Path
 
 from vidamodal.formats.annotation_files import count
 from vidamodal.formats.base import Clip, Fit, VideoContext
+from vidamodal.formats.build import ObjectLabels
 from vidamodal.formats.videos.text_rows import (
     Row,
     RowFormat,
@@ -70,7 +71,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
     names = read_lines(file.with_name("labels.txt")) or _CLASSES
     boxes: dict[int, dict[int, Box]] = {}
-    labels: dict[int, str | None] = {}
+    labels = ObjectLabels()
     ignored = 0
     for row in read_rows(file, ",", range(7, 11)):
         number, frame = row.integer(1, "id"), row.integer(0, "frame")
@@ -83,7 +84,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
         if frame in of_object:
             raise FieldError(f"line {row.line}: a second box of object {number} in frame {frame}; keep one")
         of_object[frame] = _box(row)
-        labels[number] = _label(row, names)
+        labels.add(number, _label(row, names))
     frames = {frame for of_object in boxes.values() for frame in of_object}
     placed = place_rows(file, frames, len(boxes), RowFormat(first=1, fps=30.0), video)
     notes = [
@@ -92,6 +93,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
     ]
     if ignored:
         notes.append(f"{file.name}: {count(ignored, 'row')} with flag 0 left out, which the benchmark ignores")
+    notes += [f"{file.name}: {note}" for note in labels.notes()]
     tracks = tuple(box_track(number, labels[number], boxes[number], placed) for number in sorted(boxes))
     return ClipTracks(placed.video, tracks, provenance={"layout": NAME}, notes=tuple(notes))
 

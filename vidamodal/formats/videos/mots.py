@@ -4,7 +4,8 @@ Rows ``frame id class height width rle``, as in ``instances_txt/0002.txt`` and `
 description. An id is 1000 x class + instance; class 1 is car, 2 is pedestrian; others have no name. Masks are visible
 masks, which never overlap. Frames count from 0 in KITTI MOTS and from 1 where there is a seqinfo.ini (MOTSChallenge);
 see ``text_rows``. A frame counts as annotated if it has a row. Regions to ignore (id 10000, class 10) are left out, and
-a note counts them. Where nothing states the frame rate, it is assumed to be 10 frames per second.
+a note counts them; objects without a mask in their frames are unknown there. Where nothing states the frame rate, it is
+assumed to be 10 frames per second.
 
 The writer makes ``<key>.txt`` for each clip, with frames from 0, and a meta.json with the record of each clip (see
 ``clip_record``), with which it round-trips unchanged. Labels other than car and pedestrian get classes from 3 on, and
@@ -25,6 +26,7 @@ from pycocotools import mask as coco
 
 from vidamodal.formats.annotation_files import Record, count, errors_in
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
+from vidamodal.formats.build import ObjectLabels, mark_unknown
 from vidamodal.formats.clip_record import KEY, build_clip, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.json_layouts import load_json
 from vidamodal.formats.videos.text_rows import Row, RowFormat, find_files, fit_of, place_rows, read_rows, sequence_clips
@@ -83,11 +85,15 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
         return build_clip(info, record, {stored_kind(record): rows.masks}, {}, (), NAME)
     placed = place_rows(file, rows.annotated, len(rows.masks), RowFormat(first=0, fps=10.0), video, rows.size)
     first = placed.first
-    masks = {n: {t - first: mask for t, mask in of_object.items()} for n, of_object in rows.masks.items()}
+    masks: dict[int, dict[int, Rle | None]] = {
+        n: {t - first: mask for t, mask in of_object.items()} for n, of_object in rows.masks.items()
+    }
     annotated = {t - first for t in rows.annotated}
+    mark_unknown(masks.values(), {t - first for t in rows.ignored})
     clip = build_clip(placed.video, None, {"visible": masks}, rows.labels, annotated, NAME)
-    left_out = (f"{file.name}: {count(rows.ignored, 'region')} to ignore left out",) if rows.ignored else ()
-    return replace(clip, notes=(*placed.notes, *left_out))
+    notes = [f"{count(len(rows.ignored), 'region')} to ignore left out"] if rows.ignored else []
+    notes += rows.labels.notes()
+    return replace(clip, notes=(*placed.notes, *(f"{file.name}: {note}" for note in notes)))
 
 
 class _Rows:
@@ -97,14 +103,15 @@ class _Rows:
         self.size: tuple[int, int] | None = None
         self.annotated: set[int] = set()
         self.masks: dict[int, dict[int, Rle]] = {}
-        self.labels: dict[int, str | None] = {}
-        self.ignored = 0
+        self.labels = ObjectLabels()
+        self.ignored: list[int] = []
+        """The frame of each region to ignore."""
         for row in read_rows(file, None, range(6, 7)):
             frame, kind = row.integer(0, "frame"), row.integer(2, "class")
             self.annotated.add(frame)
             mask = self._mask(row)
             if kind == IGNORED_CLASS:
-                self.ignored += 1
+                self.ignored.append(frame)
             else:
                 self._add(row, frame, kind, mask)
 
@@ -121,7 +128,7 @@ class _Rows:
         if not 0 <= number <= MAX_TRACK_ID:
             raise FieldError(f"line {row.line}: the id {number} is not between 0 and {MAX_TRACK_ID}; renumber it")
         of_object = self.masks.setdefault(number, {})
-        self.labels[number] = CLASSES.get(kind)
+        self.labels.add(number, CLASSES.get(kind))
         if frame in of_object:
             raise FieldError(f"line {row.line}: a second mask of object {number} in frame {frame}; keep one")
         if mask.area():

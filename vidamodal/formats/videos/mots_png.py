@@ -10,7 +10,7 @@ frames per second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -92,11 +92,18 @@ def _tracks(folder: Path, key: str, video: VideoContext | None) -> ClipTracks:
     maps = ((frame, read_id_map(png, info)) for png, frame in pairs.frames.items())
     clip = clip_from_id_maps(info, maps, folder.name)
     names = dict(enumerate(_labels(folder), 1)) or CLASSES
-    kept = tuple(_named(track, names) for track in clip.tracks if track.id // PER_CLASS != IGNORED_CLASS)
-    ignored = len(kept) < len(clip.tracks)
-    notes = [f"{folder.name}: {text}" for text in ("regions to ignore (10000) left out",) if ignored]
+    regions = [track for track in clip.tracks if track.id // PER_CLASS == IGNORED_CLASS]
+    ignored = {t for track in regions for t, mask in enumerate(track.visible) if mask and mask.area()}
+    kept = tuple(_unknown_in(ignored, _named(track, names)) for track in clip.tracks if track not in regions)
+    notes = [f"{folder.name}: {text}" for text in ("regions to ignore (10000) left out",) if regions]
     paired = tuple(text for text in (note, pairs.note) if text is not None)
     return replace(clip, tracks=kept, provenance={"layout": NAME}, notes=(*paired, *clip.notes, *notes))
+
+
+def _unknown_in(frames: Container[int], track: Track) -> Track:
+    """A track whose mask is unknown where it has none in frames with regions to ignore."""
+    masks = (None if mask and not mask.area() and t in frames else mask for t, mask in enumerate(track.visible))
+    return replace(track, visible=tuple(masks))
 
 
 def _named(track: Track, names: Mapping[int, str]) -> Track:

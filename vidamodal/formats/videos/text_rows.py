@@ -221,7 +221,7 @@ def place_rows(
 
     The first frame has the number in its file name if the video is a folder of numbered frames, else the one that the
     format documents. If the numbers then do not fit the video, but do when counted from the other of 0 and 1, they are
-    counted so, and this is reported.
+    counted so, and this is reported. Numbers that are counted from 0, but begin with 1, are reported too.
 
     Args:
         file: The file.
@@ -241,6 +241,8 @@ def place_rows(
     expected = (usual, _number(names[0]) if names else None)
     first = _first_number(numbers, length, *expected)
     notes: tuple[str, ...] = () if first in expected else (f"{file.name}: frames are counted from {first}",)
+    if first == 0 and expected[1] is None and len(numbers) > 1 and min(numbers) == 1:
+        notes = (f"{file.name}: numbers from 1 are read as 0-based frames; frame 0 has no row",)
     info = None if video is None else video.info
     if info is None:
         size = size or sequence.size

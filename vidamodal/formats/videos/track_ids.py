@@ -2,8 +2,8 @@
 
 COCO has no field for it. Tried in this order, in any spelling (``Track ID`` is ``track_id``): the keys of an
 annotation, then those of its ``attributes``, as CVAT and FiftyOne write them. Keys that may mean something else
-(``index``, ``attributes.id``) count only where some id stands in several images. Ids that are no integers are numbered
-from 1.
+(``index``, ``attributes.id``) count only where some id stands in several images; of the others, one whose ids do is
+preferred. -1 is no id. Ids that are no integers are numbered from 1.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ class TrackIds:
     in_attributes: bool
     numbers: Mapping[Identity, int]
     """Number of each id."""
+    returns: bool
+    """True if an id stands in several images."""
+    instead_of: str | None = None
+    """Name of a place that comes before this one, but whose ids do not return."""
 
     @property
     def place(self) -> str:
@@ -57,20 +61,27 @@ def find_track_ids(records: Mapping[Identity, Sequence[Record]]) -> TrackIds | N
     """
     certain = [(in_attributes, name) for in_attributes in (False, True) for name in _CERTAIN]
     spellings = {in_attributes: _spellings(records, in_attributes) for in_attributes in (False, True)}
+    first: TrackIds | None = None
     for in_attributes, name in [*certain, *_POSSIBLE]:
         key = spellings[in_attributes].get(name)
         if key is None:
             continue
         is_certain = (in_attributes, name) in certain
+        if first is not None and not is_certain:
+            break
         try:
             images = _images_of_ids(records, key, in_attributes)
         except FieldError:
-            if is_certain:
+            if is_certain and first is None:
                 raise
             continue
-        if images and (is_certain or max(map(len, images.values())) > 1):
-            return TrackIds(key, in_attributes, _numbers(images))
-    return None
+        returns = max(map(len, images.values()), default=0) > 1
+        if returns:
+            place = None if first is None else first.place
+            return TrackIds(key, in_attributes, _numbers(images), True, place)
+        if images and is_certain and first is None:
+            first = TrackIds(key, in_attributes, _numbers(images), False)
+    return first
 
 
 def _spellings(records: Mapping[Identity, Sequence[Record]], in_attributes: bool) -> dict[str, str]:
@@ -99,7 +110,8 @@ def _images_of_ids(
 def _value(record: Record, key: str, in_attributes: bool, where: str) -> Identity | None:
     holder = record.get(_ATTRIBUTES) if in_attributes else record
     found = holder.get(key) if isinstance(holder, dict) else None
-    return None if found is None or found == "" else identity(found, f"{where}{key}")
+    number = None if found is None or found == "" else identity(found, f"{where}{key}")
+    return None if number == -1 else number
 
 
 def _numbers(ids: Mapping[Identity, object]) -> dict[Identity, int]:

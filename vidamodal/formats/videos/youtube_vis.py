@@ -39,6 +39,7 @@ from vidamodal.formats.annotation_files import (
     split_records,
 )
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
+from vidamodal.formats.build import mark_unknown
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.json_layouts import Layout, match_files
 from vidamodal.formats.videos.frame_annotations import GAPS, choose_key, clip_keys, read_fps
@@ -130,6 +131,7 @@ class _Video:
     """Number of frames."""
     record: Record | None
     objects: Sequence[Record]
+    crowds: Sequence[Record]
     labels: Mapping[Identity, str]
 
     @property
@@ -157,13 +159,14 @@ def _videos(file: Path, document: Record) -> tuple[list[_Video], list[str]]:
         if number in entries:
             raise FieldError(f"{where}id {number} is used twice; give every video a different id")
         entries[number] = entry, where
-    objects, notes = split_records(document, "video", entries, labels)
+    objects, crowds, notes = split_records(document, "video", entries, labels)
     videos = []
     for number, (entry, where) in entries.items():
         pictures = _pictures(entry, where)
         places = FramePlaces(tuple(range(len(pictures))))
         record = find_record(entry, where)
-        videos.append(_Video(file, entry, pictures, places, len(pictures), record, objects.get(number, ()), labels))
+        own = objects.get(number, ()), crowds.get(number, ())
+        videos.append(_Video(file, entry, pictures, places, len(pictures), record, *own, labels))
     return videos, notes + outside_note(picture for found in videos for picture in found.pictures)
 
 
@@ -192,6 +195,12 @@ def _tracks(key: str, video: _Video, notes: tuple[str, ...]) -> ClipTracks:
                 raise FieldError(f"annotation {number} is listed twice; give every object a different id")
             labels[number] = read_label(entry, video.labels, f"annotation {number}: ")
             masks[number] = _masks(entry, video, f"annotation {number}: ")
+        for crowd in video.crowds:
+            label = read_label(crowd, video.labels, "a crowd's ")
+            shown = optional(crowd, "segmentations", list, "a crowd's ") or []
+            frames = {frame for frame, mask in zip(video.places.frames, shown, strict=False) if mask}
+            alike = (found for number, found in masks.items() if label is None or labels[number] in (None, label))
+            mark_unknown(alike, frames)
         kind: str = stored_kind(video.record)
         clip = build_clip(info, video.record, {kind: masks}, labels, set(video.places.frames), NAME)
     if video.places.note is not None:
