@@ -289,3 +289,9 @@ def test_masks_that_look_inverted_are_reported(inside: bool, is_noted: bool, tmp
         Image.fromarray(mask == inside).save(tmp_path / f"masks/{t:05d}.png")
     notes = read_masks(tmp_path / "masks", VideoInfo("v.mp4", 8, 10, 2, 10.0)).notes
     assert ("masks: the object covers the border of every image: inverted masks?" in notes) == is_noted
+
+
+def test_empty_masks_of_objects_are_no_masks(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", masks=np.zeros((2, 2, 8, 10), bool))
+    with pytest.raises(InputError, match="no mask in it, only boxes or empty masks"):
+        read_masks(tmp_path / "a.npz", VideoInfo("v.mp4", 8, 10, 2, 10.0))

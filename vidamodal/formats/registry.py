@@ -120,7 +120,7 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     (clip,) = dataset.clips.values()
     tracks = clip.tracks()
     if tracks.tracks and all(mask is None for track in tracks.tracks for mask in track.visible):
-        raise InputError(f"{path}: no mask in it, only boxes; pass masks, or mark the objects for SAM 2")
+        raise InputError(f"{path}: no mask in it, only boxes or empty masks; pass masks, or mark the objects for SAM 2")
     kept = tuple(Track(track.id, track.visible, label=track.label) for track in tracks.tracks)
     notes = tracks.notes
     if _look_inverted(tracks):
