@@ -21,6 +21,7 @@ from pathlib import Path
 
 from vidamodal.formats.annotation_files import count
 from vidamodal.formats.base import Clip, Fit, VideoContext
+from vidamodal.formats.build import ObjectLabels
 from vidamodal.formats.videos.text_rows import (
     Placement,
     Row,
@@ -55,7 +56,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
 
 def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
     objects: dict[int, dict[int, _State]] = {}
-    labels: dict[int, str | None] = {}
+    labels = ObjectLabels()
     left_out: Counter[str] = Counter()
     for row in read_rows(file, None, range(17, 19)):
         number, frame, kind = row.integer(1, "id"), row.integer(0, "frame"), row.fields[2]
@@ -70,7 +71,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
             raise FieldError(f"line {row.line}: a second box of object {number} in frame {frame}; keep one")
         level = row.integer(4, "occlusion")
         of_object[frame] = _State(_box(row), level if level in range(4) else None, truncation > 0)
-        labels[number] = kind
+        labels.add(number, kind)
     frames = {frame for of_object in objects.values() for frame in of_object}
     placed = place_rows(file, frames, len(objects), RowFormat(first=0, fps=10.0), video)
     notes = (
@@ -79,6 +80,7 @@ def _tracks(file: Path, video: VideoContext | None) -> ClipTracks:
         *placed.notes,
         *(f"{file.name}: {count(number, 'row')} left out ({reason})" for reason, number in sorted(left_out.items())),
     )
+    notes += tuple(f"{file.name}: {note}" for note in labels.notes())
     tracks = tuple(_track(number, labels[number], objects[number], placed) for number in sorted(objects))
     return ClipTracks(placed.video, tracks, provenance={"layout": NAME}, notes=notes)
 
