@@ -5,7 +5,14 @@ package, at any depth, with the attributes and functions of ``base.Format``.
 """
 
 from vidamodal.formats.base import Clip, Dataset, Fit, Format, MaskKind, VideoContext, WritableFormat
-from vidamodal.formats.registry import all_formats, find_dataset, read_masks, writable_formats
+from vidamodal.formats.registry import (
+    all_formats,
+    find_dataset,
+    find_masks,
+    read_masks,
+    visible_masks,
+    writable_formats,
+)
 
 __all__ = [
     "Clip",
@@ -17,6 +24,8 @@ __all__ = [
     "WritableFormat",
     "all_formats",
     "find_dataset",
+    "find_masks",
     "read_masks",
+    "visible_masks",
     "writable_formats",
 ]

@@ -103,11 +103,8 @@ def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Forma
     return matches[0]
 
 
-def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
-    """Return the visible masks for a video, from any format.
-
-    A format that states the kind of its masks gives the visible ones; masks of other formats are treated as visible.
-    Ids, labels, ``exhaustive`` and notes are kept, everything else is dropped; the provenance names the format.
+def find_masks(path: str | os.PathLike[str], video: VideoContext) -> Dataset:
+    """Return the data set of one clip that holds the masks of a video, from any format.
 
     Args:
         path: A file or folder with the masks of one clip.
@@ -116,16 +113,34 @@ def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
     Raises:
         InputError: The masks cannot be read, or do not fit the video.
     """
-    dataset = find_dataset(path, video=video, preferred=PLAIN_MASKS)
+    return find_dataset(path, video=video, preferred=PLAIN_MASKS)
+
+
+def visible_masks(dataset: Dataset) -> ClipTracks:
+    """Return the visible masks of the one clip of a data set.
+
+    A format that states the kind of its masks gives the visible ones; masks of other formats are treated as visible.
+    Ids, labels, ``exhaustive`` and notes are kept, everything else is dropped.
+
+    Raises:
+        InputError: The masks cannot be read, do not fit the video, or there are only boxes.
+    """
     (clip,) = dataset.clips.values()
     tracks = clip.tracks()
     if tracks.tracks and all(mask is None for track in tracks.tracks for mask in track.visible):
-        raise InputError(f"{path}: no mask in it, only boxes or empty masks; pass masks, or mark the objects for SAM 2")
+        raise InputError(
+            f"{clip.source}: no mask in it, only boxes or empty masks; pass masks, or mark the objects for SAM 2"
+        )
     kept = tuple(Track(track.id, track.visible, label=track.label) for track in tracks.tracks)
     notes = tracks.notes
     if _look_inverted(tracks):
-        notes = (*notes, f"{Path(path).absolute().name}: the object covers the border of every image: inverted masks?")
-    return ClipTracks(video.info, kept, tracks.exhaustive, provenance={"format": dataset.format}, notes=notes)
+        notes = (*notes, f"{clip.key}: the object covers the border of every image: inverted masks?")
+    return ClipTracks(replace(tracks.video, canvas=None), kept, tracks.exhaustive, notes=notes)
+
+
+def read_masks(path: str | os.PathLike[str], video: VideoContext) -> ClipTracks:
+    """Return the visible masks for a video, from any format; see `find_masks` and `visible_masks`."""
+    return visible_masks(find_masks(path, video))
 
 
 def _look_inverted(tracks: ClipTracks) -> bool:

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vidamodal.formats import VideoContext, read_masks
+from vidamodal.formats import VideoContext, find_masks, visible_masks
 from vidamodal.inference.finders.base import Finder, create_finder, finder_ids
 from vidamodal.inference.finders.sam2 import DEFAULT_SAM, LoadedSam, Sam2Finder, load_sam
 from vidamodal.inference.finders.segmenter import DEFAULT_SEGMENTER, SegmenterFinder
@@ -184,7 +184,8 @@ def _segmenter_source(segmenter: LoadedSegmenter, diffsp: str | None, device: st
 
 def _read_known(reader: VideoReader, masks: PathLike | ClipTracks) -> ClipTracks:
     if not isinstance(masks, ClipTracks):
-        return _with_summary(read_masks(masks, VideoContext(reader.info, reader.stems)), _source_name(masks))
+        dataset = find_masks(masks, VideoContext(reader.info, reader.stems))
+        return _with_summary(visible_masks(dataset), _source_name(masks), dataset.format)
     ours, theirs = reader.info, masks.video
     if (theirs.height, theirs.width, theirs.frames) != (ours.height, ours.width, ours.frames):
         raise InputError(
@@ -194,12 +195,12 @@ def _read_known(reader: VideoReader, masks: PathLike | ClipTracks) -> ClipTracks
     return replace(masks, video=ours)
 
 
-def _with_summary(clip: ClipTracks, name: str) -> ClipTracks:
+def _with_summary(clip: ClipTracks, name: str, format_name: str) -> ClipTracks:
     """Put a line in front of the notes that says what was read."""
     count, frames = len(clip.tracks), clip.video.frames
     known = sum(any(track.visible[t] is not None for track in clip.tracks) for t in range(frames))
     summary = (
-        f"{name}: read as {clip.provenance['format']}: {count} object{'s' * (count != 1)}, "
+        f"{name}: read as {format_name}: {count} object{'s' * (count != 1)}, "
         f"masks in {known} of {frames} frame{'s' * (frames != 1)}"
     )
     return replace(clip, notes=(summary, *clip.notes))

@@ -223,19 +223,20 @@ def _fit_numbers(column: _Column, video: VideoContext | None) -> FramePairs | No
     length, names = video.info.frames, video.frame_names
     if names is not None and (by_number := _numbers_of(names)) is not None and by_number.keys() >= set(values.values()):
         return FramePairs({path: by_number[value] for path, value in values.items()})
-    if names is not None and any(path.stem in names for path in values):
-        return None
     numbers = sorted(set(values.values()))
     first, last = numbers[0], numbers[-1]
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    is_complete = steps == {1} and len(numbers) == length
+    if names is not None and any(path.stem in names for path in values) and not is_complete:
+        return None
     example = min(values, key=lambda path: values[path]).name
     if last < length:
         return FramePairs(values, _note_from_zero(numbers, example, names))
-    steps = {after - before for before, after in itertools.pairwise(numbers)}
     is_even = len(steps) == 1 and (first == 1 or steps == {1})
     if first >= 1 and last == length and is_even:
         note = f"file names count from 1: {example} is frame {first - 1}"
         return FramePairs({path: value - 1 for path, value in values.items()}, note)
-    if steps == {1} and len(numbers) == length:
+    if is_complete:
         note = f"file names count from {first}: {example} is frame 0"
         return FramePairs({path: value - first for path, value in values.items()}, note)
     return None
