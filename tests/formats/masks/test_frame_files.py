@@ -133,10 +133,22 @@ def test_masks_are_paired_with_the_names_of_frames(kind: str, tmp_path: Path) ->
     assert pairs(tmp_path, masks, len(frames), frame_names=frames)[0] == expected_frames
 
 
+SHIFTED = {
+    "masks from 1": (range(1, 6), range(5), "file names count from 1: 00001.png is frame 0"),
+    "masks from 3": (range(3, 8), range(5), "file names count from 3: 00003.png is frame 0"),
+    "frames from 1": (range(5), range(1, 6), "the frames have other names (00001)"),
+}
+
+
+@pytest.mark.parametrize("kind", SHIFTED)
+def test_as_many_masks_as_frames_are_paired_in_order_if_their_numbers_are_shifted(kind: str, tmp_path: Path) -> None:
+    masks, frames, note = SHIFTED[kind]
+    found, notes = pairs(tmp_path, [f"{k:05d}" for k in masks], 5, frame_names=[f"{k:05d}" for k in frames])
+    assert list(found) == list(range(5)) and note in str(notes)
+
+
 SOME_NAMED = {
     "beyond the end": (["00003", "00004", "00005"], "00005"),
-    "as many as frames": (["00003", "00004", "00005", "00006", "00007"], "00005"),
-    "counted from 1": (["00001", "00002", "00003", "00004", "00005"], "00005"),
     "an image between": (["00000", "00001x", "00002"], "00001x"),
 }
 
