@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,8 @@ from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 
 def read_masks(path: Path, video: VideoInfo, names: list[str] | None = None) -> ClipTracks:
-    """Return the masks without their provenance."""
-    context = VideoContext(video, None if names is None else tuple(names))
-    return replace(read_masks_of(path, context), provenance={})
+    """Return the masks of a video, or of a folder of frames with these names."""
+    return read_masks_of(path, VideoContext(video, None if names is None else tuple(names)))
 
 
 H, W, T = 9, 7, 6
