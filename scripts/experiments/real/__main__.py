@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--composites", type=Path, required=True, help="folder of whole/ and behind/")
     parser.add_argument("--kitti", type=Path, required=True, help="folder of pieces of KITTI tracking")
     parser.add_argument("--model", nargs="+", default=["tiny"], help="model folders or names")
+    parser.add_argument("--pixels", action="store_true", help="show the videos in the film strips, which are not ours")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS / "real.md", help="page; its pictures lie beside it")
     options = parser.parse_args()
@@ -56,7 +57,7 @@ def main() -> None:
         clips = {**read_composites(options.composites), "kitti": read_kitti(options.kitti)}
         runs = score_settings(clips, load_methods(options.model, options.device))
         first = Path(options.model[0]).name
-        strips = {s: write_strips(options.out, s, clips[s], runs[s][first]) for s in STRIP_SETTINGS}
+        strips = {s: write_strips(options.out, s, clips[s], runs[s][first], options.pixels) for s in STRIP_SETTINGS}
         text = render_page(clips, runs, strips)
         write_text(options.out, text)
         print(text)

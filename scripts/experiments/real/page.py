@@ -9,7 +9,7 @@ from scripts.experiments.common import interval_text, markdown_table
 from scripts.experiments.real.sets import SETTINGS, RealClip
 from vidamodal.baselines import copy_visible
 from vidamodal.metrics.boxes import score_boxes
-from vidamodal.metrics.primary import MEASURES, mean_scores, paired_differences, score_video
+from vidamodal.metrics.primary import MEASURES, Difference, mean_scores, paired_differences, score_video
 from vidamodal.metrics.protocols import load_protocols
 from vidamodal.metrics.tables import percent
 
@@ -46,7 +46,7 @@ def render_page(
         "## Kinds of objects and occluders",
         f"full / occ of `{first}`, in brackets full of the copied visible masks.",
         _strata(clips, runs, first),
-        "## KITTI: amodal boxes of largely real scenes",
+        "## KITTI: amodal boxes",
         f"{len(clips['kitti'])} pieces of 60 frames; masks of KITTI-MOTS in, a partial scene, amodal boxes of KITTI "
         "tracking as ground truth. IoU of the box of the predicted mask; AP as in Diffusion-VAS, the share of boxes "
         "with a greater IoU. *Ghosts* are masks of at least 64 pixels, at a height of 256, before the first or after "
@@ -58,7 +58,8 @@ def render_page(
         "## Cost",
         _cost(runs),
         "## Film strips",
-        "Rows: visible mask, ground truth, prediction, errors (added area and missed area).",
+        "Rows: visible mask, ground truth (the occluded part in another colour), prediction, errors (blue: added area, "
+        "orange: missed area). Masks of other objects are dark grey, where the method got them.",
         *(
             f"### {setting}\n\n" + "\n\n".join(f"{title}\n\n![{title}]({name})" for title, name in each.items())
             for setting, each in strips.items()
@@ -74,11 +75,15 @@ def _composites(setting: str, runs: Mapping[str, Run]) -> str:
         scores = [score_video(video) for video in run.counts]
         mean = mean_scores(scores)
         gain = paired_differences(scores, copied)
-        gains = [f"{percent(gain[m].mean, '+')} ({interval_text(gain[m].interval)})" for m in ("full", "occ")]
+        gains = [_gain_text(gain[measure]) for measure in ("full", "occ")]
         rows.append(
             [name, *(percent(getattr(mean, m)) for m in MEASURES), *(["", ""] if name == copy_visible.ID else gains)]
         )
     return f"### {setting}\n\n{markdown_table(rows)}"
+
+
+def _gain_text(gain: Difference) -> str:
+    return "-" if gain.mean is None else f"{percent(gain.mean, '+')} ({interval_text(gain.interval)})"
 
 
 def _strata(clips: Mapping[str, Sequence[RealClip]], runs: Mapping[str, Mapping[str, Run]], first: str) -> str:

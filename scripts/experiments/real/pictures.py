@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from vidamodal.media.images import save_png
 from vidamodal.metrics.primary import score_video
 from vidamodal.metrics.tables import percent
 from vidamodal.report.strips import film_strip
-from vidamodal.types import Frame
+from vidamodal.types import Frame, Track
 
 if TYPE_CHECKING:
     from scripts.experiments.real.__main__ import Run
@@ -24,10 +25,15 @@ _SIDE = 128
 """Height and width of one picture of a strip, in pixels."""
 
 
-def write_strips(page: Path, setting: str, clips: Sequence[RealClip], run: Run) -> dict[str, str]:
+def write_strips(page: Path, setting: str, clips: Sequence[RealClip], run: Run, pixels: bool = False) -> dict[str, str]:
     """Write three film strips beside a page; return their file names by title.
 
-    Clips are ranked by full, those that the primary protocol does not score last.
+    Args:
+        page: The page.
+        setting: The setting of the clips.
+        clips: The clips, which are ranked by full.
+        run: Their predictions.
+        pixels: Show the videos. By default the background is plain, because the videos may not be published.
     """
     full = [score_video(video).full for video in run.counts]
     ranked = sorted((k for k, value in enumerate(full) if value is not None), key=lambda k: -(full[k] or 0))
@@ -36,10 +42,18 @@ def write_strips(page: Path, setting: str, clips: Sequence[RealClip], run: Run) 
     for rank, place in chosen.items():
         clip, name = clips[place], f"{page.stem}-{setting.replace(', ', '-')}-{rank}.png"
         (track,) = clip.truth.tracks
-        strip = film_strip(clip.truth, clip.frames, track.id, {"prediction": run.predictions[place]})
+        frames = clip.frames if pixels else lambda: None
+        scene = replace(clip.truth, tracks=(*clip.truth.tracks, *_others(clip)))
+        strip = film_strip(scene, frames, track.id, {"prediction": run.predictions[place]})
         save_png(page.with_name(name), _tile([row.pictures for row in strip.rows]))
         names[f"{rank}: {clip.key}, full {percent(full[place])}"] = name
     return names
+
+
+def _others(clip: RealClip) -> list[Track]:
+    """The other objects that the method knew of, which the plain background shows in a darker grey."""
+    true_ids = {track.id for track in clip.truth.tracks}
+    return [track for track in clip.inputs.tracks if track.id not in true_ids]
 
 
 def _tile(rows: Sequence[Sequence[bytes]]) -> Frame:
