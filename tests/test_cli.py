@@ -376,7 +376,7 @@ BAD_MASKS: dict[str, Callable[[Path, ToyClip], Path]] = {
     "npz of another size": saved_npz(masks=np.ones((FRAMES, SIZE, SIZE - 1), dtype=np.uint8)),
     "npz with too many frames": saved_npz(masks=np.ones((FRAMES + 1, SIZE, SIZE), dtype=np.uint8)),
     "npz with a double id": saved_npz(masks=np.ones((2, 1, SIZE, SIZE), dtype=bool), ids=np.array([3, 3])),
-    "npz without masks": saved_npz(mask=np.ones((1, SIZE, SIZE), dtype=np.uint8)),
+    "npz without masks": saved_npz(mask=np.ones(SIZE, dtype=np.uint8)),
     "npz with a pickle": saved_npz(masks=np.array([{"a": 1}, None], dtype=object)),
 }
 
