@@ -15,6 +15,7 @@ from PIL import Image, features
 from tests.media.helpers import H, W, number_of, picture, refused
 from vidamodal.media.animations import read_animation
 from vidamodal.media.video import open_video
+from vidamodal.types import InputError
 
 FORMATS = [("a.png", "PNG"), ("a.apng", "PNG"), ("a.gif", "GIF"), ("a.webp", "WEBP"), ("a.tif", "TIFF")]
 if features.check("avif"):
@@ -124,3 +125,11 @@ def write_apng(path: Path, disposals: list[int]) -> Path:
         content += chunk(b"fdAT", struct.pack(">I", 2 * k + 2) + pixels(10, 10, b"\0\xc8\0"))
     path.write_bytes(content + chunk(b"IEND", b""))
     return path
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_huge_frames_are_refused_before_they_are_decoded(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (8200, 2050)).save(path)
+    with pytest.raises(InputError, match="more than 16 megapixels"):
+        open_video(path)

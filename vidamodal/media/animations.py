@@ -10,14 +10,19 @@ last 0.1 seconds, as in browsers.
 from __future__ import annotations
 
 import mmap
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from vidamodal.media.images import image_errors, open_image
+from vidamodal.types import InputError
 
+_MAX_PIXELS = 2**24
+"""Largest frame of an animated GIF, WebP or AVIF file, of which Pillow holds several copies in colours and alpha."""
 _DEFAULT_DURATION = 100
 """Milliseconds of a frame without a duration."""
 
@@ -40,7 +45,7 @@ class Animation:
         """
         with open_image(self.path) as image:
             for number in range(start, stop):
-                with image_errors(self.path):
+                with image_errors(self.path), _pixel_limit(image):
                     image.seek(number)
                     image.load()
                 yield image
@@ -67,9 +72,16 @@ def read_animation(path: Path) -> Animation | str | None:
     Raises:
         InputError: The file cannot be decoded.
     """
-    with open_image(path) as image, image_errors(path):
+    with open_image(path) as image, image_errors(path), _pixel_limit(image):
+        if image.format not in ("WEBP", "AVIF", "GIF", "TIFF"):
+            return None
+        if image.format != "TIFF" and image.width * image.height > _MAX_PIXELS:
+            raise InputError(
+                f"{path}: {image.height} x {image.width} pixels, more than {_MAX_PIXELS // 10**6} megapixels in an "
+                "animation. Resize it, or save it as a video."
+            )
         count = getattr(image, "n_frames", 1)
-        if count < 2 or image.format not in ("WEBP", "AVIF", "GIF", "TIFF"):
+        if count < 2:
             return None
         duration, kind = 0.0, (image.mode, image.size)
         for number in range(count):
@@ -79,6 +91,22 @@ def read_animation(path: Path) -> Animation | str | None:
             image.load()
             duration += image.info.get("duration") or _DEFAULT_DURATION
     return Animation(path, count, round(1000 * count / duration, 4))
+
+
+@contextmanager
+def _pixel_limit(image: Image.Image) -> Iterator[None]:
+    """Let Pillow refuse frames of an animation that are larger than the header of the file says."""
+    if image.format == "TIFF":
+        yield
+        return
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = _MAX_PIXELS // 2  # Pillow warns of more pixels, and refuses twice as many
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _is_motion_jpeg(path: Path) -> bool:
