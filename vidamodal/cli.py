@@ -232,7 +232,8 @@ def _print_comparison(named: dict[str, Evaluation]) -> None:
 
     first, *others = named.values()
     print(tables.format_table({name: result.primary for name, result in named.items()} | dict(first.baselines)))
-    print(f"per cent; {first.primary.object_frames} object-frames in {first.primary.videos} videos")
+    videos = first.primary.videos
+    print(f"per cent; {first.primary.object_frames} object-frames in {videos} video{'s' * (videos != 1)}")
     if others:
         differences = {name: result.difference_from(first) for name, result in named.items() if result is not first}
         print("\n" + tables.format_differences(differences))
