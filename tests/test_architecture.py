@@ -35,6 +35,7 @@ TESTS_WITHOUT_MODULE = {
     "test_ablations": "tests switches of a whole model",
     "test_architecture": "tests the whole project",
     "test_contributing": "tests the recipes of CONTRIBUTING.md",
+    "test_fuzzed_folders": "tests the readers of folders, arrays and archives",
     "test_fuzzed_annotations": "tests the readers of annotation tools",
     "test_damaged_json": "tests all readers of JSON in vidamodal/formats/videos",
     "test_input_errors": "tests refusals before a training run",
