@@ -500,7 +500,7 @@ def _check_one_object(reading: _Reading, frame: int, image: MaskImage, source: P
     if len(found) < 2:
         return
     full = 255 if reading.codes.max() <= 255 else 65535
-    if _holds_levels(reading) and image.kind != "palette" and 2 * found.max() > full:
+    if _holds_levels(reading) and image.kind != "palette" and 2 * int(found.max()) > full:
         areas = np.setdiff1d(ids[inside(ids)], [0])
         if len(areas) < len(found) or np.diff(found).min() < _PAINTED_GAP:
             return  # levels of one object, from half of which on a pixel is inside
