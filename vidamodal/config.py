@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -22,15 +23,15 @@ class Argument(str):
     __slots__ = ()
 
 
-class Variants:
+class Variants(ABC):
     """Base class of dataclasses that are chosen by one key of their data, such as ``family``."""
 
     discriminator: ClassVar[str]
 
     @classmethod
+    @abstractmethod
     def variant(cls, name: str) -> type:
         """Return the dataclass of this name. Raises InputError if there is none."""
-        raise NotImplementedError
 
 
 def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:

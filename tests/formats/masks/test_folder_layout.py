@@ -63,4 +63,4 @@ def test_frames_beside_masks_are_left_out(tmp_path: Path) -> None:
     picture(tmp_path / "clip/rgbs/00000.png")
     layout = find_layout(tmp_path / "clip")
     assert layout is not None and list(layout.videos) == ["masks"]
-    assert layout.notes(tmp_path / "clip") == ("clip: the folders rgbs hold no masks and are left out",)
+    assert layout.notes(tmp_path / "clip") == ("clip: the folders rgbs hold no masks and are skipped",)

@@ -98,7 +98,7 @@ def test_folders_of_frames_and_of_nothing_are_left_out(tmp_path: Path) -> None:
     picture(tmp_path / "masks/rgb/00000.png")
     clip = read_masks(tmp_path / "masks", SCENE.video)
     assert [track.id for track in clip.tracks] == [0, 1]
-    assert clip.notes == ("masks: the folders rgb hold no masks and are left out",)
+    assert clip.notes == ("masks: the folders rgb hold no masks and are skipped",)
 
 
 @given(npst.arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, T), st.just(H), st.just(W))))

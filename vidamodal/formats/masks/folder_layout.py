@@ -57,7 +57,7 @@ class FolderLayout:
         """Return what was assumed about the folders under a path, one line each."""
         notes = []
         if self.left_out:
-            notes.append(f"{path.name}: the folders {', '.join(self.left_out[:5])} hold no masks and are left out")
+            notes.append(f"{path.name}: the folders {', '.join(self.left_out[:5])} hold no masks and are skipped")
         if self.objects and self.content == "maps":
             names = ", ".join(folder.name for folder in self.objects[:5])
             notes.append(
