@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -58,6 +58,10 @@ class ClipMasks:
     """True if nothing but the n objects occludes any of them."""
     labels: tuple[str | None, ...] | None = None
     """Labels of the objects, where known."""
+    scenery: Bool[np.ndarray, " n"] | None = None
+    """Objects that occlude others and are never completed themselves. None: there are none."""
+    disparity: Float[np.ndarray, "t h w"] | None = None
+    """One over the depth of the nearest surface in metres, 0 for the sky; None if unknown."""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,24 @@ Quaternion = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
+class Skeleton:
+    """The joints of a skinned mesh at rest."""
+
+    parents: Int[np.ndarray, " j"]
+    """Number of the joint that carries each joint, which comes before it; -1 for the root."""
+    pivots: Float[np.ndarray, "j 3"]
+    """Positions of the joints in the coordinates of the mesh."""
+    weights: Float[np.ndarray, "v j"]
+    """How much each vertex follows each joint; the weights of a vertex add up to 1."""
+
+
+@dataclass(frozen=True)
 class Mesh:
     """Triangles: vertices in metres (v, 3) float32, faces (f, 3) int32 wound counter-clockwise seen from outside."""
 
     vertices: Float[np.ndarray, "v 3"]
     faces: Int[np.ndarray, "f 3"]
+    skeleton: Skeleton | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +75,17 @@ class Hinge:
 
 
 @dataclass(frozen=True)
+class Skin:
+    """Motion of a skinned mesh (`Skeleton`): each joint turns relative to the joint that carries it."""
+
+    rotations: tuple[tuple[Vector, ...], ...]
+    """For each frame, the rotation vector of each joint: axis times angle in radians, in the axes of the mesh at
+    rest."""
+
+
+@dataclass(frozen=True)
 class Deformation:
-    """Change of a shape over time: first its limbs turn, then it bends, then it is squashed."""
+    """Change of a shape over time: its skeleton or its limbs turn, then it bends, then it is squashed."""
 
     hinges: tuple[Hinge, ...] = ()
     """Limbs in the order in which they turn: a shin comes before the thigh that carries it."""
@@ -71,6 +93,8 @@ class Deformation:
     """Curvature of the mesh's z axis towards x in radians per metre, for each frame; empty for none."""
     squash: tuple[float, ...] = ()
     """Stretch along z at constant volume, for each frame; empty for none."""
+    skin: Skin | None = None
+    """Motion of the skeleton; None for a mesh without one."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +121,8 @@ class ObjectSpec:
     poses: tuple[Pose, ...]
     throw: Throw | None = None
     deformation: Deformation | None = None
+    scenery: bool = False
+    """True for a part of the surroundings that occludes others and that nobody tracks: a pole, a fence, a wall."""
 
     @property
     def still(self) -> bool:
@@ -132,7 +158,7 @@ class LightSpec:
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """A whole scene; ``size`` is the side of the square image in pixels."""
+    """A whole scene; ``size`` is the height of the image in pixels."""
 
     seed: int
     split: str
@@ -143,14 +169,27 @@ class SceneSpec:
     objects: tuple[ObjectSpec, ...]
     camera: CameraSpec
     light: LightSpec
+    width: int | None = None
+    """Width of the image in pixels; None if the image is square."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        return self.size, self.width or self.size
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values from which floats are restored exactly; absent motion is omitted."""
+        """Return plain JSON values from which floats are restored exactly; what an object or scene lacks is omitted."""
         data = dataclasses.asdict(self)
+        if self.width is None:
+            del data["width"]
         for thing in data["objects"]:
+            if not thing["scenery"]:
+                del thing["scenery"]
             for name in ("throw", "deformation"):
                 if thing[name] is None:
                     del thing[name]
+            if "deformation" in thing and thing["deformation"]["skin"] is None:
+                del thing["deformation"]["skin"]
         return data
 
     @staticmethod
@@ -207,7 +246,11 @@ def _deformation(data: dict[str, Any] | None) -> Deformation | None:
     hinges = tuple(
         Hinge(h["start"], h["stop"], tuple(h["pivot"]), tuple(h["axis"]), tuple(h["angles"])) for h in data["hinges"]
     )
-    return Deformation(hinges, tuple(data["bend"]), tuple(data["squash"]))
+    return Deformation(hinges, tuple(data["bend"]), tuple(data["squash"]), _skin(data.get("skin")))
+
+
+def _skin(data: dict[str, Any] | None) -> Skin | None:
+    return None if data is None else Skin(tuple(tuple(map(tuple, frame)) for frame in data["rotations"]))
 
 
 def rotation_matrix(quaternion: Quaternion) -> Float[np.ndarray, "3 3"]:

@@ -1,0 +1,1 @@
+"""People, animals and vehicles that act in scenes."""

@@ -1,0 +1,1 @@
+"""Furniture, carried things and static occluders."""
