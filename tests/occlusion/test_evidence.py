@@ -1,4 +1,4 @@
-"""Evidence of the order of objects."""
+"""Evidence of the order of objects, and of what depth shows in front of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from tests.helpers import disc_scene
 from vidamodal.occlusion.evidence import (
+    DEPTH_PLANES,
+    depth_planes,
     extends_under,
     front_confidence,
     front_confidence_from_order,
@@ -50,3 +52,62 @@ def test_the_weaker_of_two_mutual_completions_is_scaled_down() -> None:
     weights = occluder_weights(evidence)[0]
     assert weights[0, 1] == 1 and weights[1, 0] == 0.1 and weights[2, 1] == 1
     assert weights[0, 2] == weights[0, 0] == 1  # no evidence against it
+
+
+def _post_before_wall(post: float = 2.0, post_bottom: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """A box (columns 16 to 47) before a wall, partly behind a post (columns 28 to 35): disparity and visible mask."""
+    disparity, visible = np.full((64, 64), 0.5, dtype=np.float32), np.zeros((64, 64), dtype=np.float32)
+    disparity[20:44, 16:48] = visible[20:44, 16:48] = 1
+    disparity[:post_bottom, 28:36] = post
+    visible[:, 28:36] = 0
+    return disparity, visible
+
+
+def test_depth_planes_tell_what_is_in_front_from_what_is_behind() -> None:
+    disparity, visible = _post_before_wall()
+    disparity[:8, 56:] = np.nan
+    planes = depth_planes(disparity, visible)
+    post, wall = (slice(24, 40), slice(30, 34)), (slice(0, 10), slice(0, 10))
+    assert planes.shape == (DEPTH_PLANES, 64, 64) and planes.dtype == np.float32
+    assert np.allclose(planes[1][post], 1 / 3) and np.allclose(planes[1][wall], -1 / 6)  # the range is 1.5
+    assert (planes[0][post] > 0.99).all() and (planes[0][wall] < -0.95).all()
+    assert np.array_equal(planes[2], np.isfinite(disparity)) and not planes[:, :8, 56:].any()
+    assert planes[3, :, 28:36].all() and not planes[3, :, :28].any() and not planes[3, :, 36:].any()
+
+
+def test_only_jumps_that_touch_the_mask_are_occluders() -> None:
+    disparity, visible = _post_before_wall(post_bottom=14)  # the post ends above the box
+    assert not depth_planes(disparity, visible)[3].any()
+    ground = np.linspace(0, 2, 64, dtype=np.float32)[:, None].repeat(64, axis=1)
+    disparity, visible = ground.copy(), np.zeros((64, 64), dtype=np.float32)
+    disparity[20:44, 16:48], visible[20:44, 16:48] = ground[43, 0], 1
+    planes = depth_planes(disparity, visible)
+    assert (planes[1, 50:] > 0.05).all()  # the ground before the feet is nearer
+    assert not planes[3].any()  # and no occluder
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.floats(0.1, 100), st.floats(-10, 10))
+def test_depth_planes_cancel_scale_and_shift(seed: int, scale: float, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    disparity = rng.random((8, 8)).repeat(4, axis=0).repeat(4, axis=1)
+    visible = (disparity > 0.6).astype(np.float32)
+    planes, other = depth_planes(disparity, visible), depth_planes(scale * disparity + shift, visible)
+    assert np.allclose(planes, other, atol=1e-3)
+    assert np.abs(planes).max() <= 1
+
+
+def test_depth_planes_are_zero_without_evidence() -> None:
+    disparity, visible = _post_before_wall()
+    assert not depth_planes(disparity, np.zeros_like(visible)).any()
+    assert not depth_planes(np.full_like(disparity, np.nan), visible).any()
+    assert not depth_planes(np.where(visible > 0, np.nan, disparity), visible).any()
+    constant = depth_planes(np.full_like(disparity, 0.3), visible)
+    assert constant[2].all() and not constant[[0, 1, 3]].any()
+
+
+def test_a_thin_object_keeps_its_own_disparity() -> None:
+    disparity, visible = _post_before_wall()
+    pole = np.zeros_like(visible)
+    pole[:, 31] = 1
+    assert np.allclose(depth_planes(disparity, pole)[1][:, :28].max(), (1 - 2) / 1.5 / 2, atol=1e-6)

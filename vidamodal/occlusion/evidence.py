@@ -1,7 +1,8 @@
-"""Evidence for the order of objects: by how many pixels one extends, or is predicted to extend, under another.
+"""Evidence of what is in front of an object: the order of the listed objects, and the depth of every pixel.
 
-Throughout, ``evidence[t, i, j]`` is the number of pixels by which object i extends under the visible mask of object j
-in frame t.
+Two objects are ordered by how many pixels one extends, or is predicted to extend, under the other: throughout,
+``evidence[t, i, j]`` is the number of pixels by which object i extends under the visible mask of object j in frame t.
+Depth is compared with the object's own in each cell of its window: see `depth_planes`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import distance_transform_edt, gaussian_filter1d, label, uniform_filter
 
 from vidamodal.types import FrameOrder
 
@@ -23,6 +24,24 @@ REACH = 12
 
 DOUBT = 8.0
 """Evidence in pixels that yields a confidence of one half."""
+
+DEPTH_PLANES = 4
+"""Channels of `depth_planes`."""
+
+NEARER = 0.1
+"""Least difference of disparity, as a share of the window's range, by which a cell is nearer than an object."""
+
+STEEPNESS = 6.0
+"""Factor of the relative disparity in the saturated plane, which tells signs apart close to zero."""
+
+OWN_EROSION = 2
+"""Cells by which the visible mask is eroded: cells at its border mix the disparities of two surfaces."""
+
+OWN_SMOOTHING = 7
+"""Side in cells of the box filter that smooths an object's own disparity."""
+
+JUMP_REACH = 3
+"""Largest distance in cells from the visible mask at which a jump in disparity touches it."""
 
 
 def extends_under(
@@ -83,6 +102,95 @@ def occluder_weights(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, 
     pooled = _pool_over_time(evidence)
     # One pixel is added to both, so that a ratio of almost nothing means nothing.
     return np.asarray(np.minimum(1.0, (pooled + 1) / (pooled.transpose(0, 2, 1) + 1)))
+
+
+def depth_planes(disparity: Float[np.ndarray, "s s"], visible: Float[np.ndarray, "s s"]) -> Float[np.ndarray, "4 s s"]:
+    """Describe how much nearer each cell of a window is than the object, whatever scale and shift the disparity has.
+
+    An object's own disparity is that of the nearest cell inside its visible mask, smoothed. The relative disparity is
+    the difference to it, over the range (5 to 95 %) of the window's disparities.
+
+    Args:
+        disparity: Disparity of each cell, larger where the surface is nearer; nan where it is unknown.
+        visible: Share of each cell that the visible mask of the object covers.
+
+    Returns:
+        Four planes: the relative disparity saturated by a hyperbolic tangent; half the relative disparity, clipped to
+        [-1, 1]; 1 where the disparity is known; and 1 on unlisted occluders as `touching_jump` finds them. All are 0
+        where the disparity is unknown, and everywhere if nothing of the object is visible or its disparity is unknown.
+    """
+    planes = np.zeros((DEPTH_PLANES, *disparity.shape), dtype=np.float32)
+    mask = visible > 0.5
+    known = np.isfinite(disparity)
+    core = _eroded(mask & known)
+    if not core.any():
+        return planes
+    relative = _relative_disparity(disparity, known, core)
+    planes[0] = np.tanh(STEEPNESS * relative)
+    planes[1] = np.clip(relative / 2, -1, 1)
+    planes[2] = known
+    planes[3] = touching_jump(relative, mask)
+    return planes
+
+
+def touching_jump(relative: Float[np.ndarray, "s s"], mask: Bool[np.ndarray, "s s"]) -> Bool[np.ndarray, "s s"]:
+    """Return the cells of surfaces that lie in front of an object and touch its visible mask with a jump in disparity.
+
+    The ground in front of an object touches it too, but there the disparity grows gradually: a jump is a slope of at
+    least `NEARER` a cell.
+
+    Args:
+        relative: Disparity of each cell minus that of the object, over the range of the window.
+        mask: Visible mask of the object.
+    """
+    nearer = (relative > NEARER) & ~mask
+    seeds = np.zeros_like(mask)
+    ring = mask
+    for distance in range(1, JUMP_REACH + 1):
+        ring = _dilated(ring)
+        seeds |= ring & (relative > distance * NEARER)
+    seeds &= nearer
+    if not seeds.any():
+        return seeds
+    components, count = label(nearer, np.ones((3, 3)))
+    touching = np.zeros(count + 1, dtype=bool)
+    touching[components[seeds]] = True
+    return np.asarray(touching[components])
+
+
+def _relative_disparity(
+    disparity: Float[np.ndarray, "s s"], known: Bool[np.ndarray, "s s"], core: Bool[np.ndarray, "s s"]
+) -> Float[np.ndarray, "s s"]:
+    """Return the disparity minus that of the nearest cell of the core, over the window's range; 0 where unknown."""
+    values = disparity[known]
+    places = round(0.05 * (len(values) - 1)), round(0.95 * (len(values) - 1))
+    low, high = np.partition(values, places)[list(places)]
+    spread = high - low
+    if not spread > 1e-6 * max(abs(low), abs(high)):
+        return np.zeros(disparity.shape, dtype=np.float32)
+    rows, columns = distance_transform_edt(~core, return_distances=False, return_indices=True)
+    own = uniform_filter(disparity[rows, columns], OWN_SMOOTHING, mode="nearest")
+    return np.where(known, (disparity - own) / spread, 0).astype(np.float32)
+
+
+def _eroded(mask: Bool[np.ndarray, "s s"]) -> Bool[np.ndarray, "s s"]:
+    """Return the mask eroded by at most `OWN_EROSION` cells, by as many as leave any of it."""
+    for _ in range(OWN_EROSION):
+        smaller = ~_dilated(~mask)
+        if not smaller.any():
+            break
+        mask = smaller
+    return mask
+
+
+def _dilated(mask: Bool[np.ndarray, "s s"]) -> Bool[np.ndarray, "s s"]:
+    """Return the mask and its four neighbours; faster than scipy on small grids."""
+    out = mask.copy()
+    out[1:] |= mask[:-1]
+    out[:-1] |= mask[1:]
+    out[:, 1:] |= mask[:, :-1]
+    out[:, :-1] |= mask[:, 1:]
+    return out
 
 
 def _pool_over_time(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, "t n n"]:
