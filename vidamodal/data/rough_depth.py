@@ -66,7 +66,7 @@ def degrade_depth(
     """
     low, high = np.percentile(disparity[:, ::4, ::4], (1, 99))
     if strength == 0 or not high > low:
-        return disparity.astype(np.float32)
+        return np.asarray(disparity, dtype=np.float32)
     values = ((disparity - low) / (high - low)).astype(np.float32)
     moved, *others = rng.random(1 + len(_STEPS)) < USED
     if moved:
@@ -78,7 +78,7 @@ def degrade_depth(
     if rng.random() < UNKNOWN * strength:
         first, count = rng.integers(len(values)), rng.integers(1, len(values) // 2 + 2)
         values[first : first + count] = np.nan
-    return values
+    return np.asarray(values)
 
 
 def _move_objects(

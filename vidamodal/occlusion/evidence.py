@@ -117,7 +117,8 @@ def depth_planes(disparity: Float[np.ndarray, "s s"], visible: Float[np.ndarray,
     Returns:
         Four planes: the relative disparity saturated by a hyperbolic tangent; half the relative disparity, clipped to
         [-1, 1]; 1 where the disparity is known; and 1 on unlisted occluders as `touching_jump` finds them. All are 0
-        where the disparity is unknown, and everywhere if nothing of the object is visible or its disparity is unknown.
+        where the disparity is unknown, and everywhere if nothing of the object is visible, if its disparity is unknown,
+        or if all disparities are the same.
     """
     planes = np.zeros((DEPTH_PLANES, *disparity.shape), dtype=np.float32)
     mask = visible > 0.5
@@ -126,6 +127,8 @@ def depth_planes(disparity: Float[np.ndarray, "s s"], visible: Float[np.ndarray,
     if not core.any():
         return planes
     relative = _relative_disparity(disparity, known, core)
+    if relative is None:
+        return planes
     planes[0] = np.tanh(STEEPNESS * relative)
     planes[1] = np.clip(relative / 2, -1, 1)
     planes[2] = known
@@ -160,14 +163,17 @@ def touching_jump(relative: Float[np.ndarray, "s s"], mask: Bool[np.ndarray, "s 
 
 def _relative_disparity(
     disparity: Float[np.ndarray, "s s"], known: Bool[np.ndarray, "s s"], core: Bool[np.ndarray, "s s"]
-) -> Float[np.ndarray, "s s"]:
-    """Return the disparity minus that of the nearest cell of the core, over the window's range; 0 where unknown."""
+) -> Float[np.ndarray, "s s"] | None:
+    """Return the disparity minus that of the nearest cell of the core, over the window's range; 0 where unknown.
+
+    None if the window has no range.
+    """
     values = disparity[known]
     places = round(0.05 * (len(values) - 1)), round(0.95 * (len(values) - 1))
     low, high = np.partition(values, places)[list(places)]
     spread = high - low
     if not spread > 1e-6 * max(abs(low), abs(high)):
-        return np.zeros(disparity.shape, dtype=np.float32)
+        return None
     rows, columns = distance_transform_edt(~core, return_distances=False, return_indices=True)
     own = uniform_filter(disparity[rows, columns], OWN_SMOOTHING, mode="nearest")
     return np.where(known, (disparity - own) / spread, 0).astype(np.float32)
