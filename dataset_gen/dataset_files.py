@@ -18,6 +18,7 @@ from dataset_gen.object_frames import counted_occluded_fractions
 from dataset_gen.scene_shards import ShardScene, read_shard
 from dataset_gen.versions import all_versions, ground_truth_versions
 from vidamodal.media.files import atomic_file, write_text
+from vidamodal.worlds.mesh_arrays import mesh_to_arrays
 from vidamodal.worlds.spec import Mesh, SceneSpec
 
 OCCLUSION_EDGES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -114,8 +115,7 @@ def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str], lib
             truth.update(line.encode() + b"\n")
             scenes, objects = scenes + 1, objects + len(spec.objects)
     with atomic_file(folder / "meshes.safetensors") as temporary:
-        arrays = {f"{name}/vertices": mesh.vertices for name, mesh in sorted(meshes.items())}
-        arrays |= {f"{name}/faces": mesh.faces for name, mesh in sorted(meshes.items())}
+        arrays = {key: array for name, mesh in meshes.items() for key, array in mesh_to_arrays(name, mesh).items()}
         temporary.write_bytes(save(arrays))
     document = {
         "format": "vidamodal-worlds",

@@ -27,7 +27,7 @@ from dataset_gen.library import OFFLINE, Library
 from dataset_gen.shape_files import VisualFile
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import FLOOR_HALF_WIDTH
-from vidamodal.worlds.spec import Deformation, LightSpec, Material, Mesh, ObjectSpec, SceneSpec, deform
+from vidamodal.worlds.spec import Deformation, LightSpec, Material, Mesh, ObjectSpec, SceneSpec, Skeleton, deform
 
 with kubric_imports():
     import kubric as kb
@@ -111,7 +111,7 @@ class _Stage:
     ) -> None:
         if min((item.id for item in spec.objects), default=1) < 1:
             raise ValueError("object ids must be at least 1; 0 is the background")
-        self.folder, self.frames, self.library = folder, spec.frames, library
+        self.folder, self.frames, self.library, self.meshes = folder, spec.frames, library, meshes
         self.scene = kb.Scene(frame_start=0, frame_end=spec.frames - 1, resolution=(spec.size, spec.size))
         self.renderer = kubric_blender.Blender(
             self.scene, scratch_dir=folder, samples_per_pixel=samples, adaptive_sampling=False, verbose=True
@@ -182,7 +182,9 @@ class _Stage:
             move = Matrix.Scale(1 / file.longest, 4) @ Matrix.Translation([-x for x in file.centre])
             body.linked_objects[self.renderer].data.transform(move)
         if item.deformation:
-            _add_shape_keys(body.linked_objects[self.renderer], item.deformation, self.frames)
+            _add_shape_keys(
+                body.linked_objects[self.renderer], item.deformation, self.frames, self.meshes[item.asset].skeleton
+            )
         for frame, pose in enumerate(item.poses):
             body.position = pose.position
             body.quaternion = pose.quaternion
@@ -254,13 +256,13 @@ def _brightness_from_above(environment: Any) -> float:
     return float(np.average(rows, weights=weights))
 
 
-def _add_shape_keys(blender_object: Any, deformation: Deformation, frames: int) -> None:
+def _add_shape_keys(blender_object: Any, deformation: Deformation, frames: int, skeleton: Skeleton | None) -> None:
     """Add a shape key per frame, fully on in that frame and off in all others."""
     rest = np.array([vertex.co for vertex in blender_object.data.vertices])
     blender_object.shape_key_add(name="rest")
     for frame in range(frames):
         key = blender_object.shape_key_add(name=str(frame))
-        key.data.foreach_set("co", deform(rest, deformation, frame).ravel())
+        key.data.foreach_set("co", deform(rest, deformation, frame, skeleton).ravel())
         for near in (frame - 1, frame, frame + 1):
             key.value = float(near == frame)
             key.keyframe_insert("value", frame=near)

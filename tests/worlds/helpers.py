@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from scipy.spatial import ConvexHull
 
+from vidamodal.worlds.mesh_arrays import mesh_to_arrays
 from vidamodal.worlds.rasterize import rasterize
 from vidamodal.worlds.sample import WorldBank, WorldConfig, random_camera
 from vidamodal.worlds.spec import (
@@ -18,6 +19,7 @@ from vidamodal.worlds.spec import (
     Mesh,
     Pose,
     SceneSpec,
+    Skeleton,
     place,
 )
 from vidamodal.worlds.toy import toy_bank
@@ -88,7 +90,7 @@ def random_depth(seed: int, count: int = 3, frame: int = 0) -> tuple[np.ndarray,
 def write_bank(folder: Path, bank: WorldBank) -> None:
     folder.mkdir()
     (folder / "worlds.jsonl").write_text("".join(json.dumps(w.to_json()) + "\n" for w in bank.worlds))
-    arrays = {f"{k}/{part}": getattr(m, part) for k, m in bank.meshes.items() for part in ("vertices", "faces")}
+    arrays = {key: array for name, mesh in bank.meshes.items() for key, array in mesh_to_arrays(name, mesh).items()}
     save_file(arrays, folder / "meshes.safetensors")
 
 
@@ -100,3 +102,16 @@ def moving_world(frames: int) -> SceneSpec:
     first, second, third = world.objects[:3]
     objects = (replace(first, poses=poses), replace(second, deformation=bent), third)
     return replace(world, objects=objects, frames=frames)
+
+
+def limb() -> Mesh:
+    """A bar along z from 0 to 3 with joints at z = 0, 1 and 2; the vertices at z = 1 and 2 follow two joints each."""
+    corners = [(x, y, z) for z in range(4) for x, y in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
+    vertices = np.array(corners, dtype=np.float32) * (0.1, 0.1, 1)
+    sides = [(4 * z + k, 4 * z + (k + 1) % 4, 4 * z + 4 + k) for z in range(3) for k in range(4)]
+    sides += [(4 * z + (k + 1) % 4, 4 * z + 4 + (k + 1) % 4, 4 * z + 4 + k) for z in range(3) for k in range(4)]
+    faces = [*sides, (0, 3, 2), (0, 2, 1), (12, 13, 14), (12, 14, 15)]
+    rings = np.array([[1, 0, 0], [0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1]])
+    pivots = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2]], dtype=np.float64)
+    skeleton = Skeleton(np.array([-1, 0, 1]), pivots, np.repeat(rings, 4, axis=0))
+    return Mesh(vertices.astype(np.float32), np.array(faces, dtype=np.int32), skeleton)

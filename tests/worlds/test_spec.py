@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.worlds.helpers import moving_world
+from tests.worlds.helpers import limb, moving_world
 from vidamodal.worlds.spec import (
     CameraSpec,
     Deformation,
@@ -20,8 +20,12 @@ from vidamodal.worlds.spec import (
     ObjectSpec,
     Pose,
     SceneSpec,
+    Skin,
     Throw,
     deform,
+    joint_transforms,
+    place_object,
+    rotation_matrices,
     rotation_matrix,
 )
 from vidamodal.worlds.toy import toy_bank
@@ -107,3 +111,71 @@ def test_deformation_preserves_volume_and_vertices_outside_the_limb(bend: float,
     spine = np.array([[0.0, 0.0, z] for z in np.linspace(-0.5, 0.5, 200)])
     curve = deform(spine, Deformation(bend=(bend,)), 0)
     assert np.isclose(np.linalg.norm(np.diff(curve, axis=0), axis=1).sum(), 1, rtol=1e-3)  # the axis keeps its length
+
+
+def skin(*frames: tuple[tuple[float, float, float], ...]) -> Deformation:
+    return Deformation(skin=Skin(frames))
+
+
+STILL = (0.0, 0.0, 0.0)
+angles = st.tuples(*[st.floats(-3, 3)] * 3)
+
+
+@given(angles)
+def test_a_rotation_vector_is_a_turn_about_its_axis(vector: tuple[float, float, float]) -> None:
+    angle = float(np.linalg.norm(vector))
+    axis = np.array(vector) / max(angle, 1e-12)
+    quaternion = (np.cos(angle / 2), *(np.sin(angle / 2) * axis))
+    np.testing.assert_allclose(rotation_matrices(np.array([vector]))[0], rotation_matrix(quaternion), atol=1e-9)
+
+
+def test_a_skin_at_rest_changes_nothing() -> None:
+    mesh = limb()
+    out = deform(mesh.vertices, skin((STILL,) * 3), 0, mesh.skeleton)
+    np.testing.assert_allclose(out, mesh.vertices, atol=1e-7)
+
+
+def test_a_joint_moves_only_the_vertices_that_follow_it_or_its_children() -> None:
+    mesh = limb()
+    out = deform(mesh.vertices, skin((STILL, (0.0, np.pi / 2, 0.0), STILL)), 0, mesh.skeleton)
+    np.testing.assert_allclose(out[:4], mesh.vertices[:4], atol=1e-7)  # carried by the root alone
+    np.testing.assert_allclose(out[12:].mean(axis=0), (2, 0, 1), atol=1e-6)  # 2 m above the joint, now along x
+
+
+@settings(max_examples=40, deadline=None)
+@given(angles)
+def test_turning_the_root_keeps_all_distances(turn: tuple[float, float, float]) -> None:
+    mesh = limb()
+    out = deform(mesh.vertices, skin((turn, STILL, STILL)), 0, mesh.skeleton)
+
+    def distances(points: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(points[:, None] - points, axis=2)
+
+    np.testing.assert_allclose(distances(out), distances(mesh.vertices.astype(float)), atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.tuples(angles, angles, angles))
+def test_the_transform_of_a_joint_moves_what_follows_it_alone(turns: tuple[tuple[float, float, float], ...]) -> None:
+    mesh = limb()
+    assert mesh.skeleton is not None
+    rotations, moves = joint_transforms(rotation_matrices(np.array(turns)), mesh.skeleton)
+    out = deform(mesh.vertices, skin(turns), 0, mesh.skeleton)
+    np.testing.assert_allclose(out[12:], mesh.vertices[12:] @ rotations[2].T + moves[2], atol=1e-6)
+
+
+def test_a_skinned_object_turns_its_joints_before_it_is_placed() -> None:
+    mesh, thing = limb(), toy_bank(0).worlds[0].objects[0]
+    deformation = skin((STILL,) * 3, ((np.pi / 2, 0.0, 0.0), STILL, STILL))
+    pose = Pose((0.0, 0.0, 5.0), (1.0, 0.0, 0.0, 0.0))
+    thing = replace(thing, scale=(2.0, 2.0, 2.0), poses=(pose, pose), deformation=deformation)
+    np.testing.assert_allclose(place_object(mesh, thing, 0)[12:].mean(axis=0), (0, 0, 11), atol=1e-5)
+    np.testing.assert_allclose(place_object(mesh, thing, 1)[12:].mean(axis=0), (0, -6, 5), atol=1e-5)
+
+
+def test_a_skin_without_its_skeleton_is_refused() -> None:
+    mesh = limb()
+    with pytest.raises(ValueError, match="2 joints, but the mesh has a skeleton of 3"):
+        deform(mesh.vertices, skin((STILL, STILL)), 0, mesh.skeleton)
+    with pytest.raises(ValueError, match="no skeleton"):
+        deform(mesh.vertices, skin((STILL,) * 3), 0)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from vidamodal.types import InputError
+from vidamodal.worlds.mesh_arrays import mesh_from_arrays
 from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
 from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, SceneSpec, place_object
 
@@ -86,7 +87,7 @@ class WorldBank:
                 worlds = tuple(SceneSpec.from_json(json.loads(line)) for line in lines)
             arrays = load_file(folder / "meshes.safetensors")
             assets = {o.asset for world in worlds for o in world.objects}
-            meshes = {a: Mesh(arrays[f"{a}/vertices"], arrays[f"{a}/faces"]) for a in sorted(assets)}
+            meshes = {asset: mesh_from_arrays(asset, arrays) for asset in sorted(assets)}
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             raise InputError(
                 f"{folder}: this is not a folder of worlds ({error}). To make one, run "

@@ -274,13 +274,29 @@ def place(mesh: Mesh, scale: Vector, pose: Pose) -> Float[np.ndarray, "v 3"]:
 
 def place_object(mesh: Mesh, thing: ObjectSpec, frame: int) -> Float[np.ndarray, "v 3"]:
     """Return the world coordinates of an object's vertices in one frame in metres."""
-    vertices = mesh.vertices if thing.deformation is None else deform(mesh.vertices, thing.deformation, frame)
+    vertices = mesh.vertices
+    if thing.deformation is not None:
+        vertices = deform(vertices, thing.deformation, frame, mesh.skeleton)
     return place(Mesh(vertices, mesh.faces), thing.scale, thing.pose(frame))
 
 
-def deform(vertices: Float[np.ndarray, "v 3"], deformation: Deformation, frame: int) -> Float[np.ndarray, "v 3"]:
-    """Return the deformed vertices of a mesh in one frame, in the coordinates of the mesh."""
+def deform(
+    vertices: Float[np.ndarray, "v 3"], deformation: Deformation, frame: int, skeleton: Skeleton | None = None
+) -> Float[np.ndarray, "v 3"]:
+    """Return the deformed vertices of a mesh in one frame, in the coordinates of the mesh.
+
+    Args:
+        vertices: Vertices at rest.
+        deformation: Change of the shape over time.
+        frame: Frame of the clip.
+        skeleton: Joints of the mesh, which a deformation with a skin needs.
+
+    Raises:
+        ValueError: The deformation has a skin, but there is no skeleton or it has another number of joints.
+    """
     out = vertices.astype(np.float64)
+    if deformation.skin is not None:
+        out = _skinned(out, deformation.skin.rotations[frame], skeleton)
     for hinge in deformation.hinges:
         limb = slice(hinge.start, hinge.stop)
         half = hinge.angles[frame] / 2
@@ -294,3 +310,46 @@ def deform(vertices: Float[np.ndarray, "v 3"], deformation: Deformation, frame: 
         stretch = deformation.squash[frame]
         out = out * (stretch**-0.5, stretch**-0.5, stretch)
     return out
+
+
+def joint_transforms(
+    rotations: Float[np.ndarray, "j 3 3"], skeleton: Skeleton
+) -> tuple[Float[np.ndarray, "j 3 3"], Float[np.ndarray, "j 3"]]:
+    """Return the rotation and translation that move what is rigidly attached to each joint.
+
+    Args:
+        rotations: Rotation of each joint relative to the joint that carries it, in the axes of the mesh at rest.
+        skeleton: Joints at rest.
+    """
+    turns, moves = np.empty_like(rotations), np.empty(rotations.shape[:2])
+    for joint, (parent, pivot) in enumerate(zip(skeleton.parents.tolist(), skeleton.pivots, strict=True)):
+        carrier, shift = (turns[parent], moves[parent]) if parent >= 0 else (np.eye(3), np.zeros(3))
+        turns[joint] = carrier @ rotations[joint]
+        moves[joint] = carrier @ pivot + shift - turns[joint] @ pivot
+    return turns, moves
+
+
+def rotation_matrices(vectors: Float[np.ndarray, "j 3"]) -> Float[np.ndarray, "j 3 3"]:
+    """Return the rotation matrices of rotation vectors (axis times angle in radians) by Rodrigues' formula."""
+    angles = np.linalg.norm(vectors, axis=1)
+    x, y, z = vectors.T / np.maximum(angles, 1e-12)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
+    sine, versine = np.sin(angles)[:, None, None], (1 - np.cos(angles))[:, None, None]
+    matrices: Float[np.ndarray, "j 3 3"] = np.eye(3) + sine * cross + versine * (cross @ cross)
+    return matrices
+
+
+def _skinned(
+    vertices: Float[np.ndarray, "v 3"], rotations: tuple[Vector, ...], skeleton: Skeleton | None
+) -> Float[np.ndarray, "v 3"]:
+    """Blend the motions of the joints linearly by the weights of each vertex."""
+    if skeleton is None or len(skeleton.parents) != len(rotations):
+        joints = "no skeleton" if skeleton is None else f"a skeleton of {len(skeleton.parents)} joints"
+        raise ValueError(f"the deformation turns {len(rotations)} joints, but the mesh has {joints}")
+    turns, moves = joint_transforms(rotation_matrices(np.array(rotations, dtype=np.float64)), skeleton)
+    blended = (skeleton.weights @ np.concatenate([turns.reshape(-1, 9), moves], axis=1)).T
+    x, y, z = vertices.T
+    return np.stack(
+        [blended[k] * x + blended[k + 1] * y + blended[k + 2] * z + blended[9 + k // 3] for k in (0, 3, 6)], axis=1
+    )
