@@ -112,7 +112,7 @@ class _Stage:
         if min((item.id for item in spec.objects), default=1) < 1:
             raise ValueError("object ids must be at least 1; 0 is the background")
         self.folder, self.frames, self.library, self.meshes = folder, spec.frames, library, meshes
-        self.scene = kb.Scene(frame_start=0, frame_end=spec.frames - 1, resolution=(spec.size, spec.size))
+        self.scene = kb.Scene(frame_start=0, frame_end=spec.frames - 1, resolution=spec.image_size[::-1])
         self.renderer = kubric_blender.Blender(
             self.scene, scratch_dir=folder, samples_per_pixel=samples, adaptive_sampling=False, verbose=True
         )

@@ -65,3 +65,32 @@ def test_amodal_masks_continue_on_the_canvas() -> None:
             beyond += full.area() - cut.area()
     assert beyond > 500
     assert loads_tracks(dumps_tracks(padded), "f") == padded
+
+
+def test_scenery_has_no_track_and_makes_a_scene_partial_where_it_occludes() -> None:
+    bank = toy_bank(5)
+    spec = replace(bank.worlds[0], size=SIZE, width=2 * SIZE)
+    whole = true_tracks(spec, bank.meshes, "clip.mp4")
+    assert whole.exhaustive and (whole.video.height, whole.video.width) == (SIZE, 2 * SIZE)
+    exhaustive = set()
+    for k, thing in enumerate(spec.objects):
+        objects = tuple(replace(o, scenery=o.id == thing.id) for o in spec.objects)
+        tracks = true_tracks(replace(spec, objects=objects), bank.meshes, "clip.mp4")
+        assert [track.id for track in tracks.tracks] == [o.id for o in spec.objects if o.id != thing.id]
+        assert list(tracks.tracks) == [track for track in whole.tracks if track.id != thing.id]
+        occludes = any(thing.id == front for pairs in whole.order or () for front, _ in pairs)
+        assert not (occludes and tracks.exhaustive), k
+        exhaustive.add(tracks.exhaustive)
+    assert exhaustive == {True, False}
+
+
+def test_a_wide_canvas_continues_the_amodal_masks() -> None:
+    bank = toy_bank(5)
+    world = replace(bank.worlds[0], size=48, width=80)
+    world = replace(world, camera=replace(world.camera, focal_length=90.0))
+    for track in true_tracks(world, bank.meshes, "x.mp4", canvas=10).tracks:
+        assert track.amodal is not None and track.amodal_full is not None
+        full, cut = track.amodal_full[0], track.amodal[0]
+        assert full is not None and cut is not None
+        assert full.decode().shape == (68, 100)
+        np.testing.assert_array_equal(full.decode()[10:58, 10:90], cut.decode())

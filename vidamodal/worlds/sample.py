@@ -7,7 +7,7 @@ A folder of worlds (``python -m dataset_gen --masks-only``) holds ``worlds.jsonl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,8 @@ from safetensors.numpy import load_file
 
 from vidamodal.types import InputError
 from vidamodal.worlds.mesh_arrays import mesh_from_arrays
-from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
+from vidamodal.worlds.place_views import PLACES, sample_view
+from vidamodal.worlds.rasterize import ImageSize, floor_disparity, height_and_width, rasterize, visible_and_amodal
 from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, SceneSpec, place_object
 
 WORLDS = "worlds.jsonl"
@@ -36,7 +37,8 @@ class WorldConfig:
     """The distribution of clips that are sampled from worlds."""
 
     size: int = 256
-    """Side of the square image in pixels."""
+    """Side of the square image in pixels; streets, rooms and fields have images of their own shape and a height of
+    112 to 192 pixels."""
     frames: int = 24
     """Number of frames."""
     drop: float = 0.3
@@ -102,12 +104,16 @@ class WorldBank:
     def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
         """Sample a clip: some objects of a random world, seen by a random camera.
 
-        In a static world the camera orbits, and some objects may fly.
+        In a static world the camera orbits, and some objects may fly. A world of a street, a room or a field is seen
+        by its own camera, which is moved a little, over a random stretch of its frames.
 
         Raises:
             InputError: If a world with moving objects is shorter than the clip.
         """
         world = self.worlds[rng.integers(len(self.worlds))]
+        if world.preset in PLACES:
+            view = sample_view(world, rng, config.frames, config.drop)
+            return clip_masks(view.objects, self.meshes, view.camera, view.frames, view.size)
         kept = rng.random(len(world.objects)) >= rng.uniform(0, config.drop)
         kept[rng.integers(len(kept))] = True
         objects = [o for o, keep in zip(world.objects, kept, strict=True) if keep]
@@ -127,25 +133,44 @@ class WorldBank:
 
 
 def clip_masks(
-    objects: tuple[ObjectSpec, ...], meshes: Mapping[str, Mesh], camera: CameraSpec, frames: int, size: int
+    objects: tuple[ObjectSpec, ...],
+    meshes: Mapping[str, Mesh],
+    camera: CameraSpec,
+    frames: int | Sequence[int],
+    size: ImageSize,
 ) -> ClipMasks:
-    """Rasterise objects over all frames of a camera's path.
+    """Rasterise objects over frames of a camera's path.
+
+    Backdrops that occlude nothing are only part of the disparity.
 
     Args:
         objects: Objects of the scene.
         meshes: Meshes of their assets by name.
         camera: Camera with a position for each frame.
-        frames: Number of frames.
-        size: Side of the square image in pixels.
+        frames: Number of frames, or the frames of the scene to show.
+        size: Size of the image.
     """
+    shown = range(frames) if isinstance(frames, int) else frames
     faces = [meshes[o.asset].faces for o in objects]
-    still = [place_object(meshes[o.asset], o, 0) for o in objects]
-    visible = np.zeros((len(objects), frames, size, size), dtype=bool)
+    still = [place_object(meshes[o.asset], o, 0) if o.still else None for o in objects]
+    height, width = height_and_width(size)
+    visible = np.zeros((len(objects), len(shown), height, width), dtype=bool)
     amodal = np.zeros_like(visible)
-    for t in range(frames):
-        vertices = [v if o.still else place_object(meshes[o.asset], o, t) for v, o in zip(still, objects, strict=True)]
-        visible[:, t], amodal[:, t] = visible_and_amodal(rasterize(vertices, faces, camera, t, size))
-    return ClipMasks(visible, amodal)
+    disparity = np.empty(visible.shape[1:], dtype=np.float32)
+    for t, frame in enumerate(shown):
+        vertices = [
+            place_object(meshes[o.asset], o, frame) if v is None else v for v, o in zip(still, objects, strict=True)
+        ]
+        depth = rasterize(vertices, faces, camera, frame, size)
+        visible[:, t], amodal[:, t] = visible_and_amodal(depth)
+        disparity[t] = np.maximum(1 / depth.min(axis=0, initial=np.inf), floor_disparity(camera, frame, size))
+    scenery = np.array([o.scenery for o in objects], dtype=bool)
+    if not scenery.any():
+        return ClipMasks(visible, amodal, disparity=disparity)
+    listed = ~np.array([o.backdrop for o in objects], dtype=bool)
+    for k in np.flatnonzero(~listed):
+        listed[k] = (visible[k] & amodal[~scenery].any(axis=0)).any()
+    return ClipMasks(visible[listed], amodal[listed], scenery=scenery[listed], disparity=disparity)
 
 
 def random_camera(rng: np.random.Generator, frames: int, kind: CameraKind) -> CameraSpec:

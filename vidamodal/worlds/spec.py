@@ -125,6 +125,11 @@ class ObjectSpec:
     """True for a part of the surroundings that occludes others and that nobody tracks: a pole, a fence, a wall."""
 
     @property
+    def backdrop(self) -> bool:
+        """True for scenery that only gives a scene its depth: the walls of a room, the fronts of houses."""
+        return self.scenery and self.asset.startswith("backdrop/")
+
+    @property
     def still(self) -> bool:
         """True if neither pose nor shape changes over time."""
         return len(self.poses) == 1 and self.deformation is None
