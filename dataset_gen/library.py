@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,9 @@ from dataset_gen.asset_manifests import ManifestEntry, read_manifest
 from dataset_gen.assets import SPLITS, Asset, Split, asset_ids, load_asset, origin
 from dataset_gen.creature_kinds import KINDS
 from dataset_gen.creatures import creature_ids, is_creature, load_creature
+from dataset_gen.families import LICENCE, SOURCE, family_ids
 from dataset_gen.locks import scratch_folder
+from dataset_gen.props.catalogue import PROPS, load_prop
 from dataset_gen.shape_files import VisualFile, load_shape
 from vidamodal.types import InputError
 from vidamodal.worlds.spec import Mesh, SceneSpec
@@ -23,6 +25,20 @@ HDRIS = ("city", "courtyard", "forest", "interior", "night", "studio", "sunrise"
 
 TEXTURES = ("plain", "noise", "voronoi", "checker", "wave", "brick")
 """Procedural textures, made of Blender's nodes, for shapes without a texture."""
+
+
+@dataclass(frozen=True)
+class Collective:
+    """Families of real size that one function loads by id."""
+
+    kind: str
+    """What the catalogue calls them."""
+    families: Collection[str]
+    load: Callable[[str], Asset]
+
+
+REAL_THINGS: tuple[Collective, ...] = (Collective("prop", PROPS, load_prop),)
+"""Families of real size in metres, beside the shapes and creatures that scenes scale."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,10 @@ class Library:
 
     def asset(self, asset_id: str) -> Asset:
         """Return the shape with an id."""
+        family = asset_id.partition("/")[0]
+        for collective in REAL_THINGS:
+            if family in collective.families:
+                return collective.load(asset_id)
         return load_creature(asset_id).asset if is_creature(asset_id) else load_asset(asset_id)
 
     def visual_file(self, asset_id: str) -> VisualFile | None:  # noqa: ARG002
@@ -77,6 +97,10 @@ class Library:
         for kind in sorted(KINDS):
             counts = tuple(len(creature_ids(split)) // len(KINDS) for split in SPLITS)
             yield CatalogueRow(kind, "creature", *origin(kind), counts)
+        for collective in REAL_THINGS:
+            for name in sorted(collective.families):
+                counts = tuple(len(family_ids([name], split)[name]) for split in SPLITS)
+                yield CatalogueRow(name, collective.kind, LICENCE, SOURCE, counts)
         for name in HDRIS:
             yield CatalogueRow(
                 name, "environment map", "CC0-1.0", "Poly Haven (Greg Zaal), comes with Blender", (1, 1, 1)
