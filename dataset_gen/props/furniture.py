@@ -206,10 +206,9 @@ def _plant(rng: np.random.Generator) -> Iterator[Mesh]:
         for _ in range(int(rng.integers(12, 24))):  # long bent leaves
             away, reach = rng.uniform(0, 2 * np.pi), tall * rng.uniform(0.2, 0.7)
             out = np.array((np.cos(away), np.sin(away), 0.0))
-            path = [
-                (0, 0, high),
-                *(out * reach * x + (0, 0, high + tall * z) for x, z in ((0.35, 0.6), (1.0, rng.uniform(0.5, 1.0)))),
-            ]
+            bend = rng.uniform(0.5, 1.0)
+            path = np.array([(0, 0, high), (0, 0, high + tall * 0.6), (0, 0, high + tall * bend)])
+            path[1:] += np.outer((0.35 * reach, reach), out)
             leaf = [(0.012, 0.008), (rng.uniform(0.02, 0.05), 0.006), (0.003, 0.003)]
             yield tube(path, leaf, 5, (-np.sin(away), np.cos(away), 0.0), rounded=False)
     elif form == 1:
