@@ -73,7 +73,7 @@ def head_inputs(crop: int, channels: int = 0) -> HeadInputs:
     others, edges, inside, background = (maps(crop, crop) for _ in range(4))
     crops = TrackCrops(
         visible, others, edges, inside, background, 2 * maps(crop, crop) - 1,
-        maps(3, crop, crop), torch.ones(tracks, frames), torch.zeros(tracks, frames, BOX_NUMBERS),
+        maps(3, crop, crop), maps(4, crop, crop), torch.ones(tracks, frames), torch.zeros(tracks, frames, BOX_NUMBERS),
         torch.zeros(tracks, frames), torch.ones(tracks, frames).bool(),
     )  # fmt: skip
     return HeadInputs(crops, 4 * maps(crop, crop) - 2, maps(channels, 4, 4), Noise.of(*range(tracks)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, Shaped, UInt8, UInt16
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,12 @@ class Cropper:
         part = rearrange(image[top:bottom, left:right], "h w c -> c h w").astype(np.float32) / 255
         return np.asarray(self.rows[:, top:bottom] @ part @ self.columns[:, left:right].T)
 
-    def pick(self, labels: UInt16[np.ndarray, "h w"]) -> UInt16[np.ndarray, "cells cells"]:
-        """Return the label at the centre of each cell; 0 outside the image."""
-        picked = labels[np.ix_(self.rows.argmax(axis=1), self.columns.argmax(axis=1))]
-        return np.where(self.inside > 0.5, picked, np.uint16(0))
+    def pick(
+        self, values: Shaped[np.ndarray, "h w"], outside: float | np.generic = 0
+    ) -> Shaped[np.ndarray, "cells cells"]:
+        """Return the value at the centre of each cell, such as a label; ``outside`` beyond the image."""
+        picked = values[np.ix_(self.rows.argmax(axis=1), self.columns.argmax(axis=1))]
+        return np.where(self.inside > 0.5, picked, values.dtype.type(outside))
 
 
 def crop_matrix(center: float, side: float, cells: int, pixels: int) -> Float[np.ndarray, "cells pixels"]:

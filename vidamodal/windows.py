@@ -47,12 +47,13 @@ class WindowConfig:
 
 @dataclass(frozen=True)
 class View:
-    """Model inputs: the windows, the cells along each side, and whether pixels and order are read beside masks."""
+    """Model inputs: the windows, the cells along each side, and whether pixels, order and depth are read as well."""
 
     windows: WindowConfig
     cells: int
     pixels: bool = False
     order: bool = False
+    depth: bool = False
 
 
 def lay_windows(

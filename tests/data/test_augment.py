@@ -18,6 +18,14 @@ SHARES = st.floats(0, 1)
 STRENGTHS = st.builds(Degradation, **dict.fromkeys(KINDS, SHARES))
 
 
+def test_fixed_objects_neither_merge_nor_lose_pieces() -> None:
+    masks, fixed = squares(), np.array([True, False, True])
+    for seed in range(10):
+        out = degrade(masks, Degradation(merged=1.0, pieces=1.0), np.random.default_rng(seed), fixed).visible
+        assert (out[0] >= masks[0]).all() and (out[2] == masks[2]).all()
+        assert not out[1].any()  # it became part of its neighbour
+
+
 def squares(frames: int = 6, size: int = 40) -> Bool[np.ndarray, "3 t h w"]:
     """Two touching squares and one by itself that moves and is gone in the second frame."""
     masks = np.zeros((3, frames, size, size), dtype=bool)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from tests.data.helpers import OneClip, square
 from tests.training.helpers import CELLS, CLIPS
 from vidamodal.data.augment import AugmentConfig
-from vidamodal.data.clips import TrainingBatch, TrainingClips, _transformed
+from vidamodal.data.clips import TARGETS, ClipConfig, TrainingBatch, TrainingClips, _choose_frames, _transformed
 from vidamodal.data.crops import TrackCrops
+from vidamodal.occlusion.evidence import DEPTH_PLANES
 from vidamodal.windows import View, WindowConfig
+from vidamodal.worlds.sample import WorldConfig
 from vidamodal.worlds.toy import toy_bank
 
 
@@ -23,7 +28,8 @@ def data(seed: int = 0, samples: int = 20, cells: int = CELLS, **augment: float)
 def assert_same(first: TrainingBatch, second: TrainingBatch) -> None:
     for name in (f.name for f in fields(TrackCrops)):
         assert torch.equal(getattr(first.crops, name), getattr(second.crops, name)), name
-    assert torch.equal(first.amodal, second.amodal) and torch.equal(first.counted, second.counted)
+    for name in TARGETS:
+        assert torch.equal(getattr(first, name), getattr(second, name)), name
 
 
 def test_a_sample_depends_only_on_the_seed_and_its_index() -> None:
@@ -53,7 +59,8 @@ def test_samples_are_within_their_ranges() -> None:
             assert values.min() >= 0 and values.max() <= 1 + 1e-5, name
         assert batch.amodal.min() >= 0 and (batch.amodal - crops.inside).max() <= 1e-5
         assert (crops.time.diff(dim=1).abs() >= 1).all()
-        assert crops.valid.all() and crops.known.unique().tolist() in ([0.0], [1.0], [0.0, 1.0])
+        assert crops.valid.any(dim=1).all() and not crops.known[~crops.valid].any()
+        assert crops.known.unique().tolist() in ([0.0], [1.0], [0.0, 1.0])
         assert crops.visible.flatten(2).sum(2).any(dim=1).all() or not crops.known.all()
 
 
@@ -98,3 +105,93 @@ def test_reversing_and_mirroring_flip_all_maps_and_are_their_own_inverse(reverse
     sign[0] = sign[3] = -1 if mirror else 1
     sign[3:5] *= -1 if reverse else 1
     assert torch.equal(once.crops.box, place * sign)
+
+
+def leaving_clip(frames: int = 8) -> OneClip:
+    """Return a square that is inside the image in the first half alone, a tiny one, and one that stays."""
+    masks = np.zeros((3, frames, 64, 64), dtype=bool)
+    masks[0, : frames // 2] = square(8, 4, 16)
+    masks[1] = square(30, 50, 1)
+    masks[2] = square(36, 20, 16)
+    return OneClip(masks, masks.copy())
+
+
+def clips_of(bank: OneClip, tracks: int = 2, frames: int = 8, **augment: Any) -> TrainingBatch:
+    clean = AugmentConfig(partial=0.0, unknown=0.0, reverse=0.0, begun=1.0)
+    world = WorldConfig(frames=bank.masks.visible.shape[1])
+    config = ClipConfig(tracks, frames, 0.0, world=world, augment=replace(clean, **augment))
+    view = View(WindowConfig(), CELLS, depth=True)
+    return TrainingBatch.join([TrainingClips(bank, 0, 1, 9, config, view)[k] for k in range(9)])
+
+
+def test_presence_is_known_in_every_frame_and_ends_when_the_object_leaves() -> None:
+    batch = clips_of(leaving_clip())
+    rows = {tuple(row) for row in batch.present.int().tolist()}
+    assert rows == {(1, 1, 1, 1, 0, 0, 0, 0), (1,) * 8}
+    assert (batch.annotated == 1).all() and torch.equal(batch.counted, batch.present)
+    assert torch.equal(batch.absent, 1 - batch.present)
+    assert batch.crops.valid.all() and not batch.crops.visible[batch.present == 0].any()
+
+
+def test_time_is_reversed_for_presence_too() -> None:
+    rows = {tuple(row) for row in clips_of(leaving_clip(), reverse=1.0).present.int().tolist()}
+    assert rows == {(0, 0, 0, 0, 1, 1, 1, 1), (1,) * 8}
+
+
+def test_few_pixels_are_present_and_do_not_count() -> None:
+    bank = leaving_clip()
+    bank.masks.amodal[0, 4:], bank.masks.visible[0, 4:] = square(8, 0, 1), square(8, 0, 1)
+    batch = clips_of(bank)
+    assert (batch.present == 1).all() and not batch.absent.any()
+    assert {tuple(row) for row in batch.counted.int().tolist()} == {(1, 1, 1, 1, 0, 0, 0, 0), (1,) * 8}
+
+
+def test_frames_without_ground_truth_are_not_annotated() -> None:
+    bank = leaving_clip()
+    known = np.ones((3, 8), dtype=bool)
+    known[:, 6] = False
+    bank.masks = replace(bank.masks, known=known)
+    batch = clips_of(bank)
+    assert not batch.annotated[:, 6].any() and batch.annotated[:, :6].all()
+    assert not batch.absent[:, 6].any() and batch.absent[:, 5].any()
+
+
+def test_frames_are_chosen_from_the_span_and_padded_with_others() -> None:
+    rng = np.random.default_rng(0)
+    areas, span = np.array([0, 0, 5.0, 0, 0, 0, 0, 0]), np.array([0, 1, 1, 1, 1, 0, 0, 0], dtype=bool)
+    for count in (1, 3, 6, 8, 12):
+        for _ in range(20):
+            picked = _choose_frames(areas, span, count, rng)
+            assert len(picked) == min(count, 8) and (np.diff(picked) > 0).all() and 2 in picked
+            assert np.count_nonzero(span[picked]) == min(count, 4)
+
+
+def test_frames_before_the_first_sighting_only_pad_a_clip_in_which_they_are_unknown() -> None:
+    bank = leaving_clip()
+    bank.masks = replace(bank.masks, visible=bank.masks.visible[:, ::-1], amodal=bank.masks.amodal[:, ::-1])
+    batch = clips_of(bank, begun=0.0)
+    enters = batch.present[:, 0] == 0
+    assert enters.any() and (batch.crops.valid[enters] == (batch.present[enters] == 1)).all()
+    assert batch.crops.valid[~enters].all() and torch.equal(batch.crops.known > 0, batch.crops.valid)
+
+
+def test_depth_is_cut_where_the_model_reads_it() -> None:
+    bank = leaving_clip()
+    near = np.full((8, 64, 64), 0.1, dtype=np.float32)
+    near[bank.masks.visible[2]] = 0.2
+    near[:, 36:52, 36:] = 0.3  # a surface without a mask, in front of the third square
+    bank.masks = replace(bank.masks, disparity=near)
+    batch = clips_of(bank, depth=1.0, depth_exact=1.0)
+    depth = batch.crops.depth
+    assert depth.shape == (18, 8, DEPTH_PLANES, CELLS, CELLS)
+    assert (depth[:, :, 0].amax(dim=(2, 3)) > 0.5).any() and depth.abs().max() <= 1
+    assert not depth[batch.present == 0].any()
+    assert not (depth[:, :, 2] * (batch.crops.inside == 0)).any()  # unknown outside the image
+    assert not clips_of(bank, depth=0.0).crops.depth.any()
+
+
+def test_clips_of_different_sizes_share_a_batch() -> None:
+    wide = np.zeros((1, 8, 40, 90), dtype=bool)
+    wide[0, :, 10:30, 20:50] = True
+    batch = TrainingBatch.join([clips_of(OneClip(wide, wide.copy()), 1), clips_of(leaving_clip())])
+    assert batch.amodal.shape == (27, 8, CELLS, CELLS) and batch.crops.depth.shape[2] == DEPTH_PLANES

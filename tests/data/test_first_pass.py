@@ -40,7 +40,7 @@ def test_simulated_boxes_are_near_the_ground_truth_and_inside_their_windows() ->
         boxes, areas = boxes_and_areas(clip.visible)
         whole, truth = boxes_and_areas(clip.amodal)
         windows = track_windows(boxes, areas, WindowConfig())
-        predicted, shares = simulate_first_boxes(clip, windows, areas, truth, rng)
+        predicted, shares = simulate_first_boxes(whole, windows, areas, truth, rng)
         seen = areas > 0
         low, high = windows.center - windows.side / 2, windows.center + windows.side / 2
         assert (predicted[seen][:, :2] >= low[seen][:, ::-1] - 1e-9).all()

@@ -52,6 +52,7 @@ def random_crops(tracks: int, frames: int, seed: int = 0, side: int = CODEC.crop
         background=background,
         order=order,
         image=torch.rand(tracks, frames, 3, side, side, generator=generator),
+        depth=torch.rand(tracks, frames, 4, side, side, generator=generator),
         known=torch.ones(tracks, frames),
         box=torch.randn(tracks, frames, BOX_NUMBERS, generator=generator),
         time=(torch.arange(frames) - (frames - 1) / 2).expand(tracks, -1),

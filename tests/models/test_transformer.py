@@ -11,6 +11,7 @@ import torch
 from tests.models.helpers import (
     CODEC,
     TRANSFORMER,
+    codes,
     random_crops,
     run,
     take,
@@ -101,3 +102,21 @@ def test_frames_that_only_fill_the_batch_have_no_influence(frames: int) -> None:
 def test_sizes_that_do_not_fit_are_refused(crop: int, window: int) -> None:
     with pytest.raises(ValueError, match="window" if window % 2 else "crop"):
         AmodalTransformer(replace(TRANSFORMER, window=window), crop, CODEC.grid, CODEC.codes)
+
+
+def test_presence_depends_on_all_frames_that_attend_to_each_other_and_not_on_padding() -> None:
+    module = transformer(replace(TRANSFORMER, presence=True))
+    crops = random_crops(2, 4)
+    changed = replace(crops, visible=crops.visible.clone())
+    changed.visible[0, 3] = 0
+    one, two = (module(c, codes(c, 1), codes(c, module.mask_code)).presence for c in (crops, changed))
+    assert one.shape == (2, 4)
+    assert (one[0] - two[0]).abs().min() > 1e-4 and torch.equal(one[1], two[1])
+    padding = crops.valid.clone()
+    padding[0, 3] = False
+    one, two = (
+        module(c, codes(c, 1), codes(c, module.mask_code)).presence
+        for c in (replace(crops, valid=padding), replace(changed, valid=padding))
+    )
+    assert torch.equal(one[0, :3], two[0, :3])
+    assert transformer()(crops, codes(crops, 1), codes(crops, 1)).presence is None

@@ -99,8 +99,8 @@ def simple_batch(tracks: int = 2, frames: int = 3, hidden: float = 0.5) -> Train
     times = torch.arange(float(frames)).expand(tracks, -1)
     known, box = torch.ones(tracks, frames), torch.zeros(tracks, frames, 8)
     nothing = zeros[:, :, None][:, :, :0]
-    crops = TrackCrops(visible, zeros, zeros, inside, zeros, zeros, nothing, known, box, times, known.bool())
-    return TrainingBatch(crops, amodal, torch.ones(tracks, frames))
+    crops = TrackCrops(visible, zeros, zeros, inside, zeros, zeros, nothing, nothing, known, box, times, known.bool())
+    return TrainingBatch(crops, amodal, *torch.ones(3, tracks, frames))
 
 
 def environment() -> dict[str, str]:

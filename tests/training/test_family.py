@@ -10,8 +10,10 @@ import torch
 
 from tests.helpers import TINY_TRANSFORMER, small_reader
 from vidamodal.data.clips import ClipConfig, TrainingClips
+from vidamodal.data.crops import TrackCrops
 from vidamodal.models.amodal import AmodalModel
-from vidamodal.models.folder import save_model
+from vidamodal.models.folder import load_model, save_model
+from vidamodal.occlusion.evidence import DEPTH_PLANES
 from vidamodal.training.family import load_initial_weights
 from vidamodal.types import InputError
 from vidamodal.windows import View, WindowConfig
@@ -34,3 +36,42 @@ def test_new_blocks_do_not_change_the_output_at_first(tmp_path: Path) -> None:
     other = AmodalModel(replace(small.config, transformer=replace(TINY_TRANSFORMER, width=32)))
     with pytest.raises(InputError, match="has shape"):
         load_initial_weights(other, str(tmp_path / "small"))
+
+
+def with_depth(crops: TrackCrops, depth: float) -> TrackCrops:
+    planes = torch.full((*crops.time.shape, DEPTH_PLANES, *crops.visible.shape[2:]), depth)
+    return replace(crops, depth=planes)
+
+
+@pytest.mark.parametrize("depth", [0.0, 1.0])
+def test_the_bundled_model_gets_depth_and_presence_without_another_output(depth: float) -> None:
+    small = load_model("tiny").model
+    assert isinstance(small, AmodalModel) and not small.view.depth
+    transformer = replace(small.config.transformer, depth_planes=True, presence=True)
+    grown = AmodalModel(replace(small.config, transformer=transformer), replace(small.head_config, depth=True))
+    load_initial_weights(grown, "tiny")
+    clips = ClipConfig(2, 4, 0.0, second=1.0, world=WorldConfig(size=64, frames=4))
+    crops = TrainingClips(toy_bank(0), 0, 1, 1, clips, View(WindowConfig(), 64, order=True))[0].crops
+    assert grown.view.depth and crops.order.any()
+    with torch.no_grad():
+        before, after = small(crops), grown.eval()(with_depth(crops, depth))
+    assert torch.allclose(before.refined, after.refined, atol=1e-3)
+    assert before.presence is None
+    assert after.presence is not None and after.presence.shape == (2, 4)
+
+
+def test_inputs_keep_their_weights_where_others_come_between_them(tmp_path: Path) -> None:
+    small = small_reader(order=True, depth_planes=True)
+    save_model(tmp_path / "small", small, {}, "")
+    grown = AmodalModel(replace(small.config, transformer=replace(small.config.transformer, image=True)))
+    load_initial_weights(grown, str(tmp_path / "small"))
+    view = View(WindowConfig(), 16, pixels=True, order=True)
+    clips = ClipConfig(2, 4, 0.0, second=1.0, world=WorldConfig(size=48, frames=4))
+    crops = with_depth(TrainingClips(toy_bank(0), 0, 1, 1, clips, view)[0].crops, 0.5)
+    with torch.no_grad():
+        before, after = small(crops).refined, grown.eval()(crops).refined
+        assert torch.allclose(before, after, atol=1e-5)
+        assert not torch.allclose(before, small(with_depth(crops, 0.0)).refined, atol=1e-3)
+    fewer = AmodalModel(replace(small.config, transformer=replace(small.config.transformer, order=False)))
+    with pytest.raises(InputError, match="has shape"):
+        load_initial_weights(fewer, str(tmp_path / "small"))

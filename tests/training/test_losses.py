@@ -12,7 +12,15 @@ from tests.training.helpers import CELLS, simple_batch
 from vidamodal.data.clips import TrainingBatch
 from vidamodal.heads.coarse import CoarseConfig, CoarseHead
 from vidamodal.models.amodal import AmodalOutput
-from vidamodal.training.losses import LossConfig, Weights, amodal_loss, divisors, mask_loss, refined_loss
+from vidamodal.training.losses import (
+    LossConfig,
+    Weights,
+    amodal_loss,
+    divisors,
+    mask_loss,
+    presence_loss,
+    refined_loss,
+)
 
 
 def certain(masks: Tensor) -> Tensor:
@@ -102,4 +110,39 @@ def test_divisors_count_all_batches_of_a_step() -> None:
     masked = [torch.ones(2, 4, 4, dtype=torch.bool), torch.zeros(1, 4, 4, dtype=torch.bool)]
     weights = [Weights.of(batch, mask, LossConfig()) for batch, mask in zip((one, two), masked, strict=True)]
     divide = divisors([weight.counts() for weight in weights])
-    assert {name: int(value) for name, value in divide.items()} == {"codes": 96, "hidden": 8, "whole": 8}
+    assert {name: int(value) for name, value in divide.items()} == {"codes": 96, "hidden": 8, "presence": 1, "whole": 8}
+
+
+def gone_batch() -> TrainingBatch:
+    """Return three tracks: visible, fully occluded, and gone from the image in every frame."""
+    batch = simple_batch(tracks=3)
+    batch.crops.visible[1:] = 0
+    batch.amodal[2] = 0
+    batch.counted[2] = batch.present[2] = 0
+    return batch
+
+
+def test_presence_is_weighted_by_what_it_can_be_told_from() -> None:
+    batch, config = gone_batch(), LossConfig(evident=0.25, absent=3.0)
+    batch.annotated[2, 0] = 0
+    batch.crops.valid[1, 1] = False
+    batch.counted[1, 2] = 0  # few pixels lie inside the image: neither present nor absent
+    weights = Weights.of(batch, None, config)
+    assert weights.presence.tolist() == [[0.25] * 3, [1, 0, 0], [0, 3, 3]]
+
+
+def test_the_presence_loss_is_small_for_right_answers_and_none_without_answers() -> None:
+    batch = gone_batch()
+    weights = Weights.of(batch, None, LossConfig())
+    divide = divisors([weights.counts()])
+    right = presence_loss(20 * batch.present - 10, batch, weights, divide, LossConfig())["presence"]
+    wrong = presence_loss(10 - 20 * batch.present, batch, weights, divide, LossConfig())["presence"]
+    assert right < 1e-3 and wrong == pytest.approx(10 * LossConfig().presence, rel=1e-3)
+    assert presence_loss(None, batch, weights, divide, LossConfig()) == {}
+
+
+def test_masks_of_absent_objects_count_only_with_a_weight() -> None:
+    batch = gone_batch()
+    ignored, counted = (Weights.of(batch, None, LossConfig(gone=gone)) for gone in (0.0, 0.5))
+    assert ignored.whole[2].tolist() == [0, 0, 0] and counted.whole[2].tolist() == [0.5] * 3
+    assert torch.equal(ignored.whole[:2], counted.whole[:2]) and torch.equal(ignored.hidden, counted.hidden)

@@ -56,7 +56,18 @@ class AugmentConfig:
     partial: float = 0.25
     """Share of clips that are shown as not exhaustive, with objects missing and noisy masks."""
     missing: float = 0.5
-    """Greatest share of the other objects that are missing in a partial clip."""
+    """Greatest share of the other objects that are missing in a partial clip, apart from scenery."""
+    alone: float = 0.0
+    """Share of partial clips in which no object but the target itself is listed."""
+    scenery_listed: float = 0.3
+    """Share of scenery, such as walls and fences, that is listed in the other partial clips."""
+    begun: float = 0.5
+    """Share of clips in which objects are known to be absent before their first sighting, not unknown. The unknown
+    frames before the first sighting are outside the span that a model predicts."""
+    depth: float = 0.5
+    """Share of clips with known disparity that show it to a model that reads depth."""
+    depth_exact: float = 0.15
+    """Share of these in which the disparity is exact; in the others it has the errors of a depth model."""
     noise: float = 0.5
     """Share of partial clips with degraded masks, each error with a strength between 0 and that of ``spoilt``."""
     spoilt: Degradation = field(default_factory=lambda: Degradation(edge=0.08, merged=0.1, pieces=0.15, dropped=0.15))
@@ -102,7 +113,12 @@ class DegradedMasks:
     """False if the object has no track."""
 
 
-def degrade(visible: Bool[np.ndarray, "n t h w"], how: Degradation, rng: np.random.Generator) -> DegradedMasks:
+def degrade(
+    visible: Bool[np.ndarray, "n t h w"],
+    how: Degradation,
+    rng: np.random.Generator,
+    fixed: Bool[np.ndarray, " n"] | None = None,
+) -> DegradedMasks:
     """Degrade the visible masks of a clip.
 
     Degraded masks may reach beyond the amodal mask; a model has to cope with such input. Errors are applied in the
@@ -112,16 +128,18 @@ def degrade(visible: Bool[np.ndarray, "n t h w"], how: Degradation, rng: np.rand
         visible: Disjoint visible masks; they are not modified.
         how: Strengths of the errors.
         rng: Source of the errors.
+        fixed: Objects that do not merge with others and have no missing pieces, such as walls. None: there are none.
     """
     objects, frames = visible.shape[:2]
+    open_ = np.ones((objects, 1), dtype=bool) if fixed is None else ~fixed[:, None]
     if how.merged or how.edge or how.pieces or how.dropped:
         labels = _labels(visible)
         if how.merged:
-            _merge(labels, _persistent(rng, objects, frames, how.merged), rng)
+            _merge(labels, _persistent(rng, objects, frames, how.merged) & open_, rng)
         if how.edge:
             labels = _move_edges(labels, objects, how.edge, rng)
         if how.pieces:
-            _cut_pieces(labels, _persistent(rng, objects, frames, how.pieces), rng)
+            _cut_pieces(labels, _persistent(rng, objects, frames, how.pieces) & open_, rng)
         visible = labels == rearrange(np.arange(1, objects + 1, dtype=np.uint16), "n -> n 1 1 1")
         if how.dropped:
             visible[rng.random((objects, frames)) < how.dropped] = False

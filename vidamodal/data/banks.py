@@ -28,16 +28,18 @@ class Bank(Protocol):
 
 @dataclass(frozen=True)
 class MixedBank:
-    """Several banks as one; all worlds and recorded clips are equally likely."""
+    """Several banks as one."""
 
     banks: tuple[Bank, ...]
+    equal: bool = False
+    """True if all banks are equally likely; otherwise all worlds and recorded clips are."""
 
     def __len__(self) -> int:
         return sum(map(len, self.banks))
 
     def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
         """Sample one clip of a random bank."""
-        sizes = np.array([len(bank) for bank in self.banks], dtype=np.float64)
+        sizes = np.array([1 if self.equal else len(bank) for bank in self.banks], dtype=np.float64)
         return self.banks[int(rng.choice(len(sizes), p=sizes / sizes.sum()))].sample(rng, config)
 
 
@@ -45,13 +47,20 @@ def load_bank(sources: str, seed: int, pixels: bool) -> Bank:
     """Load the training clips that a config names.
 
     Args:
-        sources: Folders of worlds and data sets in any known format, separated by commas; or "toy".
+        sources: Folders of worlds and data sets in any known format, separated by commas, or "toy". Semicolons separate
+            groups that are equally likely: of "old/a,old/b;new", half of the clips are from "new".
         seed: Seed of the toy worlds.
         pixels: True to read the images of data sets.
 
     Raises:
         InputError: If a source is neither a folder of worlds nor a data set.
     """
+    groups = [_load_group(group, seed, pixels) for group in sources.split(";")]
+    return groups[0] if len(groups) == 1 else MixedBank(tuple(groups), equal=True)
+
+
+def _load_group(sources: str, seed: int, pixels: bool) -> Bank:
+    """Load sources whose worlds and clips are all equally likely."""
     if sources == "toy":
         return toy_bank(seed)
     banks: list[Bank] = []

@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, UInt8, UInt16
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidamodal.geometry import Cropper, Windows
+from vidamodal.occlusion.evidence import DEPTH_PLANES, depth_planes
 
 BOX_NUMBERS = 8
 """Numbers that describe an object's window in one frame: see `box_numbers`."""
@@ -37,6 +39,9 @@ class TrackCrops:
     """On the other objects' visible masks, the evidence that they lie in front (1) or behind (-1)."""
     image: Float[Tensor, "b t c s s"]
     """Colours (red, green, blue) in [0, 1]; c = 0 if the model reads no pixels."""
+    depth: Float[Tensor, "b t d s s"]
+    """Evidence from depth (`vidamodal.occlusion.evidence.depth_planes`); zero where unknown. d = 0 if the model reads
+    none."""
     known: Float[Tensor, "b t"]
     """1 in frames in which the visible mask is known, else 0."""
     box: Float[Tensor, "b t n"]
@@ -53,7 +58,8 @@ class TrackCrops:
     def alone(self) -> TrackCrops:
         """Return the crops without any channel that describes other objects."""
         nothing = torch.zeros_like(self.others)
-        return replace(self, others=nothing, edges=nothing, background=nothing, order=nothing)
+        depth = torch.zeros_like(self.depth)
+        return replace(self, others=nothing, edges=nothing, background=nothing, order=nothing, depth=depth)
 
     def occluders(self) -> Float[Tensor, "b t s s"]:
         """Return the visible masks of all other objects except those known to lie behind this one."""
@@ -63,6 +69,11 @@ class TrackCrops:
         """Return the mask channels, followed by ``known`` as a constant channel."""
         known = self.known[..., None, None].expand_as(self.visible)
         return torch.stack([self.visible, self.others, self.edges, self.inside, self.background, known], dim=2)
+
+
+def halve(maps: Float[Tensor, "b t c s r"]) -> Float[Tensor, "bt d h w"]:
+    """Halve the resolution of crops and fold the cells into four times the channels."""
+    return nn.functional.pixel_unshuffle(rearrange(maps, "b t c s r -> (b t) c s r"), 2)
 
 
 def boxes_and_areas(
@@ -125,14 +136,20 @@ class FrameMap:
     """Pixels whose right or lower neighbour has another label."""
     image: UInt8[np.ndarray, "h w 3"] | None = None
     """Colours of the frame; None if the model reads no pixels."""
+    disparity: Float[np.ndarray, "h w"] | None = None
+    """One over the depth, up to scale and shift; nan where unknown. None if all of it is unknown."""
 
     @staticmethod
-    def from_labels(labels: UInt16[np.ndarray, "h w"], image: UInt8[np.ndarray, "h w 3"] | None = None) -> FrameMap:
+    def from_labels(
+        labels: UInt16[np.ndarray, "h w"],
+        image: UInt8[np.ndarray, "h w 3"] | None = None,
+        disparity: Float[np.ndarray, "h w"] | None = None,
+    ) -> FrameMap:
         """Create the map of a frame; its edges follow from the labels."""
         edges = np.zeros(labels.shape, dtype=bool)
         edges[:, :-1] = labels[:, :-1] != labels[:, 1:]
         edges[:-1] |= labels[:-1] != labels[1:]
-        return FrameMap(labels, edges, image)
+        return FrameMap(labels, edges, image, disparity)
 
 
 @dataclass(frozen=True)
@@ -146,6 +163,7 @@ class FrameCrops:
     background: Float[np.ndarray, "s s"]
     order: Float[np.ndarray, "s s"]
     image: Float[np.ndarray, "c s s"]
+    depth: Float[np.ndarray, "d s s"]
 
 
 def cut_frame(
@@ -154,6 +172,7 @@ def cut_frame(
     frame: FrameMap,
     exhaustive: bool,
     front: Float[np.ndarray, " labels"] | None = None,
+    depth: bool = False,
 ) -> FrameCrops:
     """Cut the input channels of one object out of a frame.
 
@@ -164,6 +183,7 @@ def cut_frame(
         exhaustive: True if pixels without a label certainly show no object.
         front: Confidence for each label that its object lies in front (1) or behind (-1); 0 if unknown, and for label
             0 and the object itself. None if nothing is known.
+        depth: True to make the planes of depth, which are zero if the frame has no disparity.
     """
     inside = cropper.inside
     taken = cropper.cut(frame.labels != 0)
@@ -172,7 +192,17 @@ def cut_frame(
     background = np.maximum(inside - taken, 0) if exhaustive else np.zeros_like(inside)
     order = np.zeros_like(inside) if front is None or not front.any() else cropper.cut(front[frame.labels])
     image = np.zeros((0, *inside.shape), np.float32) if frame.image is None else cropper.cut_image(frame.image)
-    return FrameCrops(shown, others, cropper.cut(frame.edges), inside, background, order, image)
+    planes = _depth_planes(cropper, shown, frame.disparity) if depth else np.zeros((0, *inside.shape), np.float32)
+    return FrameCrops(shown, others, cropper.cut(frame.edges), inside, background, order, image, planes)
+
+
+def _depth_planes(
+    cropper: Cropper, visible: Float[np.ndarray, "s s"], disparity: Float[np.ndarray, "h w"] | None
+) -> Float[np.ndarray, "4 s s"]:
+    """Return the evidence from depth in a window; zero if the depth or the object's visible mask is unknown."""
+    if disparity is None or not visible.any():
+        return np.zeros((DEPTH_PLANES, *visible.shape), np.float32)
+    return depth_planes(cropper.pick(disparity, outside=np.float32(np.nan)), visible)
 
 
 def stack_crops(
@@ -201,6 +231,7 @@ def stack_crops(
         planes("background"),
         planes("order"),
         planes("image"),
+        planes("depth"),
         torch.from_numpy(np.asarray(known, dtype=np.float32)),
         torch.from_numpy(np.asarray(box, dtype=np.float32)),
         torch.from_numpy(np.asarray(time, dtype=np.float32)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from vidamodal.data.crops import boxes_and_areas
 from vidamodal.geometry import Windows
 from vidamodal.occlusion.evidence import extends_under, front_confidence
 from vidamodal.worlds.sample import ClipMasks
@@ -16,7 +15,7 @@ share of the other object's extent and in pixels, for overlapping objects (measu
 
 
 def simulate_first_boxes(
-    clip: ClipMasks,
+    boxes: Float[np.ndarray, "n t 4"],
     windows: Windows,
     areas: Float[np.ndarray, "n t"],
     true_areas: Int[np.ndarray, "n t"],
@@ -28,14 +27,13 @@ def simulate_first_boxes(
     visible, their sides by 3 and 30 %, with a correlation of 0.9 between frames. Boxes never leave their windows.
 
     Args:
-        clip: True masks.
+        boxes: True amodal boxes (top, left, bottom, right) in pixels; nan where nothing lies inside the image.
         windows: Windows of the first pass.
         areas: Visible areas in pixels.
         true_areas: Amodal areas in pixels.
         rng: Source of the errors.
     """
     shares = np.minimum(areas / np.maximum(true_areas, 1), 1)
-    boxes, _ = boxes_and_areas(clip.amodal)
     center, extent = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
     error = rng.normal(size=(*areas.shape, 4))
     for t in range(1, error.shape[1]):

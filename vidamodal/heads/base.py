@@ -49,6 +49,8 @@ class FramewiseHead(nn.Module, ABC):
     """True if the head needs the colours of the window."""
     reads_order = False
     """True if the head uses the occlusion order."""
+    reads_depth = False
+    """True if the head uses the evidence from depth."""
 
     @abstractmethod
     def __init__(self, config: Any, crop: int, channels: int) -> None:

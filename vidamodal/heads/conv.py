@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pixel_shuffle, pixel_unshuffle
 
-from vidamodal.data.crops import PLANES
+from vidamodal.data.crops import PLANES, halve
 from vidamodal.heads.base import FramewiseHead, HeadInputs
+from vidamodal.occlusion.evidence import DEPTH_PLANES
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ConvConfig:
     """Channels at half the resolution of the window."""
     deep: int = 64
     """Channels at a quarter of the resolution of the window."""
+    depth: bool = False
+    """Read the evidence from depth."""
 
 
 class ConvHead(FramewiseHead):
@@ -41,7 +44,12 @@ class ConvHead(FramewiseHead):
     def __init__(self, config: ConvConfig, crop: int, channels: int) -> None:
         super().__init__(config, crop, channels)
         width, deep = config.width, config.deep
+        self.reads_depth = config.depth
         self.enter = nn.Conv2d(4 * (PLANES + 1), width, 3, padding=1)
+        if config.depth:  # zero at first, so that a trained head can get this input
+            self.extra = nn.Conv2d(4 * DEPTH_PLANES, width, 3, padding=1)
+            for parameter in self.extra.parameters():
+                nn.init.zeros_(parameter)
         self.down = nn.Conv2d(4 * width, deep, 3, padding=1)
         self.bring = nn.Conv2d(channels, deep, 1) if channels else None
         self.mix = nn.Sequential(
@@ -56,8 +64,10 @@ class ConvHead(FramewiseHead):
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
         """Return the coarse logits plus the predicted correction (Eq. 9)."""
         coarse = torch.sigmoid(inputs.coarse)[:, :, None]
-        planes = rearrange(torch.cat([inputs.crops.planes(), coarse], dim=2), "b t c s r -> (b t) c s r")
-        half = gelu(self.enter(pixel_unshuffle(planes, 2)))
+        half = self.enter(halve(torch.cat([inputs.crops.planes(), coarse], dim=2)))
+        if self.reads_depth:
+            half = half + self.extra(halve(inputs.crops.depth))
+        half = gelu(half)
         x = self.down(pixel_unshuffle(half, 2))
         if self.bring is not None:
             x = x + self.bring(rearrange(inputs.features, "b t c g k -> (b t) c g k"))

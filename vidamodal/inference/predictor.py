@@ -213,7 +213,7 @@ class Predictor:
 
     def _view(self, scene: Scene, frame: int, image: Frame | None) -> list[WindowView | None]:
         began = time.perf_counter()
-        views = scene.view(frame, image, self.model.view.cells)
+        views = scene.view(frame, image, self.model.view.cells, self.model.view.depth)
         self.timings.add("cut", began)
         return views
 

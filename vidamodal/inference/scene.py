@@ -131,8 +131,15 @@ class Scene:
                 out[mask] = label
         return out
 
-    def view(self, frame: int, image: Frame | None, cells: int) -> list[WindowView | None]:
-        """Return the view of every track in a frame, in windows of ``cells`` cells a side."""
+    def view(self, frame: int, image: Frame | None, cells: int, depth: bool = False) -> list[WindowView | None]:
+        """Return the view of every track in a frame.
+
+        Args:
+            frame: Number of the frame.
+            image: The frame; None if the model reads no pixels.
+            cells: Cells along each side of the windows.
+            depth: True if the model reads depth.
+        """
         visible = self.visible_masks(frame)
         labels = self.label_map(visible)
         frame_map = FrameMap.from_labels(labels, image)
@@ -147,7 +154,7 @@ class Scene:
                 continue
             cropper = Cropper.at(self.windows.at(k, frame), cells, *labels.shape)
             front = None if self.front is None else np.append(np.float32(0), self.front[frame, self.places[k]])
-            crops = cut_frame(cropper, visible[track.id], frame_map, self.clip.exhaustive and no_unknown, front)
+            crops = cut_frame(cropper, visible[track.id], frame_map, self.clip.exhaustive and no_unknown, front, depth)
             views.append(WindowView(crops, cropper.pick(labels)))
         return views
 

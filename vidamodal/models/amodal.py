@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -45,11 +45,23 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class AmodalOutput:
-    """Logits of the codes (None for models without tokens), of the coarse and of the refined amodal mask."""
+    """Logits of the codes (None for models without tokens), of the coarse and the refined amodal mask, and presence."""
 
     codes: Float[Tensor, "b t g g codes"] | None
     coarse: Float[Tensor, "b t s s"]
     refined: Float[Tensor, "b t s s"]
+    presence: Float[Tensor, "b t"] | None = None
+    """Logits of any of the object being inside the image; None if the model does not predict that."""
+
+
+class CoarsePrediction(NamedTuple):
+    """Predictions that precede the head."""
+
+    codes: Float[Tensor, "b t g g codes"] | None
+    """Logits of the codes; None for models without tokens."""
+    inputs: HeadInputs
+    presence: Float[Tensor, "b t"] | None
+    """As in `AmodalOutput`."""
 
 
 class AmodalModel(nn.Module):
@@ -69,8 +81,13 @@ class AmodalModel(nn.Module):
     def view(self) -> View:
         """The windows and input channels of the model."""
         reads = self.config.transformer
-        order = reads.order or self.head.reads_order
-        return View(self.config.windows, self.config.tokenizer.crop, reads.image or self.head.reads_pixels, order)
+        return View(
+            self.config.windows,
+            self.config.tokenizer.crop,
+            reads.image or self.head.reads_pixels,
+            reads.order or self.head.reads_order,
+            reads.depth_planes or self.head.reads_depth,
+        )
 
     @property
     def stochastic(self) -> bool:
@@ -87,13 +104,13 @@ class AmodalModel(nn.Module):
             amodal: Known amodal codes, and `transformer.mask_code` elsewhere; by default no code is known.
             noise: Used by a head that samples.
         """
-        codes, inputs = self.predict_coarse(crops, noise or Noise.of(0), amodal)
-        return AmodalOutput(codes, inputs.coarse, self.head(inputs))
+        coarse = self.predict_coarse(crops, noise or Noise.of(0), amodal)
+        return AmodalOutput(coarse.codes, coarse.inputs.coarse, self.head(coarse.inputs), coarse.presence)
 
     def predict_coarse(
         self, crops: TrackCrops, noise: Noise, amodal: Int[Tensor, "b t g g"] | None = None
-    ) -> tuple[Float[Tensor, "b t g g codes"] | None, HeadInputs]:
-        """Return the logits of the codes (Eq. 6; None without tokens) and the inputs of the head.
+    ) -> CoarsePrediction:
+        """Return the logits of the codes (Eq. 6; None without tokens), the inputs of the head and the presence.
 
         The coarse mask is decoded from the expected codes (Eq. 7), or read from the features without tokens.
         """
@@ -101,13 +118,13 @@ class AmodalModel(nn.Module):
         visible = self.encode(crops.visible)
         if amodal is None:
             amodal = torch.full_like(visible, self.transformer.mask_code)
-        codes, features = self.transformer(crops, visible, amodal)
+        codes, features, presence = self.transformer(crops, visible, amodal)
         if self.config.transformer.tokens:
             coarse = self.tokenizer.decode_soft(rearrange(codes, "b t g h n -> (b t) g h n"))
             coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
-            return codes, HeadInputs(crops, coarse, features, noise)
+            return CoarsePrediction(codes, HeadInputs(crops, coarse, features, noise), presence)
         coarse = rearrange(codes.float(), "b t g h (p q) -> b t (g p) (h q)", p=4)
-        return None, HeadInputs(crops, coarse, features, noise)
+        return CoarsePrediction(None, HeadInputs(crops, coarse, features, noise), presence)
 
     def complete(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
         """Return the prediction; the generator is used by a head that samples."""
@@ -139,12 +156,13 @@ class AmodalModel(nn.Module):
         visible = self.encode(crops.visible)
         amodal = torch.full_like(visible, self.transformer.mask_code)
         for step in range(steps):
-            codes, features = self.transformer(crops, visible, amodal)
+            codes, features, presence = self.transformer(crops, visible, amodal)
             amodal = self._keep_most_confident(codes, amodal, torch.pi / 2 * (step + 1) / steps, generator)
         # After the last round every position has a code: they give the coarse mask (Eq. 7).
         coarse = self.tokenizer.decode(rearrange(amodal, "b t g h -> (b t) g h"))
         coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
-        return AmodalOutput(codes, coarse, self.head(HeadInputs(crops, coarse, features, Noise((generator,)))))
+        refined = self.head(HeadInputs(crops, coarse, features, Noise((generator,))))
+        return AmodalOutput(codes, coarse, refined, presence)
 
     def _keep_most_confident(
         self,

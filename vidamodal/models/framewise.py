@@ -10,7 +10,7 @@ from torch import nn
 
 from vidamodal.data.crops import TrackCrops
 from vidamodal.heads.base import HeadInputs, find_head
-from vidamodal.models.amodal import AmodalOutput
+from vidamodal.models.amodal import AmodalOutput, CoarsePrediction
 from vidamodal.noise import Noise
 from vidamodal.windows import View, WindowConfig
 
@@ -47,7 +47,8 @@ class FramewiseModel(nn.Module):
     @property
     def view(self) -> View:
         """The windows and input channels of the model."""
-        return View(self.config.windows, self.config.crop, self.head.reads_pixels, self.head.reads_order)
+        head = self.head
+        return View(self.config.windows, self.config.crop, head.reads_pixels, head.reads_order, head.reads_depth)
 
     @property
     def stochastic(self) -> bool:
@@ -56,12 +57,13 @@ class FramewiseModel(nn.Module):
 
     def forward(self, crops: TrackCrops, noise: Noise | None = None) -> AmodalOutput:
         """Return the prediction; ``noise`` is used by a head that samples."""
-        _, inputs = self.predict_coarse(crops, noise or Noise.of(0))
+        inputs = self.predict_coarse(crops, noise or Noise.of(0)).inputs
         return AmodalOutput(None, inputs.coarse, self.head(inputs))
 
-    def predict_coarse(self, crops: TrackCrops, noise: Noise) -> tuple[None, HeadInputs]:
+    def predict_coarse(self, crops: TrackCrops, noise: Noise) -> CoarsePrediction:
         """Return the inputs of the head: the visible mask as the coarse one, and no features."""
-        return None, HeadInputs(crops, CERTAIN * (2 * crops.visible - 1), crops.image[:, :, :0], noise)
+        inputs = HeadInputs(crops, CERTAIN * (2 * crops.visible - 1), crops.image[:, :, :0], noise)
+        return CoarsePrediction(None, inputs, None)
 
     def complete(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
         """Return the prediction; the generator is used by a head that samples."""

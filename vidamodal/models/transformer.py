@@ -11,15 +11,16 @@ tokens share one position in the attention, at a quarter of the cost. `vidamodal
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from vidamodal.data.crops import BOX_NUMBERS, PLANES, TrackCrops
+from vidamodal.data.crops import BOX_NUMBERS, PLANES, TrackCrops, halve
 from vidamodal.models.attention import Backend, attend
+from vidamodal.occlusion.evidence import DEPTH_PLANES
 
 PERIODS = (4.0, 8.0, 16.0, 32.0, 64.0)
 """Periods, in frames, of the sinusoids that embed frame numbers."""
@@ -47,11 +48,33 @@ class TransformerConfig:
     """Read the depth order: the other objects' visible masks, positive in front and negative behind."""
     image: bool = False
     """Read the pixels of the window (instead of the ResNet of Eq. 4)."""
+    depth_planes: bool = False
+    """Read the evidence from depth (`vidamodal.occlusion.evidence.depth_planes`)."""
+    presence: bool = False
+    """Predict whether any of the object is inside the image."""
     tokens: bool = True
     """Represent masks as codes. False: the coarse mask is a linear function of the features."""
     temporal: bool = True
     """Let frames attend to each other. False: each frame is completed by itself."""
     attention: Backend = "auto"
+
+    @property
+    def extra_planes(self) -> tuple[str, ...]:
+        """Names of the inputs beside masks, in the order of their channels."""
+        names = ["order"] * self.order
+        names += [f"image.{k}" for k in range(4 * self.image)]
+        names += [f"depth.{k}" for k in range(DEPTH_PLANES * self.depth_planes)]
+        return tuple(names)
+
+
+class TransformerOutput(NamedTuple):
+    """Predictions and features of the transformer."""
+
+    codes: Float[Tensor, "b t g g codes"]
+    """Logits of the amodal codes."""
+    features: Float[Tensor, "b t c g g"]
+    presence: Float[Tensor, "b t"] | None
+    """Logits of any of the object being inside the image; None if the model does not predict that."""
 
 
 class Block(nn.Module):
@@ -98,7 +121,7 @@ class Block(nn.Module):
 
 
 class AmodalTransformer(nn.Module):
-    """Crops and codes of tracks in, code logits and features on the token grid out.
+    """Crops and codes of tracks in, code logits, features on the token grid and presence out.
 
     Without tokens, codes are ignored, and the logits are those of the 4 x 4 cells of each token.
     """
@@ -115,9 +138,8 @@ class AmodalTransformer(nn.Module):
         self.config, self.grid, self.mask_code = config, grid, codes
         self.enter = nn.Conv2d(4 * PLANES, c // 2, 3, padding=1)
         self.stem = nn.Conv2d(2 * c, c, 3, padding=1)
-        extra = config.order + 4 * config.image
-        if extra:  # zero at first, so that a trained model can get further inputs
-            self.extra = nn.Conv2d(4 * extra, c // 2, 3, padding=1)
+        if config.extra_planes:  # zero at first, so that a trained model can get further inputs
+            self.extra = nn.Conv2d(4 * len(config.extra_planes), c // 2, 3, padding=1)
             for parameter in self.extra.parameters():
                 nn.init.zeros_(parameter)
         if config.tokens:
@@ -132,13 +154,15 @@ class AmodalTransformer(nn.Module):
         self.spread = nn.Linear(d, 4 * c)
         self.merge = nn.Sequential(nn.GroupNorm(8, c), nn.GELU(), nn.Conv2d(c, c, 3, padding=1))
         self.predict = nn.Sequential(nn.GroupNorm(8, c), nn.GELU(), nn.Conv2d(c, codes if config.tokens else 16, 1))
+        if config.presence:
+            self.presence = nn.Sequential(nn.Linear(2 * d, d), nn.GELU(), nn.Linear(d, 1))
         for table in (self.visible_codes, self.amodal_codes) if config.tokens else ():
             nn.init.normal_(table.weight, std=0.02)
 
     def forward(
         self, crops: TrackCrops, visible: Int[Tensor, "b t g g"], amodal: Int[Tensor, "b t g g"]
-    ) -> tuple[Float[Tensor, "b t g g codes"], Float[Tensor, "b t c g g"]]:
-        """Return the logits of the amodal codes and the features.
+    ) -> TransformerOutput:
+        """Return the logits of the amodal codes, the features and the presence.
 
         Args:
             crops: Inputs of b tracks over t frames.
@@ -150,20 +174,25 @@ class AmodalTransformer(nn.Module):
         near = self._embed(crops, visible, amodal)
         x = rearrange(near, "(b t) c (g p) (h q) -> b t (g h) (p q c)", b=b, p=2, q=2)
         x = self.gather(x) + self.place + self._embed_time(crops)[:, :, None] + self.box(crops.box)[:, :, None]
-        x = self._roll_through_blocks(x, crops.valid)
-        x = rearrange(self.spread(self.norm(x)), "b t (g h) (p q c) -> (b t) c (g p) (h q)", p=2, q=2, g=self.grid // 2)
+        x = self.norm(self._roll_through_blocks(x, crops.valid))
+        presence = self._predict_presence(x) if self.config.presence else None
+        x = rearrange(self.spread(x), "b t (g h) (p q c) -> (b t) c (g p) (h q)", p=2, q=2, g=self.grid // 2)
         features = near + x
         features = features + self.merge(features)
         logits = rearrange(self.predict(features), "(b t) n g h -> b t g h n", b=b)
-        return logits, rearrange(features, "(b t) c g h -> b t c g h", b=b)
+        return TransformerOutput(logits, rearrange(features, "(b t) c g h -> b t c g h", b=b), presence)
+
+    def _predict_presence(self, x: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t"]:
+        pooled = torch.cat([x.mean(dim=2), x.amax(dim=2)], dim=-1)
+        return cast(Tensor, self.presence(pooled)[..., 0])
 
     def _embed(
         self, crops: TrackCrops, visible: Int[Tensor, "b t g g"], amodal: Int[Tensor, "b t g g"]
     ) -> Float[Tensor, "bt c g g"]:
         """Return the sum of the embeddings of maps and codes (Eq. 3) on the token grid."""
-        x = self.enter(_half(crops.planes()))
-        if self.config.order or self.config.image:
-            x = x + self.extra(_half(self._extra_planes(crops)))
+        x = self.enter(halve(crops.planes()))
+        if self.config.extra_planes:
+            x = x + self.extra(halve(self._extra_planes(crops)))
         x = cast(Tensor, self.stem(nn.functional.pixel_unshuffle(nn.functional.gelu(x), 2)))
         if not self.config.tokens:
             return x
@@ -171,12 +200,17 @@ class AmodalTransformer(nn.Module):
         return x + rearrange(codes, "b t g h c -> (b t) c g h")
 
     def _extra_planes(self, crops: TrackCrops) -> Float[Tensor, "b t c s s"]:
-        """Return the inputs beside masks: depth order, and colours with a channel that is 1 where they are known."""
+        """Return the inputs beside masks, as in `TransformerConfig.extra_planes`.
+
+        They are the depth order, colours with a channel that is 1 where they are known, and evidence from depth.
+        """
         planes = [crops.order[:, :, None]] if self.config.order else []
         if self.config.image:
             has_colours = crops.image.amax(dim=(2, 3, 4), keepdim=True) > 0  # frames of mask-only worlds are black
             known = crops.inside[:, :, None] * has_colours
             planes += [2 * crops.image - known, known]
+        if self.config.depth_planes:
+            planes.append(crops.depth)
         return torch.cat(planes, dim=2)
 
     def _embed_time(self, crops: TrackCrops) -> Float[Tensor, "b t d"]:
@@ -201,11 +235,6 @@ class AmodalTransformer(nn.Module):
             x = block(x, _window_mask(index, valid, window))
             x, valid, index = x.roll(-shift, 1), valid.roll(-shift, 1), index.roll(-shift, 0)
         return x.roll(shift * len(self.blocks), 1)[:, :frames]
-
-
-def _half(maps: Float[Tensor, "b t c s r"]) -> Float[Tensor, "bt d h w"]:
-    """Halve the resolution and fold the cells into four times the channels."""
-    return nn.functional.pixel_unshuffle(rearrange(maps, "b t c s r -> (b t) c s r"), 2)
 
 
 def _window_mask(index: Int[Tensor, " t"], valid: Bool[Tensor, "b t"], window: int) -> Bool[Tensor, "b w f f"]:

@@ -62,7 +62,8 @@ class TrainConfig:
     init: str | None = None
     """Model folder or name whose weights replace the random initial ones. It may have fewer blocks."""
     worlds: str = "data/worlds-train"
-    """Training data: folders of worlds and data sets in any layout, separated by commas, or "toy"."""
+    """Training data: folders of worlds and data sets in any layout, separated by commas, or "toy". Semicolons separate
+    groups that are equally likely; within a group, all worlds and clips are."""
     validation: str | None = None
     """Data set on which the primary protocol is scored every `validate_every` steps."""
     workers: int = 1

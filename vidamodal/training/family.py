@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from einops import rearrange
+from torch import Tensor
+
 from vidamodal.config import Variants, build, merge
 from vidamodal.data.banks import Bank, load_bank
 from vidamodal.formats import find_dataset
 from vidamodal.heads.base import FramewiseHead
+from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import (
     Model,
     check_settings,
@@ -22,7 +26,7 @@ from vidamodal.models.folder import (
     save_segmenter,
 )
 from vidamodal.models.framewise import FramewiseModel
-from vidamodal.models.transformer import Block
+from vidamodal.models.transformer import Block, TransformerConfig
 from vidamodal.registry import find_classes
 from vidamodal.segmenters.base import FrameSegmenter, find_segmenter
 from vidamodal.types import InputError
@@ -101,8 +105,9 @@ class MaskFamily(Family):
     def save(self, folder: Path, model: Model, config: TrainConfig, training: Mapping[str, Any]) -> None:
         """Write the model folder with a model card."""
         view, sample = model.view, config.stages[-1].sample
-        reads = "masks and pixels" if view.pixels else "masks alone (no pixels)"
-        task = f"reads {reads} in windows of {view.cells} x {view.cells} cells"
+        optional = " and depth where it is known" if view.depth else ""
+        reads = "masks and pixels" if view.pixels else "masks (no pixels)" if optional else "masks alone (no pixels)"
+        task = f"reads {reads}{optional} in windows of {view.cells} x {view.cells} cells"
         card = model_card(
             config, model, task, f"{sample.tracks * sample.frames * config.stages[-1].clips} object-frames"
         )
@@ -170,16 +175,33 @@ def model_card(config: TrainConfig, model: Learner, task: str, step: str) -> str
 
 
 def load_initial_weights(model: Model, init: str) -> None:
-    """Load the weights of an earlier model, which may have fewer blocks and inputs.
+    """Load the weights of an earlier model, which may have fewer blocks and inputs, and may lack the presence.
 
     New blocks pass their input through and new inputs are ignored until training changes that.
     """
-    state = load_model(init, model.config.head).model.state_dict()
+    initial = load_model(init, model.config.head).model
+    state = initial.state_dict()
+    if isinstance(model, AmodalModel) and isinstance(initial, AmodalModel):
+        state = _with_extra_inputs(state, initial.config.transformer, model.config.transformer)
     new = set(model.state_dict()) - set(state)
-    fresh = {name for name in new if name.startswith("transformer.extra.")}
+    fresh = {name for name in new if name.startswith(("transformer.extra.", "transformer.presence.", "head.extra."))}
     for number, block in enumerate([] if isinstance(model, FramewiseModel) else model.transformer.blocks):
         within = {name for name in new if name.startswith(f"transformer.blocks.{number}.")}
         if isinstance(block, Block) and within:
             block.initialize_as_identity()
             fresh |= within
     load_weights(model, state, init, fresh)
+
+
+def _with_extra_inputs(
+    state: Mapping[str, Tensor], before: TransformerConfig, after: TransformerConfig
+) -> dict[str, Tensor]:
+    """Return weights whose `transformer.extra` reads the inputs of ``after``; weights of new inputs are zero."""
+    state, name = dict(state), "transformer.extra.weight"
+    if name in state and set(before.extra_planes) <= set(after.extra_planes):
+        old = rearrange(state[name], "d (planes fold) p q -> planes d fold p q", fold=4)
+        new = old.new_zeros(len(after.extra_planes), *old.shape[1:])
+        for plane, weights in zip(before.extra_planes, old, strict=True):
+            new[after.extra_planes.index(plane)] = weights
+        state[name] = rearrange(new, "planes d fold p q -> d (planes fold) p q")
+    return state

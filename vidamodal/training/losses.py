@@ -1,9 +1,9 @@
-"""Losses of masks and codes: sums over a batch, divided by the counts of all batches of a step on all processes."""
+"""Losses of masks, codes and presence: sums over a batch, divided by the counts of a step on all processes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from einops import rearrange, reduce
@@ -34,6 +34,14 @@ class LossConfig:
     """Smallest occluded share of an object with which the hidden loss counts."""
     unseen: float = 1.0
     """Weight of an object-frame in which the object is fully occluded, relative to one in which it is visible."""
+    gone: float = 0.0
+    """Weight of an object-frame in which nothing of the object is inside the image, where its mask shall be empty."""
+    presence: float = 0.2
+    """Cross-entropy of the presence, for a model that predicts it."""
+    absent: float = 2.0
+    """Weight in it of an object-frame without the object, relative to one in which the object is fully occluded."""
+    evident: float = 0.1
+    """Weight in it of an object-frame with a visible mask, where the presence is evident."""
 
 
 def divisors(counts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -86,19 +94,24 @@ class Weights:
     """Weights of object-frames in the loss outside the visible mask."""
     codes: Float[Tensor, "b t g g"]
     """Weights of codes; only masked ones count."""
+    presence: Float[Tensor, "b t"]
+    """Weights of object-frames in the loss of the presence."""
 
     @staticmethod
     def of(batch: TrainingBatch, masked: Bool[Tensor, "b g g"] | None, config: LossConfig) -> Weights:
         """Return the weights for a batch and its masked codes (None: no codes are predicted)."""
         masked = batch.counted.new_zeros(len(batch.counted), 1, 1).bool() if masked is None else masked
         shown = _sum(batch.crops.visible) > 0
-        whole = batch.counted * batch.crops.valid * torch.where(shown, 1.0, config.unseen)
+        valid = batch.crops.valid.float()
+        whole = valid * (batch.counted * torch.where(shown, 1.0, config.unseen) + batch.absent * config.gone)
         codes = whole[:, :, None, None] * masked[:, None]
-        return Weights(whole, whole * _partly_hidden(batch, config), codes)
+        # Neither present nor absent: object-frames of which a few pixels lie inside the image.
+        presence = batch.counted * torch.where(shown, config.evident, 1.0) + batch.absent * config.absent
+        return Weights(whole, whole * _partly_hidden(batch, config), codes, valid * presence)
 
     def counts(self) -> dict[str, Tensor]:
         """Return the sum of each kind of weights."""
-        return {"whole": self.whole.sum(), "hidden": self.hidden.sum(), "codes": self.codes.sum()}
+        return {f.name: getattr(self, f.name).sum() for f in fields(self)}
 
 
 def _partly_hidden(batch: TrainingBatch, config: LossConfig) -> Float[Tensor, "b t"]:
@@ -132,6 +145,20 @@ def amodal_loss(
         parts["codes"] = config.codes * (codes * weights.codes).sum() / divide["codes"]
     whole, hidden = mask_loss(output.coarse, batch, config)
     return parts | _scaled("coarse", config.coarse, whole, hidden, weights, divide, config)
+
+
+def presence_loss(
+    logits: Float[Tensor, "b t"] | None,
+    batch: TrainingBatch,
+    weights: Weights,
+    divide: Mapping[str, Tensor],
+    config: LossConfig,
+) -> dict[str, Tensor]:
+    """Return the loss of the presence; none for a model that does not predict it."""
+    if logits is None:
+        return {}
+    each = binary_cross_entropy_with_logits(logits.float(), batch.present, reduction="none")
+    return {"presence": config.presence * (each * weights.presence).sum() / divide["presence"]}
 
 
 def refined_loss(

@@ -43,7 +43,7 @@ def random_inputs(
     visible = (maps(CROP, CROP) > 0.7).float()
     crops = TrackCrops(
         visible, maps(CROP, CROP), maps(CROP, CROP), maps(CROP, CROP), maps(CROP, CROP), maps(CROP, CROP),
-        maps(3, CROP, CROP), torch.ones(tracks, frames),
+        maps(3, CROP, CROP), maps(0, CROP, CROP), torch.ones(tracks, frames),
         torch.zeros(tracks, frames, BOX_NUMBERS), torch.zeros(tracks, frames), torch.ones(tracks, frames).bool(),
     )  # fmt: skip
     coarse = 4 * maps(CROP, CROP) - 2

@@ -38,6 +38,7 @@ def random_crops(tracks: int, frames: int, side: int = SIDE, seed: int = 0) -> T
     return TrackCrops(
         **{name: torch.rand(tracks, frames, side, side, generator=generator) for name in names},
         image=torch.rand(tracks, frames, 3, side, side, generator=generator),
+        depth=torch.zeros(tracks, frames, 0, side, side),
         known=torch.ones(tracks, frames),
         box=torch.zeros(tracks, frames, BOX_NUMBERS),
         time=(torch.arange(frames) - (frames - 1) / 2).expand(tracks, -1),
@@ -56,7 +57,7 @@ def random_batch(tracks: int = 2, frames: int = 3, side: int = SIDE, seed: int =
             amodal[b, t, y : y + side // 2, x : x + side // 2] = 1
     visible = amodal.clone()
     visible[..., side // 2 :] = 0
-    return TrainingBatch(replace(crops, visible=visible), amodal, torch.ones(tracks, frames))
+    return TrainingBatch(replace(crops, visible=visible), amodal, *torch.ones(3, tracks, frames))
 
 
 def random_weights(module: nn.Module, seed: int = 0) -> None:

@@ -19,7 +19,7 @@ from vidamodal.models.amodal import AmodalModel, AmodalOutput, ModelConfig
 from vidamodal.models.c2f.model import C2F
 from vidamodal.noise import Noise
 from vidamodal.training.family import MaskFamily
-from vidamodal.training.losses import LossConfig, Weights, amodal_loss, refined_loss
+from vidamodal.training.losses import LossConfig, Weights, amodal_loss, presence_loss, refined_loss
 from vidamodal.training.stage import ClipStage, MicroStep, apply_by_clip, generators
 
 if TYPE_CHECKING:
@@ -125,17 +125,19 @@ class AmodalStage(ClipStage):
         return Weights.of(batch, self._mask_codes(batch, seeds), self.loss).counts()
 
     def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
-        """Return the losses of codes (Eq. 6), coarse mask and refined mask (Eq. 10)."""
+        """Return the losses of codes (Eq. 6), coarse mask, refined mask (Eq. 10) and presence."""
         masked = self._mask_codes(batch, step.seeds)
         target = known = None
         if self.model.config.transformer.tokens:
             target = self.model.encode(batch.amodal)
             known = torch.where(masked[:, None], self.model.transformer.mask_code, target)
-        codes, inputs = self.model.predict_coarse(batch.crops, Noise.of(*step.seeds), known)
-        output = AmodalOutput(codes, inputs.coarse, self.model.head.training_logits(inputs, batch.amodal))
+        codes, inputs, presence = self.model.predict_coarse(batch.crops, Noise.of(*step.seeds), known)
+        refined = self.model.head.training_logits(inputs, batch.amodal)
+        output = AmodalOutput(codes, inputs.coarse, refined, presence)
         weights = Weights.of(batch, masked, self.loss)
         parts = amodal_loss(output, target, batch, weights, step.divide, self.loss)
         parts |= refined_loss(self.model.head, output.refined, batch, weights, step.divide, self.loss)
+        parts |= presence_loss(output.presence, batch, weights, step.divide, self.loss)
         return parts | {"loss": torch.stack(list(parts.values())).sum()}
 
     def _mask_codes(self, batch: TrainingBatch, seeds: Sequence[int]) -> Bool[Tensor, "b g g"]:

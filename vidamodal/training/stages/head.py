@@ -114,7 +114,7 @@ class HeadStage(ClipStage):
     def forward(self, batch: TrainingBatch, step: MicroStep) -> dict[str, Tensor]:
         """Return the losses of the head's masks."""
         with torch.no_grad():
-            _, inputs = self.model.predict_coarse(batch.crops, Noise.of(*step.seeds))
+            inputs = self.model.predict_coarse(batch.crops, Noise.of(*step.seeds)).inputs
         logits = self.model.head.training_logits(inputs, batch.amodal)
         weights = Weights.of(batch, None, self.loss)
         parts = refined_loss(self.model.head, logits, batch, weights, step.divide, self.loss)
