@@ -80,14 +80,21 @@ def footing(body: Body, path: GroundPath, gait: Gait) -> Footing:
     return Footing(cycle, _hips(body, ankles, cycle, gait), ankles, feet)
 
 
-def stand_on(body: Body, hips: Vectors, pelvis: Rotations, ankles: dict[Side, Vectors]) -> dict[Side, Limb]:
-    """Return the legs of a body whose hips and ankles are known; knees point forwards and a little outwards."""
+def stand_on(
+    body: Body,
+    hips: Vectors,
+    pelvis: Rotations,
+    ankles: dict[Side, Vectors],
+    knees: Float[np.ndarray, " t"] | float = 0.12,
+) -> dict[Side, Limb]:
+    """Return the legs of a body whose hips and ankles are known; knees point forwards and ``knees`` outwards."""
     legs = {}
     for side in SIDES:
         hip = hips + apply(pelvis, body.pivot(f"{side}_thigh") - body.pivot("pelvis"))
         inward = pelvis.swapaxes(1, 2)
-        knee = np.array([1.0, SIGN[side] * 0.12, 0.0])
-        legs[side] = reach(apply(inward, ankles[side] - hip), limb_lengths(body, side, LEG), knee[None])
+        splay = np.broadcast_to(SIGN[side] * np.asarray(knees), len(hips))
+        knee = np.stack([np.ones(len(hips)), splay, np.zeros(len(hips))], axis=1)
+        legs[side] = reach(apply(inward, ankles[side] - hip), limb_lengths(body, side, LEG), knee)
     return legs
 
 
@@ -142,12 +149,17 @@ def _foot(
     floor[:, 0] += rest[0]
     turn = about("z", yaw)
     foot = turn @ about("y", pitch)
-    # The foot rolls over its ball when the heel rises, and over its heel when the toes do.
-    toe = float(body.mesh.vertices[:, 0].max()) * 0.6 - rest[0]
-    ball = np.where(pitch[:, None] > 0, [[toe, 0.0, -rest[2]]], [[-0.3 * toe, 0.0, -rest[2]]])
-    ankle = floor + (0.0, 0.0, rest[2]) + apply(turn, ball) - apply(foot, ball)
+    ankle = floor + (0.0, 0.0, rest[2]) + rolled(body, side, turn, pitch)
     ankle[:, 2] += gait.lift * np.sin(np.pi * swing) ** 1.5
     return ankle, foot
+
+
+def rolled(body: Body, side: Side, turn: Rotations, pitch: Float[np.ndarray, " t"]) -> Vectors:
+    """Return how an ankle moves as its foot rolls over the ball (heel up, positive pitch) or over the heel."""
+    rest = body.pivot(f"{side}_foot")
+    toe = float(body.mesh.vertices[:, 0].max()) * 0.6 - rest[0]
+    ball = np.where(pitch[:, None] > 0, [[toe, 0.0, -rest[2]]], [[-0.3 * toe, 0.0, -rest[2]]])
+    return apply(turn, ball - apply(about("y", pitch), ball))
 
 
 def _sideways(headings: Float[np.ndarray, " t"], gait: Gait, side: Side) -> Float[np.ndarray, "t 2"]:
@@ -208,8 +220,8 @@ def walk(body: Body, path: GroundPath, gait: Gait) -> tuple[Posture, Vectors]:
     return Posture(pelvis, spine, chest, head, arms, legs, feet), ground.hips
 
 
-def walking(body: Body, speed: float, rng: np.random.Generator) -> Gait:
-    """Sample how somebody walks at a speed in metres per second."""
+def walking(body: Body, speed: float, rng: np.random.Generator, phase: float) -> Gait:
+    """Sample how somebody walks at a speed in metres per second, with the strides made before frame 0."""
     leg = leg_length(body)
     relative = max(speed, 0.3) / np.sqrt(9.81 * leg)
     stride = leg * float(np.clip(2.45 * relative**0.5, 0.6, 2.0)) * rng.uniform(0.92, 1.08)
@@ -217,7 +229,7 @@ def walking(body: Body, speed: float, rng: np.random.Generator) -> Gait:
     return Gait(
         stride=stride,
         stance=rng.uniform(0.58, 0.64),
-        phase=rng.random(),
+        phase=phase,
         width=hip * rng.uniform(0.55, 1.0),
         lift=leg * rng.uniform(0.06, 0.12),
         crouch=rng.uniform(0.0, 0.03),
@@ -226,8 +238,8 @@ def walking(body: Body, speed: float, rng: np.random.Generator) -> Gait:
     )
 
 
-def running(body: Body, speed: float, rng: np.random.Generator) -> Gait:
-    """Sample how somebody runs at a speed in metres per second."""
+def running(body: Body, speed: float, rng: np.random.Generator, phase: float) -> Gait:
+    """Sample how somebody runs at a speed in metres per second, with the strides made before frame 0."""
     leg = leg_length(body)
     relative = max(speed, 1.0) / np.sqrt(9.81 * leg)
     stance = float(np.clip(0.48 - 0.12 * relative, 0.26, 0.42))
@@ -236,7 +248,7 @@ def running(body: Body, speed: float, rng: np.random.Generator) -> Gait:
     return Gait(
         stride=stride,
         stance=stance,
-        phase=rng.random(),
+        phase=phase,
         width=hip * rng.uniform(0.3, 0.7),
         lift=leg * rng.uniform(0.22, 0.42),
         crouch=rng.uniform(0.05, 0.09),

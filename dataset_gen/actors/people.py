@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dataset_gen.actors.bodies import LICENCE, SOURCE, Body, body_numbers, load_body
-from dataset_gen.actors.motions import ACTIONS, Act
+from dataset_gen.actors.motions import Act, known_actions, perform_action
 from dataset_gen.actors.outfits import Dressed, dress
 from dataset_gen.actors.performances import GroundPath, Performance
 from dataset_gen.actors.rig import rotation_vectors
@@ -45,8 +45,7 @@ class People:
         pace = float(np.sqrt(person.naked.height / 1.7))  # speeds of equal Froude number
         return {
             name: (round(low * pace, 2), round(high * pace, 2))
-            for name, (act, (low, high)) in ACTIONS.items()
-            if person.can(name)
+            for name, (low, high) in ((name, known.speeds) for name, known in known_actions(person).items())
         }
 
     def perform(self, asset_id: str, action: str, path: GroundPath, rng: np.random.Generator) -> Performance:
@@ -59,7 +58,7 @@ class People:
         if action not in self.actions(asset_id):
             known = ", ".join(self.actions(asset_id))
             raise InputError(f"{asset_id} does not know the action {action!r}. Use one of {known}.")
-        act = ACTIONS[action][0](person, path, rng)
+        act = perform_action(person, action, path, rng)
         vectors = rotation_vectors(person.naked, act.posture)
         rotations = np.round(vectors, _ROTATION_DECIMALS) + 0.0
         skin = Skin(tuple(tuple(map(tuple, frame)) for frame in rotations.tolist()))
@@ -79,9 +78,10 @@ def _split(asset_id: str) -> Split:
 @cache
 def _person(asset_id: str) -> Dressed:
     """Return the body with an id, in its clothes."""
-    numbers = body_numbers(_split(asset_id))
+    split = _split(asset_id)
+    numbers = body_numbers(split)
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(asset_id.encode())))
-    return dress(load_body(numbers[int(asset_id.partition("/")[2]) % len(numbers)]), rng)
+    return dress(load_body(numbers[int(asset_id.partition("/")[2]) % len(numbers)]), split, rng)
 
 
 def _poses(person: Dressed, act: Act, path: GroundPath, deformation: Deformation) -> tuple[Pose, ...]:

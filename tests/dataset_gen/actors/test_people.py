@@ -77,7 +77,7 @@ def test_the_same_seed_gives_the_same_motion_and_another_seed_another(action: st
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_the_feet_of_every_frame_are_on_the_floor(action: str) -> None:
+def test_the_lowest_vertex_of_every_frame_is_on_the_floor(action: str) -> None:
     person = doer(action)
     mesh = CAST.load(person).mesh
     poses, deformation = perform(person, action)
@@ -87,7 +87,7 @@ def test_the_feet_of_every_frame_are_on_the_floor(action: str) -> None:
         vertices = deform(mesh.vertices, deformation, t, mesh.skeleton).astype(np.float32)
         heights.append(place(replace(mesh, vertices=vertices), (1, 1, 1), pose)[:, 2].min())
     assert min(heights) > -1e-5
-    assert max(heights) < 1e-5 or action in ("jump", "cycle", "run", "dance")
+    assert max(heights) < 1e-5 or action in ("jump", "cycle")
 
 
 @pytest.mark.parametrize("action", ACTIONS)
