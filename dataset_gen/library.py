@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataset_gen.actors.animal_kinds import ANIMALS
+from dataset_gen.actors.animals import load_animal
 from dataset_gen.asset_archives import require_member, unpack
 from dataset_gen.asset_manifests import ManifestEntry, read_manifest
 from dataset_gen.assets import SPLITS, Asset, Split, asset_ids, load_asset, origin
@@ -37,7 +39,14 @@ class Collective:
     load: Callable[[str], Asset]
 
 
-REAL_THINGS: tuple[Collective, ...] = (Collective("prop", PROPS, load_prop),)
+def _animal(asset_id: str) -> Asset:
+    return load_animal(asset_id).asset
+
+
+REAL_THINGS: tuple[Collective, ...] = (
+    Collective("animal", ANIMALS, _animal),
+    Collective("prop", PROPS, load_prop),
+)
 """Families of real size in metres, beside the shapes and creatures that scenes scale."""
 
 

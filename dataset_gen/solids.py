@@ -96,13 +96,12 @@ def tube(
         reach = radius.min(axis=1)
         caps = []
         for end, sign in ((0, -1), (-1, 1)):
-            steps = np.sin((0.5, 1.0)) * reach[end]
-            rings = centres[end] + sign * steps[:, None] * tangents[end]
-            caps.append((rings, radius[end] * np.cos((0.5, 1.0))[:, None], np.repeat(tangents[end][None], 2, axis=0)))
+            ring = centres[end] + sign * 0.7 * reach[end] * tangents[end]
+            caps.append((ring[None], radius[end][None] * 0.72, tangents[end][None]))
         ends = ends + np.array((-reach[:1], reach[-1:])) * tangents[[0, -1]]
         (before, small, back), (after, thin, ahead) = caps
-        centres = np.concatenate([before[::-1], centres, after])
-        radius = np.concatenate([small[::-1], radius, thin])
+        centres = np.concatenate([before, centres, after])
+        radius = np.concatenate([small, radius, thin])
         tangents = np.concatenate([back, tangents, ahead])
     across = np.asarray(side, dtype=np.float64) - tangents * (tangents @ np.asarray(side))[:, None]
     across /= np.linalg.norm(across, axis=1, keepdims=True)
