@@ -246,7 +246,7 @@ def fall_script(style: np.random.Generator, rng: np.random.Generator, length: fl
             left_hand=(0.7, 0.2, 0.2), right_hand=(0.7, 0.25, 0.2),
         )  # fmt: skip
         lying = replace(
-            stand, hips=(1.03, 0, 0.06), pelvis=(0, 1.52, 0), head=(0, -0.3, 0.6), pitches=(1.6, 1.6),
+            stand, hips=(1.22, 0, 0.06), pelvis=(0, 1.52, 0), head=(0, -0.3, 0.6), pitches=(1.6, 1.6),
             left_hand=(0.06, 0.5, 0.55), right_hand=_jitter(style, (0.04, 0.5, -0.4), 0.04),
             left_foot=(0.03, spread, 0.0), right_foot=(0.03, spread, 0.0), knees=0.3 + spread,
         )  # fmt: skip
@@ -256,7 +256,8 @@ def fall_script(style: np.random.Generator, rng: np.random.Generator, length: fl
             left_hand=(-0.3, 0.5, -0.6), right_hand=(0.5, 0.4, -0.3),
         )  # fmt: skip
         lying = replace(
-            stand, hips=(-style.uniform(0.75, 1.03), 0, 0.05), pelvis=(0, -1.5, 0), head=(0, 0.2, 0.4), pitches=(-1.2, -1.2),
+            stand, hips=(-style.uniform(0.75, 1.03), 0, 0.05), pelvis=(0, -1.5, 0), head=(0, 0.2, 0.4),
+            pitches=(-1.2, -1.2),
             left_hand=_jitter(style, (0.1, 0.7, -0.4), 0.15), right_hand=_jitter(style, (0.1, 0.5, 0.4), 0.2),
             left_foot=(-style.uniform(0.0, 0.5), spread, 0.0), right_foot=(0.0, spread, 0.0), knees=0.1,
         )  # fmt: skip
