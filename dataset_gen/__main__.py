@@ -23,7 +23,7 @@ from dataset_gen.options import (
     check_installed,
     split_manifests,
 )
-from dataset_gen.presets import PRESET_NAMES
+from dataset_gen.presets import PLACE_FRAMES, PRESET_NAMES, is_place
 from dataset_gen.run import Run
 from dataset_gen.verify import summarize, verify
 from dataset_gen.views import parse_histogram
@@ -45,6 +45,7 @@ Generate videos with exact amodal ground truth.
 examples:
   {PROGRAM} --out data/test --scenes 24 --seed 900000 --split test
   {PROGRAM} --out data/worlds --scenes 1500 --seed 100000 --masks-only
+  {PROGRAM} --out data/worlds-street --scenes 400 --seed 700000 --masks-only --preset street
 
 other commands ({PROGRAM} COMMAND --help):
   card       describe a finished data set in numbers and pictures
@@ -97,7 +98,7 @@ def _run(options: Namespace) -> Run:
         split=options.split,
         preset=options.preset,
         size=options.size,
-        frames=options.frames,
+        frames=options.frames or (PLACE_FRAMES if options.masks_only and is_place(options.preset) else 24),
         samples=options.samples,
         masks_only=options.masks_only,
         depth=options.depth,
@@ -122,9 +123,14 @@ def _parser() -> Parser:
     add("--scenes", type=at_least(1), required=True, metavar="N", help="number of scenes")
     add("--seed", type=at_least(0), required=True, metavar="S", help="seed of the first scene; scene k has S + k")
     add("--split", choices=SPLITS, default="train", help="set of assets")
-    add("--preset", choices=PRESET_NAMES, default="movid_a", help="kind of scene")
-    add("--size", type=at_least(16), default=256, help="side of the square frames in pixels, even")
-    add("--frames", type=at_least(1), default=24, help="frames per scene")
+    add(
+        "--preset",
+        choices=PRESET_NAMES,
+        default="movid_a",
+        help="kind of scene; street, room and field need no physics",
+    )
+    add("--size", type=at_least(16), default=256, help="height of the frames in pixels, even; heaps are square")
+    add("--frames", type=at_least(1), help=f"frames per scene (default: 24; mask-only places: {PLACE_FRAMES})")
     add("--samples", type=at_least(1), default=16, help="rays per pixel")
     add("--shard", type=_part, metavar="i/n", help="make only every n-th shard, beginning with shard i (from 0)")
     add("--verify", type=at_least(0), default=0, metavar="N", help="compare the masks of N scenes with Blender's")
@@ -151,7 +157,12 @@ def _check(options: Namespace) -> None:
             raise InputError("--canvas: mask-only worlds contain no masks. Remove --canvas or --masks-only.")
         if options.depth:
             raise InputError("--depth: mask-only worlds contain no depth. Remove --depth or --masks-only.")
-    check_installed("pybullet", "kubric", *([] if options.masks_only else ["bpy"]))
+    if is_place(options.preset):
+        if options.hidden:
+            raise InputError(f"--hidden: the camera of a {options.preset} belongs to what it films. Remove --hidden.")
+        check_installed(*([] if options.masks_only else ["kubric", "bpy"]))
+    else:
+        check_installed("pybullet", "kubric", *([] if options.masks_only else ["bpy"]))
 
 
 def _part(text: str) -> Part:

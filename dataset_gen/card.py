@@ -18,6 +18,7 @@ from dataset_gen.card_clips import CardClip, open_clips, spread
 from dataset_gen.card_figures import charts, clip_panels
 from dataset_gen.dataset_statistics import DatasetStatistics
 from dataset_gen.options import PROGRAM
+from dataset_gen.presets import is_place
 from vidamodal.commandline import Parser
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
@@ -105,11 +106,17 @@ def _introduction(manifest: Mapping[str, Any], statistics: DatasetStatistics) ->
     lines = [
         f"{run['scenes']} {kind}: preset {run['preset']}, split {run['split']}, "
         f"seeds {run['seed']} to {run['seed'] + run['scenes'] - 1}, "
-        f"{run['frames']} frames of {run['size']} x {run['size']} px."
+        f"{run['frames']} frames of {_size(run)}."
     ]
     if is_worlds:
         lines.append(f"The masks are those of {statistics.clips} worlds, rasterised for the worlds' own cameras.")
     return lines
+
+
+def _size(run: Mapping[str, Any]) -> str:
+    if is_place(run["preset"]):
+        return f"{run['size']} px in height and of several widths"
+    return f"{run['size']} x {run['size']} px"
 
 
 def _facts(manifest: Mapping[str, Any], statistics: DatasetStatistics) -> dict[str, object]:

@@ -86,7 +86,7 @@ def write_manifest(folder: Path, run: Mapping[str, Any], shards: Iterable[Path])
         },
         "labels": dict(sorted(statistics.labels.items())),
         "licences": dict(sorted(statistics.licences.items())),
-        "versions": all_versions(),
+        "versions": all_versions(run["preset"]),
         "truth_hash": statistics.truth_hash.hexdigest(),
         "bytes_hash": statistics.bytes_hash.hexdigest(),
     }
@@ -123,7 +123,7 @@ def write_worlds(folder: Path, run: Mapping[str, Any], lines: Iterable[str], lib
         "run": run,
         "counts": {"scenes": scenes, "objects": objects, "assets": len(meshes)},
         "licences": dict(sorted(Counter(library.asset(name).licence for name in meshes).items())),
-        "versions": ground_truth_versions(),
+        "versions": ground_truth_versions(run["preset"]),
         "truth_hash": truth.hexdigest(),
     }
     write_text(folder / "manifest.json", json.dumps(document, indent=1) + "\n")

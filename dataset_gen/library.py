@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_gen.actors.animal_kinds import ANIMALS
-from dataset_gen.actors.animals import load_animal
 from dataset_gen.asset_archives import require_member, unpack
 from dataset_gen.asset_manifests import ManifestEntry, read_manifest
 from dataset_gen.assets import SPLITS, Asset, Split, asset_ids, load_asset, origin
 from dataset_gen.creature_kinds import KINDS
 from dataset_gen.creatures import creature_ids, is_creature, load_creature
-from dataset_gen.families import LICENCE, SOURCE, family_ids
+from dataset_gen.families import family_ids
 from dataset_gen.locks import scratch_folder
+from dataset_gen.places.backdrops import FAMILY as BACKDROP
+from dataset_gen.places.backdrops import backdrop_ids, load_backdrop
+from dataset_gen.places.casting import CASTS
 from dataset_gen.props.catalogue import PROPS, load_prop
 from dataset_gen.shape_files import VisualFile, load_shape
 from vidamodal.types import InputError
@@ -37,15 +39,19 @@ class Collective:
     """What the catalogue calls them."""
     families: Collection[str]
     load: Callable[[str], Asset]
+    ids: Callable[[Split], Sequence[str]]
+    """Returns the ids of a split of all families."""
 
 
-def _animal(asset_id: str) -> Asset:
-    return load_animal(asset_id).asset
+def _prop_ids(split: Split) -> Sequence[str]:
+    return [asset_id for ids in family_ids(PROPS, split).values() for asset_id in ids]
 
 
 REAL_THINGS: tuple[Collective, ...] = (
-    Collective("animal", ANIMALS, _animal),
-    Collective("prop", PROPS, load_prop),
+    Collective("animal", ANIMALS, CASTS["animal"].load, CASTS["animal"].ids),
+    Collective("prop", PROPS, load_prop, _prop_ids),
+    Collective("backdrop", (BACKDROP,), load_backdrop, backdrop_ids),
+    Collective("person", ("person",), CASTS["person"].load, CASTS["person"].ids),
 )
 """Families of real size in metres, beside the shapes and creatures that scenes scale."""
 
@@ -108,8 +114,9 @@ class Library:
             yield CatalogueRow(kind, "creature", *origin(kind), counts)
         for collective in REAL_THINGS:
             for name in sorted(collective.families):
-                counts = tuple(len(family_ids([name], split)[name]) for split in SPLITS)
-                yield CatalogueRow(name, collective.kind, LICENCE, SOURCE, counts)
+                ids = [[i for i in collective.ids(split) if i.partition("/")[0] == name] for split in SPLITS]
+                sample = collective.load(ids[0][0])
+                yield CatalogueRow(name, collective.kind, sample.licence, sample.source, tuple(map(len, ids)))
         for name in HDRIS:
             yield CatalogueRow(
                 name, "environment map", "CC0-1.0", "Poly Haven (Greg Zaal), comes with Blender", (1, 1, 1)

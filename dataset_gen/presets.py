@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 
-PresetName = Literal["creatures", "movi_b", "movi_d", "movid_a"]
+from vidamodal.worlds.place_views import PLACES
 
-PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)
+PhysicalName = Literal["creatures", "movi_b", "movi_d", "movid_a"]
+
+PlaceName = Literal["field", "room", "street"]
+
+PresetName = PhysicalName | PlaceName
+
+PHYSICAL: tuple[PhysicalName, ...] = get_args(PhysicalName)
+"""Presets whose objects fall into place: they need a simulation."""
+
+PRESET_NAMES: tuple[PresetName, ...] = (*PHYSICAL, *get_args(PlaceName))
+
+
+PLACE_FRAMES = 60
+"""Frames of a mask-only place, if not chosen: more than a training clip has, since clips are stretches of them."""
+
+
+def is_place(preset: str) -> TypeGuard[PlaceName]:
+    """Return True for a preset that ``dataset_gen.places`` composes, without physics."""
+    return preset in PLACES
+
 
 CameraKind = Literal["fixed", "linear", "orbit"]
 
@@ -77,7 +96,7 @@ PRESETS: dict[str, Preset] = {
         _HEAP, objects=(2, 8), thrown=(0, 1), creatures=(3, 7), cameras=ANY_CAMERA, camera_radius=(4.5, 7.5)
     ),
 }
-"""Presets by name (``PresetName``).
+"""Presets with physics by name (``PhysicalName``).
 
 - ``movid_a``: heaps of 10 to 20 objects that heavily occlude each other, with an orbiting camera, as in MOViD-A.
 - ``movi_b``: 4 to 10 simple shapes thrown together, as in MOVi-B.

@@ -45,7 +45,7 @@ def scene_tracks(spec: SceneSpec, meshes: Mapping[str, Mesh], video: str, canvas
         video: Name of the scene's video file.
         canvas: Pixels beyond the image borders that the padded amodal masks cover.
     """
-    versions = ground_truth_versions()
+    versions = ground_truth_versions(spec.preset)
     provenance = {"seed": spec.seed, "split": spec.split, "preset": spec.preset, "versions": versions}
     return true_tracks(spec, meshes, video, provenance, canvas)
 

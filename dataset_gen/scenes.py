@@ -14,10 +14,12 @@ from jaxtyping import Float
 
 from dataset_gen.assets import THING, Asset, Split
 from dataset_gen.creatures import Gait, animate, creature_ids, load_creature
-from dataset_gen.library import OFFLINE, TEXTURES, Library
-from dataset_gen.presets import PRESETS, Preset
+from dataset_gen.library import OFFLINE, Library
+from dataset_gen.looks import sample_light, sample_material
+from dataset_gen.places.compose import compose
+from dataset_gen.presets import PRESETS, Preset, is_place
 from dataset_gen.rounding import DECIMALS, round_vector
-from vidamodal.worlds.spec import CameraSpec, LightSpec, Material, ObjectSpec, Pose, SceneSpec, Throw, Vector
+from vidamodal.worlds.spec import CameraSpec, ObjectSpec, Pose, SceneSpec, Throw, Vector
 
 FPS = 12.0
 GRAVITY = 9.81
@@ -42,13 +44,16 @@ def sample_scene(
         preset: A name in ``PRESETS``.
         split: Set of assets to use.
         seed: Any integer >= 0.
-        size: Side of the square image in pixels. ``size`` and ``frames`` do not change what is sampled.
-        frames: Number of frames.
+        size: Height of the image in pixels; only places have images that are not square.
+        frames: Number of frames. In places, what happens is spread over them; elsewhere, neither ``size`` nor
+            ``frames`` changes what is sampled.
         library: Source of shapes and environment maps.
 
     Raises:
         InputError: The library has nothing for the split.
     """
+    if is_place(preset):
+        return compose(preset, split, seed, size, frames, library)
     root = np.random.SeedSequence([seed, zlib.crc32(f"{preset}/{split}".encode())])
     shapes, camera, look, motion = (np.random.Generator(np.random.PCG64(child)) for child in root.spawn(4))
     ranges = PRESETS[preset]
@@ -67,7 +72,7 @@ def sample_scene(
         fps=FPS,
         objects=tuple(objects),
         camera=sample_camera(camera, ranges, frames),
-        light=_light(look, library.maps(split)),
+        light=sample_light(look, library.maps(split)),
     )
 
 
@@ -196,7 +201,7 @@ def _object_spec(
     look: np.random.Generator, number: int, asset: Asset, scale: Vector, mass: float, poses: tuple[Pose, ...]
 ) -> ObjectSpec:
     mass = round(mass, DECIMALS)
-    return ObjectSpec(number, asset.id, asset.label, asset.licence, scale, mass, _sample_material(look), poses)
+    return ObjectSpec(number, asset.id, asset.label, asset.licence, scale, mass, sample_material(look), poses)
 
 
 def _sample_asset(rng: np.random.Generator, context: _Context) -> Asset:
@@ -246,38 +251,3 @@ def _drop_positions(
                 break
         positions[k] = position
     return positions
-
-
-def _sample_material(
-    rng: np.random.Generator, saturation: float = 0.85, scales: tuple[float, float] = (2.0, 8.0)
-) -> Material:
-    """Sample a surface, given the largest saturation and the range of texture cells per metre."""
-    hue, strength, value = rng.random(), rng.uniform(0.0, saturation), rng.uniform(0.3, 0.95)
-    second = (hue + rng.normal(0.0, 0.12), rng.uniform(0.0, saturation), value * rng.uniform(0.3, 0.8))
-    return Material(
-        color=_linear_rgb(hue, strength, value),
-        roughness=round(rng.uniform(0.15, 0.9), DECIMALS),
-        metallic=1.0 if rng.random() < 0.1 else 0.0,
-        texture=TEXTURES[0 if rng.random() < 0.4 else rng.integers(1, len(TEXTURES))],
-        color2=_linear_rgb(*second),
-        texture_scale=round(rng.uniform(*scales), DECIMALS),
-    )
-
-
-def _linear_rgb(hue: float, saturation: float, value: float) -> Vector:
-    """Convert hue (in turns), saturation and value of an sRGB colour to linear RGB."""
-    wheel = np.clip(np.abs((hue * 6 + np.array((0, 4, 2))) % 6 - 3) - 1, 0, 1)
-    return round_vector((value * (1 - saturation * (1 - wheel))) ** 2.2)
-
-
-def _light(rng: np.random.Generator, maps: tuple[str, ...]) -> LightSpec:
-    azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(30, 75))
-    direction = np.array((np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)))
-    return LightSpec(
-        sun_direction=round_vector(direction),
-        sun_strength=round(rng.uniform(1.0, 4.0), DECIMALS),
-        hdri=maps[rng.integers(len(maps))],
-        hdri_rotation=round(rng.uniform(0, 2 * np.pi), DECIMALS),
-        hdri_strength=round(rng.uniform(0.6, 1.2), DECIMALS),
-        floor=replace(_sample_material(rng, saturation=0.4, scales=(0.3, 1.5)), metallic=0.0),
-    )

@@ -12,6 +12,7 @@ from platform import node
 
 from dataset_gen.library import Library, open_temporary_library, scene_meshes
 from dataset_gen.locks import scratch_folder
+from dataset_gen.presets import is_place
 from dataset_gen.run import Run
 from dataset_gen.scene_files import scene_key, scene_line, scene_tracks, write_scene
 from dataset_gen.scenes import sample_scene
@@ -55,7 +56,7 @@ def make_scenes(run: Run, seeds: Sequence[int], versions: Mapping[str, str]) -> 
 
 def run_versions(run: Run) -> dict[str, str]:
     """Return the versions of everything that determines a run's files."""
-    return ground_truth_versions() if run.masks_only else all_versions()
+    return ground_truth_versions(run.preset) if run.masks_only else all_versions(run.preset)
 
 
 def make_world(run: Run, seed: int) -> SceneResult:
@@ -101,7 +102,10 @@ def open_run_library(run: Run) -> Iterator[Library]:
 
 
 def _settled_scene(run: Run, seed: int, library: Library) -> SceneSpec:
+    spec = sample_scene(run.preset, run.split, seed, run.size, run.frames, library)
+    if is_place(run.preset):  # nothing falls, and pybullet need not be installed
+        return spec
     from dataset_gen.simulate import settle
 
-    spec = settle(sample_scene(run.preset, run.split, seed, run.size, run.frames, library), library)
+    spec = settle(spec, library)
     return choose_camera(spec, scene_meshes(spec, library), run.hidden) if run.hidden else spec

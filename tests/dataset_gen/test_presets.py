@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataset_gen.presets import PRESET_NAMES, PRESETS
+from dataset_gen.presets import PHYSICAL, PRESETS
 from dataset_gen.scenes import sample_scene
 from tests.dataset_gen.helpers import needs_things
 
@@ -19,9 +19,9 @@ def test_presets_have_the_stated_numbers_of_objects_and_moving_cameras() -> None
             )
             for spec in (sample_scene(preset, "train", seed) for seed in range(12))
         ]
-        for preset in PRESET_NAMES
+        for preset in PHYSICAL
     }
-    assert set(PRESETS) == set(PRESET_NAMES)
+    assert set(PRESETS) == set(PHYSICAL)
     for preset, scenes in counts_by_preset.items():
         ranges = PRESETS[preset]
         for column, (low, high) in enumerate((ranges.objects, ranges.thrown, ranges.creatures)):
