@@ -150,7 +150,7 @@ def _change(frames: int, fps: float, rng: np.random.Generator) -> Angles:
     start = rng.uniform(-0.5, max(time[-1] - 0.5, 0.0))
     along = np.clip((time - start) / rng.uniform(0.8, 1.6), 0, 1)
     eased = along * along * (3 - 2 * along)
-    return eased if rng.random() < 0.5 else 1 - eased
+    return np.asarray(eased if rng.random() < 0.5 else 1 - eased)
 
 
 def _leg_hinges(
