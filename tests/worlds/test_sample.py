@@ -107,3 +107,20 @@ def test_a_damaged_folder_of_worlds_is_refused_in_one_line(tmp_path: Path, damag
     with pytest.raises(InputError, match="worlds") as error:
         WorldBank.load(folder)
     assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+def test_vanishing_objects_uncover_what_is_behind_them_and_some_return() -> None:
+    bank, returned, uncovered = toy_bank(0), 0, 0
+    config = replace(SMALL, frames=12, size=32)
+    for seed in range(30):
+        before, after = (
+            bank.sample(np.random.default_rng(seed), replace(config, vanish=share)) for share in (0.0, 1.0)
+        )
+        gone = (before.amodal != after.amodal).any(axis=(2, 3))
+        assert not after.amodal[gone].any() and not gone[:, 0].any()
+        assert 0 <= gone.any(axis=1).sum() <= 3
+        assert (after.visible >= before.visible)[~gone].all()
+        assert (after.visible.any(axis=0) >= before.visible.any(axis=0))[~gone.any(axis=0)].all()
+        uncovered += int((after.visible & ~before.visible).any())
+        returned += int((gone.any(axis=1) & ~gone[:, -1] & before.amodal[:, -1].any(axis=(1, 2))).any())
+    assert uncovered > 10 and 3 < returned < 25

@@ -32,6 +32,10 @@ CAMERAS: tuple[CameraKind, ...] = ("fixed", "linear", "orbit", "orbit")
 """Kinds of camera for moving objects; each entry is equally likely."""
 
 
+RETURNING = 0.3
+"""Share of vanishing objects that return."""
+
+
 @dataclass(frozen=True)
 class WorldConfig:
     """The distribution of clips that are sampled from worlds."""
@@ -45,6 +49,9 @@ class WorldConfig:
     """Greatest share of a world's objects that are left out; the share is uniform."""
     move: float = 0.2
     """Share of clips of static worlds in which one to three objects fly along straight lines, turning."""
+    vanish: float = 0.0
+    """Share of clips in which one to three objects vanish at a random time, without an occluder; some of them return
+    later."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,8 @@ class WorldBank:
         world = self.worlds[rng.integers(len(self.worlds))]
         if world.preset in PLACES:
             view = sample_view(world, rng, config.frames, config.drop)
-            return clip_masks(view.objects, self.meshes, view.camera, view.frames, view.size)
+            exist = _sample_existence(view.objects, rng, config)
+            return clip_masks(view.objects, self.meshes, view.camera, view.frames, view.size, exist)
         kept = rng.random(len(world.objects)) >= rng.uniform(0, config.drop)
         kept[rng.integers(len(kept))] = True
         objects = [o for o, keep in zip(world.objects, kept, strict=True) if keep]
@@ -129,7 +137,8 @@ class WorldBank:
             for k in rng.permutation(len(objects))[: rng.integers(1, 4)]:
                 objects[k] = _fly(objects[k], rng, config.frames)
         camera = random_camera(rng, config.frames, kind)
-        return clip_masks(tuple(objects), self.meshes, camera, config.frames, config.size)
+        exist = _sample_existence(objects, rng, config)
+        return clip_masks(tuple(objects), self.meshes, camera, config.frames, config.size, exist)
 
 
 def clip_masks(
@@ -138,6 +147,7 @@ def clip_masks(
     camera: CameraSpec,
     frames: int | Sequence[int],
     size: ImageSize,
+    exist: Bool[np.ndarray, "n t"] | None = None,
 ) -> ClipMasks:
     """Rasterise objects over frames of a camera's path.
 
@@ -149,6 +159,7 @@ def clip_masks(
         camera: Camera with a position for each frame.
         frames: Number of frames, or the frames of the scene to show.
         size: Size of the image.
+        exist: False in frames in which an object is not part of the scene. None: all objects always are.
     """
     shown = range(frames) if isinstance(frames, int) else frames
     faces = [meshes[o.asset].faces for o in objects]
@@ -162,6 +173,8 @@ def clip_masks(
             place_object(meshes[o.asset], o, frame) if v is None else v for v, o in zip(still, objects, strict=True)
         ]
         depth = rasterize(vertices, faces, camera, frame, size)
+        if exist is not None:
+            depth[~exist[:, t]] = np.inf
         visible[:, t], amodal[:, t] = visible_and_amodal(depth)
         disparity[t] = np.maximum(1 / depth.min(axis=0, initial=np.inf), floor_disparity(camera, frame, size))
     scenery = np.array([o.scenery for o in objects], dtype=bool)
@@ -202,6 +215,20 @@ def random_camera(rng: np.random.Generator, frames: int, kind: CameraKind) -> Ca
         positions=tuple(map(tuple, position.tolist())),
         targets=tuple(map(tuple, target.tolist())),
     )
+
+
+def _sample_existence(
+    objects: Sequence[ObjectSpec], rng: np.random.Generator, config: WorldConfig
+) -> Bool[np.ndarray, "n t"] | None:
+    """Return the frames in which each object exists; None if all objects always do."""
+    candidates = np.flatnonzero([not o.scenery for o in objects])
+    if not config.vanish or not len(candidates) or rng.random() >= config.vanish:
+        return None
+    exist = np.ones((len(objects), config.frames), dtype=bool)
+    for k in rng.permutation(candidates)[: rng.integers(1, 4)]:
+        start, stop = np.sort(rng.integers(1, config.frames + 1, 2))
+        exist[k, start : stop if rng.random() < RETURNING else None] = False
+    return exist
 
 
 def _fly(obj: ObjectSpec, rng: np.random.Generator, frames: int) -> ObjectSpec:
