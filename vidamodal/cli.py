@@ -80,6 +80,18 @@ def _add_predict_options(parser: Parser) -> None:
     parser.add_argument(
         "--order", metavar="FILE", help="tracks.json with the order of every frame, for a model that reads it"
     )
+    parser.add_argument(
+        "--depth",
+        metavar="PATH",
+        help="depth, which tells what is in front: a folder with a grey 16-bit PNG or .npy for each frame, or a depth "
+        "model of transformers (a folder, or owner/name on the Hub)",
+    )
+    parser.add_argument(
+        "--depth-kind",
+        choices=["auto", "disparity", "depth"],
+        default="auto",
+        help="disparity: larger values are nearer; depth: larger values are farther (default: the masks tell)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is sampled")
     parser.add_argument("--hypotheses", type=int, default=1, metavar="K", help="number of hypotheses of each track")
     parser.add_argument(
@@ -154,6 +166,8 @@ def _predict(options: Namespace) -> int:
         hypotheses=options.hypotheses,
         formats=options.formats.split(","),
         order=options.order,
+        depth=options.depth,
+        depth_kind=options.depth_kind,
         exhaustive=True if options.exhaustive else False if options.partial else None,
         quiet=options.quiet,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from tests.helpers import clip_tracks, disc_scene, small_reader, write_disc_clip
+from tests.inference.depth.depth_scenes import disc_behind_bar
+from tests.inference.depth.test_depth_model import save_depth_model
 from tests.inference.helpers import H, W, behind_a_bar, check_prediction, clip_of, disc
 from vidamodal.inference.api import predict
 from vidamodal.models.amodal import AmodalModel
@@ -58,3 +61,44 @@ def test_an_order_that_is_missing_or_does_not_fit_is_rejected(tmp_path: Path) ->
     with pytest.raises(InputError, match="has 4 frames, but the clip has 5"):
         predict(video, tracks, model=str(tmp_path / "reader"), order=tmp_path / "short.json")
     assert predict(video, tracks, model=str(tmp_path / "reader"), order=tmp_path / "told.json").order
+
+
+def _frames(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for t in range(count):
+        iio.imwrite(folder / f"{t:05d}.png", np.full((H, W, 3), 20 * t, dtype=np.uint8))
+    return folder
+
+
+def test_depth_is_read_from_files_and_recorded(model_folder: Path, tmp_path: Path) -> None:
+    clip, disparity = disc_behind_bar(4, listed=False)
+    frames, maps = _frames(tmp_path / "frames", 4), tmp_path / "depth"
+    maps.mkdir()
+    for t in range(4):
+        iio.imwrite(maps / f"{t:05d}.png", (40000 * disparity[t]).astype(np.uint16))
+    result = predict(frames, clip, tmp_path / "out", model=str(model_folder), depth=maps)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["depth"] == "depth"
+    assert record["notes"] == [
+        "depth: larger values are read as nearer, as the ground and the surroundings of the objects show"
+    ]
+    assert "depth" not in result.clip.provenance
+    assert predict(frames, clip, model=str(model_folder), depth=maps).tracks == result.tracks
+    assert predict(frames, clip, model=str(model_folder)).tracks != result.tracks
+    with pytest.raises(InputError, match='pass depth_kind="disparity"'):
+        predict(frames, clip, model=str(model_folder), depth=maps, depth_kind="depth")
+
+
+def test_a_depth_model_is_recorded_with_its_hashes(model_folder: Path, tmp_path: Path) -> None:
+    clip, _ = disc_behind_bar(4, listed=False)
+    folder = save_depth_model(tmp_path / "tiny-depth")
+    result = predict(
+        _frames(tmp_path / "frames", 4), clip, model=str(model_folder), depth=folder, depth_kind="disparity"
+    )
+    assert sorted(result.clip.provenance["depth"]) == ["config", "weights"]
+    assert result.run["depth"] == "depth model tiny-depth"
+
+
+def test_segmenters_read_no_depth(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not by a segmenter. Leave it out"):
+        predict(_frames(tmp_path / "frames", 1), head="aisdiff", depth=tmp_path)

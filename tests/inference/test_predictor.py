@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 import vidamodal.inference.predictor as predictor_module
 from tests.helpers import clip_tracks, disc_scene, small_reader
-from tests.inference.helpers import H, Masks, W, behind_a_bar, check_prediction, chunk_starts, clip_of, disc
+from tests.inference.depth.depth_scenes import disc_behind_bar
+from tests.inference.helpers import H, Masks, W, bar, behind_a_bar, check_prediction, chunk_starts, clip_of, disc
 from vidamodal.data.crops import FrameCrops
 from vidamodal.hub import find_model
+from vidamodal.inference.depth.depth_source import DepthSource
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
 from vidamodal.models.amodal import AmodalModel
@@ -305,3 +308,70 @@ def test_a_model_that_reads_pixels_needs_frames() -> None:
     assert one == again and one != other
     blind = Predictor(small_reader(), "cpu")
     assert blind.predict(tracks) == blind.predict(tracks, frames=lambda: iter(image))
+
+
+def _added(result: ClipTracks, clip: ClipTracks) -> np.ndarray:
+    """Return the pixels of every frame that the prediction adds to the first object."""
+    shown, whole = clip.tracks[0].visible, result.tracks[0].amodal
+    assert whole is not None
+    return np.stack([w.decode() & ~v.decode() for w, v in zip(whole, shown, strict=True)])  # type: ignore[union-attr]
+
+
+def test_depth_limits_completions_to_nearer_surfaces_that_touch(model: AmodalModel) -> None:
+    clip, disparity = disc_behind_bar(13, listed=False)
+    maps: list[np.ndarray | None] = list(disparity)
+    maps[5] = None
+    source = DepthSource(maps.__getitem__, frames=[t for t in range(13) if t != 5])
+    without = _added(Predictor(model, "cpu").predict(clip), clip)
+    added = _added(Predictor(model, "cpu").predict(clip, depth=source), clip)
+    assert without[:, ~bar(34)].any()  # the untrained model adds pixels anywhere
+    assert added[:, bar(34)].any()
+    limited = np.arange(13) != 5
+    assert not added[limited][:, ~bar(34)].any()
+    assert added[5, ~bar(34)].any()  # without depth, any pixel may be an occluder
+    loose = _added(Predictor(model, "cpu", depth_rule=True, constrain=False).predict(clip, depth=source), clip)
+    assert loose[limited][:, ~bar(34)].any()
+
+
+def test_depth_that_points_the_other_way_is_refused(model: AmodalModel) -> None:
+    clip, disparity = disc_behind_bar(4, listed=False)
+    with pytest.raises(InputError, match="the opposite"):
+        Predictor(model, "cpu").predict(clip, depth=DepthSource((-disparity).__getitem__))
+    with pytest.raises(InputError, match="does not read depth"):
+        Predictor(model, "cpu", depth_rule=False).predict(clip, depth=DepthSource(disparity.__getitem__))
+
+
+def test_the_sign_of_depth_is_checked_against_the_order_of_the_first_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, (clip, disparity) = small_reader(order=True), disc_behind_bar(6)
+    used = []
+    begin = Predictor._run_pass
+
+    def spy(self: Predictor, scene: Scene, hypotheses: int, inputs: Any) -> object:
+        used.append(inputs.disparity is not None)
+        front = np.zeros((6, 2, 2), dtype=np.float16)
+        front[:, 0, 1], front[:, 1, 0] = 1, -1
+        for frame in begin(self, scene, hypotheses, inputs):
+            yield replace(frame, front=front[frame.number])
+
+    monkeypatch.setattr(Predictor, "_run_pass", spy)
+    predictor = Predictor(reader, "cpu")
+    predictor.predict(clip, depth=DepthSource(disparity.__getitem__, "auto", name="maps"))
+    assert used == [False, True]
+    assert predictor.notes == [
+        "maps: larger values are read as nearer, as 6 of 6 touching pairs of objects whose order is known show"
+    ]
+    upside_down = np.where(disparity > 1.1, -1, disparity)  # only the bar lies wrongly: ground and disc are right
+    with pytest.raises(InputError, match="6 of 6 touching pairs"):
+        predictor.predict(clip, depth=DepthSource(upside_down.__getitem__))
+    used.clear()
+    predictor.predict(clip, order=[((2, 1),)] * 6, depth=DepthSource(disparity.__getitem__))
+    assert used == [True, True]
+
+
+def test_depth_is_not_used_where_every_occluder_is_listed(model: AmodalModel) -> None:
+    clip, disparity = disc_behind_bar(4)
+    clip = replace(clip, exhaustive=True)
+    predictor = Predictor(model, "cpu")
+    plain = predictor.predict(clip)
+    assert predictor.predict(clip, depth=DepthSource(disparity.__getitem__)) == plain
+    assert predictor.notes[-1] == "depth: not used, because every occluder is listed and the model reads no depth"

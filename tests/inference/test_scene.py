@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,9 +43,9 @@ def test_windows_of_occluded_objects_follow_the_scene_in_the_second_pass(
     clip, laid = turning_scene(), []
     begin = Predictor._run_pass
 
-    def spy(self: Predictor, scene: Scene, hypotheses: int, frames: None) -> object:
+    def spy(self: Predictor, scene: Scene, hypotheses: int, inputs: Any) -> object:
         laid.append((scene.windows.center, hypotheses))
-        return begin(self, scene, hypotheses, frames)
+        return begin(self, scene, hypotheses, inputs)
 
     monkeypatch.setattr(Predictor, "_run_pass", spy)
     check_prediction(clip, Predictor(model, hypotheses=2).predict(clip))
@@ -70,7 +71,7 @@ def test_an_object_occluded_for_longer_than_a_chunk_is_remembered(model: AmodalM
         clip = ClipTracks(VideoInfo("x.mp4", 32, 48, 40, 12.0), (Track(1, visible), Track(2, (wall,) * 40)))
         scene = Scene.from_clip(clip, replace(model.config.windows, growth=1.0, floor=0.0))
         predictor = Predictor(model)
-        views = {t: predictor._view(scene, t, None) for t in range(40)}
+        views = {t: predictor._view(scene, t, None, None) for t in range(40)}
         memory = scene.remember(0, {}, views, range(20))
         assert sorted(memory) == list(range(6))
         with_memory = predictor._complete_track(scene, 0, views, memory, Chunk(28, 40, 40), 1)

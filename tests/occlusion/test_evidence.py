@@ -7,13 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import disc_scene
+from vidamodal.geometry import Cropper, Window
 from vidamodal.occlusion.evidence import (
     DEPTH_PLANES,
+    WindowMasks,
+    compare_depth,
     depth_planes,
     extends_under,
     front_confidence,
     front_confidence_from_order,
+    gather_evidence,
     occluder_weights,
+    open_pixels,
 )
 from vidamodal.worlds.sample import ClipMasks
 
@@ -110,3 +115,46 @@ def test_a_thin_object_keeps_its_own_disparity() -> None:
     pole = np.zeros_like(visible)
     pole[:, 31] = 1
     assert np.allclose(depth_planes(disparity, pole)[1][:, :28].max(), (1 - 2) / 1.5 / 2, atol=1e-6)
+
+
+def _window_masks(visible: np.ndarray, other: np.ndarray | None = None) -> WindowMasks:
+    other = np.zeros_like(visible) if other is None else other
+    return WindowMasks(visible, np.maximum(visible, other), np.ones_like(visible), -0.5 * other)
+
+
+def test_only_exhaustive_scenes_and_depth_tell_background() -> None:
+    disparity, visible = _post_before_wall()
+    masks = _window_masks(visible)
+    partial = gather_evidence(masks, exhaustive=False)
+    assert not partial.others.any() and not partial.background.any() and not partial.order.any()
+    exhaustive = gather_evidence(masks, exhaustive=True, comparison=compare_depth(disparity, visible))
+    assert not exhaustive.others.any() and np.array_equal(exhaustive.background, 1 - visible)
+
+
+def test_depth_turns_unlisted_surfaces_into_occluders_or_background() -> None:
+    disparity, visible = _post_before_wall()
+    disparity[:8, 56:] = np.nan
+    other = np.zeros_like(visible)
+    other[20:44, 50:56] = 1
+    evidence = gather_evidence(_window_masks(visible, other), False, compare_depth(disparity, visible))
+    post = np.zeros_like(visible)
+    post[:, 28:36] = 1
+    assert np.array_equal(evidence.others, np.maximum(other, post))
+    assert np.array_equal(evidence.order, post - 0.5 * other)  # what is known of listed objects stays
+    unknown = np.isnan(disparity)
+    assert np.array_equal(evidence.background, np.where(unknown, 0, 1 - np.maximum(visible, np.maximum(other, post))))
+
+
+def test_open_pixels_are_those_of_the_occluder_and_of_unknown_depth() -> None:
+    rows, columns = np.mgrid[:100, :140]
+    box, post = (rows > 30) & (rows < 70) & (columns > 40) & (columns < 100), (columns > 63) & (columns < 77)
+    disparity = np.where(post, 2, np.where(box, 1, 0.5)).astype(np.float32)
+    disparity[:10] = np.nan
+    window = Window((70.0, 50.0), (120.0, 120.0))
+    cropper = Cropper.at(window, 64, 100, 140)
+    visible = cropper.cut(box & ~post)
+    comparison = compare_depth(cropper.pick(disparity, outside=np.float32(np.nan)), visible)
+    assert comparison is not None
+    inside_rows, inside_columns, pixels = open_pixels(comparison, window, disparity)
+    expected = post | (rows < 10)
+    assert np.array_equal(pixels, expected[inside_rows, inside_columns])

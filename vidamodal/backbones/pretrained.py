@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -98,6 +99,12 @@ def fingerprint(network: nn.Module) -> str:
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def config_fingerprint(network: Any) -> str:
+    """Return the SHA-256 of a network's config as a hexadecimal string, without its place and version."""
+    settings = {k: v for k, v in network.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def copy_weights(target: nn.Module, source: nn.Module, name: str, setting: str) -> None:

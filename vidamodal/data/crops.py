@@ -12,10 +12,13 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor, nn
 
 from vidamodal.geometry import Cropper, Windows
-from vidamodal.occlusion.evidence import DEPTH_PLANES, depth_planes
+from vidamodal.occlusion.evidence import DEPTH_PLANES, DepthComparison, WindowMasks, compare_depth, gather_evidence
 
 BOX_NUMBERS = 8
 """Numbers that describe an object's window in one frame: see `box_numbers`."""
+
+EXHAUSTIVE = 7
+"""Place of the number that tells exhaustive scenes from partial ones."""
 
 PLANES = 6
 """Channels of `TrackCrops.planes`."""
@@ -122,7 +125,7 @@ def box_numbers(
         out[..., 3:5] = np.concatenate([velocity[:, :1], velocity], axis=1)
     out[..., 5] = 4 * areas / windows.areas
     out[..., 6] = areas > 0
-    out[..., 7] = exhaustive
+    out[..., EXHAUSTIVE] = exhaustive
     return out
 
 
@@ -164,6 +167,8 @@ class FrameCrops:
     order: Float[np.ndarray, "s s"]
     image: Float[np.ndarray, "c s s"]
     depth: Float[np.ndarray, "d s s"]
+    comparison: DepthComparison | None = None
+    """The comparison that was used as a rule: every cell whose depth is known is then an occluder or background."""
 
 
 def cut_frame(
@@ -173,6 +178,7 @@ def cut_frame(
     exhaustive: bool,
     front: Float[np.ndarray, " labels"] | None = None,
     depth: bool = False,
+    rule: bool = False,
 ) -> FrameCrops:
     """Cut the input channels of one object out of a frame.
 
@@ -184,25 +190,41 @@ def cut_frame(
         front: Confidence for each label that its object lies in front (1) or behind (-1); 0 if unknown, and for label
             0 and the object itself. None if nothing is known.
         depth: True to make the planes of depth, which are zero if the frame has no disparity.
+        rule: True to tell occluders from the background by depth in partial scenes: see
+            `vidamodal.occlusion.evidence.gather_evidence`.
     """
     inside = cropper.inside
-    taken = cropper.cut(frame.labels != 0)
-    shown = np.zeros_like(inside) if visible is None else cropper.cut(visible)
-    others = np.maximum(taken - shown, 0)
-    background = np.maximum(inside - taken, 0) if exhaustive else np.zeros_like(inside)
-    order = np.zeros_like(inside) if front is None or not front.any() else cropper.cut(front[frame.labels])
-    image = np.zeros((0, *inside.shape), np.float32) if frame.image is None else cropper.cut_image(frame.image)
-    planes = _depth_planes(cropper, shown, frame.disparity) if depth else np.zeros((0, *inside.shape), np.float32)
-    return FrameCrops(shown, others, cropper.cut(frame.edges), inside, background, order, image, planes)
+    nothing = np.zeros_like(inside)
+    own = nothing if visible is None else cropper.cut(visible)
+    order = nothing if front is None or not front.any() else cropper.cut(front[frame.labels])
+    comparison = _compare_depth(cropper, own, frame.disparity) if depth or rule else None
+    decisive = comparison if rule and not exhaustive else None
+    masks = WindowMasks(own, cropper.cut(frame.labels != 0), inside, order)
+    evidence = gather_evidence(masks, exhaustive, decisive)
+    return FrameCrops(
+        own,
+        evidence.others,
+        cropper.cut(frame.edges),
+        inside,
+        evidence.background,
+        evidence.order,
+        np.zeros((0, *inside.shape), np.float32) if frame.image is None else cropper.cut_image(frame.image),
+        _depth_planes(comparison, inside.shape) if depth else np.zeros((0, *inside.shape), np.float32),
+        decisive,
+    )
 
 
-def _depth_planes(
+def _compare_depth(
     cropper: Cropper, visible: Float[np.ndarray, "s s"], disparity: Float[np.ndarray, "h w"] | None
-) -> Float[np.ndarray, "4 s s"]:
-    """Return the evidence from depth in a window; zero if the depth or the object's visible mask is unknown."""
+) -> DepthComparison | None:
+    """Compare the depth in a window with the object's own; None if either is unknown."""
     if disparity is None or not visible.any():
-        return np.zeros((DEPTH_PLANES, *visible.shape), np.float32)
-    return depth_planes(cropper.pick(disparity, outside=np.float32(np.nan)), visible)
+        return None
+    return compare_depth(cropper.pick(disparity, outside=np.float32(np.nan)), visible)
+
+
+def _depth_planes(comparison: DepthComparison | None, shape: tuple[int, ...]) -> Float[np.ndarray, "4 s s"]:
+    return np.zeros((DEPTH_PLANES, *shape), np.float32) if comparison is None else comparison.planes()
 
 
 def stack_crops(

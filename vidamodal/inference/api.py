@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 
 from vidamodal.backbones.pretrained import external_networks
+from vidamodal.inference.depth.depth_input import DepthInput, open_depth
+from vidamodal.inference.depth.depth_source import DepthKind, DepthSource
 from vidamodal.inference.finders.sam2 import LoadedSam
 from vidamodal.inference.prediction import DEFAULT_FORMATS, Prediction, check_formats, check_output
 from vidamodal.inference.predictor import Predictor
@@ -35,6 +38,8 @@ class _Options:
     hypotheses: int
     exhaustive: bool | None
     order: PathLike | None
+    depth: DepthInput | None
+    depth_kind: DepthKind
     quiet: bool
 
 
@@ -47,6 +52,7 @@ class _Job:
     network: LoadedModel | LoadedSegmenter
     predictor: Predictor | None
     """None if the network is a segmenter, whose masks are the result."""
+    depth: DepthSource | None
     seconds: float
     """Time that loading took."""
 
@@ -69,6 +75,8 @@ def predict(
     formats: Sequence[str] = DEFAULT_FORMATS,
     exhaustive: bool | None = None,
     order: PathLike | None = None,
+    depth: DepthInput | None = None,
+    depth_kind: DepthKind = "auto",
     quiet: bool = True,
 ) -> Prediction:
     """Predict the amodal masks of the objects of a video.
@@ -93,6 +101,10 @@ def predict(
         hypotheses: Number of hypotheses of each track.
         exhaustive: True if every object that may occlude another is listed. None takes this from the masks.
         order: A tracks.json with the order of every frame, for a model that reads it.
+        depth: Depth of the frames, which tells what is in front of an object: a folder with one grey 16-bit PNG or .npy
+            a frame, a depth model of transformers (folder, or ``owner/name`` on the Hub), or maps in memory.
+        depth_kind: "disparity" if larger values are nearer, "depth" if they are farther; "auto" finds out from the
+            masks, and takes it from a depth model.
         quiet: Show no progress bar.
 
     Returns:
@@ -105,8 +117,9 @@ def predict(
     check_formats(formats)
     inputs = MaskInputs(masks, detect, points, boxes, sam, diffsp)
     if out is not None:
-        check_output(Path(out), formats, [video, *inputs.paths])
-    options = _Options(device, seed, hypotheses, exhaustive, order, quiet)
+        paths = [path for path in (depth,) if isinstance(path, str | os.PathLike)]
+        check_output(Path(out), formats, [video, *inputs.paths, *paths])
+    options = _Options(device, seed, hypotheses, exhaustive, order, depth, depth_kind, quiet)
     prediction = _run(_prepare(video, inputs, model, head, options, began), options)
     if out is not None:
         prediction.save(out, formats)
@@ -126,12 +139,15 @@ def _prepare(
     detects = inputs.mask_arguments in ([], ["detect"])
     if (isinstance(network, LoadedSegmenter) and options.hypotheses != 1) or (detects and options.order is not None):
         raise InputError("hypotheses= and order= need objects whose visible masks are known. Pass masks= as well.")
+    if isinstance(network, LoadedSegmenter) and options.depth is not None:
+        raise InputError("depth= is read by models that complete visible masks, and not by a segmenter. Leave it out.")
     predictor = None
     if isinstance(network, LoadedModel):
         predictor = Predictor(network.model, options.device, options.seed, options.hypotheses)
     reader = open_video(video)
     source = resolve_source(inputs, network, reader, options.device, options.seed)
-    return _Job(reader, source, network, predictor, time.perf_counter() - began)
+    depth = None if options.depth is None else open_depth(options.depth, options.depth_kind, reader, options.device)
+    return _Job(reader, source, network, predictor, depth, time.perf_counter() - began)
 
 
 def _run(job: _Job, options: _Options) -> Prediction:
@@ -142,7 +158,8 @@ def _run(job: _Job, options: _Options) -> Prediction:
         clip = replace(clip, exhaustive=options.exhaustive)
     if job.predictor is not None:
         order = None if options.order is None else _read_order(options.order)
-        clip = job.predictor.predict(clip, options.quiet, job.reader.frames, order)
+        clip = job.predictor.predict(clip, options.quiet, job.reader.frames, order, job.depth)
+        notes = (*notes, *job.predictor.notes)
     clip = replace(clip, provenance=_provenance(job, options), notes=notes)
     timings = _all_timings(job)
     return Prediction(clip, _run_record(job, options, clip, timings), timings, job.reader)
@@ -182,6 +199,7 @@ def _provenance(job: _Job, options: _Options) -> dict[str, Any]:
         "precision": str(Runtime.choose(options.device).precision).removeprefix("torch."),
         "versions": _versions(),
         **({"finder": job.source.hashes} if finder and job.predictor else {}),
+        **({"depth": job.depth.hashes} if job.depth is not None and job.depth.hashes else {}),
         **({"outside": external} if external else {}),
     }
 
@@ -197,6 +215,7 @@ def _run_record(job: _Job, options: _Options, clip: ClipTracks, timings: Timings
         **(finder.run_record() if finder else {}),
         "exhaustive": clip.exhaustive,
         "order": "own" if options.order is None else Path(options.order).name,
+        **({} if job.depth is None else {"depth": job.depth.name}),
         "hypotheses": options.hypotheses,
         "device": str(Runtime.choose(options.device).device),
         "threads": torch.get_num_threads(),

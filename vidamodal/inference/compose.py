@@ -60,6 +60,8 @@ class ObjectContext:
     """The visible track at each pixel: see `vidamodal.inference.scene.LabelMap`."""
     weights: Float[np.ndarray, " labels"]
     """How far the object may extend under each label, in [0, 1]."""
+    open: Mask | None = None
+    """Unlabelled pixels under which it may extend; None for all of them."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,10 @@ def _paste_probability(logits: Float[np.ndarray, "s s"], context: ObjectContext)
     rows, columns, values = paste(logits, context.window, *context.labels.shape)
     probability = expit(values)
     if context.visible is not None:  # if it is unknown, nothing can be ruled out either
-        weights = context.weights[context.labels[rows, columns]]
+        labels = context.labels[rows, columns]
+        weights = context.weights[labels]
+        if context.open is not None:
+            weights = np.where((labels > 0) | context.open[rows, columns], weights, 0)
         probability = np.where(context.visible[rows, columns], 1.0, probability * weights)
     return WindowProbability(rows, columns, probability)
 

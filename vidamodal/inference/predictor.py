@@ -18,7 +18,7 @@ from jaxtyping import Float
 from scipy.special import expit
 from tqdm import tqdm
 
-from vidamodal.data.crops import stack_crops
+from vidamodal.data.crops import EXHAUSTIVE, stack_crops
 from vidamodal.inference.compose import (
     FramePrediction,
     MaskRules,
@@ -27,8 +27,10 @@ from vidamodal.inference.compose import (
     compose_object,
     compose_track,
 )
+from vidamodal.inference.depth.depth_sign import LEAST_PREDICTED, count_votes, orient
+from vidamodal.inference.depth.depth_source import DepthSource, DisparityMaps
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
-from vidamodal.inference.scene import Memory, Scene, Views, WindowView
+from vidamodal.inference.scene import Memory, Pictures, Reading, Scene, Views, WindowView
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, occluder_weights
 from vidamodal.occlusion.order import OrderKeeper
@@ -79,6 +81,14 @@ class _PassState:
 
 
 @dataclass(frozen=True)
+class _Inputs:
+    """What is read frame by frame besides masks."""
+
+    frames: FrameSource | None
+    disparity: DisparityMaps | None
+
+
+@dataclass(frozen=True)
 class _Relations:
     """Relations between the tracks in the frames of a chunk."""
 
@@ -99,6 +109,7 @@ class Predictor:
         hypotheses: int = 1,
         constrain: bool = True,
         keep_probabilities: bool = False,
+        depth_rule: bool = True,
     ) -> None:
         """Move the model to a device.
 
@@ -110,6 +121,8 @@ class Predictor:
                 samples; the others are sampled.
             constrain: Apply what is known about possible occluders after the network. False gives its raw output.
             keep_probabilities: Keep the probabilities of the first hypothesis in streamed predictions.
+            depth_rule: In partial scenes with depth, take surfaces that touch an object and are nearer for occluders,
+                and all others for background (`vidamodal.occlusion.evidence.gather_evidence`).
 
         Raises:
             InputError: If an argument is out of range, or if the device is not available.
@@ -122,7 +135,10 @@ class Predictor:
         self.model = model.to(self.runtime.device).eval()
         self.seed, self.hypotheses, self.constrain = seed, hypotheses, constrain
         self.rules = MaskRules(model.config.threshold, model.stochastic, keep_probabilities)
+        self.depth_rule = depth_rule
         self.timings = Timings()
+        self.notes: list[str] = []
+        """What the last prediction assumed about its inputs, one line each."""
 
     def predict(
         self,
@@ -130,6 +146,7 @@ class Predictor:
         quiet: bool = True,
         frames: FrameSource | None = None,
         order: Sequence[FrameOrder] | None = None,
+        depth: DepthSource | None = None,
     ) -> ClipTracks:
         """Predict the amodal masks and confidences of all tracks, and the order of every frame.
 
@@ -140,13 +157,15 @@ class Predictor:
             frames: The frames of the video, for a model that reads pixels.
             order: Known order of every frame, for a model that reads it. Without it, the second of two passes reads the
                 order that the first one predicted.
+            depth: Depth maps of the frames.
 
         Raises:
-            InputError: If the model needs frames and there are none, or if the order does not fit.
+            InputError: If the model needs frames and there are none, if the order does not fit, or if the values of
+                the depth maps point the other way than they should.
         """
         predictions: dict[int, dict[int, ObjectPrediction]] = {track.id: {} for track in clip.tracks}
         orders: list[FrameOrder] = []
-        stream = self.stream(clip, quiet, frames, order)
+        stream = self.stream(clip, quiet, frames, order, depth)
         for frame in tqdm(stream, total=clip.video.frames, desc="predict", unit="frame", disable=quiet):
             for key, prediction in frame.objects.items():
                 predictions[key][frame.number] = prediction
@@ -161,12 +180,14 @@ class Predictor:
         quiet: bool = True,
         frames: FrameSource | None = None,
         order: Sequence[FrameOrder] | None = None,
+        depth: DepthSource | None = None,
     ) -> Iterator[FramePrediction]:
         """Yield the prediction of each frame in turn; with two passes, after a first pass over the whole clip.
 
         The arguments and errors are those of `predict`.
         """
         windows = self.model.config.windows
+        self.notes.clear()
         scene = Scene.from_clip(clip, windows)
         if order is not None:
             if not self.model.view.order:
@@ -174,27 +195,53 @@ class Predictor:
                     "this model does not read the order of objects. Leave out order=, or use another model."
                 )
             scene = scene.with_order(order)
+        inputs = _Inputs(frames, None if depth is None else self._orient(scene, depth, first=windows.passes == 2))
         if windows.passes == 2:
-            first = self._run_pass(scene, 1, frames)
+            first = self._run_pass(scene, 1, inputs)
             bar = tqdm(first, total=clip.video.frames, desc="first pass", unit="frame", disable=quiet)
             scene = scene.after_first_pass(bar, windows, self.model.view.order)
-        for prediction in self._run_pass(scene, self.hypotheses, frames):
+            if depth is not None and inputs.disparity is None:
+                inputs = _Inputs(frames, self._orient(scene, depth, least=LEAST_PREDICTED))
+        for prediction in self._run_pass(scene, self.hypotheses, inputs):
             self.timings.object_frames += len(prediction.objects)
             yield prediction
 
-    def _run_pass(self, scene: Scene, hypotheses: int, frames: FrameSource | None) -> Iterator[FramePrediction]:
-        images = self._images(frames)
+    def _orient(self, scene: Scene, depth: DepthSource, first: bool = False, least: int = 1) -> DisparityMaps | None:
+        """Return the maps as disparities; None before a first pass whose order will show which way their values point.
+
+        Args:
+            scene: The scene.
+            depth: The maps.
+            first: True before the first of two passes.
+            least: Fewest observations of the order that decide.
+        """
+        if not (self.model.view.depth or self.depth_rule):
+            raise InputError("this model does not read depth, and depth_rule= is off. Leave out depth=.")
+        began = time.perf_counter()
+        votes = count_votes(scene.clip, depth, scene.front)
+        if first and votes.touching and scene.front is None and self.model.view.order:
+            return None
+        maps, note = orient(depth, scene.clip, votes, least)
+        unused = scene.clip.exhaustive and not self.model.view.depth
+        effect = f"{depth.name}: not used, because every occluder is listed and the model reads no depth"
+        self.notes += [*depth.notes, *([note] if note else []), *([effect] if unused else [])]
+        self.timings.add("depth", began)
+        return maps
+
+    def _run_pass(self, scene: Scene, hypotheses: int, inputs: _Inputs) -> Iterator[FramePrediction]:
+        images = self._images(inputs.frames)
         state = _PassState.begin(scene)
         for chunk in self._chunks(scene.clip.video.frames):
             state.views = {
-                t: state.views[t] if t in state.views else self._view(scene, t, next(images)) for t in chunk.frames
+                t: state.views[t] if t in state.views else self._view(scene, t, next(images), inputs.disparity)
+                for t in chunk.frames
             }
             logits = self._complete_chunk(scene, state, chunk, hypotheses)
             relations = self._relate(scene, state, chunk, logits)
             for t in chunk.new_frames:
                 place = t - chunk.start
                 now = {k: values[:, place] for k, values in logits.items()}
-                objects, order = self._compose(scene, t, now, relations.weights[place], state.order)
+                objects, order = self._compose(scene, t, now, relations.weights[place], state)
                 yield FramePrediction(t, objects, order, relations.front[place])
 
     def _images(self, frames: FrameSource | None) -> Iterator[Frame | None]:
@@ -211,9 +258,15 @@ class Predictor:
         for start, next_start in pairwise([*starts, frames]):
             yield Chunk(start, min(start + config.chunk, frames), next_start)
 
-    def _view(self, scene: Scene, frame: int, image: Frame | None) -> list[WindowView | None]:
+    def _view(
+        self, scene: Scene, frame: int, image: Frame | None, maps: DisparityMaps | None
+    ) -> list[WindowView | None]:
         began = time.perf_counter()
-        views = scene.view(frame, image, self.model.view.cells, self.model.view.depth)
+        disparity = None if maps is None else maps.read(frame)
+        self.timings.add("depth", began)
+        began = time.perf_counter()
+        reads = self.model.view
+        views = scene.view(frame, Pictures(image, disparity), Reading(reads.cells, reads.depth, self.depth_rule))
         self.timings.add("cut", began)
         return views
 
@@ -241,12 +294,14 @@ class Predictor:
         crops = {t: view.crops for t in chunk.frames if (view := views[t][k]) is not None}
         # If the chunk shows little of the object, its clearest earlier frames are added.
         recalled = memory if scene.largest_share(k, memory) > 2 * scene.largest_share(k, crops) else {}
-        numbers = [*recalled, *crops]
+        numbers, cut = [*recalled, *crops], [*recalled.values(), *crops.values()]
+        box = scene.box_numbers[k : k + 1, numbers].copy()
+        box[0, [frame.comparison is not None for frame in cut], EXHAUSTIVE] = 1
         middle = (min(crops) + max(crops)) / 2
         batch = stack_crops(
-            [[*recalled.values(), *crops.values()]],
+            [cut],
             np.array([[scene.tracks[k].visible[t] is not None for t in numbers]]),
-            scene.box_numbers[k : k + 1, numbers],
+            box,
             np.maximum(np.array([numbers]) - middle, -self.model.config.chunk),  # no further back than in training
         ).to(self.runtime.device)
         cells = self.model.view.cells
@@ -311,7 +366,7 @@ class Predictor:
         frame: int,
         logits: Mapping[int, Float[np.ndarray, "k s s"]],
         weights: Float[np.ndarray, "n labels"],
-        keeper: OrderKeeper,
+        state: _PassState,
     ) -> tuple[dict[int, ObjectPrediction], FrameOrder]:
         """The masks of a frame at the size of the image, and their order."""
         began = time.perf_counter()
@@ -321,9 +376,11 @@ class Predictor:
         for k, hypotheses in logits.items():
             if scene.includes(k, frame):
                 key = scene.tracks[k].id
-                context = ObjectContext(scene.windows.at(k, frame), visible[key], labels, weights[k])
+                view = state.views[frame][k]
+                opened = view.open.decode() if self.constrain and view is not None and view.open is not None else None
+                context = ObjectContext(scene.windows.at(k, frame), visible[key], labels, weights[k], opened)
                 objects[key], first_masks[key] = compose_object(hypotheses, context, self.rules)
-        order = keeper.from_masks(first_masks, visible)
+        order = state.order.from_masks(first_masks, visible)
         self.timings.add("paste", began)
         return objects, order
 

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt16
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame
-from vidamodal.geometry import Cropper, Windows
+from vidamodal.geometry import Cropper, Window, Windows
 from vidamodal.inference.compose import FramePrediction
-from vidamodal.occlusion.evidence import front_confidence_from_order
-from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Track
+from vidamodal.occlusion.evidence import front_confidence_from_order, open_pixels
+from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Rle, Track
 from vidamodal.windows import WindowConfig, follow_scene, lay_windows
 
 REMEMBERED = 8
@@ -32,6 +32,29 @@ class WindowView:
 
     crops: FrameCrops
     labels: UInt16[np.ndarray, "s s"]
+    open: Rle | None
+    """Unlabelled pixels under which the object may extend, as far as depth tells; None if depth tells nothing."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is known of a frame besides masks."""
+
+    image: Frame | None = None
+    disparity: Float[np.ndarray, "h w"] | None = None
+    """Larger is nearer; nan is unknown."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model sees a frame."""
+
+    cells: int
+    """Cells along each side of a window."""
+    depth: bool
+    """True if it reads planes of depth."""
+    depth_rule: bool
+    """True if depth tells occluders from the background in partial scenes."""
 
 
 Views = dict[int, list[WindowView | None]]
@@ -131,31 +154,26 @@ class Scene:
                 out[mask] = label
         return out
 
-    def view(self, frame: int, image: Frame | None, cells: int, depth: bool = False) -> list[WindowView | None]:
-        """Return the view of every track in a frame.
-
-        Args:
-            frame: Number of the frame.
-            image: The frame; None if the model reads no pixels.
-            cells: Cells along each side of the windows.
-            depth: True if the model reads depth.
-        """
+    def view(self, frame: int, pictures: Pictures, reading: Reading) -> list[WindowView | None]:
+        """Return the view of every track in a frame, of which the pictures are known."""
         visible = self.visible_masks(frame)
         labels = self.label_map(visible)
-        frame_map = FrameMap.from_labels(labels, image)
+        frame_map = FrameMap.from_labels(labels, pictures.image, pictures.disparity)
         # If the visible mask of an object in its span is unknown, unlabelled pixels may still show that object.
         no_unknown = all(
             visible[track.id] is not None or not self.includes(k, frame) for k, track in enumerate(self.tracks)
         )
+        exhaustive, rule = self.clip.exhaustive and no_unknown, reading.depth_rule and not self.clip.exhaustive
         views: list[WindowView | None] = []
         for k, track in enumerate(self.tracks):
             if not self.includes(k, frame):
                 views.append(None)
                 continue
-            cropper = Cropper.at(self.windows.at(k, frame), cells, *labels.shape)
+            window = self.windows.at(k, frame)
+            cropper = Cropper.at(window, reading.cells, *labels.shape)
             front = None if self.front is None else np.append(np.float32(0), self.front[frame, self.places[k]])
-            crops = cut_frame(cropper, visible[track.id], frame_map, self.clip.exhaustive and no_unknown, front, depth)
-            views.append(WindowView(crops, cropper.pick(labels)))
+            crops = cut_frame(cropper, visible[track.id], frame_map, exhaustive, front, reading.depth, rule)
+            views.append(WindowView(crops, cropper.pick(labels), _open_mask(crops, window, pictures.disparity)))
         return views
 
     def visible_share(self, track: int, frame: int) -> float:
@@ -172,3 +190,13 @@ class Scene:
         known = {**memory, **seen}
         clearest = sorted(known, key=lambda t: -self.visible_share(track, t))[:REMEMBERED]
         return {t: known[t] for t in sorted(clearest)}
+
+
+def _open_mask(crops: FrameCrops, window: Window, disparity: Float[np.ndarray, "h w"] | None) -> Rle | None:
+    """The pixels of the image that are open by depth; None if depth is not used as a rule."""
+    if crops.comparison is None or disparity is None:
+        return None
+    mask = np.zeros(disparity.shape, dtype=bool)
+    rows, columns, pixels = open_pixels(crops.comparison, window, disparity)
+    mask[rows, columns] = pixels
+    return Rle.encode(mask)

@@ -2,18 +2,20 @@
 
 Two objects are ordered by how many pixels one extends, or is predicted to extend, under the other: throughout,
 ``evidence[t, i, j]`` is the number of pixels by which object i extends under the visible mask of object j in frame t.
-Depth is compared with the object's own in each cell of its window: see `depth_planes`.
+Depth is compared with the object's own in each cell of its window: see `compare_depth`. `gather_evidence` joins all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt, gaussian_filter1d, label, uniform_filter
 
+from vidamodal.geometry import Window, paste
 from vidamodal.types import FrameOrder
 
 SMOOTHING = 3.0
@@ -104,11 +106,28 @@ def occluder_weights(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, 
     return np.asarray(np.minimum(1.0, (pooled + 1) / (pooled.transpose(0, 2, 1) + 1)))
 
 
+@dataclass(frozen=True)
+class DepthComparison:
+    """The disparity in the window of an object, compared with the object's own."""
+
+    relative: Float[np.ndarray, "s s"]
+    """Disparity minus the object's own, over the range of the window; 0 where unknown."""
+    known: Bool[np.ndarray, "s s"]
+    touching: Bool[np.ndarray, "s s"]
+    """Cells in front of the object: see `touching_jump`."""
+    own: Float[np.ndarray, "s s"]
+    """Disparity of the object: that of the nearest cell inside its visible mask, smoothed."""
+    spread: float
+    """Range (5 to 95 %) of the window's disparities."""
+
+    def planes(self) -> Float[np.ndarray, "4 s s"]:
+        """Return the planes that models read: see `depth_planes`."""
+        saturated, half = np.tanh(STEEPNESS * self.relative), np.clip(self.relative / 2, -1, 1)
+        return np.stack([saturated, half, self.known, self.touching]).astype(np.float32)
+
+
 def depth_planes(disparity: Float[np.ndarray, "s s"], visible: Float[np.ndarray, "s s"]) -> Float[np.ndarray, "4 s s"]:
     """Describe how much nearer each cell of a window is than the object, whatever scale and shift the disparity has.
-
-    An object's own disparity is that of the nearest cell inside its visible mask, smoothed. The relative disparity is
-    the difference to it, over the range (5 to 95 %) of the window's disparities.
 
     Args:
         disparity: Disparity of each cell, larger where the surface is nearer; nan where it is unknown.
@@ -117,23 +136,34 @@ def depth_planes(disparity: Float[np.ndarray, "s s"], visible: Float[np.ndarray,
     Returns:
         Four planes: the relative disparity saturated by a hyperbolic tangent; half the relative disparity, clipped to
         [-1, 1]; 1 where the disparity is known; and 1 on unlisted occluders as `touching_jump` finds them. All are 0
-        where the disparity is unknown, and everywhere if nothing of the object is visible, if its disparity is unknown,
-        or if all disparities are the same.
+        where the disparity is unknown, and everywhere if there is no comparison: see `compare_depth`.
     """
-    planes = np.zeros((DEPTH_PLANES, *disparity.shape), dtype=np.float32)
-    mask = visible > 0.5
-    known = np.isfinite(disparity)
+    comparison = compare_depth(disparity, visible)
+    return np.zeros((DEPTH_PLANES, *disparity.shape), np.float32) if comparison is None else comparison.planes()
+
+
+def compare_depth(disparity: Float[np.ndarray, "s s"], visible: Float[np.ndarray, "s s"]) -> DepthComparison | None:
+    """Compare the disparity in the window of an object with the object's own.
+
+    The arguments are those of `depth_planes`.
+
+    Returns:
+        None if nothing of the object is visible, if its disparity is unknown, or if all disparities are the same.
+    """
+    mask, known = visible > 0.5, np.isfinite(disparity)
     core = _eroded(mask & known)
     if not core.any():
-        return planes
-    relative = _relative_disparity(disparity, known, core)
-    if relative is None:
-        return planes
-    planes[0] = np.tanh(STEEPNESS * relative)
-    planes[1] = np.clip(relative / 2, -1, 1)
-    planes[2] = known
-    planes[3] = touching_jump(relative, mask)
-    return planes
+        return None
+    values = disparity[known]
+    places = round(0.05 * (len(values) - 1)), round(0.95 * (len(values) - 1))
+    low, high = np.partition(values, places)[list(places)]
+    spread = float(high - low)
+    if not spread > 1e-6 * max(abs(low), abs(high)):
+        return None
+    rows, columns = distance_transform_edt(~core, return_distances=False, return_indices=True)
+    own = uniform_filter(disparity[rows, columns], OWN_SMOOTHING, mode="nearest")
+    relative = np.where(known, (disparity - own) / spread, 0).astype(np.float32)
+    return DepthComparison(relative, known, touching_jump(relative, mask), own, spread)
 
 
 def touching_jump(relative: Float[np.ndarray, "s s"], mask: Bool[np.ndarray, "s s"]) -> Bool[np.ndarray, "s s"]:
@@ -161,22 +191,72 @@ def touching_jump(relative: Float[np.ndarray, "s s"], mask: Bool[np.ndarray, "s 
     return np.asarray(touching[components])
 
 
-def _relative_disparity(
-    disparity: Float[np.ndarray, "s s"], known: Bool[np.ndarray, "s s"], core: Bool[np.ndarray, "s s"]
-) -> Float[np.ndarray, "s s"] | None:
-    """Return the disparity minus that of the nearest cell of the core, over the window's range; 0 where unknown.
+@dataclass(frozen=True)
+class WindowMasks:
+    """Visible masks of the listed objects in the window of one of them, as covered shares of the cells."""
 
-    None if the window has no range.
+    own: Float[np.ndarray, "s s"]
+    """The object itself; zero if its visible mask is unknown."""
+    taken: Float[np.ndarray, "s s"]
+    """All listed objects."""
+    inside: Float[np.ndarray, "s s"]
+    """The image."""
+    order: Float[np.ndarray, "s s"]
+    """On the others, the evidence that they lie in front (1) or behind (-1)."""
+
+
+@dataclass(frozen=True)
+class WindowEvidence:
+    """What is known of the cells around an object: who is in front, what is behind; the rest is unknown."""
+
+    others: Float[np.ndarray, "s s"]
+    """Share of each cell that others cover: the candidate occluders."""
+    background: Float[np.ndarray, "s s"]
+    """Share that certainly shows no object, where nothing can be occluded."""
+    order: Float[np.ndarray, "s s"]
+    """On the others, the evidence that they lie in front (1) or behind (-1)."""
+
+
+def gather_evidence(masks: WindowMasks, exhaustive: bool, comparison: DepthComparison | None = None) -> WindowEvidence:
+    """Gather what masks, order, the kind of scene and depth say of the cells around an object.
+
+    Args:
+        masks: The masks of all listed objects in the window.
+        exhaustive: True if pixels without a label certainly show no object.
+        comparison: Depth as a rule for partial scenes: unlisted surfaces that touch the object and are nearer are
+            occluders, and all others whose depth is known are background. None for no such rule.
     """
-    values = disparity[known]
-    places = round(0.05 * (len(values) - 1)), round(0.95 * (len(values) - 1))
-    low, high = np.partition(values, places)[list(places)]
-    spread = high - low
-    if not spread > 1e-6 * max(abs(low), abs(high)):
-        return None
-    rows, columns = distance_transform_edt(~core, return_distances=False, return_indices=True)
-    own = uniform_filter(disparity[rows, columns], OWN_SMOOTHING, mode="nearest")
-    return np.where(known, (disparity - own) / spread, 0).astype(np.float32)
+    others = np.maximum(masks.taken - masks.own, 0)
+    free = np.maximum(masks.inside - masks.taken, 0)
+    if exhaustive:
+        return WindowEvidence(others, free, masks.order)
+    if comparison is None:
+        return WindowEvidence(others, np.zeros_like(free), masks.order)
+    occluder = free * comparison.touching
+    background = free * (comparison.known & ~comparison.touching)
+    return WindowEvidence(others + occluder, background, masks.order + occluder)
+
+
+def open_pixels(
+    comparison: DepthComparison, window: Window, disparity: Float[np.ndarray, "h w"]
+) -> tuple[slice, slice, Bool[np.ndarray, "p q"]]:
+    """Return the pixels of a window under which an object may extend by the rule of `gather_evidence`.
+
+    These are the pixels of touching, nearer surfaces, and those without a disparity.
+
+    Args:
+        comparison: The comparison in the cells of the window.
+        window: The window.
+        disparity: Disparity of the frame.
+
+    Returns:
+        The rows and the columns that the window covers, and the pixels there.
+    """
+    rows, columns, own = paste(comparison.own, window, *disparity.shape)
+    close = paste(_dilated(comparison.touching).astype(np.float32), window, *disparity.shape)[2] > 0
+    values = disparity[rows, columns]
+    nearer = (values - own) > NEARER * comparison.spread
+    return rows, columns, (close & nearer) | ~np.isfinite(values)
 
 
 def _eroded(mask: Bool[np.ndarray, "s s"]) -> Bool[np.ndarray, "s s"]:

@@ -77,7 +77,7 @@ NUMBERED = {
     "from 1, with later frames only": ([3, 4, 5], [2, 3, 4], "file names count from 1: 3.png is frame 2"),
     "from 1, every second": ([1, 3, 5], [0, 2, 4], "file names count from 1: 1.png is frame 0"),
     "from 8": ([8, 9, 10, 11, 12], [0, 1, 2, 3, 4], "file names count from 8: 8.png is frame 0"),
-    "from 1 or not": ([1, 2, 3], [1, 2, 3], "1.png is read as frame 1 (0-based); frame 0 has no mask"),
+    "from 1 or not": ([1, 2, 3], [1, 2, 3], "1.png is read as frame 1 (0-based); frame 0 has no file"),
     "from 0": ([0, 4], [0, 4], None),
 }
 

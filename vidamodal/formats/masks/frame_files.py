@@ -137,7 +137,7 @@ def _by_numbers(files: Sequence[Path], video: VideoContext | None) -> FramePairs
     fits = _different([_fit_numbers(column, video) for column in whole] + [_fit_times(c, video) for c in decimal])
     if len(fits) > 1:
         raise InputError(
-            f"{files[0]}: the names hold several numbers that may be the frame; name masks 00000.png, 00001.png, ..."
+            f"{files[0]}: the names hold several numbers that may be the frame; name them 00000.png, 00001.png, ..."
         )
     if not fits:
         raise _no_fit(files, whole, video)
@@ -182,7 +182,7 @@ def _check_alike(files: Sequence[Path]) -> None:
     for path, text in zip(files, texts, strict=True):
         if text != usual or len(text) == 1:
             raise InputError(
-                f"{path}: the name is not a frame number like those of the other masks; name masks 00000.png, "
+                f"{path}: the name is not a frame number like those of the other files; name them 00000.png, "
                 "00001.png, ..."
             )
 
@@ -210,7 +210,7 @@ def _check_different_numbers(files: Sequence[Path]) -> None:
 def _value(path: Path, place: tuple[int, ...]) -> Fraction:
     digits = split_numbers(path.stem)[1]
     if place[-1] >= len(digits):
-        raise InputError(f"{path}: the name is not a frame number; name masks 00000.png, 00001.png, ...")
+        raise InputError(f"{path}: the name is not a frame number; name the files 00000.png, 00001.png, ...")
     whole = Fraction(int(digits[place[0]]))
     return whole if len(place) == 1 else whole + Fraction(int(digits[place[1]]), 10 ** len(digits[place[1]]))
 
@@ -246,7 +246,7 @@ def _note_from_zero(numbers: Sequence[int], example: str, names: Sequence[str] |
     if names is not None:
         return f"the frames have other names ({names[0]}); numbers are 0-based frames: {example} is frame {numbers[0]}"
     is_run_from_one = numbers == list(range(1, len(numbers) + 1)) and len(numbers) > 1
-    return f"{example} is read as frame 1 (0-based); frame 0 has no mask" if is_run_from_one else None
+    return f"{example} is read as frame 1 (0-based); frame 0 has no file" if is_run_from_one else None
 
 
 def _numbers_of(names: Sequence[str]) -> Mapping[int, int] | None:
@@ -282,14 +282,14 @@ def _fit_times(column: _Column, video: VideoContext | None) -> FramePairs | None
 def _no_fit(files: Sequence[Path], columns: Sequence[_Column], video: VideoContext | None) -> InputError:
     """The error for numbers that are no frames of the video."""
     if video is None or not columns:
-        return InputError(f"{files[0]}: the name is not a frame number; name masks 00000.png, 00001.png, ...")
+        return InputError(f"{files[0]}: the name is not a frame number; name the files 00000.png, 00001.png, ...")
     if video.frame_names is not None:
         strange = next((path for path in files if path.stem not in video.frame_names), files[0])
-        return InputError(f"{strange}: no frame of the video has this name; name each mask like its frame")
+        return InputError(f"{strange}: no frame of the video has this name; name each file like its frame")
     length = video.info.frames
     path, value = next(item for item in columns[0].values.items() if item[1] >= length)
     return InputError(
-        f"{path}: frame {value} is beyond the end of the video ({length} frames); remove it, or pass the masks of this "
+        f"{path}: frame {value} is beyond the end of the video ({length} frames); remove it, or pass the files of this "
         "video"
     )
 

@@ -6,8 +6,6 @@ frames, so older ones are dropped: the masks are the same as if it kept the whol
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
-from vidamodal.backbones.pretrained import fingerprint, quiet_libraries, read_pretrained
+from vidamodal.backbones.pretrained import config_fingerprint, fingerprint, quiet_libraries, read_pretrained
 from vidamodal.backbones.resnet import IMAGENET_MEAN, IMAGENET_STD
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
@@ -61,9 +59,7 @@ def load_sam(name: str = DEFAULT_SAM) -> LoadedSam:
         model_type = Sam2VideoModel.config_class.get_config_dict(name)[0].get("model_type")
     if model_type != Sam2VideoModel.config_class.model_type:
         raise InputError(f"sam=: {name!r} is not a SAM 2 video model. Pass one such as {DEFAULT_SAM}.")
-    settings = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
-    config_hash = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-    return LoadedSam(model.eval(), name.rstrip("/").rpartition("/")[2], config_hash, fingerprint(model))
+    return LoadedSam(model.eval(), name.rstrip("/").rpartition("/")[2], config_fingerprint(model), fingerprint(model))
 
 
 class Sam2Finder(Finder):

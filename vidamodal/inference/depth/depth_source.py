@@ -1,0 +1,120 @@
+"""Depth maps of a video, read one frame at a time, and their conversion to disparity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from vidamodal.types import InputError
+
+DepthKind = Literal["auto", "disparity", "depth"]
+"""disparity: larger values are nearer. depth: larger values are farther. auto: the masks decide."""
+
+DEPTH_KINDS: tuple[DepthKind, ...] = ("auto", "disparity", "depth")
+
+Conversion = Literal["as is", "inverted", "negated"]
+"""How values become disparities: unchanged, as 1 / value, or as -value."""
+
+LEAST_RATIO = 0.05
+"""Ratio of the near to the middle values (1 and 25 %) below which they are no distances from a camera: a scale that was
+normalised to begin at 0 cannot be inverted."""
+
+
+@dataclass(frozen=True)
+class DepthSource:
+    """Depth maps of some frames of a video."""
+
+    read: Callable[[int], Shaped[np.ndarray, "h w"] | None]
+    """Returns the map of a frame, of any size and real type; None if there is none. nan is unknown."""
+    kind: DepthKind = "disparity"
+    certain: bool = False
+    """True if the kind is beyond doubt, as that of a depth model: evidence against it is noted instead of refused."""
+    frames: Sequence[int] | None = None
+    """Frames with a map, in order; None if all have one."""
+    name: str = "depth"
+    """What run.json and error messages call the source."""
+    notes: tuple[str, ...] = ()
+    """What was assumed about the maps, one line each."""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """Hashes of the depth model's weights and config."""
+
+    def __post_init__(self) -> None:
+        """Raise InputError if the kind is unknown."""
+        if self.kind not in DEPTH_KINDS:
+            raise InputError(f"unknown depth_kind {self.kind!r}. Choose auto, disparity or depth.")
+
+
+@dataclass(frozen=True)
+class DisparityMaps:
+    """The maps of a source as disparities, at the size of the video."""
+
+    source: DepthSource
+    conversion: Conversion
+    height: int
+    width: int
+
+    def read(self, frame: int) -> Float[np.ndarray, "h w"] | None:
+        """Return the disparity of a frame, larger is nearer, nan is unknown; None if the frame has no map."""
+        values = read_values(self.source, frame)
+        if values is None:
+            return None
+        return resize_nearest(to_disparity(values, self.conversion), self.height, self.width)
+
+
+def read_values(source: DepthSource, frame: int) -> Float[np.ndarray, "h w"] | None:
+    """Return the map of a frame as floats.
+
+    Raises:
+        InputError: If the map is not an array (h, w) of numbers.
+    """
+    values = source.read(frame)
+    if values is None:
+        return None
+    if values.ndim != 2 or values.dtype.kind not in "iuf" or not values.size:
+        raise InputError(
+            f"{source.name}: the map of frame {frame} has shape {values.shape} and dtype {values.dtype}. Pass an array "
+            "(h, w) of floats or integers."
+        )
+    return np.asarray(values, dtype=np.float32)
+
+
+def to_disparity(values: Float[np.ndarray, "h w"], conversion: Conversion) -> Float[np.ndarray, "h w"]:
+    """Return disparities, with nan where they are unknown.
+
+    Distances of 0 and below are unknown, and infinite ones, such as the sky's, are disparities of 0.
+    """
+    if conversion == "inverted":
+        return np.asarray(np.divide(1, values, out=np.full_like(values, np.nan), where=values > 0))
+    out = values if conversion == "as is" else -values
+    return np.asarray(np.where(np.isfinite(out), out, np.float32(np.nan)))
+
+
+def conversion_of_depth(samples: Sequence[Shaped[np.ndarray, "h w"]]) -> Conversion:
+    """Return how values that grow with the distance become disparities: distances are inverted, other scales negated.
+
+    In maps of integers, 0 marks unknown pixels; in maps of floats it is a value, which no distance has.
+
+    Args:
+        samples: Maps of some frames.
+    """
+    values = [sample[np.isfinite(sample) & ((sample != 0) | (sample.dtype.kind == "f"))] for sample in samples]
+    joined = np.concatenate(values)
+    if not len(joined):
+        return "inverted"
+    near, middle = np.percentile(joined, (1, 25))
+    return "inverted" if joined.min() > 0 and near > LEAST_RATIO * middle else "negated"
+
+
+def resize_nearest(values: Float[np.ndarray, "p q"], height: int, width: int) -> Float[np.ndarray, "h w"]:
+    """Resize a map by nearest neighbours: a mean of two surfaces would be a surface between them."""
+    if values.shape == (height, width):
+        return values
+    return np.asarray(values[np.ix_(_centres(height, values.shape[0]), _centres(width, values.shape[1]))])
+
+
+def _centres(target: int, source: int) -> Int[np.ndarray, " target"]:
+    return ((np.arange(target) + 0.5) * source / target).astype(np.intp)
