@@ -17,9 +17,10 @@ from dataset_gen.actors.gaits import leg_length, running, walk, walking
 from dataset_gen.actors.key_poses import KeyPose, Moves, arm_to, between, posture
 from dataset_gen.actors.outfits import Dressed
 from dataset_gen.actors.performances import GroundPath
-from dataset_gen.actors.rig import SIDES, Posture, Vectors
+from dataset_gen.actors.rig import SIDES, Posture, Vectors, bent_back
 from dataset_gen.actors.stances import (
     ARM_PLACES,
+    CASUAL,
     Script,
     bend_script,
     crouch_script,
@@ -77,10 +78,11 @@ def _walk(person: Dressed, path: GroundPath, style: np.random.Generator, rng: np
     body = person.naked
     made, hips = walk(body, path, walking(body, _speed(path), style, rng.random()))
     if style.random() < 0.5:  # one hand or both do something else
-        names = list(ARM_PLACES)
         both = style.random() < 0.4
+        name = CASUAL[style.integers(len(CASUAL))]
         for side in SIDES if both else (SIDES[style.integers(2)],):
-            place = np.array(ARM_PLACES[names[style.integers(len(names))]]) + style.normal(0, 0.03, 3)
+            place = np.array(ARM_PLACES[name]) + style.normal(0, 0.03, 3)
+            name = name if style.random() < 0.7 else CASUAL[style.integers(len(CASUAL))]
             sway = 0.02 * np.sin(2 * np.pi * (2 * rng.random() + _moments(path) * style.uniform(0.3, 1.5)))
             made.arms[side] = arm_to(body, side, place + sway[:, None])
     return Act(made, hips, np.zeros(len(hips)))
@@ -208,6 +210,7 @@ def _crawl(person: Dressed, path: GroundPath, style: np.random.Generator, rng: n
         moves.values[:, first] -= 0.12 * lifted
     moves.values[:, 5] += 0.08 * np.sin(2 * np.pi * phase)
     made, hips = posture(person.naked, moves)
+    made.hands |= {side: bent_back(person.naked, side, 1.2, len(hips)) for side in SIDES}
     return Act(made, hips, np.zeros(len(hips)))
 
 

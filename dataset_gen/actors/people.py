@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -75,7 +75,7 @@ def _split(asset_id: str) -> Split:
     raise InputError(f"person {asset_id!r} is in no split. Use one of the ids that People.ids returns.")
 
 
-@cache
+@lru_cache(maxsize=256)
 def _person(asset_id: str) -> Dressed:
     """Return the body with an id, in its clothes."""
     split = _split(asset_id)

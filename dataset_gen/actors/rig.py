@@ -119,6 +119,14 @@ def rotation_vectors(body: Body, posture: Posture) -> Float[np.ndarray, "t j 3"]
     return np.asarray(_to_vectors(out).swapaxes(0, 1))
 
 
+def bent_back(body: Body, side: Side, angle: float, count: int) -> Rotations:
+    """Return the rotations of a hand whose back is bent towards the forearm, as of one that leans on its palm."""
+    along = unit(body.pivot(f"{side}_hand") - body.pivot(f"{side}_forearm"))
+    axis = unit(np.cross(along, (0.0, 0.0, 1.0)))  # the backs of the hands are on top at rest
+    turn = Rotation.from_rotvec(axis * angle).as_matrix()
+    return np.broadcast_to(turn, (count, 3, 3))
+
+
 def limb_lengths(body: Body, side: Side, joints: tuple[str, str, str]) -> tuple[float, float]:
     """Return the lengths of upper and lower part of a limb between three joints."""
     a, b, c = (body.pivot(f"{side}_{name}") for name in joints)

@@ -35,6 +35,9 @@ ARM_PLACES: dict[str, Vector] = {
 }
 """Places of a wrist from the shoulder, forwards, outwards and up, in lengths of the arm."""
 
+CASUAL = ("akimbo", "behind", "chest", "ear", "mouth", "phone", "phone", "pocket", "pocket", "pocket", "strap", "strap")
+"""Places where hands are while people walk, the frequent ones several times."""
+
 _HANG: Vector = (0.08, 0.2, -0.93)
 
 

