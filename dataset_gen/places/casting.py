@@ -13,15 +13,22 @@ from jaxtyping import Float
 from dataset_gen.actors.animals import Animals
 from dataset_gen.actors.people import People
 from dataset_gen.actors.performances import Cast
+from dataset_gen.actors.vehicles import Vehicles
 from dataset_gen.assets import Asset, Split
+
+FASTEST = 10.0
+"""Greatest speed in metres per second that is chosen freely."""
 
 COMMON = {"walk": 9.0, "stand": 4.0, "run": 2.0, "carry": 2.0, "trot": 3.0, "strut": 3.0, "crawl": 0.5, "fall": 0.5}
 """How much more often than others an action is chosen; 1 for those that are not listed."""
 
+PUSHED = ("pram", "trolley", "wheelbarrow")
+"""Vehicles that somebody pushes."""
+
 NEEDS_MORE = {"cycle"}
 """Actions that make no sense without another thing."""
 
-CastName = Literal["person", "rider", "animal", "vehicle"]
+CastName = Literal["person", "animal", "vehicle"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class Actor:
     def reach(self) -> float:
         """Half the greatest length on the ground in metres; limbs at rest may be spread, so it has a limit."""
         return float(min(np.hypot(*self.extent[:2]) / 2, 0.45 * max(self.extent.max(), 1.0)))
+
+    @property
+    def half_width(self) -> float:
+        """Half the width in metres of the way that the actor needs; arms at rest may be spread."""
+        return float(np.clip(self.extent[1] / 2, 0.12, max(0.3, 0.3 * self.extent[0])))
 
     @property
     def actions(self) -> Mapping[str, tuple[float, float]]:
@@ -63,7 +75,8 @@ class Actor:
             return names[0], float(np.clip(speed, low, high))
         weights = np.array([COMMON.get(name, 1.0) for name in names])
         low, high = able[name := names[rng.choice(len(names), p=weights / weights.sum())]]
-        return name, float(rng.uniform(max(low, 0.25 * high), high)) if moves or low > 0 else 0.0
+        slow, fast = max(low, 0.2 * high), min(high, FASTEST)
+        return name, float(np.exp(rng.uniform(np.log(slow), np.log(fast)))) if moves or low > 0 else 0.0
 
 
 def one_of(rng: np.random.Generator, ids: Sequence[str]) -> str:
@@ -85,5 +98,5 @@ def actor(rng: np.random.Generator, cast: Cast, split: Split, families: Sequence
     return Actor(cast.load(one_of(rng, ids)), cast)
 
 
-CASTS: dict[CastName, Cast] = {"person": People(), "animal": Animals()}
+CASTS: dict[CastName, Cast] = {"person": People(), "animal": Animals(), "vehicle": Vehicles()}
 """Casts by name."""

@@ -16,12 +16,12 @@ import numpy as np
 from dataset_gen.assets import Split
 from dataset_gen.library import OFFLINE, Library
 from dataset_gen.looks import sample_light
-from dataset_gen.places.casting import CASTS, Actor, CastName, actor
+from dataset_gen.places.casting import CASTS, PUSHED, Actor, CastName, actor
 from dataset_gen.places.plots import Role, companion, hides_for_good, passer, sample_role
 from dataset_gen.places.pruning import prune
-from dataset_gen.places.road import DRIVES, drive
+from dataset_gen.places.road import CARS, DRIVES, RIDDEN, drive
 from dataset_gen.places.scenery import furnish, hide_for_good, house_fronts, occlude, throw, walls
-from dataset_gen.places.sets import Place
+from dataset_gen.places.sets import Place, collide
 from dataset_gen.places.shots import (
     LENSES,
     MOVES,
@@ -74,10 +74,18 @@ VANISHING = 0.08
 
 
 @dataclass(frozen=True)
+class Group:
+    """Actors of a cast, from some of its families or from all."""
+
+    cast: CastName
+    families: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PlaceKind:
     """Ranges of a preset. Lengths are in metres."""
 
-    casts: tuple[tuple[CastName, float], ...]
+    groups: tuple[tuple[Group, float], ...]
     """Who acts, with probabilities."""
     share: tuple[float, float]
     """How much of the image's height the first subject fills; sampled logarithmically."""
@@ -86,20 +94,27 @@ class PlaceKind:
     extras: tuple[float, ...]
     """Probabilities of 0, 1, 2, ... further actors."""
     occluders: tuple[str, ...]
-    animals: tuple[str, ...] = ()
-    """Kinds of animals; empty for all."""
 
+
+_PEOPLE, _RIDERS, _PUSHED = Group("person"), Group("vehicle", RIDDEN), Group("vehicle", PUSHED)
 
 KINDS: dict[PlaceName, PlaceKind] = {
     "street": PlaceKind(
-        (("person", 0.62), ("rider", 0.1), ("vehicle", 0.2), ("animal", 0.08)),
-        (0.12, 2.0), (0.9, 45.0), (0.2, 0.25, 0.25, 0.15, 0.1, 0.05), OUTDOORS, STREET_ANIMALS,
+        (
+            (_PEOPLE, 0.52), (_RIDERS, 0.13), (_PUSHED, 0.05),
+            (Group("vehicle", CARS), 0.22), (Group("animal", STREET_ANIMALS), 0.08),
+        ),
+        (0.12, 2.0), (0.9, 45.0), (0.2, 0.25, 0.25, 0.15, 0.1, 0.05), OUTDOORS,
     ),
     "room": PlaceKind(
-        (("person", 0.86), ("animal", 0.14)), (0.4, 2.2), (0.8, 6.0), (0.34, 0.33, 0.2, 0.1, 0.03), INDOORS, PETS
+        ((_PEOPLE, 0.86), (Group("animal", PETS), 0.12), (_PUSHED, 0.02)),
+        (0.4, 2.2), (0.8, 6.0), (0.34, 0.33, 0.2, 0.1, 0.03), INDOORS,
     ),
     "field": PlaceKind(
-        (("animal", 0.5), ("person", 0.42), ("rider", 0.08)),
+        (
+            (Group("animal"), 0.46), (_PEOPLE, 0.42), (_RIDERS, 0.07), (_PUSHED, 0.01),
+            (Group("vehicle", ("tractor", "boat", "suv", "pickup")), 0.04),
+        ),
         (0.15, 2.1), (0.9, 40.0), (0.25, 0.25, 0.2, 0.15, 0.1, 0.05), NATURE,
     ),
 }  # fmt: skip
@@ -122,7 +137,7 @@ def compose(
     root = np.random.SeedSequence([seed, zlib.crc32(f"{preset}/{split}".encode())])
     layout, look, motion, lens = (np.random.Generator(np.random.PCG64(child)) for child in root.spawn(4))
     fps = RATES[pick(lens, RATES)][0]
-    if preset == "street" and "vehicle" in CASTS and lens.random() < DRIVES:
+    if preset == "street" and lens.random() < DRIVES:
         scene, camera, aspect = drive(split, frames, layout, look, motion, lens)
     else:
         scene, camera, aspect = _stage(KINDS[preset], preset, split, frames, fps, (layout, look, motion, lens))
@@ -185,9 +200,8 @@ def _shot(rng: np.random.Generator, kind: PlaceKind, subject: Actor, frames: int
 
 
 def _actor(rng: np.random.Generator, kind: PlaceKind, split: Split) -> Actor:
-    casts = [(name, weight) for name, weight in kind.casts if name in CASTS]
-    name = casts[pick(rng, casts)][0]
-    return actor(rng, CASTS[name], split, kind.animals if name == "animal" else ())
+    group = kind.groups[pick(rng, kind.groups)][0]
+    return actor(rng, CASTS[group.cast], split, group.families)
 
 
 def _first_role(
@@ -234,12 +248,7 @@ def _keeps_off(scene: Place, role: Role) -> bool:
     eye = np.array([0.0, -scene.shot.distance])
     if np.linalg.norm(role.path.positions - eye, axis=1).min() < role.actor.reach + 0.45:
         return False
-    for other in scene.roles:
-        near = np.linalg.norm(role.path.positions - other.path.positions, axis=1)
-        wide = (min(role.actor.extent[:2]) + min(other.actor.extent[:2])) / 2
-        if np.count_nonzero(near < min(0.32, 0.6 * wide) + max(wide - 1.0, 0.0)) > 0:
-            return False
-    return True
+    return not any(collide(role, other) for other in scene.roles)
 
 
 def _surround(scene: Place, kind: PlaceKind, preset: PlaceName, camera: CameraSpec) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from dataset_gen.assets import Split
 from dataset_gen.places.backdrops import house_ids, load_backdrop
 from dataset_gen.places.casting import CASTS, actor, one_of, one_of_kinds
 from dataset_gen.places.paths import stand, walk
 from dataset_gen.places.plots import Role
-from dataset_gen.places.sets import Place
+from dataset_gen.places.sets import Place, collide
 from dataset_gen.places.shots import SENSOR, Shot, pick
 from dataset_gen.props.catalogue import load_prop, occluder_ids
 from vidamodal.worlds.place_views import shake
@@ -35,6 +34,15 @@ ROADSIDE = (
     "wheelie_bin",
     "parked_boxes",
 )
+
+CARS = ("hatchback", "saloon", "suv", "estate", "hatchback", "saloon", "van", "pickup", "lorry", "bus", "tram")
+"""Kinds of vehicles that drive on streets; those that are listed twice are twice as frequent."""
+
+PARKED = ("hatchback", "saloon", "suv", "estate", "hatchback", "saloon", "van", "pickup", "bicycle", "motorcycle")
+"""Kinds of vehicles that are parked."""
+
+RIDDEN = ("bicycle", "bicycle", "bicycle", "bicycle", "moped", "motorcycle", "kick_scooter", "skateboard")
+"""Kinds of vehicles that people ride."""
 
 LANE = 3.2
 """Width of a lane in metres."""
@@ -100,7 +108,7 @@ def _traffic(scene: Place, road: Road) -> None:
     """Add vehicles that drive ahead, come towards the camera, pass it, or cross the road."""
     rng, shot = scene.layout, scene.shot
     for _ in range(int(rng.integers(0, 5))):
-        other = actor(rng, CASTS["rider" if rng.random() < 0.2 else "vehicle"], scene.split)
+        other = actor(rng, CASTS["vehicle"], scene.split, RIDDEN if rng.random() < 0.25 else CARS)
         action, speed = other.choose(rng, True, float(rng.uniform(2, 12)))
         what = rng.random()
         if what < 0.4:  # the same way
@@ -152,7 +160,7 @@ def _parked(scene: Place, road: Road) -> None:
             continue
         y = rng.uniform(4, 12)
         while y < road.end and sum(not thing.scenery for thing in scene.objects) < 14:
-            car = actor(rng, cast, scene.split)
+            car = actor(rng, cast, scene.split, PARKED)
             length = float(car.extent[0])
             place = np.array([x + rng.normal(0, 0.1), y + length / 2])
             if rng.random() < 0.75 and scene.is_free(place, length / 3):
@@ -168,19 +176,8 @@ def _play(scene: Place, road: Road, role: Role) -> None:
     eye = np.stack([np.zeros(shot.frames), road.speed * shot.times], axis=1)
     if (np.linalg.norm(path - eye, axis=1) < role.actor.reach + 1.2).any():
         return
-    for other in scene.roles:
-        apart = np.abs(path - other.path.positions)
-        sides = _footprint(role) + _footprint(other)
-        if (apart < sides).all(axis=1).any():
-            return
-    scene.act(role)
-
-
-def _footprint(role: Role) -> Float[np.ndarray, "t 2"]:
-    """Return half the extent of an actor along x and y in each frame in metres."""
-    cos, sin = np.abs(np.cos(role.path.headings)), np.abs(np.sin(role.path.headings))
-    length, width = role.actor.extent[:2] / 2 + 0.1
-    return np.stack([cos * length + sin * width, sin * length + cos * width], axis=1)
+    if not any(collide(role, other) for other in scene.roles):
+        scene.act(role)
 
 
 def _roadside(scene: Place, road: Road) -> None:

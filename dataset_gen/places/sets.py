@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 
-from dataset_gen.actors.performances import Performance
+from dataset_gen.actors.performances import GroundPath, Performance
+from dataset_gen.actors.vehicle_kinds import VEHICLES
 from dataset_gen.assets import Asset, Split
 from dataset_gen.looks import sample_material
+from dataset_gen.places.casting import Actor
 from dataset_gen.places.plots import Role
+from dataset_gen.places.riders import add_people
 from dataset_gen.places.shots import Shot
 from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, Skin, Vector
 
@@ -39,6 +42,13 @@ class Place:
         performance = role.actor.cast.perform(role.actor.asset.id, role.action, role.path, self.motion)
         self.roles.append(role)
         self._add(role.actor.asset, performance, scenery=False)
+        if role.actor.asset.label in VEHICLES:
+            add_people(self, role.actor, role.action, role.path, performance)
+
+    def perform(self, actor: Actor, performance: Performance, path: GroundPath) -> None:
+        """Add an actor with its poses, who belongs to another."""
+        self.roles.append(Role(actor, "", path))
+        self._add(actor.asset, performance, scenery=False)
 
     def put(self, asset: Asset, place: Vector, heading: float, scenery: bool, scale: Vector = (1.0, 1.0, 1.0)) -> None:
         """Add a thing that stands still."""
@@ -53,10 +63,8 @@ class Place:
 
     def is_free(self, place: Float[np.ndarray, " 2"], radius: float, among_props: bool = True) -> bool:
         """Return True if no actor comes within a radius of a place, and nothing stands there."""
-        for role in self.roles:
-            nearest = np.linalg.norm(role.path.positions - place, axis=1).min()
-            if nearest < radius + min(role.actor.reach, max(0.3, role.actor.extent[1] / 2 + 0.1)):
-                return False
+        if any(distance_to(role, place) < radius + role.actor.half_width for role in self.roles):
+            return False
         return not among_props or all(np.linalg.norm(place - at) > 0.7 * (radius + reach) for at, reach in self.blocked)
 
     def _add(self, asset: Asset, performance: Performance, scenery: bool, scale: Vector = (1.0, 1.0, 1.0)) -> None:
@@ -69,6 +77,32 @@ class Place:
                 deformation=small.deformation, scenery=scenery,
             )
         )  # fmt: skip
+
+
+def distance_to(role: Role, place: Float[np.ndarray, " 2"]) -> float:
+    """Return how near the middle line of an actor ever comes to a place, in metres."""
+    half = max(float(role.actor.extent[0]) / 2 - role.actor.half_width, 0.0)
+    ahead = np.stack([np.cos(role.path.headings), np.sin(role.path.headings)], axis=1)
+    apart = place - role.path.positions
+    along = np.clip((apart * ahead).sum(axis=1), -half, half)
+    return float(np.linalg.norm(apart - along[:, None] * ahead, axis=1).min())
+
+
+def collide(one: Role, other: Role) -> bool:
+    """Return True if two actors are in the same place at some moment; people may walk shoulder to shoulder."""
+    small = max(*one.actor.extent[:2], *other.actor.extent[:2]) < 1.3
+    apart = one.path.positions - other.path.positions
+    if small:
+        wide = (min(one.actor.extent[:2]) + min(other.actor.extent[:2])) / 2
+        return bool((np.linalg.norm(apart, axis=1) < min(0.32, 0.6 * wide)).any())
+    return bool((np.abs(apart) < _footprint(one) + _footprint(other)).all(axis=1).any())
+
+
+def _footprint(role: Role) -> Float[np.ndarray, "t 2"]:
+    """Return half the extent of an actor along x and y in each frame in metres."""
+    cos, sin = np.abs(np.cos(role.path.headings)), np.abs(np.sin(role.path.headings))
+    length, width = role.actor.extent[0] / 2 + 0.05, role.actor.half_width
+    return np.stack([cos * length + sin * width, sin * length + cos * width], axis=1)
 
 
 def compact(performance: Performance) -> Performance:
