@@ -6,6 +6,7 @@ import numpy as np
 
 from dataset_gen.actors.vehicle_frames import Frame, Mount, Workshop
 from dataset_gen.solids import Place, bar, box, ellipsoid, tube
+from vidamodal.worlds.spec import Vector
 
 
 def bicycle(rng: np.random.Generator) -> Frame:
@@ -54,12 +55,12 @@ def bicycle(rng: np.random.Generator) -> Frame:
     return shop.frame(mount, leans=True)
 
 
-def _vector(place: Place) -> tuple[float, float, float]:
+def _vector(place: Place) -> Vector:
     x, y, z = (float(value) for value in place)
     return x, y, z
 
 
-def _handlebar(rng: np.random.Generator, shop: Workshop, head: Place) -> tuple[tuple[float, float, float], ...]:
+def _handlebar(rng: np.random.Generator, shop: Workshop, head: Place) -> tuple[Vector, Vector]:
     """Add a stem and a flat, swept or dropped handlebar; return the grips."""
     top = np.asarray(head) + (0.03, 0, rng.uniform(0.06, 0.22))
     shop.add(bar(head, top, 0.016, None, 5))
@@ -194,7 +195,7 @@ def moped(rng: np.random.Generator) -> Frame:
     if rng.random() < 0.4:
         shop.add(box((0.32, 0.36, 0.3), (-0.95 * size, 0, 0.82 * size)))
     hands = (_vector(bars + (0, 0.3, 0)), _vector(bars - (0, 0.3, 0)))
-    mount = Mount((-0.4 * size, 0.0, 0.81 * size), hands, (0.15 * size, 0.0, 0.32 * size), pedal=0.1)
+    mount = Mount((-0.25 * size, 0.0, 0.8 * size), hands, (0.18 * size, 0.0, 0.32 * size), pedal=0.1)
     return shop.frame(mount, leans=True)
 
 

@@ -35,13 +35,13 @@ class People:
 
     def load(self, asset_id: str) -> Asset:
         """Return the asset with an id. Raises InputError if it is in no split."""
-        mesh = _person(asset_id).body.mesh
+        mesh = load_person(asset_id).body.mesh
         hull = convex_hull(mesh.vertices)
         return Asset(asset_id, FAMILY, (hull,), f"{LICENCE} AND Apache-2.0", f"{SOURCE}; dataset_gen", mesh)
 
     def actions(self, asset_id: str) -> Mapping[str, tuple[float, float]]:
         """Return what a person can do, each with its lowest and highest speed in metres per second."""
-        person = _person(asset_id)
+        person = load_person(asset_id)
         pace = float(np.sqrt(person.naked.height / 1.7))  # speeds of equal Froude number
         return {
             name: (round(low * pace, 2), round(high * pace, 2))
@@ -54,7 +54,7 @@ class People:
         Raises:
             InputError: The id is in no split, or the person cannot do this.
         """
-        person = _person(asset_id)
+        person = load_person(asset_id)
         if action not in self.actions(asset_id):
             known = ", ".join(self.actions(asset_id))
             raise InputError(f"{asset_id} does not know the action {action!r}. Use one of {known}.")
@@ -76,7 +76,7 @@ def _split(asset_id: str) -> Split:
 
 
 @lru_cache(maxsize=256)
-def _person(asset_id: str) -> Dressed:
+def load_person(asset_id: str) -> Dressed:
     """Return the body with an id, in its clothes."""
     split = _split(asset_id)
     numbers = body_numbers(split)

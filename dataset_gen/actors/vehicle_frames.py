@@ -31,6 +31,24 @@ class Mount:
     stands: bool = False
     """True if the rider stands."""
 
+    def scaled(self, size: float) -> Mount:
+        """Return the mount of a vehicle of another size."""
+
+        def grown(place: Vector) -> Vector:
+            x, y, z = place
+            return x * size, y * size, z * size
+
+        left, right = self.hands
+        return Mount(
+            grown(self.seat),
+            (grown(left), grown(right)),
+            grown(self.feet),
+            self.crank * size,
+            self.pedal * size,
+            self.development * size,
+            self.stands,
+        )
+
 
 @dataclass(frozen=True)
 class Turning:
