@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_gen.actors.animal_kinds import ANIMALS
+from dataset_gen.actors.riders import CARRIERS
 from dataset_gen.actors.vehicle_kinds import VEHICLES
-from dataset_gen.actors.vehicles import Vehicles
 from dataset_gen.asset_archives import require_member, unpack
 from dataset_gen.asset_manifests import ManifestEntry, read_manifest
 from dataset_gen.assets import SPLITS, Asset, Split, asset_ids, load_asset, origin
@@ -54,7 +54,8 @@ REAL_THINGS: tuple[Collective, ...] = (
     Collective("prop", PROPS, load_prop, _prop_ids),
     Collective("backdrop", (BACKDROP,), load_backdrop, backdrop_ids),
     Collective("person", ("person",), CASTS["person"].load, CASTS["person"].ids),
-    Collective("vehicle", VEHICLES, Vehicles().load, Vehicles().ids),
+    Collective("rider", CARRIERS, CASTS["rider"].load, CASTS["rider"].ids),
+    Collective("vehicle", VEHICLES, CASTS["vehicle"].load, CASTS["vehicle"].ids),
 )
 """Families of real size in metres, beside the shapes and creatures that scenes scale."""
 

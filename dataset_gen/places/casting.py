@@ -13,6 +13,7 @@ from jaxtyping import Float
 from dataset_gen.actors.animals import Animals
 from dataset_gen.actors.people import People
 from dataset_gen.actors.performances import Cast
+from dataset_gen.actors.riders import Riders
 from dataset_gen.actors.vehicles import Vehicles
 from dataset_gen.assets import Asset, Split
 
@@ -28,7 +29,7 @@ PUSHED = ("pram", "trolley", "wheelbarrow")
 NEEDS_MORE = {"cycle"}
 """Actions that make no sense without another thing."""
 
-CastName = Literal["person", "animal", "vehicle"]
+CastName = Literal["person", "rider", "animal", "vehicle"]
 
 
 @dataclass(frozen=True)
@@ -98,5 +99,10 @@ def actor(rng: np.random.Generator, cast: Cast, split: Split, families: Sequence
     return Actor(cast.load(one_of(rng, ids)), cast)
 
 
-CASTS: dict[CastName, Cast] = {"person": People(), "animal": Animals(), "vehicle": Vehicles()}
+CASTS: dict[CastName, Cast] = {
+    "person": People(),
+    "rider": Riders(),
+    "animal": Animals(),
+    "vehicle": Vehicles(),
+}
 """Casts by name."""
