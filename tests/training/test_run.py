@@ -15,9 +15,12 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from tests.training.helpers import MODEL, STAGE, logged, losses, refused, tiny_config, weights
+from vidamodal.data.augment import AugmentConfig
+from vidamodal.heads.conv import ConvHead
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
 from vidamodal.training import family
+from vidamodal.training.config import TrainConfig
 from vidamodal.training.family import MaskFamily
 from vidamodal.training.run import train, train_recipe
 from vidamodal.training.sharding import Average
@@ -117,6 +120,31 @@ def test_an_interrupted_run_resumes_with_identical_results(
     assert weights(tmp_path / "run") == weights(unbroken)
     assert losses(tmp_path / "run") == losses(unbroken)
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+
+
+def reads_depth(output: Path) -> TrainConfig:
+    """Return the config of a run whose model reads depth and predicts presence."""
+    network = replace(MODEL, transformer=replace(MODEL.transformer, depth_planes=True, presence=True))
+    clips = replace(STAGE.sample, augment=AugmentConfig(depth=1.0), world=replace(STAGE.sample.world, vanish=1.0))
+    model = AmodalFamily(network=network, head={"width": 8, "deep": 16, "depth": True})
+    return tiny_config(output, amodal=replace(STAGE, sample=clips), model=model)
+
+
+def test_depth_and_presence_are_learnt_and_an_interrupted_run_resumes(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        stop(patch, Average, "update", 7)
+        with pytest.raises(Killed):
+            train(reads_depth(tmp_path / "run"), quiet=True)
+    AcceleratorState._reset_state(True)
+    for name in ("run", "unbroken"):
+        train(reads_depth(tmp_path / name), quiet=True)
+    assert weights(tmp_path / "run") == weights(tmp_path / "unbroken")
+    assert losses(tmp_path / "run") == losses(tmp_path / "unbroken")
+    assert all(line["presence"] > 0 for line in logged(tmp_path / "run") if line["stage"] == "amodal")
+    model = load_model(str(tmp_path / "run" / "model")).model
+    assert isinstance(model, AmodalModel) and isinstance(model.head, ConvHead) and model.view.depth
+    assert model.transformer.extra.weight.any() and model.head.extra.weight.any()
+    assert "depth where it is known" in (tmp_path / "run" / "model" / "README.md").read_text()
 
 
 def test_another_config_in_the_same_folder_is_refused(unbroken: Path) -> None:
