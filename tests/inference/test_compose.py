@@ -1,4 +1,4 @@
-"""Confidences of detected tracks."""
+"""From logits to masks: partial scenes, and confidences of detected tracks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.inference.helpers import (
-    behind_a_bar,
-)
+from tests.inference.helpers import behind_a_bar
+from vidamodal.geometry import Window
+from vidamodal.inference.compose import MaskRules, ObjectContext, compose_object
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import AmodalModel
+from vidamodal.occlusion.thresholds import PartialDecision
 
 
 def test_the_confidence_of_a_detection_multiplies_that_of_the_prediction(model: AmodalModel) -> None:
@@ -29,3 +30,52 @@ def test_the_confidence_of_a_detection_multiplies_that_of_the_prediction(model: 
     several = Predictor(model, hypotheses=2).predict(detected).tracks[0]
     best = max(hypothesis.score for hypothesis in several.hypotheses)
     assert best == pytest.approx(np.mean(np.array(several.confidence, dtype=float)))
+
+
+STRICT = MaskRules(0.5, PartialDecision(temperature=2.0, shift=-1.0, threshold=0.6), all_sampled=False)
+"""Rules under which a logit of 2 is enough elsewhere, and not at a pixel that may show an occluder without a mask."""
+
+
+def scene(visible: bool, partial: bool) -> ObjectContext:
+    """An object in the left third of an image; another listed one in the right third."""
+    labels = np.zeros((12, 12), dtype=np.uint16)
+    labels[:, 8:] = 2
+    mask = np.zeros((12, 12), dtype=bool)
+    if visible:
+        mask[:, :4] = True
+        labels[:, :4] = 1
+    return ObjectContext(Window.around(12, 12), mask, labels, np.array([float(partial), 0.0, 1.0]))
+
+
+def columns_of(context: ObjectContext, logit: float, rules: MaskRules = STRICT) -> list[int]:
+    _, mask = compose_object(np.full((1, 12, 12), logit, dtype=np.float32), context, rules)
+    assert (mask == mask[:1]).all()
+    return np.flatnonzero(mask[0]).tolist()
+
+
+def test_pixels_that_may_show_an_unlisted_occluder_need_a_higher_probability() -> None:
+    assert columns_of(scene(visible=True, partial=True), 2.0) == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert columns_of(scene(visible=True, partial=True), 4.0) == list(range(12))
+
+
+def test_an_object_of_which_nothing_is_visible_keeps_the_ordinary_threshold() -> None:
+    assert columns_of(scene(visible=False, partial=True), 0.5) == list(range(12))
+
+
+def test_an_exhaustive_scene_keeps_the_ordinary_threshold() -> None:
+    assert columns_of(scene(visible=True, partial=False), 0.5) == [0, 1, 2, 3, 8, 9, 10, 11]
+
+
+def test_without_settings_for_partial_scenes_all_pixels_are_decided_alike() -> None:
+    rules = MaskRules(0.5, PartialDecision(), all_sampled=False)
+    assert columns_of(scene(visible=True, partial=True), 0.5, rules) == list(range(12))
+
+
+def test_the_confidence_follows_the_calibrated_probabilities() -> None:
+    context = scene(visible=True, partial=True)
+    logits = np.full((1, 12, 12), 2.0, dtype=np.float32)
+    plain, strict = (
+        compose_object(logits, context, MaskRules(0.0, decision, all_sampled=False))[0].confidence[0]
+        for decision in (PartialDecision(threshold=0.0), PartialDecision(shift=-2.0, threshold=0.0))
+    )
+    assert strict < plain

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, UInt16
 from scipy.special import expit
 
 from vidamodal.geometry import Window, paste
+from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
 
 Mask = Bool[np.ndarray, "h w"]
@@ -63,6 +64,12 @@ class ObjectContext:
     open: Mask | None = None
     """Unlabelled pixels under which it may extend; None for all of them."""
 
+    def uncertain(self, rows: slice, columns: slice) -> Bool[np.ndarray, "p q"]:
+        """Return the pixels of a rectangle at which an occluder without a mask is possible: see `PartialDecision`."""
+        free = self.labels[rows, columns] == 0
+        # Without any visible pixel, an occluder is certain, and nothing tells where it ends.
+        return np.asarray(free & (self.visible is not None and bool(self.visible.any()) and bool(self.weights[0] > 0)))
+
 
 @dataclass(frozen=True)
 class MaskRules:
@@ -70,6 +77,8 @@ class MaskRules:
 
     threshold: float
     """A pixel belongs to the mask above this probability."""
+    partial: PartialDecision
+    """How pixels are decided that may show an occluder without a mask."""
     all_sampled: bool
     """True if the model samples every hypothesis, also the first."""
     keep_probabilities: bool = False
@@ -85,11 +94,11 @@ def compose_object(
         context: The object's window, visible mask and possible occluders.
         rules: How masks are decided.
     """
-    pasted = [_paste_probability(logits, context) for logits in hypotheses]
+    pasted = [_paste_probability(logits, context, rules.partial) for logits in hypotheses]
     # A sampled hypothesis is overconfident about itself. The deterministic first one judges all; if there is none,
     # their mean does.
     judge = np.mean([p.values for p in pasted], axis=0) if rules.all_sampled else pasted[0].values
-    masks, scores = zip(*(_decide_mask(p, judge, context, rules.threshold) for p in pasted), strict=True)
+    masks, scores = zip(*(_decide_mask(p, judge, context, rules) for p in pasted), strict=True)
     kept = pasted[0] if rules.keep_probabilities else None
     return ObjectPrediction(tuple(Rle.encode(mask) for mask in masks), scores, kept), masks[0]
 
@@ -130,10 +139,13 @@ def _detection_confidence(track: Track, frames: int) -> list[float]:
     return [mean if value is None else value for value in track.confidence or (None,) * frames]
 
 
-def _paste_probability(logits: Float[np.ndarray, "s s"], context: ObjectContext) -> WindowProbability:
+def _paste_probability(
+    logits: Float[np.ndarray, "s s"], context: ObjectContext, partial: PartialDecision
+) -> WindowProbability:
     """Probabilities at the size of the image; 1 on the visible mask, and weighted by what may occlude elsewhere."""
     rows, columns, values = paste(logits, context.window, *context.labels.shape)
-    probability = expit(values)
+    uncertain = context.uncertain(rows, columns)
+    probability = expit(np.where(uncertain, values / partial.temperature + partial.shift, values))
     if context.visible is not None:  # if it is unknown, nothing can be ruled out either
         labels = context.labels[rows, columns]
         weights = context.weights[labels]
@@ -144,10 +156,11 @@ def _paste_probability(logits: Float[np.ndarray, "s s"], context: ObjectContext)
 
 
 def _decide_mask(
-    window: WindowProbability, judge: Float[np.ndarray, "p q"], context: ObjectContext, threshold: float
+    window: WindowProbability, judge: Float[np.ndarray, "p q"], context: ObjectContext, rules: MaskRules
 ) -> tuple[Mask, float]:
     """The mask of a window, and its expected IoU under the probabilities ``judge`` of the same pixels."""
-    chosen = window.values > threshold
+    uncertain = context.uncertain(window.rows, window.columns)
+    chosen = window.values > np.where(uncertain, rules.partial.threshold, rules.threshold)
     mask = np.zeros(context.labels.shape, dtype=bool) if context.visible is None else context.visible.copy()
     mask[window.rows, window.columns] |= chosen
     # E[intersection] / E[union]; one pixel is added to both, so that an empty mask of an absent object scores 1.

@@ -29,12 +29,16 @@ from vidamodal.inference.compose import (
 )
 from vidamodal.inference.depth.depth_sign import LEAST_PREDICTED, count_votes, orient
 from vidamodal.inference.depth.depth_source import DepthSource, DisparityMaps
+from vidamodal.inference.holes import short_holes
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
 from vidamodal.inference.scene import Memory, Pictures, Reading, Scene, Views, WindowView
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, occluder_weights
 from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
+
+HOLE_LOGIT = np.float32(10.0)
+"""Least logit in the short-lived holes of a visible mask."""
 
 SAMPLE_STEPS = 4
 """Rounds in which the codes of a hypothesis are sampled."""
@@ -134,8 +138,8 @@ class Predictor:
         self.runtime = Runtime.choose(device)
         self.model = model.to(self.runtime.device).eval()
         self.seed, self.hypotheses, self.constrain = seed, hypotheses, constrain
-        self.rules = MaskRules(model.config.threshold, model.stochastic, keep_probabilities)
         self.depth_rule = depth_rule
+        self.rules = MaskRules(model.config.threshold, model.config.partial, model.stochastic, keep_probabilities)
         self.timings = Timings()
         self.notes: list[str] = []
         """What the last prediction assumed about its inputs, one line each."""
@@ -281,9 +285,21 @@ class Predictor:
         for k in state.pending.keys() & logits.keys():  # the spans of the others end before this chunk
             old = state.pending[k]
             logits[k][:, : old.shape[1]] = cross_fade(old, logits[k][:, : old.shape[1]])
+        if self.constrain and not scene.clip.exhaustive:
+            for k, values in logits.items():
+                self._fill_holes([state.views[t][k] for t in chunk.frames], values)
         kept = chunk.next_start - chunk.start
         state.pending = {k: values[:, kept:] for k, values in logits.items() if chunk.next_start < chunk.stop}
         return logits
+
+    def _fill_holes(self, views: Sequence[WindowView | None], logits: Logits) -> None:
+        """Raise the logits, in place, where an object without a mask passes in front of a track."""
+        cells = self.model.view.cells
+        nothing = np.zeros((cells, cells), dtype=np.float32)
+        visible = np.stack([nothing if view is None else view.crops.visible for view in views])
+        free = np.stack([nothing if view is None else view.crops.others for view in views]) < 0.5
+        holes = short_holes(visible) & free
+        logits[:, holes] = np.maximum(logits[:, holes], HOLE_LOGIT)
 
     @torch.no_grad()
     def _complete_track(

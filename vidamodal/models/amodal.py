@@ -16,6 +16,7 @@ from vidamodal.heads.base import HeadInputs, find_head
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
 from vidamodal.models.transformer import AmodalTransformer, TransformerConfig
 from vidamodal.noise import Noise
+from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.types import InputError
 from vidamodal.windows import View, WindowConfig
 
@@ -41,6 +42,8 @@ class ModelConfig:
     """Probability above which a pixel belongs to the object."""
     temperature: float = 1.0
     """Divisor of the logits before they become probabilities, fitted on validation data."""
+    partial: PartialDecision = field(default_factory=PartialDecision)
+    """How masks are decided where an unlisted occluder is possible."""
 
 
 @dataclass(frozen=True)

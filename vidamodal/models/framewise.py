@@ -12,6 +12,7 @@ from vidamodal.data.crops import TrackCrops
 from vidamodal.heads.base import HeadInputs, find_head
 from vidamodal.models.amodal import AmodalOutput, CoarsePrediction
 from vidamodal.noise import Noise
+from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.windows import View, WindowConfig
 
 CERTAIN = 6.0
@@ -32,6 +33,7 @@ class FramewiseConfig:
     overlap: int = 0
     threshold: float = 0.5
     temperature: float = 1.0
+    partial: PartialDecision = field(default_factory=PartialDecision)
 
 
 class FramewiseModel(nn.Module):

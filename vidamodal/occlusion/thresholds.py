@@ -1,6 +1,11 @@
-"""The smallest areas that count, defined at an image height of 256 pixels and scaled to other sizes."""
+"""Thresholds: the smallest areas that count, and the probabilities from which masks and presence are decided.
+
+Areas are defined at an image height of 256 pixels and scaled to other sizes.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 REFERENCE_HEIGHT = 256
 """Image height in pixels at which the areas below are defined."""
@@ -30,3 +35,21 @@ def least_counted_area(height: int, width: int | None = None) -> float:
             training; by default it scales with the squared height, as it does in evaluation.
     """
     return COUNTED_AREA / REFERENCE_HEIGHT**2 * height * (height if width is None else width)
+
+
+@dataclass(frozen=True)
+class PartialDecision:
+    """How masks are decided on pixels that may show an occluder without a mask.
+
+    These are the pixels outside all listed masks, in frames of partial scenes in which the object is visible. The
+    network cannot know what such a pixel shows, and its probabilities are too high there: they become
+    expit(logit / temperature + shift), and a pixel belongs to the object above the threshold. All three are fitted on
+    partial validation scenes (``scripts/experiments/partial``).
+    """
+
+    temperature: float = 1.0
+    """Divisor of the logits, after that of all logits."""
+    shift: float = 0.0
+    """Added to the logits."""
+    threshold: float = 0.5
+    """Probability above which a pixel belongs to the object."""

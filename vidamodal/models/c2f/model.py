@@ -24,6 +24,7 @@ from vidamodal.models.c2f.c2f_transformer import C2FTransformer, C2FTransformerC
 from vidamodal.models.c2f.refiner import Refined, Refiner
 from vidamodal.models.c2f.vqgan import Variant, VqGan, VqGanConfig
 from vidamodal.models.tokenizer import MaskTokenizer, TokenizerConfig
+from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.types import InputError
 from vidamodal.windows import View, WindowConfig
 
@@ -70,6 +71,7 @@ class C2FConfig:
     overlap: int = 12
     threshold: float = 0.5
     temperature: float = 1.0
+    partial: PartialDecision = field(default_factory=PartialDecision)
 
     @property
     def tokenizer(self) -> VqGanConfig | TokenizerConfig:

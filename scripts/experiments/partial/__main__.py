@@ -1,0 +1,65 @@
+"""Choose how masks are decided in partial scenes, and write docs/results/partial.md.
+
+    python -m scripts.experiments.partial --fit data/worlds-street-validation data/worlds-room-validation --model tiny
+
+Every object is completed from its mask alone and from all masks. --keep stores the decision in the model's config.json.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from scripts.experiments.common import RESULTS, experiment_parser, run_experiment, spread_clips
+from scripts.experiments.partial.choice import choose_cut, decision_at
+from scripts.experiments.partial.outcomes import measure
+from scripts.experiments.partial.page import render_page
+from vidamodal.hub import find_model
+from vidamodal.media.files import write_text
+from vidamodal.models.folder import load_model
+from vidamodal.occlusion.thresholds import PartialDecision
+
+MODES = {"the object's mask alone": True, "all masks": False}
+
+
+def main() -> None:
+    """Parse the command line, measure, choose and write the page."""
+    parser = experiment_parser("partial", __doc__)
+    parser.add_argument("--fit", type=Path, nargs="+", required=True, help="validation data sets, folders of worlds")
+    parser.add_argument("--model", default="tiny", help="a model folder or name (default: the bundled one)")
+    parser.add_argument("--clips", type=int, default=12, help="number of clips, evenly spread over each data set")
+    parser.add_argument("--false", type=float, default=0.02, help="largest share added to whole objects")
+    parser.add_argument("--keep", action="store_true", help="write the decision into the model's config.json")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", type=Path, default=RESULTS / "partial.md", help="the page")
+    options = parser.parse_args()
+    run_experiment("partial", lambda: run_study(options))
+
+
+def run_study(options: Namespace) -> None:
+    """Measure, choose and write the page."""
+    model = load_model(options.model).model
+    sets = {path.name: spread_clips(path, options.clips) for path in options.fit}
+    modes = {name: measure(model, sets, alone, options.device, name) for name, alone in MODES.items()}
+    alone = next(iter(modes.values()))
+    cut = choose_cut(alone, options.false)
+    decision = decision_at(cut, alone)
+    if options.keep:
+        keep_decision(find_model(options.model), decision)
+    command = f"python -m scripts.experiments.partial --fit {' '.join(sets)} --clips {options.clips}"
+    text = render_page(command, Path(options.model).name, modes, cut, decision)
+    write_text(options.out, text)
+    print(text)
+
+
+def keep_decision(folder: Path, decision: PartialDecision) -> None:
+    """Store the decision in config.json."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["model"]["partial"] = asdict(decision)
+    write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
