@@ -32,7 +32,7 @@ def test_the_confidence_of_a_detection_multiplies_that_of_the_prediction(model: 
     assert best == pytest.approx(np.mean(np.array(several.confidence, dtype=float)))
 
 
-STRICT = MaskRules(0.5, PartialDecision(temperature=2.0, shift=-1.0, threshold=0.6), all_sampled=False)
+STRICT = MaskRules(0.5, PartialDecision(temperature=2.0, shift=-1.0, threshold=0.6), presence=0.5, all_sampled=False)
 """Rules under which a logit of 2 is enough elsewhere, and not at a pixel that may show an occluder without a mask."""
 
 
@@ -67,7 +67,7 @@ def test_an_exhaustive_scene_keeps_the_ordinary_threshold() -> None:
 
 
 def test_without_settings_for_partial_scenes_all_pixels_are_decided_alike() -> None:
-    rules = MaskRules(0.5, PartialDecision(), all_sampled=False)
+    rules = MaskRules(0.5, PartialDecision(), presence=0.5, all_sampled=False)
     assert columns_of(scene(visible=True, partial=True), 0.5, rules) == list(range(12))
 
 
@@ -75,7 +75,7 @@ def test_the_confidence_follows_the_calibrated_probabilities() -> None:
     context = scene(visible=True, partial=True)
     logits = np.full((1, 12, 12), 2.0, dtype=np.float32)
     plain, strict = (
-        compose_object(logits, context, MaskRules(0.0, decision, all_sampled=False))[0].confidence[0]
+        compose_object(logits, context, MaskRules(0.0, decision, presence=0.5, all_sampled=False))[0].confidence[0]
         for decision in (PartialDecision(threshold=0.0), PartialDecision(shift=-2.0, threshold=0.0))
     )
     assert strict < plain

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidamodal.inference.predictor as predictor_module
+import vidamodal.inference.track_logits as track_logits
 from tests.helpers import clip_tracks, disc_scene, small_reader
 from tests.inference.depth.depth_scenes import disc_behind_bar
 from tests.inference.helpers import H, Masks, W, bar, behind_a_bar, check_prediction, chunk_starts, clip_of, disc
@@ -22,6 +23,7 @@ from vidamodal.hub import find_model
 from vidamodal.inference.depth.depth_source import DepthSource
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
+from vidamodal.inference.track_logits import TrackLogits
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import Model, load_model
 from vidamodal.tracks import dumps_tracks
@@ -119,9 +121,9 @@ def test_a_track_does_not_depend_on_the_number_of_distant_tracks(
         found: dict[int, list[bytes]] = {}
         complete = Predictor._complete_track
 
-        def spy(self: Predictor, scene: Scene, k: int, *rest: object) -> np.ndarray:
+        def spy(self: Predictor, scene: Scene, k: int, *rest: object) -> TrackLogits:
             values = complete(self, scene, k, *rest)  # type: ignore[arg-type]
-            found.setdefault(scene.tracks[k].id, []).append(values.tobytes())
+            found.setdefault(scene.tracks[k].id, []).append(values.masks.tobytes())
             return values
 
         with monkeypatch.context() as patch:
@@ -173,10 +175,16 @@ def probabilities(model: Model, clip: ClipTracks, monkeypatch: pytest.MonkeyPatc
     compose = Predictor._compose
 
     def spy(
-        self: Predictor, scene: object, frame: int, logits: dict[int, np.ndarray], allowed: np.ndarray, *rest: object
+        self: Predictor,
+        scene: object,
+        frame: int,
+        place: int,
+        logits: dict[int, TrackLogits],
+        allowed: np.ndarray,
+        *rest: object,
     ) -> object:
-        found.append([allowed[k, 2 - k] / (1 + np.exp(-logits[k][0])) for k in (0, 1)])
-        return compose(self, scene, frame, logits, allowed, *rest)  # type: ignore[arg-type]
+        found.append([allowed[k, 2 - k] / (1 + np.exp(-logits[k].masks[0, place])) for k in (0, 1)])
+        return compose(self, scene, frame, place, logits, allowed, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "_compose", spy)
@@ -193,7 +201,7 @@ def seam_ratio(values: np.ndarray, starts: Sequence[int], overlap: int) -> float
     return float(steps[seam].max() / steps[~seam].max())
 
 
-def hard_cut(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+def hard_cut(old: np.ndarray, new: np.ndarray, axis: int) -> np.ndarray:
     return new
 
 
@@ -204,7 +212,7 @@ def test_chunks_are_joined_without_a_seam(model: AmodalModel, monkeypatch: pytes
     assert len(starts) > 3
     for values in probabilities(model, clip, monkeypatch):
         assert seam_ratio(values, starts, model.config.overlap) <= 1.2
-    monkeypatch.setattr(predictor_module, "cross_fade", hard_cut)
+    monkeypatch.setattr(track_logits, "cross_fade", hard_cut)
     for values in probabilities(model, clip, monkeypatch):
         assert seam_ratio(values, starts, model.config.overlap) > 2  # the test can fail
 
@@ -214,9 +222,11 @@ def test_occluder_weights_are_continuous_across_chunks(model: AmodalModel, monke
     found: list[np.ndarray] = []
     compose = Predictor._compose
 
-    def spy(self: Predictor, scene: object, frame: int, logits: object, allowed: np.ndarray, *rest: object) -> object:
+    def spy(
+        self: Predictor, scene: object, frame: int, place: int, logits: object, allowed: np.ndarray, *rest: object
+    ) -> object:
         found.append(allowed)
-        return compose(self, scene, frame, logits, allowed, *rest)  # type: ignore[arg-type]
+        return compose(self, scene, frame, place, logits, allowed, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Predictor, "_compose", spy)
     Predictor(model).predict(clip)

@@ -76,6 +76,6 @@ def test_an_object_occluded_for_longer_than_a_chunk_is_remembered(model: AmodalM
         assert sorted(memory) == list(range(6))
         with_memory = predictor._complete_track(scene, 0, views, memory, Chunk(28, 40, 40), 1)
         without = predictor._complete_track(scene, 0, views, {}, Chunk(28, 40, 40), 1)
-        assert with_memory.shape == without.shape == (1, 12, *with_memory.shape[2:])
-        assert not np.allclose(with_memory, without, atol=1e-3)
+        assert with_memory.masks.shape == without.masks.shape == (1, 12, *with_memory.masks.shape[2:])
+        assert not np.allclose(with_memory.masks, without.masks, atol=1e-3)
         assert len(scene.remember(0, memory, views, range(20, 40))) <= REMEMBERED

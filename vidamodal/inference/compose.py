@@ -36,6 +36,8 @@ class ObjectPrediction:
     """Expected IoU of each mask."""
     probability: WindowProbability | None = None
     """Of the first hypothesis; None unless the predictor keeps probabilities."""
+    present: float | None = None
+    """Probability that any of the object is inside the image; None if the model does not predict it."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,10 @@ class ObjectContext:
 
     def uncertain(self, rows: slice, columns: slice) -> Bool[np.ndarray, "p q"]:
         """Return the pixels of a rectangle at which an occluder without a mask is possible: see `PartialDecision`."""
-        free = self.labels[rows, columns] == 0
-        # Without any visible pixel, an occluder is certain, and nothing tells where it ends.
-        return np.asarray(free & (self.visible is not None and bool(self.visible.any()) and bool(self.weights[0] > 0)))
+        # Without any visible pixel, an occluder is certain, and nothing tells where it ends. Depth tells where it is.
+        seen = self.visible is not None and bool(self.visible.any())
+        possible = seen and self.open is None and bool(self.weights[0] > 0)
+        return np.asarray((self.labels[rows, columns] == 0) & possible)
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,15 @@ class MaskRules:
     """A pixel belongs to the mask above this probability."""
     partial: PartialDecision
     """How pixels are decided that may show an occluder without a mask."""
+    presence: float
+    """Below this probability of presence the object is gone, and its mask is empty."""
     all_sampled: bool
     """True if the model samples every hypothesis, also the first."""
     keep_probabilities: bool = False
 
 
 def compose_object(
-    hypotheses: Float[np.ndarray, "k s s"], context: ObjectContext, rules: MaskRules
+    hypotheses: Float[np.ndarray, "k s s"], context: ObjectContext, rules: MaskRules, present: float | None = None
 ) -> tuple[ObjectPrediction, Mask]:
     """Return the masks of an object in one frame, with the decoded mask of the first hypothesis.
 
@@ -93,6 +98,7 @@ def compose_object(
         hypotheses: Logits of each hypothesis in the object's window.
         context: The object's window, visible mask and possible occluders.
         rules: How masks are decided.
+        present: Probability that any of the object is inside the image; None if unknown.
     """
     pasted = [_paste_probability(logits, context, rules.partial) for logits in hypotheses]
     # A sampled hypothesis is overconfident about itself. The deterministic first one judges all; if there is none,
@@ -100,7 +106,10 @@ def compose_object(
     judge = np.mean([p.values for p in pasted], axis=0) if rules.all_sampled else pasted[0].values
     masks, scores = zip(*(_decide_mask(p, judge, context, rules) for p in pasted), strict=True)
     kept = pasted[0] if rules.keep_probabilities else None
-    return ObjectPrediction(tuple(Rle.encode(mask) for mask in masks), scores, kept), masks[0]
+    if present is not None:
+        # A mask is right only if the object is there, and an empty mask only if it is not.
+        scores = tuple(score * (1 - present if present < rules.presence else present) for score in scores)
+    return ObjectPrediction(tuple(Rle.encode(mask) for mask in masks), scores, kept, present), masks[0]
 
 
 def compose_track(track: Track, predictions: Mapping[int, ObjectPrediction], frames: int) -> Track:
@@ -114,7 +123,7 @@ def compose_track(track: Track, predictions: Mapping[int, ObjectPrediction], fra
         predictions: Its predictions by frame number.
         frames: Number of frames of the clip.
     """
-    track = replace(track, amodal_full=None)
+    track = replace(track, amodal_full=None, present=None)
     if not predictions:
         return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
     trust = _detection_confidence(track, frames)
@@ -129,7 +138,14 @@ def compose_track(track: Track, predictions: Mapping[int, ObjectPrediction], fra
     best = max(range(count), key=lambda h: hypotheses[h].score)
     confidence = (predictions[t].confidence[best] * trust[t] if t in predictions else None for t in range(frames))
     several = tuple(hypotheses) if count > 1 else ()
-    return replace(track, amodal=hypotheses[best].amodal, confidence=tuple(confidence), hypotheses=several)
+    present = tuple(predictions[t].present if t in predictions else None for t in range(frames))
+    return replace(
+        track,
+        amodal=hypotheses[best].amodal,
+        confidence=tuple(confidence),
+        present=None if all(value is None for value in present) else present,
+        hypotheses=several,
+    )
 
 
 def _detection_confidence(track: Track, frames: int) -> list[float]:

@@ -32,6 +32,7 @@ from vidamodal.inference.depth.depth_source import DepthSource, DisparityMaps
 from vidamodal.inference.holes import short_holes
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
 from vidamodal.inference.scene import Memory, Pictures, Reading, Scene, Views, WindowView
+from vidamodal.inference.track_logits import TrackLogits
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, occluder_weights
 from vidamodal.occlusion.order import OrderKeeper
@@ -42,9 +43,6 @@ HOLE_LOGIT = np.float32(10.0)
 
 SAMPLE_STEPS = 4
 """Rounds in which the codes of a hypothesis are sampled."""
-
-Logits = Float[np.ndarray, "k t s s"]
-"""Logits of the k hypotheses of a track in the frames of a chunk; -inf in frames outside its span."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class _PassState:
     evidence: Float[np.ndarray, "t m m"]
     """Evidence of the last frames before the chunk, as far as it reaches."""
     views: Views = field(default_factory=dict)
-    pending: dict[int, Logits] = field(default_factory=dict)
+    pending: dict[int, TrackLogits] = field(default_factory=dict)
     """Logits of the last chunk in the frames that it shares with the next."""
     order: OrderKeeper = field(default_factory=OrderKeeper)
 
@@ -138,8 +136,11 @@ class Predictor:
         self.runtime = Runtime.choose(device)
         self.model = model.to(self.runtime.device).eval()
         self.seed, self.hypotheses, self.constrain = seed, hypotheses, constrain
+        config = model.config
         self.depth_rule = depth_rule
-        self.rules = MaskRules(model.config.threshold, model.config.partial, model.stochastic, keep_probabilities)
+        self.rules = MaskRules(
+            config.threshold, config.partial, config.presence_threshold, model.stochastic, keep_probabilities
+        )
         self.timings = Timings()
         self.notes: list[str] = []
         """What the last prediction assumed about its inputs, one line each."""
@@ -240,12 +241,16 @@ class Predictor:
                 t: state.views[t] if t in state.views else self._view(scene, t, next(images), inputs.disparity)
                 for t in chunk.frames
             }
-            logits = self._complete_chunk(scene, state, chunk, hypotheses)
+            raw = self._complete_chunk(scene, state, chunk, hypotheses)
+            frames_of_chunk = slice(chunk.start, chunk.stop)
+            logits = {
+                k: values.decide_presence(scene.areas[k, frames_of_chunk] > 0, self.rules.presence)
+                for k, values in raw.items()
+            }
             relations = self._relate(scene, state, chunk, logits)
             for t in chunk.new_frames:
                 place = t - chunk.start
-                now = {k: values[:, place] for k, values in logits.items()}
-                objects, order = self._compose(scene, t, now, relations.weights[place], state)
+                objects, order = self._compose(scene, t, place, logits, relations.weights[place], state)
                 yield FramePrediction(t, objects, order, relations.front[place])
 
     def _images(self, frames: FrameSource | None) -> Iterator[Frame | None]:
@@ -274,7 +279,7 @@ class Predictor:
         self.timings.add("cut", began)
         return views
 
-    def _complete_chunk(self, scene: Scene, state: _PassState, chunk: Chunk, hypotheses: int) -> dict[int, Logits]:
+    def _complete_chunk(self, scene: Scene, state: _PassState, chunk: Chunk, hypotheses: int) -> dict[int, TrackLogits]:
         """Logits of the tracks in a chunk, cross-faded with those of the last chunk."""
         logits = {
             k: self._complete_track(scene, k, state.views, state.memory[k], chunk, hypotheses)
@@ -283,16 +288,15 @@ class Predictor:
         for k in range(len(scene.tracks)):
             state.memory[k] = scene.remember(k, state.memory[k], state.views, chunk.new_frames)
         for k in state.pending.keys() & logits.keys():  # the spans of the others end before this chunk
-            old = state.pending[k]
-            logits[k][:, : old.shape[1]] = cross_fade(old, logits[k][:, : old.shape[1]])
+            logits[k] = logits[k].after(state.pending[k])
         if self.constrain and not scene.clip.exhaustive:
             for k, values in logits.items():
-                self._fill_holes([state.views[t][k] for t in chunk.frames], values)
+                self._fill_holes([state.views[t][k] for t in chunk.frames], values.masks)
         kept = chunk.next_start - chunk.start
-        state.pending = {k: values[:, kept:] for k, values in logits.items() if chunk.next_start < chunk.stop}
+        state.pending = {k: values.since(kept) for k, values in logits.items() if chunk.next_start < chunk.stop}
         return logits
 
-    def _fill_holes(self, views: Sequence[WindowView | None], logits: Logits) -> None:
+    def _fill_holes(self, views: Sequence[WindowView | None], logits: Float[np.ndarray, "k t s s"]) -> None:
         """Raise the logits, in place, where an object without a mask passes in front of a track."""
         cells = self.model.view.cells
         nothing = np.zeros((cells, cells), dtype=np.float32)
@@ -304,8 +308,8 @@ class Predictor:
     @torch.no_grad()
     def _complete_track(
         self, scene: Scene, k: int, views: Views, memory: Memory, chunk: Chunk, hypotheses: int
-    ) -> Logits:
-        """Calibrated logits of track k in a chunk, for each hypothesis."""
+    ) -> TrackLogits:
+        """Calibrated logits of track k in a chunk, for each hypothesis; the presence is that of the first."""
         began = time.perf_counter()
         crops = {t: view.crops for t in chunk.frames if (view := views[t][k]) is not None}
         # If the chunk shows little of the object, its clearest earlier frames are added.
@@ -322,22 +326,27 @@ class Predictor:
         ).to(self.runtime.device)
         cells = self.model.view.cells
         out = np.full((hypotheses, len(chunk.frames), cells, cells), -np.inf, dtype=np.float32)
+        presence = None
+        places = [t - chunk.start for t in crops]
         with self.runtime.autocast():
             for h in range(hypotheses):
                 generator = self._generator(scene.tracks[k].id, h)
                 output = (
                     self.model.sample(batch, SAMPLE_STEPS, generator) if h else self.model.complete(batch, generator)
                 )
-                out[h, [t - chunk.start for t in crops]] = output.refined[0, len(recalled) :].float().cpu().numpy()
+                out[h, places] = output.refined[0, len(recalled) :].float().cpu().numpy()
+                if not h and output.presence is not None:
+                    presence = np.full(len(chunk.frames), -np.inf, dtype=np.float32)
+                    presence[places] = output.presence[0, len(recalled) :].float().cpu().numpy()
         self.timings.add("model", began)
-        return out / np.float32(self.model.config.temperature)
+        return TrackLogits(out / np.float32(self.model.config.temperature), presence)
 
     def _generator(self, track: int, hypothesis: int) -> torch.Generator:
         """The generator of a track's hypothesis, the same in every chunk: one noise for the whole track."""
         key = np.random.SeedSequence([self.seed, track, hypothesis]).generate_state(1, np.uint64)[0]
         return torch.Generator().manual_seed(int(key >> np.uint64(1)))
 
-    def _relate(self, scene: Scene, state: _PassState, chunk: Chunk, logits: Mapping[int, Logits]) -> _Relations:
+    def _relate(self, scene: Scene, state: _PassState, chunk: Chunk, logits: Mapping[int, TrackLogits]) -> _Relations:
         """Relations between the tracks, from evidence of this chunk and of the frames before it."""
         began = time.perf_counter()
         evidence = self._evidence(scene, state.views, chunk, logits)
@@ -350,7 +359,7 @@ class Predictor:
         return _Relations(weights, front)
 
     def _evidence(
-        self, scene: Scene, views: Views, chunk: Chunk, logits: Mapping[int, Logits]
+        self, scene: Scene, views: Views, chunk: Chunk, logits: Mapping[int, TrackLogits]
     ) -> Float[np.ndarray, "t m m"]:
         """Expected number of pixels by which each track extends under the visible mask of every other."""
         count = len(scene.clip.tracks)
@@ -358,7 +367,7 @@ class Predictor:
         for k, values in logits.items():
             for t in chunk.frames:
                 if (view := views[t][k]) is not None:
-                    probability = expit(values[0, t - chunk.start])
+                    probability = expit(values.masks[0, t - chunk.start])
                     per_label = np.bincount(view.labels.ravel(), probability.ravel(), minlength=count + 1)
                     pixels = scene.windows.areas[k, t] / probability.size
                     evidence[t - chunk.start, scene.places[k]] = pixels * per_label[1:]
@@ -380,32 +389,24 @@ class Predictor:
         self,
         scene: Scene,
         frame: int,
-        logits: Mapping[int, Float[np.ndarray, "k s s"]],
+        place: int,
+        logits: Mapping[int, TrackLogits],
         weights: Float[np.ndarray, "n labels"],
         state: _PassState,
     ) -> tuple[dict[int, ObjectPrediction], FrameOrder]:
-        """The masks of a frame at the size of the image, and their order."""
+        """The masks of a frame, at a place of the chunk, at the size of the image, and their order."""
         began = time.perf_counter()
         visible = scene.visible_masks(frame)
         labels = scene.label_map(visible)
         objects, first_masks = {}, {}
-        for k, hypotheses in logits.items():
+        for k, values in logits.items():
             if scene.includes(k, frame):
                 key = scene.tracks[k].id
                 view = state.views[frame][k]
                 opened = view.open.decode() if self.constrain and view is not None and view.open is not None else None
                 context = ObjectContext(scene.windows.at(k, frame), visible[key], labels, weights[k], opened)
-                objects[key], first_masks[key] = compose_object(hypotheses, context, self.rules)
+                present = None if values.presence is None else float(expit(values.presence[place]))
+                objects[key], first_masks[key] = compose_object(values.masks[:, place], context, self.rules, present)
         order = state.order.from_masks(first_masks, visible)
         self.timings.add("paste", began)
         return objects, order
-
-
-def cross_fade(old: Logits, new: Logits) -> Logits:
-    """Return logits that change from those of one chunk to those of the next over their shared frames.
-
-    Frames outside a track's span, -inf in both, stay -inf.
-    """
-    weight = (np.arange(1, old.shape[1] + 1) / (old.shape[1] + 1))[:, None, None]
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isneginf(old), old, (1 - weight) * old + weight * new).astype(np.float32)

@@ -44,6 +44,8 @@ class ModelConfig:
     """Divisor of the logits before they become probabilities, fitted on validation data."""
     partial: PartialDecision = field(default_factory=PartialDecision)
     """How masks are decided where an unlisted occluder is possible."""
+    presence_threshold: float = 0.5
+    """Probability of presence below which an object is gone, if the model predicts presence."""
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,8 @@ def check_settings(config: ModelConfig | C2FConfig | FramewiseConfig, where: str
         raise InputError(f"{where}: model.overlap must be less than model.chunk and at least 0, not {config.overlap}")
     if not 0 < config.temperature < math.inf:
         raise InputError(f"{where}: model.temperature must be above 0, not {config.temperature}")
+    if not 0 < config.presence_threshold < 1:
+        raise InputError(f"{where}: model.presence_threshold must lie between 0 and 1, not {config.presence_threshold}")
     if not 0 < config.partial.temperature < math.inf:
         raise InputError(f"{where}: model.partial.temperature must be above 0, not {config.partial.temperature}")
 

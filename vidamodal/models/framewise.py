@@ -34,6 +34,7 @@ class FramewiseConfig:
     threshold: float = 0.5
     temperature: float = 1.0
     partial: PartialDecision = field(default_factory=PartialDecision)
+    presence_threshold: float = 0.5
 
 
 class FramewiseModel(nn.Module):

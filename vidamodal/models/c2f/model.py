@@ -72,6 +72,7 @@ class C2FConfig:
     threshold: float = 0.5
     temperature: float = 1.0
     partial: PartialDecision = field(default_factory=PartialDecision)
+    presence_threshold: float = 0.5
 
     @property
     def tokenizer(self) -> VqGanConfig | TokenizerConfig:
