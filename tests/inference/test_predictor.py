@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import vidamodal.inference.predictor as predictor_module
 import vidamodal.inference.track_logits as track_logits
 from tests.helpers import clip_tracks, disc_scene, small_reader
 from tests.inference.depth.depth_scenes import disc_behind_bar
