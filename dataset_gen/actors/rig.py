@@ -27,6 +27,10 @@ SHORTEST_BEND = 0.08
 """Least angle in radians between the two parts of a limb, so that it never bends backwards."""
 
 
+SOFT_REACH = 0.94
+"""Share of a limb's length up to which it reaches its target exactly; farther targets are approached smoothly."""
+
+
 @dataclass
 class Limb:
     """An arm or a leg: the direction of its upper part, and the direction towards which the lower part is bent."""
@@ -83,14 +87,17 @@ def reach(target: Vectors, lengths: tuple[float, float], elbow: Vectors) -> Limb
     """Return the limb whose end is at a target.
 
     Args:
-        target: Wanted position of the limb's end relative to its root. Targets out of reach are approached.
+        target: Wanted position of the limb's end relative to its root. Those at the end of its reach are approached.
         lengths: Lengths of upper and lower part.
         elbow: Direction into which elbow or knee points.
     """
     upper, lower = lengths
     distance = np.linalg.norm(target, axis=1)
     longest = np.sqrt(upper**2 + lower**2 + 2 * upper * lower * np.cos(SHORTEST_BEND))
-    distance = np.clip(distance, abs(upper - lower) * 1.05 + 1e-3, longest)
+    near, rest = SOFT_REACH * longest, (1 - SOFT_REACH) * longest
+    beyond = np.maximum(distance - near, 0)
+    distance = np.minimum(distance, near) + rest * (1 - np.exp(-beyond / rest))  # so that the joint does not snap
+    distance = np.maximum(distance, abs(upper - lower) * 1.05 + 1e-3)
     inner = np.arccos(np.clip((upper**2 + distance**2 - lower**2) / (2 * upper * distance), -1, 1))
     cosine = (upper**2 + lower**2 - distance**2) / (2 * upper * lower)
     along = unit(target)

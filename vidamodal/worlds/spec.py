@@ -326,12 +326,14 @@ def joint_transforms(
         rotations: Rotation of each joint relative to the joint that carries it, in the axes of the mesh at rest.
         skeleton: Joints at rest.
     """
-    turns, moves = np.empty_like(rotations), np.empty(rotations.shape[:2])
-    for joint, (parent, pivot) in enumerate(zip(skeleton.parents.tolist(), skeleton.pivots, strict=True)):
-        carrier, shift = (turns[parent], moves[parent]) if parent >= 0 else (np.eye(3), np.zeros(3))
-        turns[joint] = carrier @ rotations[joint]
-        moves[joint] = carrier @ pivot + shift - turns[joint] @ pivot
-    return turns, moves
+    pivots = np.asarray(skeleton.pivots, dtype=np.float64)
+    local = np.zeros((len(rotations), 4, 4))
+    local[:, :3, :3], local[:, 3, 3] = rotations, 1
+    local[:, :3, 3] = pivots - np.einsum("jab,jb->ja", rotations, pivots)
+    for joint, parent in enumerate(skeleton.parents.tolist()):
+        if parent >= 0:
+            local[joint] = local[parent] @ local[joint]
+    return local[:, :3, :3], local[:, :3, 3]
 
 
 def rotation_matrices(vectors: Float[np.ndarray, "j 3"]) -> Float[np.ndarray, "j 3 3"]:
@@ -353,8 +355,7 @@ def _skinned(
         joints = "no skeleton" if skeleton is None else f"a skeleton of {len(skeleton.parents)} joints"
         raise ValueError(f"the deformation turns {len(rotations)} joints, but the mesh has {joints}")
     turns, moves = joint_transforms(rotation_matrices(np.array(rotations, dtype=np.float64)), skeleton)
-    blended = (skeleton.weights @ np.concatenate([turns.reshape(-1, 9), moves], axis=1)).T
-    x, y, z = vertices.T
-    return np.stack(
-        [blended[k] * x + blended[k + 1] * y + blended[k + 2] * z + blended[9 + k // 3] for k in (0, 3, 6)], axis=1
-    )
+    motions = np.concatenate([turns.reshape(-1, 9), moves], axis=1)
+    blended = motions.T @ np.asarray(skeleton.weights, dtype=np.float64).T  # one contiguous row a coefficient
+    turned = (blended[:9].reshape(3, 3, -1) * vertices.T).sum(axis=1) + blended[9:]
+    return np.ascontiguousarray(turned.T)

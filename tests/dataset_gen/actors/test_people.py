@@ -7,9 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
+from dataset_gen.actors.bodies import JOINT, load_body
+from dataset_gen.actors.motions import perform_action
+from dataset_gen.actors.outfits import dress
 from dataset_gen.actors.people import People
 from dataset_gen.actors.performances import GroundPath
+from dataset_gen.actors.rig import rotation_vectors
 from dataset_gen.assets import SPLITS
 from dataset_gen.meshes import is_closed
 from vidamodal.types import InputError
@@ -101,6 +106,33 @@ def test_rotations_have_three_decimals_and_survive_json(action: str) -> None:
     thing = replace(world.objects[0], poses=poses, deformation=deformation)
     scene = replace(world, objects=(thing,))
     assert SceneSpec.from_json(json.loads(json.dumps(scene.to_json()))) == scene
+
+
+@pytest.mark.parametrize("action", ["walk", "dance", "cycle"])
+def test_splits_share_no_motion(action: str) -> None:
+    """The same body with the same randomness moves differently in each split."""
+    dressed = dress(load_body(30), "train", np.random.default_rng(0))
+    made = []
+    for split in SPLITS:
+        act = perform_action(replace(dressed, split=split), action, path(1.0), np.random.default_rng(0))
+        made.append(rotation_vectors(dressed.naked, act.posture))
+    assert not np.allclose(made[0], made[1]) and not np.allclose(made[0], made[2]) and not np.allclose(made[1], made[2])
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_limbs_stay_within_their_limits_and_do_not_jump(action: str) -> None:
+    """Knees and elbows turn by less than a folded limb, and no joint turns by more than 70 degrees in 1/60 s."""
+    person = doer(action)
+    along = path(float(np.mean(CAST.actions(person)[action])) / 5, turn=0.05, frames=60)
+    along = replace(along, fps=60.0)
+    deformation = CAST.perform(person, action, along, np.random.default_rng(0)).deformation
+    assert deformation is not None and deformation.skin is not None
+    rotations = np.array(deformation.skin.rotations)
+    hinges = [JOINT[f"{side}_{name}"] for side in ("left", "right") for name in ("forearm", "shin")]
+    assert np.linalg.norm(rotations[:, hinges], axis=2).max() < 2.9
+    turns = Rotation.from_rotvec(rotations.reshape(-1, 3))
+    steps = turns[: -rotations.shape[1]].inv() * turns[rotations.shape[1] :]
+    assert steps.magnitude().max() < np.deg2rad(70)
 
 
 @pytest.mark.parametrize("action", ["walk", "run"])
