@@ -77,7 +77,9 @@ class Actor:
         weights = np.array([COMMON.get(name, 1.0) for name in names])
         low, high = able[name := names[rng.choice(len(names), p=weights / weights.sum())]]
         slow, fast = max(low, 0.2 * high), min(high, FASTEST)
-        return name, float(np.exp(rng.uniform(np.log(slow), np.log(fast)))) if moves or low > 0 else 0.0
+        if fast == 0.0 or not (moves or low > 0):  # some actors go nowhere
+            return name, 0.0
+        return name, float(np.exp(rng.uniform(np.log(slow), np.log(fast))))
 
 
 def one_of(rng: np.random.Generator, ids: Sequence[str]) -> str:
