@@ -99,10 +99,16 @@ def _tree(rng: np.random.Generator) -> Iterator[Mesh]:
 
 def _bush(rng: np.random.Generator) -> Iterator[Mesh]:
     height, wide = rng.uniform(0.5, 1.8), rng.uniform(0.5, 1.4)
-    for k in range(int(rng.integers(5, 10))):
-        radius = height * rng.uniform(0.28, 0.45)
+    for k in range(int(rng.integers(6, 10))):
+        radius = height * rng.uniform(0.24, 0.4)
         y = 0.0 if k == 0 else rng.uniform(-1, 1) * wide * 0.6
-        yield blob(rng, (rng.normal(0, wide * 0.2), y, rng.uniform(0.8, 1.6) * radius), radius, 0.28, 36)
+        at = (rng.normal(0, wide * 0.2), y, rng.uniform(0.4, 1.7) * radius)
+        yield _grounded(blob(rng, at, radius * rng.uniform(0.85, 1.2, 3), 0.3, 44))
+
+
+def _grounded(mesh: Mesh) -> Mesh:
+    """Return a mesh whose parts below the floor are flattened onto it."""
+    return Mesh(np.maximum(mesh.vertices, (-np.inf, -np.inf, 0.0)), mesh.faces)
 
 
 def _hedge(rng: np.random.Generator) -> Iterator[Mesh]:
@@ -269,8 +275,8 @@ def _rock(rng: np.random.Generator) -> Iterator[Mesh]:
     size = rng.uniform(0.3, 1.1)
     for k in range(int(rng.integers(1, 4))):
         radii = size * rng.uniform(0.5, 1.1, 3) * (1.0 if k == 0 else 0.55)
-        at = (0, 0 if k == 0 else rng.uniform(-1, 1) * size, radii[2] * 0.75)
-        yield blob(rng, at, radii, 0.16, 26)
+        at = (0, 0 if k == 0 else rng.uniform(-1, 1) * size, radii[2] * rng.uniform(0.2, 0.5))
+        yield _grounded(blob(rng, at, radii, 0.16, 34))
 
 
 def _tall_grass(rng: np.random.Generator) -> Iterator[Mesh]:
