@@ -76,9 +76,9 @@ class Actor:
             return names[0], float(np.clip(speed, low, high))
         weights = np.array([COMMON.get(name, 1.0) for name in names])
         low, high = able[name := names[rng.choice(len(names), p=weights / weights.sum())]]
-        slow, fast = max(low, 0.2 * high), min(high, FASTEST)
-        if fast == 0.0 or not (moves or low > 0):  # some actors go nowhere
+        if high == 0 or not (moves or low > 0):
             return name, 0.0
+        slow, fast = max(low, 0.2 * high), max(low, min(high, FASTEST))
         return name, float(np.exp(rng.uniform(np.log(slow), np.log(fast))))
 
 

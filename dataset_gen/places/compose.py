@@ -63,7 +63,7 @@ Extra = Literal["companion", "passer", "other", "background"]
 EXTRAS: tuple[tuple[Extra, float], ...] = (("companion", 0.3), ("passer", 0.36), ("other", 0.2), ("background", 0.14))
 """What further actors do, with probabilities: walk with another, cross its path, act at any depth, or far away."""
 
-UNOCCLUDED = 0.2
+UNOCCLUDED = 0.17
 """Share of scenes without occluders."""
 
 _TRIES = 6
@@ -96,26 +96,29 @@ class PlaceKind:
     occluders: tuple[str, ...]
 
 
-_PEOPLE, _RIDERS, _PUSHED = Group("person"), Group("vehicle", RIDDEN), Group("vehicle", PUSHED)
+_PEOPLE, _PUSHED = Group("person"), Group("vehicle", PUSHED)
+_RIDERS, _APART = Group("rider"), Group("vehicle", RIDDEN)  # one track with what carries them, or two
 
 KINDS: dict[PlaceName, PlaceKind] = {
     "street": PlaceKind(
         (
-            (_PEOPLE, 0.52), (_RIDERS, 0.13), (_PUSHED, 0.05),
+            (_PEOPLE, 0.52), (_RIDERS, 0.09),
+            (_APART, 0.04), (_PUSHED, 0.05),
             (Group("vehicle", CARS), 0.22), (Group("animal", STREET_ANIMALS), 0.08),
         ),
-        (0.12, 2.0), (0.9, 45.0), (0.2, 0.25, 0.25, 0.15, 0.1, 0.05), OUTDOORS,
+        (0.12, 2.0), (0.9, 45.0), (0.13, 0.27, 0.27, 0.17, 0.1, 0.06), OUTDOORS,
     ),
     "room": PlaceKind(
         ((_PEOPLE, 0.86), (Group("animal", PETS), 0.12), (_PUSHED, 0.02)),
-        (0.4, 2.2), (0.8, 6.0), (0.34, 0.33, 0.2, 0.1, 0.03), INDOORS,
+        (0.4, 2.2), (0.8, 6.0), (0.26, 0.36, 0.23, 0.11, 0.04), INDOORS,
     ),
     "field": PlaceKind(
         (
-            (Group("animal"), 0.46), (_PEOPLE, 0.42), (_RIDERS, 0.07), (_PUSHED, 0.01),
+            (Group("animal"), 0.46), (_PEOPLE, 0.42), (_RIDERS, 0.05),
+            (_APART, 0.02), (_PUSHED, 0.01),
             (Group("vehicle", ("tractor", "boat", "suv", "pickup")), 0.04),
         ),
-        (0.15, 2.1), (0.9, 40.0), (0.25, 0.25, 0.2, 0.15, 0.1, 0.05), NATURE,
+        (0.15, 2.1), (0.9, 40.0), (0.18, 0.28, 0.22, 0.16, 0.1, 0.06), NATURE,
     ),
 }  # fmt: skip
 """The places."""
@@ -256,8 +259,8 @@ def _surround(scene: Place, kind: PlaceKind, preset: PlaceName, camera: CameraSp
     rng, shot, split = scene.layout, scene.shot, scene.split
     occluded = rng.random() >= UNOCCLUDED
     if occluded:
-        for _ in range(int(rng.choice((1, 2, 3, 4), p=(0.4, 0.3, 0.2, 0.1)))):
-            kinds = [name for name in HIDING if name in kind.occluders] if rng.random() < 0.4 else kind.occluders
+        for _ in range(int(rng.choice((1, 2, 3, 4), p=(0.3, 0.35, 0.22, 0.13)))):
+            kinds = [name for name in HIDING if name in kind.occluders] if rng.random() < 0.45 else kind.occluders
             occlude(scene, camera, occluder_ids(split), kinds, _random_role(scene))
     if preset == "room":
         if occluded and rng.random() < 0.6:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dataset_gen.assets import Split
 from dataset_gen.places.backdrops import house_ids, load_backdrop
-from dataset_gen.places.casting import CASTS, actor, one_of, one_of_kinds
+from dataset_gen.places.casting import CASTS, Actor, actor, one_of, one_of_kinds
 from dataset_gen.places.paths import stand, walk
 from dataset_gen.places.plots import Role
 from dataset_gen.places.sets import Place, collide
@@ -108,7 +108,7 @@ def _traffic(scene: Place, road: Road) -> None:
     """Add vehicles that drive ahead, come towards the camera, pass it, or cross the road."""
     rng, shot = scene.layout, scene.shot
     for _ in range(int(rng.integers(0, 5))):
-        other = actor(rng, CASTS["vehicle"], scene.split, RIDDEN if rng.random() < 0.25 else CARS)
+        other = _driver(rng, scene.split)
         action, speed = other.choose(rng, True, float(rng.uniform(2, 12)))
         what = rng.random()
         if what < 0.4:  # the same way
@@ -127,6 +127,14 @@ def _traffic(scene: Place, road: Road) -> None:
                 np.array([side, 0.0]),
             )
         _play(scene, road, Role(other, action, walk([start, start + way], speed * shot.times, shot.fps)))
+
+
+def _driver(rng: np.random.Generator, split: Split) -> Actor:
+    """Choose a car, or a rider with what carries it as one track or as two."""
+    kind = rng.random()
+    if kind < 0.15:
+        return actor(rng, CASTS["rider"], split)
+    return actor(rng, CASTS["vehicle"], split, RIDDEN if kind < 0.23 else CARS)
 
 
 def _pedestrians(scene: Place, road: Road) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from dataset_gen.assets import Asset
 from dataset_gen.places.backdrops import house_ids, load_backdrop, wall_ids
 from dataset_gen.places.casting import one_of, one_of_kinds
 from dataset_gen.places.plots import Role
 from dataset_gen.places.sets import Place, clear_of_camera
+from dataset_gen.places.shots import Shot
 from dataset_gen.props.catalogue import carried_ids, load_prop
 from vidamodal.worlds.spec import CameraSpec, Pose
 
@@ -29,15 +30,27 @@ def occlude(scene: Place, camera: CameraSpec, ids: Ids, kinds: Sequence[str], ro
         True if there was room.
     """
     rng = scene.layout
+    shown = frames_in_view(scene.shot, camera, role)
     for _ in range(_TRIES):
         asset = load_prop(one_of_kinds(rng, ids, kinds))
-        frame = int(rng.uniform(0.15, 0.85) * (scene.shot.frames - 1))
+        frame = int(shown[int(rng.uniform(0.15, 0.85) * len(shown))])
         eye, subject = np.array(camera.positions[frame])[:2], role.path.positions[frame]
         share = rng.uniform(0.4, 0.92)
         place = eye + share * (subject - eye) + rng.normal(0, 0.15, 2)
         if put_facing(scene, camera, asset, place, eye, scenery):
             return True
     return False
+
+
+def frames_in_view(shot: Shot, camera: CameraSpec, role: Role) -> Int[np.ndarray, " k"]:
+    """Return the frames in which an actor stands within the sides of the image; all frames if there are none."""
+    eye, target = (np.array(points)[:, :2] for points in (camera.positions, camera.targets))
+    ahead = (target - eye) / np.maximum(np.linalg.norm(target - eye, axis=1, keepdims=True), 1e-9)
+    apart = role.path.positions - eye
+    depth = (apart * ahead).sum(axis=1)
+    aside = apart[:, 0] * ahead[:, 1] - apart[:, 1] * ahead[:, 0]
+    shown = np.flatnonzero((depth > 0.5) & (np.abs(aside) < shot.across * depth))
+    return shown if len(shown) else np.arange(shot.frames)
 
 
 def hide_for_good(

@@ -12,8 +12,8 @@ from dataset_gen.actors.vehicle_kinds import VEHICLES
 from dataset_gen.assets import Asset, Split
 from dataset_gen.looks import sample_material
 from dataset_gen.places.casting import Actor
+from dataset_gen.places.crews import add_people
 from dataset_gen.places.plots import Role
-from dataset_gen.places.riders import add_people
 from dataset_gen.places.shots import Shot
 from vidamodal.worlds.spec import CameraSpec, Mesh, ObjectSpec, Pose, Skin, Vector
 
