@@ -85,8 +85,8 @@ def test_depth_is_read_from_files_and_recorded(model_folder: Path, tmp_path: Pat
     assert "depth" not in result.clip.provenance
     assert predict(frames, clip, model=str(model_folder), depth=maps).tracks == result.tracks
     assert predict(frames, clip, model=str(model_folder)).tracks != result.tracks
-    with pytest.raises(InputError, match='pass depth_kind="disparity"'):
-        predict(frames, clip, model=str(model_folder), depth=maps, depth_kind="depth")
+    stated = predict(frames, clip, model=str(model_folder), depth=maps, depth_kind="depth")
+    assert stated.notes[-1].endswith("but depth_kind= says otherwise")
 
 
 def test_a_depth_model_is_recorded_with_its_hashes(model_folder: Path, tmp_path: Path) -> None:

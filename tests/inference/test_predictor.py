@@ -344,7 +344,7 @@ def test_depth_limits_completions_to_nearer_surfaces_that_touch(model: AmodalMod
 
 def test_depth_that_points_the_other_way_is_refused(model: AmodalModel) -> None:
     clip, disparity = disc_behind_bar(4, listed=False)
-    with pytest.raises(InputError, match="the opposite"):
+    with pytest.raises(InputError, match=r"larger values are farther, as the ground .* no distances from a camera"):
         Predictor(model, "cpu").predict(clip, depth=DepthSource((-disparity).__getitem__))
     with pytest.raises(InputError, match="does not read depth"):
         Predictor(model, "cpu", depth_rule=False).predict(clip, depth=DepthSource(disparity.__getitem__))

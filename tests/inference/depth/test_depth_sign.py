@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pytest
 
@@ -18,7 +16,7 @@ ORDER = front_confidence_from_order([((2, 1),)] * 4, [1, 2])
 
 
 def _sign(clip: ClipTracks, maps: np.ndarray, front: np.ndarray | None = None) -> int:
-    return count_votes(clip, DepthSource(maps.__getitem__), front).sign()[0]
+    return count_votes(clip, DepthSource(maps.__getitem__), front).verdict().sign
 
 
 @pytest.mark.parametrize("shape", [(H, W), (30, 100)])
@@ -42,15 +40,23 @@ def test_without_an_order_the_surroundings_and_the_ground_decide_together() -> N
     assert _sign(clip, np.random.default_rng(0).random((4, H, W))) == 0
 
 
-@pytest.mark.parametrize(("kind", "values"), [("disparity", "reversed"), ("depth", "right")])
-def test_values_that_point_the_other_way_are_refused(kind: DepthKind, values: Literal["right", "reversed"]) -> None:
+def _reversed(disparity: np.ndarray) -> np.ndarray:
+    return disparity.max() - disparity
+
+
+@pytest.mark.parametrize("kind", ["disparity", "depth"])
+def test_a_kind_that_the_order_contradicts_is_refused(kind: DepthKind) -> None:
     clip, disparity = disc_behind_bar()
-    maps = disparity if values == "right" else disparity.max() - disparity
+    maps = _reversed(disparity) if kind == "disparity" else disparity
     source = DepthSource(maps.__getitem__, kind, name="maps")
-    other = "depth" if kind == "disparity" else "disparity"
-    expected = f'4 of 4 touching pairs .* show the opposite. Reverse the maps, or pass depth_kind="{other}"'
+    direction = "farther" if kind == "disparity" else "nearer"
+    expected = f"larger values are {direction}, as 4 of 4 touching pairs .* show, but depth_kind= says otherwise"
     with pytest.raises(InputError, match=expected):
         orient(source, clip, count_votes(clip, source, ORDER))
+    maps_read, note = orient(source, clip, count_votes(clip, source, None))  # the ground alone may err
+    assert note is not None and "the ground and the surroundings of the objects show" in note
+    read = maps_read.read(0)
+    assert read is not None and (np.argsort(read, axis=None) == np.argsort(_reversed(disparity)[0], axis=None)).all()
 
 
 def test_without_a_kind_distances_are_recognised_and_reversed_scales_refused() -> None:
@@ -63,7 +69,7 @@ def test_without_a_kind_distances_are_recognised_and_reversed_scales_refused() -
     read = maps.read(0)
     assert read is not None and np.allclose(read, disparity[0])
     assert note is not None and "values are read as distances" in note
-    scale = DepthSource((disparity.max() - disparity).__getitem__, "auto")
+    scale = DepthSource(_reversed(disparity).__getitem__, "auto")
     with pytest.raises(InputError, match="no distances from a camera"):
         orient(scale, clip, count_votes(clip, scale, ORDER))
 
@@ -79,7 +85,7 @@ def test_what_nothing_shows_is_noted(kind: DepthKind, taken: str) -> None:
 @pytest.mark.parametrize(("value", "message"), [(0.5, "all values of a map are the same"), (np.nan, "no depth in any")])
 def test_maps_that_hold_nothing_are_refused(value: float, message: str) -> None:
     clip, disparity = disc_behind_bar()
-    source = DepthSource(np.full_like(disparity, value).__getitem__)
+    source = DepthSource(np.full_like(disparity, value).__getitem__, "disparity")
     with pytest.raises(InputError, match=message):
         orient(source, clip, count_votes(clip, source, None))
 
@@ -91,8 +97,8 @@ def test_only_frames_with_a_map_are_observed() -> None:
 
 
 def test_few_and_divided_observations_of_the_order_do_not_decide() -> None:
-    assert SignVotes(order=[2, 0]).sign()[0] == 1 and SignVotes(order=[2, 0]).sign(least=3)[0] == 0
-    assert SignVotes(order=[5, 2]).sign()[0] == 0 and SignVotes(order=[1, 6]).sign()[0] == -1
+    assert SignVotes(order=[2, 0]).verdict().sign == 1 and SignVotes(order=[2, 0]).verdict(least=3).sign == 0
+    assert SignVotes(order=[5, 2]).verdict().sign == 0 and SignVotes(order=[1, 6]).verdict().sign == -1
     low, high = np.linspace(0, 1, 50, dtype=np.float32), np.linspace(0.8, 2, 50, dtype=np.float32)
     assert compare(high, low) == 1 and compare(low, high) == -1 and compare(low, low) == 0
     assert compare(high[:5], low) == 0  # too few
@@ -102,9 +108,9 @@ def test_a_certain_kind_is_never_refused() -> None:
     clip, disparity = disc_behind_bar()
 
     def note(maps: np.ndarray, front: np.ndarray | None = ORDER) -> str | None:
-        source = DepthSource(maps.__getitem__, certain=True, name="model")
+        source = DepthSource(maps.__getitem__, "disparity", certain=True, name="model")
         return orient(source, clip, count_votes(clip, source, front))[1]
 
     assert note(disparity) is None and note(-disparity, None) is None
-    assert note(-disparity) == "model: 4 of 4 touching pairs of objects whose order is known contradict its depth"
+    assert note(-disparity) == "model: 4 of 4 touching pairs of objects whose order is known contradict it"
     assert "all values of a map are the same" in (note(np.zeros_like(disparity)) or "")

@@ -76,8 +76,8 @@ class SignVotes:
         if sign:
             getattr(self, cue)[sign < 0] += 1
 
-    def sign(self, least: int = 1) -> tuple[Sign, str]:
-        """Return 1 if larger values are nearer, -1 if they are farther, 0 if that is open, and what says so.
+    def verdict(self, least: int = 1) -> Verdict:
+        """Return what the observations say.
 
         Args:
             least: Fewest observations of the order that decide.
@@ -85,12 +85,24 @@ class SignVotes:
         larger, smaller = self.order
         if larger + smaller >= least and max(self.order) >= MAJORITY * min(self.order):
             pairs = f"{max(self.order)} of {larger + smaller} touching pairs of objects whose order is known"
-            return (1 if larger > smaller else -1), pairs
+            return Verdict(1 if larger > smaller else -1, pairs, sure=True)
         ground, around = ((a - b) / max(a + b, 1) for a, b in (self.ground, self.surroundings))
         agreement = GROUND_WEIGHT * ground + around
         if abs(agreement) >= AGREEMENT:
-            return (1 if agreement > 0 else -1), "the ground and the surroundings of the objects"
-        return 0, ""
+            return Verdict(1 if agreement > 0 else -1, "the ground and the surroundings of the objects")
+        return Verdict(0, "nothing in the masks")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which way values point."""
+
+    sign: Sign
+    """1 if larger values are nearer, -1 if they are farther, 0 if that is open."""
+    evidence: str
+    """What shows it, in the plural."""
+    sure: bool = False
+    """True if the order of objects shows it."""
 
 
 def compare(one: Float[np.ndarray, " p"], other: Float[np.ndarray, " q"]) -> Sign:
@@ -142,33 +154,35 @@ def orient(source: DepthSource, clip: ClipTracks, votes: SignVotes, least: int =
     if source.certain:
         return _oriented(source, clip, _conversion(source.kind, samples)), _certain_note(source, samples, votes)
     _check_values(source, samples)
-    sign, evidence = votes.sign(least)
+    verdict = votes.verdict(least)
     if source.kind == "auto":
-        return _find_kind(source, clip, samples, sign, evidence)
-    if sign == -_SIGNS[source.kind]:
-        stated, other = ("nearer", "depth") if source.kind == "disparity" else ("farther", "disparity")
-        raise InputError(
-            f"{source.name}: larger values should be {stated}, but {evidence} show the opposite. Reverse the maps, or "
-            f'pass depth_kind="{other}".'
+        return _find_kind(source, clip, samples, verdict)
+    note = None if verdict.sign else _unknown_note(source)
+    if verdict.sign == -_SIGNS[source.kind]:
+        direction = "nearer" if verdict.sign > 0 else "farther"
+        note = (
+            f"{source.name}: larger values are {direction}, as {verdict.evidence} show, but depth_kind= says otherwise"
         )
-    note = None if sign else _unknown_note(source)
+        if verdict.sure:
+            raise InputError(f"{note}. Leave it out, or pass maps of this video.")
     return _oriented(source, clip, _conversion(source.kind, samples)), note
 
 
 def _find_kind(
-    source: DepthSource, clip: ClipTracks, samples: Sequence[Shaped[np.ndarray, "h w"]], sign: Sign, evidence: str
+    source: DepthSource, clip: ClipTracks, samples: Sequence[Shaped[np.ndarray, "h w"]], verdict: Verdict
 ) -> tuple[DisparityMaps, str]:
     """Return maps of an unknown kind as disparities, by the evidence."""
-    if sign == 0:
+    if verdict.sign == 0:
         return _oriented(source, clip, "as is"), _unknown_note(source)
-    if sign > 0:
-        return _oriented(source, clip, "as is"), f"{source.name}: larger values are read as nearer, as {evidence} show"
+    shown = f"as {verdict.evidence} show"
+    if verdict.sign > 0:
+        return _oriented(source, clip, "as is"), f"{source.name}: larger values are read as nearer, {shown}"
     if conversion_of_depth(samples) == "negated":
         raise InputError(
-            f"{source.name}: larger values are farther, as {evidence} show, but they are no distances from a camera. "
-            'Reverse the maps, or pass depth_kind="depth".'
+            f"{source.name}: larger values are farther, {shown}, but they are no distances from a camera. Reverse the "
+            "maps, or state depth_kind=."
         )
-    return _oriented(source, clip, "inverted"), f"{source.name}: values are read as distances, as {evidence} show"
+    return _oriented(source, clip, "inverted"), f"{source.name}: values are read as distances, {shown}"
 
 
 def _conversion(kind: DepthKind, samples: Sequence[Shaped[np.ndarray, "h w"]]) -> Conversion:
@@ -190,10 +204,8 @@ def _certain_note(source: DepthSource, samples: Sequence[Shaped[np.ndarray, "h w
         _check_values(source, samples)
     except InputError as error:
         return str(error)
-    sign, evidence = SignVotes(votes.order).sign()
-    if sign == -_SIGNS[source.kind]:
-        return f"{source.name}: {evidence} contradict its depth"
-    return None
+    verdict = SignVotes(votes.order).verdict()
+    return f"{source.name}: {verdict.evidence} contradict it" if verdict.sign == -_SIGNS[source.kind] else None
 
 
 def _samples(source: DepthSource, clip: ClipTracks) -> list[Shaped[np.ndarray, "h w"]]:

@@ -30,7 +30,7 @@ class DepthSource:
 
     read: Callable[[int], Shaped[np.ndarray, "h w"] | None]
     """Returns the map of a frame, of any size and real type; None if there is none. nan is unknown."""
-    kind: DepthKind = "disparity"
+    kind: DepthKind = "auto"
     certain: bool = False
     """True if the kind is beyond doubt, as that of a depth model: evidence against it is noted instead of refused."""
     frames: Sequence[int] | None = None
