@@ -1,0 +1,1 @@
+"""Presence: whether an object of which nothing is visible is hidden or gone."""
