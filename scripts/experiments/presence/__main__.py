@@ -61,20 +61,14 @@ def render_page(command: str, model: str, frames: Sequence[UnseenFrame], thresho
             title = f"{THRESHOLDS[place]:.2f}" + (" (chosen)" if THRESHOLDS[place] == threshold else "")
             cells = ["-" if np.isnan(v[place]) else percent(v[place]) for v in (rates.ghosts, rates.lost)]
             rows.append([name, title, *cells, str(rates.gone_frames), str(rates.hidden_frames)])
-    return (
-        "\n\n".join(
-            [
-                "# Presence",
-                f"Written by `{command}`: object-frames of validation clips in which nothing of the object is visible. "
-                f"`{model}` predicts the probability that any of it is inside the image; below the threshold its mask is "
-                "empty. *Ghosts* are frames without the object that get a mask that counts; *lost* are frames with a "
-                "hidden object that get none because of the threshold, in per cent. The chosen threshold has the smallest "
-                "sum of both, averaged over the data sets.",
-                markdown_table(rows),
-            ]
-        )
-        + "\n"
+    text = (
+        f"Written by `{command}`: object-frames of validation clips in which nothing of the object is visible. "
+        f"`{model}` predicts the probability that any of it is inside the image; below the threshold its mask is "
+        "empty. *Ghosts* are frames without the object that get a mask that counts; *lost* are frames with a hidden "
+        "object that get none because of the threshold, in per cent. The chosen threshold has the smallest sum of "
+        "both, averaged over the data sets."
     )
+    return f"# Presence\n\n{text}\n\n{markdown_table(rows)}\n"
 
 
 def keep_threshold(folder: Path, threshold: float) -> None:
