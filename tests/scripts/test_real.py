@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.experiments.real.__main__ import Method, score_settings
+from scripts.experiments.real.__main__ import Method, score_depths, score_settings
+from scripts.experiments.real.depth import DEGRADATIONS
 from scripts.experiments.real.page import render_page
 from scripts.experiments.real.pictures import write_strips
 from scripts.experiments.real.sets import read_boxes, read_composites, read_kitti
 from vidamodal.baselines import predict_baseline
 from vidamodal.errors import InputError
+from vidamodal.inference.predictor import Predictor
 from vidamodal.media.video_writer import write_video
 from vidamodal.metrics.primary import score_video
+from vidamodal.models.amodal import AmodalModel
 from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
@@ -75,6 +78,35 @@ def test_every_setting_has_its_inputs(composites: Path) -> None:
     assert [clip.strata for clip in clips["behind, alone"]] == [("animals", "wall"), ("people", "moving occluder")]
 
 
+def test_depth_is_made_from_the_ground_truth(composites: Path) -> None:
+    clips = read_composites(composites)
+    assert all((clip.depth is None) == ("depth" not in setting) for setting, each in clips.items() for clip in each)
+    clip = next(clip for clip in clips["behind, alone with depth"] if clip.key == "camel_wall")
+    assert clip.depth is not None
+    maps = {name: clip.depth(name).read(0) for name in DEGRADATIONS}
+    right, subject, wall = maps["right"], rectangle(8, 24), rectangle(24, 56)
+    assert right is not None and len(np.unique(right[subject])) == len(np.unique(right[wall])) == 1
+    assert right[wall].min() > right[subject].max() > right[:8].max()
+    for name in DEGRADATIONS:
+        frames = [clip.depth(name).read(t) for t in range(FRAMES)]
+        assert all(values is not None and values.shape == right.shape for values in frames)
+        assert (name == "right") == all(np.array_equal(values, right) for values in frames if values is not None)
+    flipped, coarse = maps["flipped"], maps["coarse"]
+    assert flipped is not None and flipped[wall].max() < flipped[subject].min()
+    assert coarse is not None and np.array_equal(coarse, coarse.round()) and coarse.max() == 255
+
+
+def test_every_degradation_of_depth_is_scored(composites: Path, model: AmodalModel) -> None:
+    predictor = Predictor(model, "cpu")
+    rows = score_depths(read_composites(composites), predictor)
+    assert list(rows) == [f"{name}, rule" for name in DEGRADATIONS]  # the model reads no depth
+    assert all(
+        len(run.counts) + run.refused == (1 if "whole" in s else 2) for row in rows.values() for s, run in row.items()
+    )
+    assert rows["flipped, rule"]["behind, alone with depth"].refused == 2
+    assert rows["right, rule"]["behind, alone with depth"].refused == 0
+
+
 def test_boxes_are_read_with_their_levels(kitti: Path) -> None:
     (clip,) = read_kitti(kitti)
     (track,) = clip.truth.tracks
@@ -121,7 +153,9 @@ def test_the_page_holds_every_method_and_its_strips(composites: Path, kitti: Pat
             tmp_path / "real.md", "behind, alone", clips["behind, alone"], runs["behind, alone"][names[1]]
         )
     }
-    text = render_page(clips, runs, strips)
+    depths = {"right, rule": {setting: runs[setting][names[1]] for setting in clips if "depth" in setting}}
+    text = render_page(clips, runs, strips, depths)
+    assert "| right, rule | 100.0 |" in text
     assert "largely occluded" in text and "0 in 1" not in text.split("## KITTI")[0]
     assert all((tmp_path / name).is_file() for each in strips.values() for name in each.values())
     assert len(strips["behind, alone"]) == 3 and "![worst: " in text

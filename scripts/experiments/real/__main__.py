@@ -10,11 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from scripts.experiments.common import RESULTS, experiment_parser, run_experiment
+from scripts.experiments.real.depth import DEGRADATIONS
 from scripts.experiments.real.page import render_page
 from scripts.experiments.real.pictures import write_strips
 from scripts.experiments.real.sets import RealClip, read_composites, read_kitti
@@ -24,7 +26,7 @@ from vidamodal.media.files import write_text
 from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.counts import VideoCounts
 from vidamodal.models.folder import load_model
-from vidamodal.types import ClipTracks
+from vidamodal.types import ClipTracks, InputError
 
 Method = Callable[[RealClip], ClipTracks]
 
@@ -40,6 +42,8 @@ class Run:
     predictions: list[ClipTracks] = field(default_factory=list)
     seconds: float = 0.0
     """CPU time of all predictions."""
+    refused: int = 0
+    """Clips whose depth was refused."""
 
 
 def main() -> None:
@@ -56,9 +60,10 @@ def main() -> None:
     def run() -> None:
         clips = {**read_composites(options.composites), "kitti": read_kitti(options.kitti)}
         runs = score_settings(clips, load_methods(options.model, options.device))
+        depths = score_depths(clips, Predictor(load_model(options.model[0]).model, options.device))
         first = Path(options.model[0]).name
         strips = {s: write_strips(options.out, s, clips[s], runs[s][first], options.pixels) for s in STRIP_SETTINGS}
-        text = render_page(clips, runs, strips)
+        text = render_page(clips, runs, strips, depths)
         write_text(options.out, text)
         print(text)
 
@@ -70,13 +75,46 @@ def load_methods(models: Sequence[str], device: str) -> dict[str, Method]:
 
     def model_method(name: str) -> Method:
         predictor = Predictor(load_model(name).model, device)
-        return lambda clip: predictor.predict(clip.inputs, frames=clip.frames)
+        return partial(_predict, predictor)
 
     def baseline_method(name: str) -> Method:
         return lambda clip: predict_baseline(name, clip.inputs)
 
     methods = {Path(name).name: model_method(name) for name in models}
     return methods | {name: baseline_method(name) for name in load_baselines()}
+
+
+def _predict(predictor: Predictor, clip: RealClip, degradation: str = "right") -> ClipTracks:
+    depth = None if clip.depth is None else clip.depth(degradation)
+    return predictor.predict(clip.inputs, frames=clip.frames, depth=depth)
+
+
+def score_depths(clips: Mapping[str, Sequence[RealClip]], predictor: Predictor) -> dict[str, dict[str, Run]]:
+    """Run a model on the settings with depth, for every degradation of the depth, with and without the rule.
+
+    Returns:
+        The runs by row of the table and setting; a model that reads no depth has no rows without the rule.
+    """
+    settings = [setting for setting in clips if setting.endswith("with depth")]
+    rules = {"rule": True, "no rule": False} if predictor.model.view.depth else {"rule": True}
+    rows: dict[str, dict[str, Run]] = {}
+    for degradation in tqdm(DEGRADATIONS, desc="depth", unit="degradation"):
+        for rule, predictor.depth_rule in rules.items():
+            row = rows[f"{degradation}, {rule}"] = {setting: Run() for setting in settings}
+            for setting, run in row.items():
+                for clip in clips[setting]:
+                    _score_or_refuse(run, clip, partial(_predict, predictor, clip, degradation))
+    predictor.depth_rule = True
+    return rows
+
+
+def _score_or_refuse(run: Run, clip: RealClip, predict: Callable[[], ClipTracks]) -> None:
+    try:
+        prediction = predict()
+    except InputError:
+        run.refused += 1
+        return
+    run.counts.append(count_video(clip.key, only_true_objects(prediction, clip.truth), clip.truth))
 
 
 def score_settings(clips: Mapping[str, Sequence[RealClip]], methods: Mapping[str, Method]) -> dict[str, dict[str, Run]]:

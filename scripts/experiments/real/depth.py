@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import maximum_filter
 
-from scripts.experiments.real.sets import RealClip
 from vidamodal.data.rough_depth import degrade_depth
 from vidamodal.inference.depth.depth_source import DepthSource
 from vidamodal.types import ClipTracks, Track
@@ -72,19 +71,20 @@ DEGRADATIONS: dict[str, Callable[[Maps, Masks, np.random.Generator], Maps]] = {
 }  # fmt: skip
 
 
-def depth_of_clip(clip: RealClip, everything: ClipTracks, degradation: str) -> DepthSource:
+def depth_of_clip(key: str, truth: ClipTracks, everything: ClipTracks, degradation: str) -> DepthSource:
     """Return the depth maps of a composite.
 
     Args:
-        clip: The composite, whose ground truth has one track.
+        key: Its name, from which the randomness comes.
+        truth: Its ground truth, of one track.
         everything: The visible masks of all its objects.
         degradation: A key of `DEGRADATIONS`.
     """
-    rng = np.random.default_rng(zlib.crc32(clip.key.encode()))
-    (subject,) = clip.truth.tracks
+    rng = np.random.default_rng(zlib.crc32(key.encode()))
+    (subject,) = truth.tracks
     occluders = [track for track in everything.tracks if track.id != subject.id]
-    masks = np.stack([_visible(track, clip.truth) for track in (subject, *occluders)])
-    maps = _exact_maps(subject, masks, clip.truth, rng)
+    masks = np.stack([_visible(track, truth) for track in (subject, *occluders)])
+    maps = _exact_maps(subject, masks, truth, rng)
     values = DEGRADATIONS[degradation](maps, masks, rng).astype(np.float32)
     return DepthSource(lambda frame: values[frame], name=f"{degradation} depth")
 

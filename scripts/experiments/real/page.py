@@ -23,6 +23,7 @@ def render_page(
     clips: Mapping[str, Sequence[RealClip]],
     runs: Mapping[str, Mapping[str, Run]],
     strips: Mapping[str, Mapping[str, str]],
+    depths: Mapping[str, Mapping[str, Run]],
 ) -> str:
     """Return the page.
 
@@ -30,6 +31,7 @@ def render_page(
         clips: The clips of every setting of the composites, and those of "kitti".
         runs: Their results by setting and method; the first method is the one that is looked at closely.
         strips: File names of film strips by setting and title.
+        depths: Results of the first model by degradation of the depth and setting.
     """
     first = next(iter(runs["kitti"]))
     parts = [
@@ -43,6 +45,13 @@ def render_page(
         "The primary protocol; *gain* is full and occ minus those of the copied visible masks, with 95 % intervals "
         "over clips.",
         *(_composites(setting, runs[setting]) for setting in SETTINGS),
+        "## Depth",
+        f"`{first}` with the object's mask alone and depth made from the ground truth: *right*; *rough* as in training "
+        "(response curve, blur, displaced edges, offsets and flattening of objects, low-frequency noise, flicker, "
+        "unknown frames); *coarse* (8 bits, halos) and *missed* (no occluder in a quarter of the frames), which "
+        "training does not show; and *flipped*, which is to be refused. *rule*: unlisted surfaces that touch the "
+        "object and are nearer are occluders, everything else is background.",
+        _depths(depths, runs, first),
         "## Kinds of objects and occluders",
         f"full / occ of `{first}`, in brackets full of the copied visible masks.",
         _strata(clips, runs, first),
@@ -84,6 +93,19 @@ def _composites(setting: str, runs: Mapping[str, Run]) -> str:
 
 def _gain_text(gain: Difference) -> str:
     return "-" if gain.mean is None else f"{percent(gain.mean, '+')} ({interval_text(gain.interval)})"
+
+
+def _depths(depths: Mapping[str, Mapping[str, Run]], runs: Mapping[str, Mapping[str, Run]], first: str) -> str:
+    rows = [
+        ["depth", "whole: full", "false completion", "behind: full", "occ", "hidden", "false completion", "refused"]
+    ]
+    without = {f"{kind}, alone with depth": runs[f"{kind}, alone"][first] for kind in ("whole", "behind")}
+    for name, row in {"none": without, **depths}.items():
+        whole, behind = (mean_scores([score_video(v) for v in run.counts]) for run in row.values())
+        numbers = (whole.full, whole.false_completion, behind.full, behind.occ, behind.hidden, behind.false_completion)
+        clips = sum(run.refused + len(run.counts) for run in row.values())
+        rows.append([name, *map(percent, numbers), f"{sum(run.refused for run in row.values())} of {clips}"])
+    return markdown_table(rows)
 
 
 def _strata(clips: Mapping[str, Sequence[RealClip]], runs: Mapping[str, Mapping[str, Run]], first: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from scripts.experiments.real.depth import depth_of_clip
 from vidamodal.errors import InputError
+from vidamodal.inference.depth.depth_source import DepthSource
 from vidamodal.media.json_records import FieldError, check_type
 from vidamodal.media.video import open_video
 from vidamodal.report.strips import FrameSource
@@ -20,6 +23,8 @@ SETTINGS = {
     "behind, exhaustive": "a real thing passes or stands in front; all masks, an exhaustive scene",
     "behind, partial": "the same masks, a partial scene",
     "behind, alone": "the mask of the object alone, a partial scene: the occluder has no mask",
+    "whole, alone with depth": "the first setting with depth that is right, made from the ground truth",
+    "behind, alone with depth": "the fourth setting with such depth",
 }
 """What the composites ask of a method, by setting."""
 
@@ -41,6 +46,8 @@ class RealClip:
     """The visible masks that a method gets."""
     truth: ClipTracks
     frames: FrameSource
+    depth: Callable[[str], DepthSource] | None = None
+    """Makes depth maps with a degradation of `scripts.experiments.real.depth`; None in settings without depth."""
 
     @property
     def strata(self) -> tuple[str, ...]:
@@ -66,10 +73,13 @@ def read_composites(folder: Path) -> dict[str, list[RealClip]]:
             truth, everything, alone = (read_tracks(path / f"{name}.json") for name in ("truth", "visible", "alone"))
             frames = open_video(path / "video.mp4").frames
             inputs = {"exhaustive": everything, "partial": replace(everything, exhaustive=False), "alone": alone}
+            make_depth = partial(depth_of_clip, path.name, truth, everything)
             for setting in SETTINGS:
-                own_kind, _, masks = setting.partition(", ")
+                own_kind, _, given = setting.partition(", ")
+                masks, _, depth = given.partition(" with ")
                 if own_kind == kind:
-                    clips[setting].append(RealClip(path.name, inputs[masks], truth, frames))
+                    clip = RealClip(path.name, inputs[masks], truth, frames, make_depth if depth else None)
+                    clips[setting].append(clip)
     if not any(clips.values()):
         raise InputError(f"{folder}: no clips in whole/ and behind/. Pass the folder of the composites.")
     return clips
