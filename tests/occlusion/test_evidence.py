@@ -17,6 +17,7 @@ from vidamodal.occlusion.evidence import (
     front_confidence,
     front_confidence_from_order,
     gather_evidence,
+    label_weights,
     occluder_weights,
     open_pixels,
 )
@@ -57,6 +58,16 @@ def test_the_weaker_of_two_mutual_completions_is_scaled_down() -> None:
     weights = occluder_weights(evidence)[0]
     assert weights[0, 1] == 1 and weights[1, 0] == 0.1 and weights[2, 1] == 1
     assert weights[0, 2] == weights[0, 0] == 1  # no evidence against it
+
+
+def test_labels_are_weighed_by_the_order_and_the_kind_of_scene() -> None:
+    evidence = np.zeros((1, 3, 3))
+    evidence[0, 0, 1], evidence[0, 1, 0] = 99, 9
+    weights = label_weights(evidence, [1, 2], exhaustive=True)
+    assert weights.shape == (1, 2, 4)
+    assert weights[0].tolist() == [[0, 0.1, 1, 1], [0, 1, 1, 1]]
+    assert label_weights(evidence, [1], exhaustive=False)[0].tolist() == [[1, 0.1, 1, 1]]
+    assert (label_weights(evidence, [0, 1, 2], exhaustive=True, constrain=False) == 1).all()
 
 
 def _post_before_wall(post: float = 2.0, post_bottom: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -158,3 +169,15 @@ def test_open_pixels_are_those_of_the_occluder_and_of_unknown_depth() -> None:
     inside_rows, inside_columns, pixels = open_pixels(comparison, window, disparity)
     expected = post | (rows < 10)
     assert np.array_equal(pixels, expected[inside_rows, inside_columns])
+
+
+def test_sparse_depth_is_told_from_dense_depth() -> None:
+    disparity, visible = _post_before_wall()
+    inside = np.ones_like(visible)
+    inside[:, 48:] = 0
+    disparity[:, 48:] = np.nan  # beyond the image
+    dense = compare_depth(disparity, visible)
+    disparity[::2], disparity[::3] = np.nan, np.nan
+    sparse = compare_depth(disparity, visible)
+    assert dense is not None and dense.is_dense(inside)
+    assert sparse is not None and not sparse.is_dense(inside)

@@ -198,7 +198,7 @@ def cut_frame(
     own = nothing if visible is None else cropper.cut(visible)
     order = nothing if front is None or not front.any() else cropper.cut(front[frame.labels])
     comparison = _compare_depth(cropper, own, frame.disparity) if depth or rule else None
-    decisive = comparison if rule and not exhaustive else None
+    decisive = comparison if rule and not exhaustive and comparison and comparison.is_dense(inside) else None
     masks = WindowMasks(own, cropper.cut(frame.labels != 0), inside, order)
     evidence = gather_evidence(masks, exhaustive, decisive)
     return FrameCrops(

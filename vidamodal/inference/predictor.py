@@ -34,7 +34,7 @@ from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_fram
 from vidamodal.inference.scene import Memory, Pictures, Reading, Scene, Views, WindowView
 from vidamodal.inference.track_logits import TrackLogits
 from vidamodal.models.folder import Model
-from vidamodal.occlusion.evidence import REACH, front_confidence, occluder_weights
+from vidamodal.occlusion.evidence import REACH, front_confidence, label_weights
 from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
 
@@ -352,7 +352,7 @@ class Predictor:
         evidence = self._evidence(scene, state.views, chunk, logits)
         past = len(state.evidence)
         gathered = np.concatenate([state.evidence, evidence])
-        weights = self._occluder_weights(scene, gathered)[past:]
+        weights = label_weights(gathered, scene.places, scene.clip.exhaustive, self.constrain)[past:]
         front = front_confidence(gathered)[past:]
         state.evidence = np.concatenate([state.evidence, evidence[: len(chunk.new_frames)]])[-REACH:]
         self.timings.add("order", began)
@@ -372,18 +372,6 @@ class Predictor:
                     pixels = scene.windows.areas[k, t] / probability.size
                     evidence[t - chunk.start, scene.places[k]] = pixels * per_label[1:]
         return evidence
-
-    def _occluder_weights(self, scene: Scene, evidence: Float[np.ndarray, "t m m"]) -> Float[np.ndarray, "t n labels"]:
-        """Return the weight with which each track may extend under each label.
-
-        In an exhaustive scene nothing is occluded where no object is visible, and no object is occluded by one that
-        lies behind it. This applies after the network: inside its loss it gained nothing and spoiled the raw output.
-        """
-        weights = np.ones((len(evidence), len(scene.tracks), evidence.shape[2] + 1))
-        if self.constrain:
-            weights[:, :, 1:] = occluder_weights(evidence)[:, scene.places]
-            weights[:, :, 0] = not scene.clip.exhaustive
-        return weights
 
     def _compose(
         self,

@@ -42,6 +42,9 @@ OWN_EROSION = 2
 OWN_SMOOTHING = 7
 """Side in cells of the box filter that smooths an object's own disparity."""
 
+LEAST_KNOWN = 0.5
+"""Least share of a window's cells with a known disparity that makes a rule of depth: sparse depth shows no surfaces."""
+
 JUMP_REACH = 3
 """Largest distance in cells from the visible mask at which a jump in disparity touches it."""
 
@@ -106,6 +109,27 @@ def occluder_weights(evidence: Float[np.ndarray, "t n n"]) -> Float[np.ndarray, 
     return np.asarray(np.minimum(1.0, (pooled + 1) / (pooled.transpose(0, 2, 1) + 1)))
 
 
+def label_weights(
+    evidence: Float[np.ndarray, "t m m"], places: Sequence[int], exhaustive: bool, constrain: bool = True
+) -> Float[np.ndarray, "t n labels"]:
+    """Return the weight with which each of n objects may extend under each label; label 0 is no object.
+
+    In an exhaustive scene nothing is occluded where no object is visible, and no object is occluded by one that lies
+    behind it. This applies after the network: inside its loss it gained nothing and spoiled the raw output.
+
+    Args:
+        evidence: Evidence of all m objects, which have the labels 1 to m.
+        places: The n objects, by their place among all.
+        exhaustive: True if pixels without a label certainly show no object.
+        constrain: False for weights of 1.
+    """
+    weights = np.ones((len(evidence), len(places), evidence.shape[2] + 1))
+    if constrain:
+        weights[:, :, 1:] = occluder_weights(evidence)[:, places]
+        weights[:, :, 0] = not exhaustive
+    return weights
+
+
 @dataclass(frozen=True)
 class DepthComparison:
     """The disparity in the window of an object, compared with the object's own."""
@@ -119,6 +143,10 @@ class DepthComparison:
     """Disparity of the object: that of the nearest cell inside its visible mask, smoothed."""
     spread: float
     """Range (5 to 95 %) of the window's disparities."""
+
+    def is_dense(self, inside: Float[np.ndarray, "s s"]) -> bool:
+        """Return whether most of the part of the window that lies inside the image has a known disparity."""
+        return bool(self.known.sum() >= LEAST_KNOWN * inside.sum())
 
     def planes(self) -> Float[np.ndarray, "4 s s"]:
         """Return the planes that models read: see `depth_planes`."""
