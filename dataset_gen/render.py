@@ -93,14 +93,18 @@ def render_scene(
 def isolated_masks(
     spec: SceneSpec, meshes: Mapping[str, Mesh], scratch: Path, frames: Sequence[int], library: Library = OFFLINE
 ) -> Bool[np.ndarray, "n t h w"]:
-    """Render each object alone to get its amodal masks, in the spec's order, as a check of the rasteriser.
+    """Render each object alone to get its amodal masks, as a check of the rasteriser.
+
+    The n objects are those that are not scenery, in the spec's order.
 
     It takes about 0.1 s per object-frame at 256 px, far more than rasterising.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder, _quiet():
         stage = _Stage(spec, meshes, Path(folder), 1, library)
         bpy.context.scene.view_layers[0].use = False  # no image, only segmentation and depth
-        return np.stack([stage.render_alone(item.id, frames).segmentation > 0 for item in spec.objects])
+        return np.stack(
+            [stage.render_alone(item.id, frames).segmentation > 0 for item in spec.objects if not item.scenery]
+        )
 
 
 class _Stage:
@@ -156,7 +160,10 @@ class _Stage:
         return self.render(frames)
 
     def _add_camera(self, spec: SceneSpec) -> None:
-        camera = kb.PerspectiveCamera(spec.camera.focal_length, spec.camera.sensor_width)
+        height, width = spec.image_size
+        # Kubric's sensor width always belongs to the image's width, ours to its longer side.
+        sensor = spec.camera.sensor_width * width / max(height, width)
+        camera = kb.PerspectiveCamera(spec.camera.focal_length, sensor)
         self.scene += camera
         for frame, (position, target) in enumerate(zip(spec.camera.positions, spec.camera.targets, strict=True)):
             camera.position = position

@@ -63,8 +63,17 @@ Extra = Literal["companion", "passer", "other", "background"]
 EXTRAS: tuple[tuple[Extra, float], ...] = (("companion", 0.3), ("passer", 0.36), ("other", 0.2), ("background", 0.14))
 """What further actors do, with probabilities: walk with another, cross its path, act at any depth, or far away."""
 
-UNOCCLUDED = 0.17
-"""Share of scenes without occluders."""
+UNOCCLUDED = 0.2
+"""Share of scenes without static occluders, whose subjects may be whole all the time."""
+
+LEAST_SHOWN = 0.004
+"""Least share of the image that the subjects of a scene take, as a mean over the frames."""
+
+LEAST_OCCLUDED = 0.03
+"""Least share of the subjects' pixels that is hidden in the other scenes."""
+
+_ATTEMPTS = 5
+"""How often a scene is composed until it shows enough."""
 
 _TRIES = 6
 """How often a subject's role is sampled until it is long enough in the image."""
@@ -137,13 +146,15 @@ def compose(
         frames: Number of frames.
         library: Source of environment maps.
     """
-    root = np.random.SeedSequence([seed, zlib.crc32(f"{preset}/{split}".encode())])
-    layout, look, motion, lens = (np.random.Generator(np.random.PCG64(child)) for child in root.spawn(4))
-    fps = RATES[pick(lens, RATES)][0]
-    if preset == "street" and lens.random() < DRIVES:
-        scene, camera, aspect = drive(split, frames, layout, look, motion, lens)
-    else:
-        scene, camera, aspect = _stage(KINDS[preset], preset, split, frames, fps, (layout, look, motion, lens))
+    key = [seed, zlib.crc32(f"{preset}/{split}".encode())]
+    clean = np.random.default_rng(key).random() < UNOCCLUDED
+    for attempt in range(_ATTEMPTS):
+        root = np.random.SeedSequence([*key, attempt])
+        streams = tuple(np.random.Generator(np.random.PCG64(child)) for child in root.spawn(4))
+        scene, camera, aspect = _sketch(preset, split, frames, clean, streams)
+        pruned = prune(scene.objects, scene.meshes, camera, aspect)
+        if pruned.shown >= LEAST_SHOWN and (clean or pruned.occluded >= LEAST_OCCLUDED):
+            break
     return SceneSpec(
         seed=seed,
         split=split,
@@ -151,11 +162,21 @@ def compose(
         size=size,
         frames=frames,
         fps=scene.shot.fps,
-        objects=prune(scene.objects, scene.meshes, camera, aspect),
+        objects=pruned.objects,
         camera=camera,
-        light=sample_light(look, library.maps(split)),
+        light=sample_light(scene.look, library.maps(split)),
         width=2 * max(8, round(size * aspect / 2)),
     )
+
+
+def _sketch(
+    preset: PlaceName, split: Split, frames: int, clean: bool, streams: tuple[np.random.Generator, ...]
+) -> tuple[Place, CameraSpec, float]:
+    """Compose a scene; return it with its camera and the width of the image over its height."""
+    lens = streams[-1]
+    if preset == "street" and lens.random() < DRIVES:
+        return drive(split, frames, *streams)
+    return _stage(KINDS[preset], preset, split, frames, clean, streams)
 
 
 def _stage(
@@ -163,11 +184,12 @@ def _stage(
     preset: PlaceName,
     split: Split,
     frames: int,
-    fps: float,
+    clean: bool,
     streams: tuple[np.random.Generator, ...],
 ) -> tuple[Place, CameraSpec, float]:
-    """Compose a scene around a subject; return it with its camera and the width of the image over its height."""
+    """Compose a scene around a subject."""
     layout, look, motion, lens = streams
+    fps = RATES[pick(lens, RATES)][0]
     subject = _actor(layout, kind, split)
     shot = _shot(lens, kind, subject, frames, fps)
     scene = Place(split, shot, layout, look, motion)
@@ -179,7 +201,7 @@ def _stage(
     _extras(scene, kind)
     if end is not None:
         hide_for_good(scene, camera, occluder_ids(split), [k for k in HIDING if k in kind.occluders], end)
-    _surround(scene, kind, preset, camera)
+    _surround(scene, kind, preset, camera, clean)
     return scene, camera, shot.aspect
 
 
@@ -254,10 +276,10 @@ def _keeps_off(scene: Place, role: Role) -> bool:
     return not any(collide(role, other) for other in scene.roles)
 
 
-def _surround(scene: Place, kind: PlaceKind, preset: PlaceName, camera: CameraSpec) -> None:
+def _surround(scene: Place, kind: PlaceKind, preset: PlaceName, camera: CameraSpec, clean: bool) -> None:
     """Put occluders, furniture, flying things and the backdrop."""
     rng, shot, split = scene.layout, scene.shot, scene.split
-    occluded = rng.random() >= UNOCCLUDED
+    occluded = not clean
     if occluded:
         for _ in range(int(rng.choice((1, 2, 3, 4), p=(0.3, 0.35, 0.22, 0.13)))):
             kinds = [name for name in HIDING if name in kind.occluders] if rng.random() < 0.45 else kind.occluders

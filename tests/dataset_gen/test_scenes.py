@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -13,11 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_gen.assets import SPLITS, Split, asset_ids, load_asset
+from dataset_gen.library import scene_meshes
 from dataset_gen.presets import PHYSICAL, PresetName
 from dataset_gen.scene_files import scene_line
 from dataset_gen.scenes import sample_scene
 from tests.dataset_gen.helpers import ROOT, environment, needs_things
+from vidamodal.tracks import dumps_tracks
 from vidamodal.worlds.spec import SceneSpec, place
+from vidamodal.worlds.truth import true_tracks
 
 
 @needs_things
@@ -101,3 +105,18 @@ def test_ten_thousand_scenes_are_the_same_in_two_processes() -> None:
     runs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert len(runs[0]) == 65 and runs[0] == runs[1]
+
+
+TRUTH = {
+    "creatures": "3326cb259450f6a8c866f99ca87da632e9d1aee4042143c7f91d400aa9298df6",
+    "movid_a": "6cc7786acf84aaef7373954ee51995f7fc8b24e174f83fe12c1073fa08fb7646",
+}
+"""Hashes of scene and tracks from before images could be rectangular."""
+
+
+@needs_things
+@pytest.mark.parametrize("preset", sorted(TRUTH))
+def test_square_scenes_keep_their_ground_truth(preset: str) -> None:
+    spec = sample_scene(preset, "train", 0, size=96, frames=4)
+    tracks = dumps_tracks(true_tracks(spec, scene_meshes(spec), "x.mp4", canvas=8))
+    assert hashlib.sha256((scene_line(spec) + tracks).encode()).hexdigest() == TRUTH[preset]

@@ -28,6 +28,8 @@ def test_only_scenery_that_hides_or_fills_too_much_is_removed() -> None:
         thing(6, (2.0, 0.0, 1.0), (0.1, 3.0, 3.0), scenery=False),  # a target may hide whatever it does
     )
     meshes = {"box": box, "backdrop/0000": box}
-    kept = prune(objects[:5], meshes, CAMERA, 1.5)
+    pruned = prune(objects[:5], meshes, CAMERA, 1.5)
+    kept = pruned.objects
+    assert 0.03 < pruned.shown < 0.5 and 0.02 < pruned.occluded < 0.5
     assert [(o.id, o.poses) for o in kept] == [(k + 1, objects[j].poses) for k, j in enumerate((0, 1, 4))]
-    assert len(prune((objects[0], objects[5]), meshes, CAMERA, 1.5)) == 2
+    assert len(prune((objects[0], objects[5]), meshes, CAMERA, 1.5).objects) == 2
