@@ -8,7 +8,7 @@ import pytest
 from vidamodal.inference.depth.depth_source import (
     DepthSource,
     DisparityMaps,
-    conversion_of_depth,
+    are_distances,
     read_values,
     resize_nearest,
     to_disparity,
@@ -31,14 +31,20 @@ def test_values_become_disparities() -> None:
 
 
 def test_distances_are_told_from_reversed_scales() -> None:
-    metres = np.geomspace(2, 1000, 400).reshape(20, 20)
-    scale = np.linspace(0, 1, 400).reshape(20, 20)
-    assert conversion_of_depth([metres]) == "inverted"
-    assert conversion_of_depth([scale]) == conversion_of_depth([-metres]) == "negated"
+    disparity = np.linspace(0.01, 0.5, 400).reshape(20, 20)  # a floor
+    metres = 1 / disparity
+    assert are_distances([metres], False)
+    assert not any(
+        are_distances([scale], False) for scale in (1 - disparity, 3 - disparity, 0.5 - disparity, -disparity)
+    )
     millimetres = (1000 * metres).clip(max=65535).astype(np.uint16)
-    millimetres[:, :3] = 0  # unknown
-    assert conversion_of_depth([millimetres]) == "inverted"
-    assert conversion_of_depth([(65535 * scale).astype(np.uint16)]) == "negated"
+    assert are_distances([millimetres], False)
+    millimetres[:, :3] = 0
+    assert are_distances([millimetres], zero_is_unknown=True) and not are_distances([millimetres], False)
+    reversed_scale = 65535 - (100000 * disparity).astype(np.uint16)
+    assert not are_distances([reversed_scale], False) and not are_distances([reversed_scale], True)
+    flat = np.where(np.arange(20) < 10, 2.0, 5.0)[None].repeat(20, axis=0)
+    assert are_distances([flat], False)  # nothing speaks against it
 
 
 def test_maps_are_resized_without_mixing_surfaces() -> None:

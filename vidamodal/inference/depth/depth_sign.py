@@ -20,7 +20,7 @@ from vidamodal.inference.depth.depth_source import (
     DepthKind,
     DepthSource,
     DisparityMaps,
-    conversion_of_depth,
+    are_distances,
     read_values,
     resize_nearest,
 )
@@ -177,16 +177,18 @@ def _find_kind(
     shown = f"as {verdict.evidence} show"
     if verdict.sign > 0:
         return _oriented(source, clip, "as is"), f"{source.name}: larger values are read as nearer, {shown}"
-    if conversion_of_depth(samples) == "negated":
+    if not are_distances(samples, zero_is_unknown=False):
         raise InputError(
             f"{source.name}: larger values are farther, {shown}, but they are no distances from a camera. Reverse the "
-            "maps, or state depth_kind=."
+            'maps, or pass depth_kind="depth".'
         )
     return _oriented(source, clip, "inverted"), f"{source.name}: values are read as distances, {shown}"
 
 
 def _conversion(kind: DepthKind, samples: Sequence[Shaped[np.ndarray, "h w"]]) -> Conversion:
-    return conversion_of_depth(samples) if kind == "depth" else "as is"
+    if kind != "depth":
+        return "as is"
+    return "inverted" if are_distances(samples, zero_is_unknown=True) else "negated"
 
 
 def _oriented(source: DepthSource, clip: ClipTracks, conversion: Conversion) -> DisparityMaps:

@@ -24,6 +24,13 @@ LEAST_RATIO = 0.05
 normalised to begin at 0 cannot be inverted."""
 
 
+FLATTER = 2.0
+"""Factor by which a scale must be more linear than its inverse to be no distances."""
+
+PROFILE = 48
+"""Rows to which maps are reduced to measure how linear they are."""
+
+
 @dataclass(frozen=True)
 class DepthSource:
     """Depth maps of some frames of a video."""
@@ -93,20 +100,41 @@ def to_disparity(values: Float[np.ndarray, "h w"], conversion: Conversion) -> Fl
     return np.asarray(np.where(np.isfinite(out), out, np.float32(np.nan)))
 
 
-def conversion_of_depth(samples: Sequence[Shaped[np.ndarray, "h w"]]) -> Conversion:
-    """Return how values that grow with the distance become disparities: distances are inverted, other scales negated.
+def are_distances(samples: Sequence[Shaped[np.ndarray, "h w"]], zero_is_unknown: bool) -> bool:
+    """Return whether values that grow with the distance are distances from a camera, and no reversed scale.
 
-    In maps of integers, 0 marks unknown pixels; in maps of floats it is a value, which no distance has.
+    Distances are positive, and do not begin close to 0. On flat surfaces, their inverse is linear in the image, as
+    disparity is; a reversed disparity is linear itself.
 
     Args:
         samples: Maps of some frames.
+        zero_is_unknown: True if 0 marks unknown pixels in maps of integers; else no distance is 0.
     """
-    values = [sample[np.isfinite(sample) & ((sample != 0) | (sample.dtype.kind == "f"))] for sample in samples]
+    values = []
+    for sample in samples:
+        counts = np.isfinite(sample) & ((sample != 0) | (sample.dtype.kind == "f") | (not zero_is_unknown))
+        values.append(sample[counts])
     joined = np.concatenate(values)
     if not len(joined):
-        return "inverted"
+        return True
     near, middle = np.percentile(joined, (1, 25))
-    return "inverted" if joined.min() > 0 and near > LEAST_RATIO * middle else "negated"
+    if joined.min() <= 0 or near < LEAST_RATIO * middle:
+        return False
+    return _bend(samples, inverted=True) <= FLATTER * _bend(samples, inverted=False)
+
+
+def _bend(samples: Sequence[Shaped[np.ndarray, "h w"]], inverted: bool) -> float:
+    """Return how far maps are from linear along their columns: second over first differences; 0 without any slope."""
+    first, second = [], []
+    for sample in samples:
+        values = sample[:: max(1, len(sample) // PROFILE)].astype(np.float64)
+        values = 1 / np.where(values > 0, values, np.nan) if inverted else values
+        steps = np.diff(values, axis=0)
+        first.append(np.abs(steps[1:]).ravel())
+        second.append(np.abs(np.diff(steps, axis=0)).ravel())
+    slope, bend = (np.concatenate(each) for each in (first, second))
+    used = np.isfinite(bend) & (slope > 0)
+    return float(np.median(bend[used] / slope[used])) if used.any() else 0.0
 
 
 def resize_nearest(values: Float[np.ndarray, "p q"], height: int, width: int) -> Float[np.ndarray, "h w"]:
