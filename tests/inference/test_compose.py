@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.inference.helpers import behind_a_bar
+from vidamodal.data.crops import FrameCrops
 from vidamodal.geometry import Window
 from vidamodal.inference.compose import MaskRules, ObjectContext, compose_object
 from vidamodal.inference.predictor import Predictor
@@ -79,3 +80,21 @@ def test_the_confidence_follows_the_calibrated_probabilities() -> None:
         for decision in (PartialDecision(threshold=0.0), PartialDecision(shift=-2.0, threshold=0.0))
     )
     assert strict < plain
+
+
+def test_thin_parts_are_not_completed_where_an_occluder_has_no_mask() -> None:
+    rng = np.random.default_rng(0)
+    context = scene(visible=True, partial=True)
+    plane = np.zeros((12, 12), dtype=np.float32)
+    none = np.zeros((0, 12, 12))
+    crops = FrameCrops(plane, plane, plane, plane, plane, plane, image=none, depth=none)
+    crops = replace(crops, visible=np.asarray(context.visible, dtype=np.float32))
+    logits = np.full((1, 12, 12), -5.0, dtype=np.float32)
+    logits[0, :, 4] = 3.0  # a sliver
+    logits[0, 4:7, 4:8] = 3.0 + rng.random((3, 4))  # joined with a thick part
+    wide, narrow = (
+        compose_object(logits, replace(context, crops=crops), replace(STRICT, partial=PartialDecision(reach=reach)))[1]
+        for reach in (0.2, 0.9)
+    )
+    assert wide[5, 7] and wide[0, 4]
+    assert (narrow == context.visible).all()

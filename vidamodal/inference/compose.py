@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt16
 from scipy.special import expit
 
+from vidamodal.data.crops import FrameCrops
 from vidamodal.geometry import Window, paste
+from vidamodal.inference.unlisted import HOLE_LOGIT, NOT_COMPLETED, thin_parts
 from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
 
@@ -38,6 +40,8 @@ class ObjectPrediction:
     """Of the first hypothesis; None unless the predictor keeps probabilities."""
     present: float | None = None
     """Probability that any of the object is inside the image; None if the model does not predict it."""
+    logits: WindowLogits | None = None
+    """Of the first hypothesis; None unless the predictor keeps probabilities."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,27 @@ class ObjectContext:
     """How far the object may extend under each label, in [0, 1]."""
     open: Mask | None = None
     """Unlabelled pixels under which it may extend; None for all of them."""
+    crops: FrameCrops | None = None
+    """What its window shows; None to complete parts of any thickness."""
 
-    def uncertain(self, rows: slice, columns: slice) -> Bool[np.ndarray, "p q"]:
-        """Return the pixels of a rectangle at which an occluder without a mask is possible: see `PartialDecision`."""
+    @property
+    def possible(self) -> bool:
+        """True if an occluder without a mask is possible: see `PartialDecision`."""
         # Without any visible pixel, an occluder is certain, and nothing tells where it ends. Depth tells where it is.
         seen = self.visible is not None and bool(self.visible.any())
-        possible = seen and self.open is None and bool(self.weights[0] > 0)
-        return np.asarray((self.labels[rows, columns] == 0) & possible)
+        return seen and self.open is None and bool(self.weights[0] > 0)
+
+    def uncertain(self, rows: slice, columns: slice) -> Bool[np.ndarray, "p q"]:
+        """Return the pixels of a rectangle that may show an occluder without a mask."""
+        return np.asarray((self.labels[rows, columns] == 0) & self.possible)
+
+
+@dataclass(frozen=True)
+class WindowLogits:
+    """Logits of an object in its window, and what else decides its mask."""
+
+    values: Float[np.ndarray, "s s"]
+    context: ObjectContext
 
 
 @dataclass(frozen=True)
@@ -100,16 +118,18 @@ def compose_object(
         rules: How masks are decided.
         present: Probability that any of the object is inside the image; None if unknown.
     """
-    pasted = [_paste_probability(logits, context, rules.partial) for logits in hypotheses]
+    thick = [_without_thin_parts(logits, context, rules.partial) for logits in hypotheses]
+    pasted = [_paste_probability(logits, context, rules.partial) for logits in thick]
     # A sampled hypothesis is overconfident about itself. The deterministic first one judges all; if there is none,
     # their mean does.
     judge = np.mean([p.values for p in pasted], axis=0) if rules.all_sampled else pasted[0].values
     masks, scores = zip(*(_decide_mask(p, judge, context, rules) for p in pasted), strict=True)
     kept = pasted[0] if rules.keep_probabilities else None
+    cells = WindowLogits(hypotheses[0], context) if rules.keep_probabilities else None
     if present is not None:
         # A mask is right only if the object is there, and an empty mask only if it is not.
         scores = tuple(score * (1 - present if present < rules.presence else present) for score in scores)
-    return ObjectPrediction(tuple(Rle.encode(mask) for mask in masks), scores, kept, present), masks[0]
+    return ObjectPrediction(tuple(Rle.encode(mask) for mask in masks), scores, kept, present, cells), masks[0]
 
 
 def compose_track(track: Track, predictions: Mapping[int, ObjectPrediction], frames: int) -> Track:
@@ -153,6 +173,19 @@ def _detection_confidence(track: Track, frames: int) -> list[float]:
     known = [value for value in track.confidence or () if value is not None]
     mean = float(np.mean(known)) if known else 1.0
     return [mean if value is None else value for value in track.confidence or (None,) * frames]
+
+
+def _without_thin_parts(
+    logits: Float[np.ndarray, "s s"], context: ObjectContext, partial: PartialDecision
+) -> Float[np.ndarray, "s s"]:
+    """Lower the logits where the completed mask is too thin for what an occluder without a mask hides."""
+    if context.crops is None or not context.possible or not partial.reach:
+        return logits
+    visible, others = context.crops.visible > 0.5, context.crops.others > 0.5
+    hole = logits >= HOLE_LOGIT
+    chosen = expit(logits / partial.temperature + partial.shift) > partial.threshold
+    thin = thin_parts(chosen & ~visible & ~others, visible, partial.reach) & ~hole
+    return np.where(thin, NOT_COMPLETED, logits)
 
 
 def _paste_probability(

@@ -29,17 +29,14 @@ from vidamodal.inference.compose import (
 )
 from vidamodal.inference.depth.depth_sign import LEAST_PREDICTED, count_votes, orient
 from vidamodal.inference.depth.depth_source import DepthSource, DisparityMaps
-from vidamodal.inference.holes import short_holes
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
 from vidamodal.inference.scene import Memory, Pictures, Reading, Scene, Views, WindowView
 from vidamodal.inference.track_logits import TrackLogits
+from vidamodal.inference.unlisted import HOLE_LOGIT, short_holes
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, label_weights
 from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
-
-HOLE_LOGIT = np.float32(10.0)
-"""Least logit in the short-lived holes of a visible mask."""
 
 SAMPLE_STEPS = 4
 """Rounds in which the codes of a hypothesis are sampled."""
@@ -392,7 +389,8 @@ class Predictor:
                 key = scene.tracks[k].id
                 view = state.views[frame][k]
                 opened = view.open.decode() if self.constrain and view is not None and view.open is not None else None
-                context = ObjectContext(scene.windows.at(k, frame), visible[key], labels, weights[k], opened)
+                crops = None if view is None or not self.constrain else view.crops
+                context = ObjectContext(scene.windows.at(k, frame), visible[key], labels, weights[k], opened, crops)
                 present = None if values.presence is None else float(expit(values.presence[place]))
                 objects[key], first_masks[key] = compose_object(values.masks[:, place], context, self.rules, present)
         order = state.order.from_masks(first_masks, visible)

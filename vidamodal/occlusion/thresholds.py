@@ -43,8 +43,8 @@ class PartialDecision:
 
     These are the pixels outside all listed masks, in frames of partial scenes in which the object is visible. The
     network cannot know what such a pixel shows, and its probabilities are too high there: they become
-    expit(logit / temperature + shift), and a pixel belongs to the object above the threshold. All three are fitted on
-    partial validation scenes (``scripts/experiments/partial``).
+    expit(logit / temperature + shift), and a pixel belongs to the object above the threshold, if its part of the
+    completed mask is thick enough. All are fitted on partial validation scenes (``scripts/experiments/partial``).
     """
 
     temperature: float = 1.0
@@ -53,3 +53,5 @@ class PartialDecision:
     """Added to the logits."""
     threshold: float = 0.5
     """Probability above which a pixel belongs to the object."""
+    reach: float = 0.0
+    """Least distance from the visible mask that each completed part must reach, over the root of the visible area."""

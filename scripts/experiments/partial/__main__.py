@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from scripts.experiments.common import RESULTS, experiment_parser, run_experiment, spread_clips
-from scripts.experiments.partial.choice import choose_cut, decision_at
+from scripts.experiments.partial.choice import choose, decision_at
 from scripts.experiments.partial.outcomes import measure
 from scripts.experiments.partial.page import render_page
 from vidamodal.hub import find_model
@@ -30,7 +30,6 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, nargs="+", required=True, help="validation data sets, folders of worlds")
     parser.add_argument("--model", default="tiny", help="a model folder or name (default: the bundled one)")
     parser.add_argument("--clips", type=int, default=12, help="number of clips, evenly spread over each data set")
-    parser.add_argument("--false", type=float, default=0.02, help="largest share added to whole objects")
     parser.add_argument("--keep", action="store_true", help="write the decision into the model's config.json")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS / "partial.md", help="the page")
@@ -44,12 +43,13 @@ def run_study(options: Namespace) -> None:
     sets = {path.name: spread_clips(path, options.clips) for path in options.fit}
     modes = {name: measure(model, sets, alone, options.device, name) for name, alone in MODES.items()}
     alone = next(iter(modes.values()))
-    cut = choose_cut(alone, options.false)
-    decision = decision_at(cut, alone)
+    place = choose(alone.frames)
+    decision = decision_at(place, alone.pixels)
     if options.keep:
         keep_decision(find_model(options.model), decision)
     command = f"python -m scripts.experiments.partial --fit {' '.join(sets)} --clips {options.clips}"
-    text = render_page(command, Path(options.model).name, modes, cut, decision)
+    frames = {name: outcomes.frames for name, outcomes in modes.items()}
+    text = render_page(command, Path(options.model).name, frames, place, decision)
     write_text(options.out, text)
     print(text)
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import expit
 
 from scripts.experiments.calibration.reliability import Reliability, fit_scaling
-from scripts.experiments.partial.outcomes import CUTS, ObjectFrame
+from scripts.experiments.partial.outcomes import CHOICES, ObjectFrame, Values
 from vidamodal.occlusion.thresholds import PartialDecision
 
 OCCLUDED_FROM = 0.05
@@ -27,11 +26,11 @@ STRATA: dict[str, Callable[[ObjectFrame], str]] = {
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean scores for each of `CUTS`, averaged as in the primary protocol: frames, objects, videos."""
+    """Mean scores for each of `CHOICES`, averaged as in the primary protocol: frames, objects, videos."""
 
-    full: Float[np.ndarray, " cuts"]
-    occ: Float[np.ndarray, " cuts"]
-    false_completion: Float[np.ndarray, " cuts"]
+    full: Values
+    occ: Values
+    false_completion: Values
     copied: float
     """``full`` of the visible masks."""
     frames: int
@@ -46,19 +45,17 @@ class Curve:
             _mean(frames, lambda f: f.iou),
             _mean(occluded, lambda f: f.occluded_iou),
             _mean(whole, lambda f: f.added),
-            float(_mean(frames, lambda f: np.full(len(CUTS), f.visible / f.truth))[0]),
+            float(_mean(frames, lambda f: np.full(len(CHOICES), f.visible / f.truth))[0]),
             len(frames),
         )
 
 
-def _mean(
-    frames: Sequence[ObjectFrame], value: Callable[[ObjectFrame], Float[np.ndarray, " cuts"]]
-) -> Float[np.ndarray, " cuts"]:
-    videos: dict[str, dict[int, list[Float[np.ndarray, " cuts"]]]] = defaultdict(lambda: defaultdict(list))
+def _mean(frames: Sequence[ObjectFrame], value: Callable[[ObjectFrame], Values]) -> Values:
+    videos: dict[str, dict[int, list[Values]]] = defaultdict(lambda: defaultdict(list))
     for frame in frames:
         videos[frame.video][frame.track].append(value(frame))
     if not videos:
-        return np.full(len(CUTS), np.nan)
+        return np.full(len(CHOICES), np.nan)
     means = [np.mean([np.mean(values, axis=0) for values in tracks.values()], axis=0) for tracks in videos.values()]
     return np.asarray(np.mean(means, axis=0))
 
@@ -71,31 +68,31 @@ def group(frames: Sequence[ObjectFrame], by: Callable[[ObjectFrame], str]) -> di
     return dict(sorted(groups.items()))
 
 
-def choose_cut(frames: Sequence[ObjectFrame], least_false: float, least_frames: int = 100) -> int:
-    """Return the place in `CUTS` at which ``occ`` is highest without harm.
-
-    No harm means that in every stratum of at least ``least_frames`` object-frames ``full`` is at least that of the
-    visible masks, and that at most a share of ``least_false`` is added to whole objects.
-    """
-    harmless = Curve.of(frames).false_completion <= least_false
+def worst_margin(frames: Sequence[ObjectFrame], least_frames: int = 100) -> Values:
+    """Return the smallest lead in ``full`` over the visible masks in any stratum of enough object-frames."""
+    worst = np.full(len(CHOICES), np.inf)
     for by in STRATA.values():
         for members in group(frames, by).values():
             if len(members) >= least_frames:
                 curve = Curve.of(members)
-                harmless &= curve.full >= curve.copied
-    occ = np.where(harmless, Curve.of(frames).occ, -1.0)
-    return int(occ.argmax()) if harmless.any() else len(CUTS) - 1
+                worst = np.minimum(worst, curve.full - curve.copied)
+    return worst
 
 
-def decision_at(cut: int, frames: Sequence[ObjectFrame]) -> PartialDecision:
-    """Return the decision that divides pixels at a logit and whose probabilities are calibrated on these frames."""
-    pixels = Reliability(np.r_[0, expit(CUTS), 1])
-    above = np.stack([[np.r_[f.free[0], f.free], np.r_[f.free_right[0], f.free_right]] for f in frames]).sum(axis=0)
-    # Pixels below the lowest cut are certain and do not enter the fit.
-    inside = -np.diff(np.concatenate([above, np.zeros((2, 1))], axis=1), axis=1)
-    pixels.count, pixels.observed = inside
-    middles = np.r_[CUTS[0], (CUTS[1:] + CUTS[:-1]) / 2, CUTS[-1]]
-    pixels.predicted = pixels.count * expit(middles)
+def choose(frames: Sequence[ObjectFrame], least_frames: int = 100) -> int:
+    """Return the place in `CHOICES` with the highest ``full`` of those that are nowhere worse than the visible masks.
+
+    If all are worse in some stratum, the choice is the one whose worst stratum loses least.
+    """
+    margin = worst_margin(frames, least_frames)
+    if margin.max() < 0:
+        return int(margin.argmax())
+    return int(np.where(margin >= 0, Curve.of(frames).full, -1.0).argmax())
+
+
+def decision_at(place: int, pixels: Reliability) -> PartialDecision:
+    """Return a choice as a decision whose probabilities are calibrated on some pixels."""
+    cut, reach = CHOICES[place]
     scaling = fit_scaling(pixels, shifted=True)
     temperature, shift = round(scaling.temperature, 3), round(scaling.shift, 3)
-    return PartialDecision(temperature, shift, round(float(expit(CUTS[cut] / temperature + shift)), 4))
+    return PartialDecision(temperature, shift, round(float(expit(cut / temperature + shift)), 4), reach)

@@ -7,80 +7,80 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from scripts.experiments.common import markdown_table
-from scripts.experiments.partial.choice import STRATA, Curve, group
-from scripts.experiments.partial.outcomes import CUTS, ObjectFrame
+from scripts.experiments.partial.choice import STRATA, Curve, group, worst_margin
+from scripts.experiments.partial.outcomes import CHOICES, CUTS, REACHES, ObjectFrame
 from vidamodal.metrics.tables import percent
 from vidamodal.occlusion.thresholds import PartialDecision
 
-SHOWN_CUTS = (-2.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
-"""Logits whose outcomes the page shows."""
-
 
 def render_page(
-    command: str,
-    model: str,
-    modes: Mapping[str, Sequence[ObjectFrame]],
-    cut: int,
-    decision: PartialDecision,
+    command: str, model: str, modes: Mapping[str, Sequence[ObjectFrame]], place: int, decision: PartialDecision
 ) -> str:
     """Return the page.
 
     Args:
         command: The command that wrote it.
         model: Name of the model.
-        modes: Object-frames by what is passed; the first mode chose the cut.
-        cut: The chosen place in `CUTS`.
+        modes: Object-frames by what is passed; the first mode chose the decision.
+        place: The chosen place in `CHOICES`.
         decision: The decision that follows.
     """
     first = next(iter(modes))
+    lead = float(worst_margin(modes[first])[place])
     parts = [
         "# Partial scenes",
         f"Written by `{command}`. All figures are in per cent, of the primary protocol, on validation worlds whose "
-        "scenery (poles, fences, walls) has no mask. The pixels outside all listed masks may show an occluder or the "
-        f"background; `{model}` divides them at a logit of {CUTS[cut]:.1f}: temperature {decision.temperature:g}, "
-        f"shift {decision.shift:g}, threshold {decision.threshold:g}. It is the cut with the highest occ of those with "
-        f"which, for {first}, full is at least that of the visible masks in every stratum below.",
-        "## Cuts",
-        *(_cuts(name, frames, cut) for name, frames in modes.items()),
+        "scenery (poles, fences, walls) has no mask. Pixels outside all listed masks may show an occluder or the "
+        f"background. `{model}` completes those with a logit above {CHOICES[place][0]:g}, in parts that reach at "
+        f"least {CHOICES[place][1]:g} sizes of the visible mask away from it (temperature {decision.temperature:g}, "
+        f"shift {decision.shift:g}, threshold {decision.threshold:g}). Of the decisions with which, for {first}, full "
+        "is at least that of the visible masks in every stratum, this one has the highest full. The smallest lead "
+        f"over the visible masks in any stratum is {percent(lead, '+')} points.",
+        "## Decisions",
+        *(_choices(name, frames, place) for name, frames in modes.items()),
         "## Strata",
-        f"full at the chosen cut, and of the visible masks, for {first}.",
-        _strata(modes[first], cut),
+        f"Full with the chosen decision, and of the visible masks, for {first}. Strata of fewer than 100 object-frames "
+        "did not count in the choice.",
+        _strata(modes[first], place),
         "## Occluded share",
         f"The same for {first}, by occluded share. Nothing beats copying the mask of a whole object.",
-        _occluded(modes[first], cut),
+        _occluded(modes[first], place),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _cuts(name: str, frames: Sequence[ObjectFrame], cut: int) -> str:
+def _choices(name: str, frames: Sequence[ObjectFrame], chosen: int) -> str:
     curve = Curve.of(frames)
-    rows = [["logit", "full", "occ", "false completion"]]
-    rows.append(["visible masks", percent(curve.copied), percent(0.0), percent(0.0)])
-    places = sorted({int(np.abs(CUTS - value).argmin()) for value in SHOWN_CUTS} | {cut})
-    for place in places:
-        title = f"{CUTS[place]:.1f}" + (" (chosen)" if place == cut else "")
-        rows.append([title, *(percent(v[place]) for v in (curve.full, curve.occ, curve.false_completion))])
-    return f"### {name}\n\n{len(frames)} object-frames.\n\n{markdown_table(rows)}"
+    rows = [["logit \\ reach", *(f"{reach:g}" for reach in REACHES)]]
+    for cut in CUTS:
+        cells = []
+        for reach in REACHES:
+            place = CHOICES.index((cut, reach))
+            text = " / ".join(percent(v[place]) for v in (curve.full, curve.occ, curve.false_completion))
+            cells.append(f"**{text}**" if place == chosen else text)
+        rows.append([f"{cut:g}", *cells])
+    text = f"{len(frames)} object-frames: full / occ / false completion. Visible masks: full {percent(curve.copied)}."
+    return f"### {name}\n\n{text}\n\n{markdown_table(rows)}"
 
 
-def _strata(frames: Sequence[ObjectFrame], cut: int) -> str:
+def _strata(frames: Sequence[ObjectFrame], place: int) -> str:
     rows = [["", "", "object-frames", "full", "visible masks", "occ", "false completion"]]
     for title, by in STRATA.items():
-        rows += [[title, *_row(name, members, cut)] for name, members in group(frames, by).items()]
+        rows += [[title, *_row(name, members, place)] for name, members in group(frames, by).items()]
     return markdown_table(rows)
 
 
-def _occluded(frames: Sequence[ObjectFrame], cut: int) -> str:
+def _occluded(frames: Sequence[ObjectFrame], place: int) -> str:
     ends = (0.0, 1e-9, 0.05, 0.3, 0.7, 1.0)
     names = ("0 %", "up to 5 %", "5 to 30 %", "30 to 70 %", "over 70 %")
     rows = [["occluded", "object-frames", "full", "visible masks", "occ", "false completion"]]
     for name, low, high in zip(names, ends[:-1], ends[1:], strict=True):
         members = [f for f in frames if low <= f.occluded < high]
-        rows.append(_row(name, members, cut))
+        rows.append(_row(name, members, place))
     return markdown_table(rows)
 
 
-def _row(name: str, frames: Sequence[ObjectFrame], cut: int) -> list[str]:
+def _row(name: str, frames: Sequence[ObjectFrame], place: int) -> list[str]:
     curve = Curve.of(frames)
-    scores = (curve.full[cut], curve.copied, curve.occ[cut], curve.false_completion[cut])
+    scores = (curve.full[place], curve.copied, curve.occ[place], curve.false_completion[place])
     return [name, str(len(frames)), *("-" if np.isnan(value) else percent(value) for value in scores)]
