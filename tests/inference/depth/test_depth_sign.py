@@ -36,7 +36,8 @@ def test_without_an_order_the_surroundings_and_the_ground_decide_together() -> N
     maps = np.where(disc(32, 24, 10), 0.9, FLOOR)[None].repeat(4, axis=0)
     assert _sign(clip, maps) == 1 and _sign(clip, -maps) == -1
     behind = np.where(disc(32, 24, 10), 0.0, FLOOR)[None].repeat(4, axis=0)  # farther than all around it
-    assert _sign(clip, behind) == 0
+    assert _sign(clip, behind) == 1
+    assert _sign(clip, np.concatenate([behind[:2], behind[2:, ::-1]])) == 0
     assert _sign(clip, np.random.default_rng(0).random((4, H, W))) == 0
 
 

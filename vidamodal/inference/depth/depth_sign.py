@@ -2,7 +2,7 @@
 
 Three observations are counted in some frames. *Order*: of two objects that touch, one is known or predicted to lie in
 front. *Surroundings*: what surrounds an object is mostly behind it. *Ground*: the lower border of the image is mostly
-nearer than the upper one. The first decides; the others do where nothing is known of the order, unless they disagree.
+nearer than the upper one. The first decides; the others do where nothing is known of the order.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ SURE = 0.5
 CLEAR = 0.7
 """Probability that a value of one set exceeds one of another from which the first are clearly larger."""
 
-GROUND_WEIGHT, AGREEMENT = 2.0, 1.25
-"""Weight of the ground over the surroundings, and the least sum of both, each from -1 to 1, that decides: occluders
-spoil the surroundings more often than a ceiling spoils the ground."""
+GROUND_WEIGHT, AGREEMENT = 2.5, 1.25
+"""Weight of the ground over the surroundings, and the least sum of both, each from -1 to 1, that decides: in generated
+places, occluders that surround an object spoil the second more often than the first, so it does not decide alone."""
 
 MAJORITY = 3
 """Factor by which observations must outnumber the opposite ones."""
