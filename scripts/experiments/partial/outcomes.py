@@ -19,10 +19,10 @@ from vidamodal.models.folder import Model
 from vidamodal.occlusion.thresholds import PartialDecision, least_counted_area
 from vidamodal.types import Track
 
-CUTS = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0)
+CUTS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
 """Logits at which pixels may be divided into object and background."""
 
-REACHES = (0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+REACHES = (0.0, 0.15, 0.2, 0.3)
 """Least distances from the visible mask that completed parts may have to reach."""
 
 CHOICES = tuple((cut, reach) for reach in REACHES for cut in CUTS)
