@@ -59,6 +59,13 @@ def test_a_stratum_in_which_completion_harms_forbids_it() -> None:
     assert CHOICES[choose(frames, least_frames=2)][0] < 2.9
 
 
+def test_a_loss_may_be_allowed() -> None:
+    frames = [object_frame("a", 20, 10), object_frame("b", 0, 10)]
+    harmed = [replace(object_frame("c", 0, 0), label="dog", wrong=2.0 * (ALL_CUTS < 5), right=np.zeros(len(CHOICES)))]
+    assert CHOICES[choose(frames + harmed, loss=0.05, least_frames=1)][0] < 2.9
+    assert CHOICES[choose(frames + harmed, loss=0.01, least_frames=1)][0] > 5
+
+
 def test_if_everything_harms_the_least_harm_is_chosen() -> None:
     harm = np.linspace(5, 30, len(CHOICES))
     frames = [replace(object_frame("a", 0, 0), wrong=harm, right=0 * harm)]
@@ -86,5 +93,7 @@ def test_every_object_frame_is_measured_with_every_decision(clip: ToyClip) -> No
         added = (frame.right + frame.wrong)[[place_of(cut) for cut in CUTS]]
         assert (np.diff(added) <= 0).all()
         assert (frame.right <= frame.truth - frame.visible).all() or frame.visible > frame.truth
-    text = render_page("command", "small", {"alone": outcomes.frames}, place_of(2.0), decision_at(0, outcomes.pixels))
+    text = render_page(
+        "command", "small", {"alone": outcomes.frames}, place_of(2.0), decision_at(0, outcomes.pixels), 0.0
+    )
     assert "| toy |" in text and "**" in text

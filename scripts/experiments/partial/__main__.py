@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, nargs="+", required=True, help="validation data sets, folders of worlds")
     parser.add_argument("--model", default="tiny", help="a model folder or name (default: the bundled one)")
     parser.add_argument("--clips", type=int, default=12, help="number of clips, evenly spread over each data set")
+    parser.add_argument("--loss", type=float, default=0.0, help="largest loss of full, in any stratum (default: 0)")
     parser.add_argument("--keep", action="store_true", help="write the decision into the model's config.json")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS / "partial.md", help="the page")
@@ -43,13 +44,15 @@ def run_study(options: Namespace) -> None:
     sets = {path.name: spread_clips(path, options.clips) for path in options.fit}
     modes = {name: measure(model, sets, alone, options.device, name) for name, alone in MODES.items()}
     alone = next(iter(modes.values()))
-    place = choose(alone.frames)
+    place = choose(alone.frames, options.loss)
     decision = decision_at(place, alone.pixels)
     if options.keep:
         keep_decision(find_model(options.model), decision)
-    command = f"python -m scripts.experiments.partial --fit {' '.join(sets)} --clips {options.clips}"
+    command = (
+        f"python -m scripts.experiments.partial --fit {' '.join(sets)} --clips {options.clips} --loss {options.loss:g}"
+    )
     frames = {name: outcomes.frames for name, outcomes in modes.items()}
-    text = render_page(command, Path(options.model).name, frames, place, decision)
+    text = render_page(command, Path(options.model).name, frames, place, decision, options.loss)
     write_text(options.out, text)
     print(text)
 

@@ -79,15 +79,20 @@ def worst_margin(frames: Sequence[ObjectFrame], least_frames: int = 100) -> Valu
     return worst
 
 
-def choose(frames: Sequence[ObjectFrame], least_frames: int = 100) -> int:
-    """Return the place in `CHOICES` with the highest ``full`` of those that are nowhere worse than the visible masks.
+def choose(frames: Sequence[ObjectFrame], loss: float = 0.0, least_frames: int = 100) -> int:
+    """Return the place in `CHOICES` with the highest ``occ`` of those that do no harm in any stratum.
 
-    If all are worse in some stratum, the choice is the one whose worst stratum loses least.
+    If all do harm, the choice is the one whose worst stratum loses least.
+
+    Args:
+        frames: Object-frames of validation clips.
+        loss: Largest loss of ``full`` against the visible masks in a stratum that counts as no harm.
+        least_frames: Fewest object-frames of a stratum that counts.
     """
     margin = worst_margin(frames, least_frames)
-    if margin.max() < 0:
+    if margin.max() < -loss:
         return int(margin.argmax())
-    return int(np.where(margin >= 0, Curve.of(frames).full, -1.0).argmax())
+    return int(np.where(margin >= -loss, Curve.of(frames).occ, -1.0).argmax())
 
 
 def decision_at(place: int, pixels: Reliability) -> PartialDecision:

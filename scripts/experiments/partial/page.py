@@ -14,7 +14,12 @@ from vidamodal.occlusion.thresholds import PartialDecision
 
 
 def render_page(
-    command: str, model: str, modes: Mapping[str, Sequence[ObjectFrame]], place: int, decision: PartialDecision
+    command: str,
+    model: str,
+    modes: Mapping[str, Sequence[ObjectFrame]],
+    place: int,
+    decision: PartialDecision,
+    loss: float,
 ) -> str:
     """Return the page.
 
@@ -24,6 +29,7 @@ def render_page(
         modes: Object-frames by what is passed; the first mode chose the decision.
         place: The chosen place in `CHOICES`.
         decision: The decision that follows.
+        loss: Largest loss of full in a stratum that was allowed.
     """
     first = next(iter(modes))
     lead = float(worst_margin(modes[first])[place])
@@ -34,8 +40,8 @@ def render_page(
         f"background. `{model}` completes those with a logit above {CHOICES[place][0]:g}, in parts that reach at "
         f"least {CHOICES[place][1]:g} sizes of the visible mask away from it (temperature {decision.temperature:g}, "
         f"shift {decision.shift:g}, threshold {decision.threshold:g}). Of the decisions with which, for {first}, full "
-        "is at least that of the visible masks in every stratum, this one has the highest full. The smallest lead "
-        f"over the visible masks in any stratum is {percent(lead, '+')} points.",
+        f"is at most {percent(loss)} points below that of the visible masks in any stratum, this one has the highest "
+        f"occ. The smallest lead over the visible masks in any stratum is {percent(lead, '+')} points.",
         "## Decisions",
         *(_choices(name, frames, place) for name, frames in modes.items()),
         "## Strata",
