@@ -19,16 +19,24 @@ seeds = st.integers(0, 2**32 - 1)
 
 @settings(max_examples=30, deadline=None)
 @given(seeds)
-def test_the_simulated_order_agrees_with_the_ground_truth(seed: int) -> None:
+def test_the_simulated_order_is_antisymmetric_and_knows_only_objects_that_meet(seed: int) -> None:
     clip = disc_scene(seed)
     drawn = simulate_first_order(clip, np.random.default_rng(seed))
     assert np.array_equal(drawn, simulate_first_order(clip, np.random.default_rng(seed)))
     over = extends_under(clip.visible, clip.amodal)
-    true = front_confidence(over)
     assert np.allclose(drawn, -drawn.transpose(0, 2, 1), atol=1e-6)
     assert not drawn[:, ~(over + over.transpose(0, 2, 1) > 0).any(axis=0)].any()  # of those that never meet: nothing
-    clear = np.abs(true) > 0.9
-    assert (np.sign(drawn[clear]) == np.sign(true[clear])).mean() > 0.8 if clear.any() else True
+
+
+def test_the_simulated_order_mostly_agrees_with_the_ground_truth() -> None:
+    agree = []
+    for seed in range(100):  # single scenes may disagree
+        clip = disc_scene(seed)
+        drawn = simulate_first_order(clip, np.random.default_rng(seed))
+        true = front_confidence(extends_under(clip.visible, clip.amodal))
+        clear = np.abs(true) > 0.9
+        agree += (np.sign(drawn[clear]) == np.sign(true[clear])).tolist()
+    assert len(agree) > 100 and 0.9 < np.mean(agree) <= 1
 
 
 def test_simulated_boxes_are_near_the_ground_truth_and_inside_their_windows() -> None:

@@ -30,6 +30,7 @@ def test_the_id_determines_the_shape_which_stands_on_the_floor() -> None:
 )
 def test_unknown_ids_are_refused(name: str) -> None:
     with pytest.raises(
-        InputError, match=r"in no split\. Use a family of brick, cube with a number from 0000 to 0299\."
+        InputError,
+        match=r"in no split\. Use a family of brick, cube with a number from 0000 to 0299, as in brick/0000\.",
     ):
         build(name, MAKERS)

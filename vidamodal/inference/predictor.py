@@ -267,9 +267,11 @@ class Predictor:
     def _view(
         self, scene: Scene, frame: int, image: Frame | None, maps: DisparityMaps | None
     ) -> list[WindowView | None]:
-        began = time.perf_counter()
-        disparity = None if maps is None else maps.read(frame)
-        self.timings.add("depth", began)
+        disparity = None
+        if maps is not None:
+            began = time.perf_counter()
+            disparity = maps.read(frame)
+            self.timings.add("depth", began)
         began = time.perf_counter()
         reads = self.model.view
         views = scene.view(frame, Pictures(image, disparity), Reading(reads.cells, reads.depth, self.depth_rule))
