@@ -38,7 +38,10 @@ def one_and_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Ten
 def test_two_processes_give_the_gradients_and_weights_of_one(
     one_and_two: tuple[dict[str, Tensor], dict[str, Tensor]], sharded: str
 ) -> None:
-    """A step of four clips, in two batches of each process: its gradients, and the weights after it to 1e-6 of 1 or of the largest."""
+    """A step of four clips, in two batches of each process: its gradients, and the weights after it.
+
+    Weights agree to 1e-6, or to 1e-6 of the largest.
+    """
     one, two = one_and_two
     for stage in ("tokenizer", "amodal"):
         whole, mine = float(one[f"{stage} counted"]), float(two[f"{sharded}{stage} counted"])
