@@ -6,13 +6,14 @@ feet stand on z = 0, and its limbs lie in planes of constant y. Stations are cen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
+from dataset_gen.meshes import Points
 from dataset_gen.solids import ellipsoid, tube
 from vidamodal.worlds.spec import Mesh
 
@@ -64,6 +65,32 @@ class Anatomy:
     wing: tuple[float, float] | None = None
     """Length of each of the two links of a spread wing, and its width."""
 
+    def changed(
+        self, station: Callable[[Station], Station], vertices: Callable[[Points], Points], leg: Callable[[Leg], Leg]
+    ) -> Anatomy:
+        """Return the anatomy with a function applied to all of its stations, to all vertices, and to its legs."""
+
+        def stations(values: Sequence[Station]) -> tuple[Station, ...]:
+            return tuple(map(station, values))
+
+        def meshes(values: Sequence[Mesh]) -> tuple[Mesh, ...]:
+            return tuple(Mesh(vertices(mesh.vertices), mesh.faces) for mesh in values)
+
+        return replace(
+            self,
+            torso=stations(self.torso),
+            neck=stations(self.neck),
+            head=stations(self.head),
+            tail=stations(self.tail),
+            trunk=stations(self.trunk),
+            hind=leg(self.hind),
+            fore=None if self.fore is None else leg(self.fore),
+            on_head=meshes(self.on_head),
+            on_chest=meshes(self.on_chest),
+            on_rump=meshes(self.on_rump),
+            on_neck=meshes(self.on_neck),
+        )
+
 
 Part = tuple[int, int]
 """First and last (exclusive) vertex of a limb."""
@@ -103,27 +130,12 @@ def scaled(anatomy: Anatomy) -> Anatomy:
     """Return an anatomy whose measures are metres."""
     size = anatomy.height
 
-    def stations(values: Sequence[Station]) -> tuple[Station, ...]:
-        return tuple((x * size, z * size, a * size, b * size) for x, z, a, b in values)
+    def station(value: Station) -> Station:
+        x, z, high, wide = value
+        return x * size, z * size, high * size, wide * size
 
-    def meshes(values: Sequence[Mesh]) -> tuple[Mesh, ...]:
-        return tuple(Mesh(mesh.vertices * size, mesh.faces) for mesh in values)
-
-    return replace(
-        anatomy,
-        torso=stations(anatomy.torso),
-        neck=stations(anatomy.neck),
-        head=stations(anatomy.head),
-        tail=stations(anatomy.tail),
-        trunk=stations(anatomy.trunk),
-        hind=_scaled_leg(anatomy.hind, size),
-        fore=None if anatomy.fore is None else _scaled_leg(anatomy.fore, size),
-        on_head=meshes(anatomy.on_head),
-        on_chest=meshes(anatomy.on_chest),
-        on_rump=meshes(anatomy.on_rump),
-        on_neck=meshes(anatomy.on_neck),
-        wing=None if anatomy.wing is None else (anatomy.wing[0] * size, anatomy.wing[1] * size),
-    )
+    metres = anatomy.changed(station, lambda vertices: vertices * size, lambda leg: _scaled_leg(leg, size))
+    return replace(metres, wing=None if anatomy.wing is None else (anatomy.wing[0] * size, anatomy.wing[1] * size))
 
 
 def _scaled_leg(leg: Leg, size: float) -> Leg:

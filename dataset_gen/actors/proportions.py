@@ -129,24 +129,15 @@ def lowered(anatomy: Anatomy, drop: float) -> Anatomy:
     if not drop:
         return anatomy
 
-    def down(stations: tuple[Station, ...]) -> tuple[Station, ...]:
-        return tuple((x, z - drop, a, w) for x, z, a, w in stations)
+    def down(station: Station) -> Station:
+        x, z, high, wide = station
+        return x, z - drop, high, wide
 
-    def legs(leg: Leg) -> Leg:
+    def shorter(leg: Leg) -> Leg:
         share = 1 - drop / leg.joints[0][1]
         return replace(leg, joints=tuple((x, z * share if k < 3 else z) for k, (x, z) in enumerate(leg.joints)))
 
-    meshes = tuple(Mesh(mesh.vertices - (0, 0, drop), mesh.faces) for mesh in anatomy.on_head)
-    return replace(
-        anatomy,
-        torso=down(anatomy.torso),
-        neck=down(anatomy.neck),
-        head=down(anatomy.head),
-        tail=down(anatomy.tail),
-        hind=legs(anatomy.hind),
-        fore=None if anatomy.fore is None else legs(anatomy.fore),
-        on_head=meshes,
-    )
+    return anatomy.changed(down, lambda vertices: vertices - (0, 0, drop), shorter)
 
 
 def beak(x: float, z: float, tip: tuple[float, float], wide: float, high: float) -> Mesh:

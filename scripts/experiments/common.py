@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from vidamodal.baselines import load_baselines
 from vidamodal.commandline import Parser, run_command
 from vidamodal.errors import InputError
 from vidamodal.formats import Clip, find_dataset
+from vidamodal.media.files import write_text
 from vidamodal.metrics.averages import Interval
 from vidamodal.metrics.tables import percent
 from vidamodal.training.legacy import upgrade
@@ -63,6 +65,13 @@ def spread_clips(path: str | Path, count: int) -> list[Clip]:
     """Return clips evenly spread over a data set, its first and last included."""
     clips = list(find_dataset(path).clips.values())
     return [clips[k] for k in np.unique(np.linspace(0, len(clips) - 1, count).round().astype(int))]
+
+
+def store_setting(folder: Path, name: str, value: object) -> None:
+    """Store a setting of a model in its config.json."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["model"][name] = value
+    write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def last_stage(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def _cut_track(
     for t in picked.tolist():
         cropper = Cropper.at(window.at(0, t), view.cells, height, width)
         visible, frame = scene.degraded.visible[track, t], frame_maps[t]
-        if not scene.listed[track]:  # the object itself is always part of its own input
+        if not scene.listed[track]:  # the target is an input even without a track
             labels = np.where(visible, np.uint16(track + 1), frame.labels)
             frame = FrameMap.from_labels(labels, frame.image, frame.disparity)
         front = None if scene.front is None else np.append(np.float32(0), scene.front[t, track])

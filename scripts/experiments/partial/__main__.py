@@ -7,19 +7,17 @@ Every object is completed from its mask alone and from all masks. --keep stores 
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from scripts.experiments.common import RESULTS, experiment_parser, run_experiment, spread_clips
+from scripts.experiments.common import RESULTS, experiment_parser, run_experiment, spread_clips, store_setting
 from scripts.experiments.partial.choice import choose, decision_at
 from scripts.experiments.partial.outcomes import measure
 from scripts.experiments.partial.page import render_page
 from vidamodal.hub import find_model
 from vidamodal.media.files import write_text
 from vidamodal.models.folder import load_model
-from vidamodal.occlusion.thresholds import PartialDecision
 
 MODES = {"the object's mask alone": True, "all masks": False}
 
@@ -47,7 +45,7 @@ def run_study(options: Namespace) -> None:
     place = choose(alone.frames, options.loss)
     decision = decision_at(place, alone.pixels)
     if options.keep:
-        keep_decision(find_model(options.model), decision)
+        store_setting(find_model(options.model), "partial", asdict(decision))
     command = (
         f"python -m scripts.experiments.partial --fit {' '.join(sets)} --clips {options.clips} --loss {options.loss:g}"
     )
@@ -55,13 +53,6 @@ def run_study(options: Namespace) -> None:
     text = render_page(command, Path(options.model).name, frames, place, decision, options.loss)
     write_text(options.out, text)
     print(text)
-
-
-def keep_decision(folder: Path, decision: PartialDecision) -> None:
-    """Store the decision in config.json."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["model"]["partial"] = asdict(decision)
-    write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,20 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from scripts.experiments.common import RESULTS, experiment_parser, markdown_table, run_experiment, spread_clips
+from scripts.experiments.common import (
+    RESULTS,
+    experiment_parser,
+    markdown_table,
+    run_experiment,
+    spread_clips,
+    store_setting,
+)
 from scripts.experiments.presence.outcomes import THRESHOLDS, Rates, UnseenFrame, choose_threshold, measure
 from vidamodal.hub import find_model
 from vidamodal.media.files import write_text
@@ -42,10 +48,10 @@ def run_study(options: Namespace) -> None:
     """Measure, choose and write the page."""
     model = load_model(options.model).model
     sets = {path.name: spread_clips(path, options.clips) for path in options.fit}
-    frames = measure(model, sets, True, options.device)
+    frames = measure(model, sets, options.device)
     threshold = choose_threshold(frames)
     if options.keep:
-        keep_threshold(find_model(options.model), threshold)
+        store_setting(find_model(options.model), "presence_threshold", threshold)
     command = f"python -m scripts.experiments.presence --fit {' '.join(sets)} --clips {options.clips}"
     text = render_page(command, Path(options.model).name, frames, threshold)
     write_text(options.out, text)
@@ -69,13 +75,6 @@ def render_page(command: str, model: str, frames: Sequence[UnseenFrame], thresho
         "both, averaged over the data sets."
     )
     return f"# Presence\n\n{text}\n\n{markdown_table(rows)}\n"
-
-
-def keep_threshold(folder: Path, threshold: float) -> None:
-    """Store the threshold in config.json."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["model"]["presence_threshold"] = threshold
-    write_text(folder / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

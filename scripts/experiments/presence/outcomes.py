@@ -38,13 +38,12 @@ class UnseenFrame:
     """True if the predicted mask is large enough to count as a ghost."""
 
 
-def measure(model: Model, sets: Mapping[str, Sequence[Clip]], exhaustive: bool, device: str) -> list[UnseenFrame]:
+def measure(model: Model, sets: Mapping[str, Sequence[Clip]], device: str) -> list[UnseenFrame]:
     """Predict clips and return their object-frames in which nothing is visible.
 
     Args:
         model: The model; its threshold is replaced by one below which nothing lies.
         sets: Clips with ground truth by name of the data set.
-        exhaustive: Keep the claims of the ground truth. False: pass all clips as partial scenes.
         device: Device of the predictor.
     """
     undecided = copy.deepcopy(model)
@@ -53,7 +52,7 @@ def measure(model: Model, sets: Mapping[str, Sequence[Clip]], exhaustive: bool, 
     out: list[UnseenFrame] = []
     for name, source in tqdm([(n, clip) for n, clips in sets.items() for clip in clips], desc="presence", unit="clip"):
         truth = source.tracks()
-        prediction = predictor.predict(replace(truth, order=None, exhaustive=exhaustive and truth.exhaustive))
+        prediction = predictor.predict(replace(truth, order=None))
         for track, predicted in zip(truth.tracks, prediction.tracks, strict=True):
             out += _unseen_frames(name, truth, track, predicted)
     return out
