@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from tests.inference.helpers import behind_a_bar
-from vidamodal.data.crops import FrameCrops
 from vidamodal.geometry import Window
-from vidamodal.inference.compose import MaskRules, ObjectContext, compose_object
+from vidamodal.inference.compose import MaskRules, ObjectContext, WindowLogits, compose_object
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.occlusion.thresholds import PartialDecision
@@ -49,7 +48,7 @@ def scene(visible: bool, partial: bool) -> ObjectContext:
 
 
 def columns_of(context: ObjectContext, logit: float, rules: MaskRules = STRICT) -> list[int]:
-    _, mask = compose_object(np.full((1, 12, 12), logit, dtype=np.float32), context, rules)
+    _, mask = compose_object(WindowLogits(np.full((1, 12, 12), logit, dtype=np.float32), context), rules)
     assert (mask == mask[:1]).all()
     return np.flatnonzero(mask[0]).tolist()
 
@@ -76,25 +75,17 @@ def test_the_confidence_follows_the_calibrated_probabilities() -> None:
     context = scene(visible=True, partial=True)
     logits = np.full((1, 12, 12), 2.0, dtype=np.float32)
     plain, strict = (
-        compose_object(logits, context, MaskRules(0.0, decision, presence=0.5, all_sampled=False))[0].confidence[0]
+        compose_object(WindowLogits(logits, context), MaskRules(0.0, decision, presence=0.5, all_sampled=False))[
+            0
+        ].confidence[0]
         for decision in (PartialDecision(threshold=0.0), PartialDecision(shift=-2.0, threshold=0.0))
     )
     assert strict < plain
 
 
-def test_thin_parts_are_not_completed_where_an_occluder_has_no_mask() -> None:
-    rng = np.random.default_rng(0)
+def test_judged_logits_count_where_an_occluder_may_have_no_mask() -> None:
     context = scene(visible=True, partial=True)
-    plane = np.zeros((12, 12), dtype=np.float32)
-    none = np.zeros((0, 12, 12))
-    crops = FrameCrops(plane, plane, plane, plane, plane, plane, image=none, depth=none)
-    crops = replace(crops, visible=np.asarray(context.visible, dtype=np.float32))
-    logits = np.full((1, 12, 12), -5.0, dtype=np.float32)
-    logits[0, :, 4] = 3.0  # a sliver
-    logits[0, 4:7, 4:8] = 3.0 + rng.random((3, 4))  # joined with a thick part
-    wide, narrow = (
-        compose_object(logits, replace(context, crops=crops), replace(STRICT, partial=PartialDecision(reach=reach)))[1]
-        for reach in (0.2, 0.9)
-    )
-    assert wide[5, 7] and wide[0, 4]
-    assert (narrow == context.visible).all()
+    values = np.full((1, 12, 12), 5.0, dtype=np.float32)
+    rejected = WindowLogits(values, context, np.full_like(values, -10.0))
+    _, mask = compose_object(rejected, STRICT)
+    assert np.flatnonzero(mask[0]).tolist() == [0, 1, 2, 3, 8, 9, 10, 11]

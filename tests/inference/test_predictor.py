@@ -19,6 +19,7 @@ from tests.inference.depth.depth_scenes import disc_behind_bar
 from tests.inference.helpers import H, Masks, W, bar, behind_a_bar, check_prediction, chunk_starts, clip_of, disc
 from vidamodal.data.crops import FrameCrops
 from vidamodal.hub import find_model
+from vidamodal.inference.compose import MaskRules
 from vidamodal.inference.depth.depth_source import DepthSource
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
@@ -355,11 +356,11 @@ def test_the_sign_of_depth_is_checked_against_the_order_of_the_first_pass(monkey
     used = []
     begin = Predictor._run_pass
 
-    def spy(self: Predictor, scene: Scene, hypotheses: int, inputs: Any) -> object:
+    def spy(self: Predictor, scene: Scene, hypotheses: int, inputs: Any, rules: MaskRules) -> object:
         used.append(inputs.disparity is not None)
         front = np.zeros((6, 2, 2), dtype=np.float16)
         front[:, 0, 1], front[:, 1, 0] = 1, -1
-        for frame in begin(self, scene, hypotheses, inputs):
+        for frame in begin(self, scene, hypotheses, inputs, rules):
             yield replace(frame, front=front[frame.number])
 
     monkeypatch.setattr(Predictor, "_run_pass", spy)

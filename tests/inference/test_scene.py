@@ -12,6 +12,7 @@ from tests.inference.helpers import (
     check_prediction,
     disc,
 )
+from vidamodal.inference.compose import MaskRules
 from vidamodal.inference.predictor import Chunk, Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
 from vidamodal.models.amodal import AmodalModel
@@ -43,9 +44,9 @@ def test_windows_of_occluded_objects_follow_the_scene_in_the_second_pass(
     clip, laid = turning_scene(), []
     begin = Predictor._run_pass
 
-    def spy(self: Predictor, scene: Scene, hypotheses: int, inputs: Any) -> object:
+    def spy(self: Predictor, scene: Scene, hypotheses: int, inputs: Any, rules: MaskRules) -> object:
         laid.append((scene.windows.center, hypotheses))
-        return begin(self, scene, hypotheses, inputs)
+        return begin(self, scene, hypotheses, inputs, rules)
 
     monkeypatch.setattr(Predictor, "_run_pass", spy)
     check_prediction(clip, Predictor(model, hypotheses=2).predict(clip))

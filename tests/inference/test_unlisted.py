@@ -1,10 +1,10 @@
-"""Short-lived holes in visible masks, and thin completed parts."""
+"""Short-lived holes in visible masks."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from vidamodal.inference.unlisted import short_holes, thin_parts
+from vidamodal.inference.unlisted import short_holes
 
 
 def body(frames: int) -> np.ndarray:
@@ -46,20 +46,3 @@ def test_frames_in_which_nothing_is_visible_do_not_count() -> None:
     masks[1, 12:16, 12:16] = 0
     masks[2:9] = 0
     assert not short_holes(masks).any()
-
-
-def test_thin_parts_are_those_that_stay_close_to_the_visible_mask() -> None:
-    visible = np.zeros((32, 32), dtype=bool)
-    visible[8:24, 4:14] = True
-    chosen = np.zeros_like(visible)
-    chosen[8:24, 14:15] = True  # a sliver along the outline
-    chosen[2:6, 4:20] = chosen[6:8, 6:8] = True  # a part that reaches 6 cells away
-    thin = thin_parts(chosen, visible, 0.3)
-    assert thin[8:24, 14].all() and np.count_nonzero(thin) == 16
-    assert not thin_parts(chosen, visible, 0.05).any()
-    assert (thin_parts(chosen, visible, 2.0) == chosen).all()
-
-
-def test_without_completed_cells_nothing_is_thin() -> None:
-    nothing = np.zeros((8, 8), dtype=bool)
-    assert not thin_parts(nothing, ~nothing, 0.5).any()

@@ -14,13 +14,16 @@ import torch
 from scripts.experiments.ablation import scoring, training
 from scripts.experiments.ablation.model_changes import change_model, change_segmenter
 from scripts.experiments.ablation.page import render_page
-from scripts.experiments.ablation.tables import MEASURES_SHOWN, Row, load_page, page_names, parse_page
+from scripts.experiments.ablation.tables import MEASURES_SHOWN, DataSet, Row, load_page, page_names, parse_page
+from tests.inference.helpers import behind_a_bar
+from tests.worlds.helpers import write_bank
 from vidamodal.backbones.pvt import PyramidConfig
 from vidamodal.backbones.resnet import BackboneConfig
 from vidamodal.config import build
 from vidamodal.heads.aisdiff import AISDiffHeadConfig
 from vidamodal.heads.base import find_head
 from vidamodal.heads.conddiff import CondDiffConfig
+from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.c2f_transformer import C2FTransformerConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
@@ -37,6 +40,7 @@ from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
 from vidamodal.training.config import stage_classes
 from vidamodal.training.family import SegmenterFamily
 from vidamodal.windows import WindowConfig
+from vidamodal.worlds.toy import toy_bank
 
 BASE = "configs/ablation/amodal.yaml"
 
@@ -91,7 +95,7 @@ def test_every_row_has_valid_options_and_settings(row: Row, base: str) -> None:
         settings = {name: value for name, value in row.use.items() if name != scoring.TRUE_LAYERS}
         change_segmenter(small_segmenter(family.ID), settings)
         return
-    settings = {k: v for k, v in row.use.items() if k not in (scoring.TRUE_ORDER, scoring.CONSTRAIN)}
+    settings = {k: v for k, v in row.use.items() if k not in (scoring.TRUE_ORDER, scoring.CONSTRAIN, scoring.ALONE)}
     head = ""
     if hasattr(family, "head"):
         head = family.name if family.ID == "head" else family.network.head
@@ -112,6 +116,8 @@ def test_settings_of_a_model_are_changed_and_its_weights_kept() -> None:
     assert model.config.transformer.roll and model.config.windows == WindowConfig()
     for name, value in model.state_dict().items():
         assert torch.equal(value, other.state_dict()[name])
+    decided = change_model(model, {"partial": {"threshold": 0.9, "shift": -1.0}})
+    assert (decided.config.partial.threshold, decided.config.partial.shift) == (0.9, -1.0)
     coarse = change_model(c2f(), {"refine": False, "steps": 1})
     assert isinstance(coarse, C2F) and coarse.refiner is None and coarse.config.steps == 1
 
@@ -179,3 +185,21 @@ def test_layers_can_be_predicted_behind_the_true_ones(monkeypatch: pytest.Monkey
 def test_a_row_with_a_finished_model_is_not_trained(tmp_path: Path) -> None:
     run = training.train_row(Row("a", model="tiny", head="conv"), BASE, 0, tmp_path, None)
     assert (run.model, run.head) == ("tiny", "conv") and not list(tmp_path.iterdir())
+
+
+def test_objects_are_completed_from_their_masks_alone_on_request() -> None:
+    clip, model = behind_a_bar(4), ours()
+    predictor = Predictor(model, "cpu")
+    alone = scoring.predict_alone(predictor, clip)
+    assert [track.id for track in alone.tracks] == [track.id for track in clip.tracks] and not alone.exhaustive
+    first = predictor.predict(replace(clip, exhaustive=False, order=None, tracks=clip.tracks[:1]))
+    assert alone.tracks[0].amodal == first.tracks[0].amodal
+
+
+def test_a_set_of_several_data_sets_has_the_first_clips_of_each(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_bank(tmp_path / name, toy_bank(0, 3))
+    keys = [key for key, _ in DataSet(f"{tmp_path}/a,{tmp_path}/b", clips=2).first_clips()]
+    assert [key.partition("/")[0] for key in keys] == ["a", "a", "b", "b"] and len(set(keys)) == 4
+    (single,) = [key for key, _ in DataSet(f"{tmp_path}/a", clips=1).first_clips()]
+    assert keys[0] == f"a/{single}"

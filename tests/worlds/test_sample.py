@@ -49,6 +49,19 @@ def test_dropped_objects_leave_at_least_one() -> None:
         assert len(toy_bank(0).sample(np.random.default_rng(seed), replace(SMALL, frames=1, drop=1.0)).amodal) >= 1
 
 
+def test_families_are_left_out_of_all_worlds() -> None:
+    bank = toy_bank(0)
+    families = {o.asset.partition("/")[0] for world in bank.worlds for o in world.objects}
+    gone = min(families)
+    config = replace(SMALL, frames=1, drop=0.0, without=(gone,))
+    counts = {world.seed: sum(o.asset.partition("/")[0] != gone for o in world.objects) for world in bank.worlds}
+    for seed in range(10):
+        clip = bank.sample(np.random.default_rng(seed), config)
+        assert len(clip.amodal) in counts.values() and len(clip.amodal) > 0
+    with pytest.raises(InputError, match="no object is left"):
+        bank.sample(np.random.default_rng(0), replace(config, without=tuple(families)))
+
+
 def test_only_static_objects_stay_the_same_under_a_fixed_camera() -> None:
     bank = WorldBank((moving_world(6),), toy_bank(0).meshes)
     config = replace(SMALL, frames=6, drop=0.0)

@@ -9,9 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt16
 from scipy.special import expit
 
-from vidamodal.data.crops import FrameCrops
 from vidamodal.geometry import Window, paste
-from vidamodal.inference.unlisted import HOLE_LOGIT, NOT_COMPLETED, thin_parts
 from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
 
@@ -41,7 +39,7 @@ class ObjectPrediction:
     present: float | None = None
     """Probability that any of the object is inside the image; None if the model does not predict it."""
     logits: WindowLogits | None = None
-    """Of the first hypothesis; None unless the predictor keeps probabilities."""
+    """What the masks follow from; None unless the predictor keeps probabilities."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,6 @@ class ObjectContext:
     """How far the object may extend under each label, in [0, 1]."""
     open: Mask | None = None
     """Unlabelled pixels under which it may extend; None for all of them."""
-    crops: FrameCrops | None = None
-    """What its window shows; None to complete parts of any thickness."""
 
     @property
     def possible(self) -> bool:
@@ -86,10 +82,12 @@ class ObjectContext:
 
 @dataclass(frozen=True)
 class WindowLogits:
-    """Logits of an object in its window, and what else decides its mask."""
+    """Logits of k hypotheses of an object in its window, and what else decides its mask."""
 
-    values: Float[np.ndarray, "s s"]
+    values: Float[np.ndarray, "k s s"]
     context: ObjectContext
+    judged: Float[np.ndarray, "k s s"] | None = None
+    """Logits of pixels that may show an occluder without a mask; None if they are the same."""
 
 
 @dataclass(frozen=True)
@@ -108,24 +106,23 @@ class MaskRules:
 
 
 def compose_object(
-    hypotheses: Float[np.ndarray, "k s s"], context: ObjectContext, rules: MaskRules, present: float | None = None
+    logits: WindowLogits, rules: MaskRules, present: float | None = None
 ) -> tuple[ObjectPrediction, Mask]:
     """Return the masks of an object in one frame, with the decoded mask of the first hypothesis.
 
     Args:
-        hypotheses: Logits of each hypothesis in the object's window.
-        context: The object's window, visible mask and possible occluders.
+        logits: Logits of each hypothesis, with the object's window, visible mask and possible occluders.
         rules: How masks are decided.
         present: Probability that any of the object is inside the image; None if unknown.
     """
-    thick = [_without_thin_parts(logits, context, rules.partial) for logits in hypotheses]
-    pasted = [_paste_probability(logits, context, rules.partial) for logits in thick]
+    context = logits.context
+    pasted = [_paste_probability(logits, h, rules.partial) for h in range(len(logits.values))]
     # A sampled hypothesis is overconfident about itself. The deterministic first one judges all; if there is none,
     # their mean does.
     judge = np.mean([p.values for p in pasted], axis=0) if rules.all_sampled else pasted[0].values
     masks, scores = zip(*(_decide_mask(p, judge, context, rules) for p in pasted), strict=True)
     kept = pasted[0] if rules.keep_probabilities else None
-    cells = WindowLogits(hypotheses[0], context) if rules.keep_probabilities else None
+    cells = logits if rules.keep_probabilities else None
     if present is not None:
         # A mask is right only if the object is there, and an empty mask only if it is not.
         scores = tuple(score * (1 - present if present < rules.presence else present) for score in scores)
@@ -175,26 +172,16 @@ def _detection_confidence(track: Track, frames: int) -> list[float]:
     return [mean if value is None else value for value in track.confidence or (None,) * frames]
 
 
-def _without_thin_parts(
-    logits: Float[np.ndarray, "s s"], context: ObjectContext, partial: PartialDecision
-) -> Float[np.ndarray, "s s"]:
-    """Lower the logits where the completed mask is too thin for what an occluder without a mask hides."""
-    if context.crops is None or not context.possible or not partial.reach:
-        return logits
-    visible, others = context.crops.visible > 0.5, context.crops.others > 0.5
-    hole = logits >= HOLE_LOGIT
-    chosen = expit(logits / partial.temperature + partial.shift) > partial.threshold
-    thin = thin_parts(chosen & ~visible & ~others, visible, partial.reach) & ~hole
-    return np.where(thin, NOT_COMPLETED, logits)
-
-
-def _paste_probability(
-    logits: Float[np.ndarray, "s s"], context: ObjectContext, partial: PartialDecision
-) -> WindowProbability:
+def _paste_probability(logits: WindowLogits, hypothesis: int, partial: PartialDecision) -> WindowProbability:
     """Probabilities at the size of the image; 1 on the visible mask, and weighted by what may occlude elsewhere."""
-    rows, columns, values = paste(logits, context.window, *context.labels.shape)
+    context = logits.context
+    size = context.labels.shape
+    rows, columns, values = paste(logits.values[hypothesis], context.window, *size)
     uncertain = context.uncertain(rows, columns)
-    probability = expit(np.where(uncertain, values / partial.temperature + partial.shift, values))
+    judged = values
+    if logits.judged is not None and uncertain.any():
+        _, _, judged = paste(logits.judged[hypothesis], context.window, *size)
+    probability = expit(np.where(uncertain, judged / partial.temperature + partial.shift, values))
     if context.visible is not None:  # if it is unknown, nothing can be ruled out either
         labels = context.labels[rows, columns]
         weights = context.weights[labels]

@@ -24,6 +24,7 @@ from vidamodal.inference.compose import (
     MaskRules,
     ObjectContext,
     ObjectPrediction,
+    WindowLogits,
     compose_object,
     compose_track,
 )
@@ -36,6 +37,8 @@ from vidamodal.inference.unlisted import HOLE_LOGIT, short_holes
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, label_weights
 from vidamodal.occlusion.order import OrderKeeper
+from vidamodal.occlusion.parts import PartJudge, TrackWindows
+from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
 
 SAMPLE_STEPS = 4
@@ -199,12 +202,13 @@ class Predictor:
             scene = scene.with_order(order)
         inputs = _Inputs(frames, None if depth is None else self._orient(scene, depth, first=windows.passes == 2))
         if windows.passes == 2:
-            first = self._run_pass(scene, 1, inputs)
+            # The decision for partial scenes was fitted to windows that do not depend on it.
+            first = self._run_pass(scene, 1, inputs, replace(self.rules, partial=PartialDecision()))
             bar = tqdm(first, total=clip.video.frames, desc="first pass", unit="frame", disable=quiet)
             scene = scene.after_first_pass(bar, windows, self.model.view.order)
             if depth is not None and inputs.disparity is None:
                 inputs = _Inputs(frames, self._orient(scene, depth, least=LEAST_PREDICTED))
-        for prediction in self._run_pass(scene, self.hypotheses, inputs):
+        for prediction in self._run_pass(scene, self.hypotheses, inputs, self.rules):
             self.timings.object_frames += len(prediction.objects)
             yield prediction
 
@@ -230,7 +234,7 @@ class Predictor:
         self.timings.add("depth", began)
         return maps
 
-    def _run_pass(self, scene: Scene, hypotheses: int, inputs: _Inputs) -> Iterator[FramePrediction]:
+    def _run_pass(self, scene: Scene, hypotheses: int, inputs: _Inputs, rules: MaskRules) -> Iterator[FramePrediction]:
         images = self._images(inputs.frames)
         state = _PassState.begin(scene)
         for chunk in self._chunks(scene.clip.video.frames):
@@ -241,13 +245,15 @@ class Predictor:
             raw = self._complete_chunk(scene, state, chunk, hypotheses)
             frames_of_chunk = slice(chunk.start, chunk.stop)
             logits = {
-                k: values.decide_presence(scene.areas[k, frames_of_chunk] > 0, self.rules.presence)
+                k: values.decide_presence(scene.areas[k, frames_of_chunk] > 0, rules.presence)
                 for k, values in raw.items()
             }
             relations = self._relate(scene, state, chunk, logits)
+            if rules.partial.judge is not None and not scene.clip.exhaustive and self.constrain:
+                logits = self._judge_parts(rules.partial.judge, state.views, chunk, logits)
             for t in chunk.new_frames:
                 place = t - chunk.start
-                objects, order = self._compose(scene, t, place, logits, relations.weights[place], state)
+                objects, order = self._compose(scene, t, place, logits, relations.weights[place], state, rules)
                 yield FramePrediction(t, objects, order, relations.front[place])
 
     def _images(self, frames: FrameSource | None) -> Iterator[Frame | None]:
@@ -297,12 +303,29 @@ class Predictor:
 
     def _fill_holes(self, views: Sequence[WindowView | None], logits: Float[np.ndarray, "k t s s"]) -> None:
         """Raise the logits, in place, where an object without a mask passes in front of a track."""
+        window = self._track_windows(views)
+        holes = short_holes(window.visible) & (window.others < 0.5)
+        logits[:, holes] = np.maximum(logits[:, holes], HOLE_LOGIT)
+
+    def _judge_parts(
+        self, judge: PartJudge, views: Views, chunk: Chunk, logits: Mapping[int, TrackLogits]
+    ) -> dict[int, TrackLogits]:
+        began = time.perf_counter()
+        judged = {
+            k: values.judge_parts(judge, self._track_windows([views[t][k] for t in chunk.frames]))
+            for k, values in logits.items()
+        }
+        self.timings.add("judge", began)
+        return judged
+
+    def _track_windows(self, views: Sequence[WindowView | None]) -> TrackWindows:
         cells = self.model.view.cells
         nothing = np.zeros((cells, cells), dtype=np.float32)
-        visible = np.stack([nothing if view is None else view.crops.visible for view in views])
-        free = np.stack([nothing if view is None else view.crops.others for view in views]) < 0.5
-        holes = short_holes(visible) & free
-        logits[:, holes] = np.maximum(logits[:, holes], HOLE_LOGIT)
+
+        def maps(name: str) -> Float[np.ndarray, "t s s"]:
+            return np.stack([nothing if view is None else getattr(view.crops, name) for view in views])
+
+        return TrackWindows(maps("visible"), maps("others"), maps("inside"))
 
     @torch.no_grad()
     def _complete_track(
@@ -380,6 +403,7 @@ class Predictor:
         logits: Mapping[int, TrackLogits],
         weights: Float[np.ndarray, "n labels"],
         state: _PassState,
+        rules: MaskRules,
     ) -> tuple[dict[int, ObjectPrediction], FrameOrder]:
         """The masks of a frame, at a place of the chunk, at the size of the image, and their order."""
         began = time.perf_counter()
@@ -391,10 +415,12 @@ class Predictor:
                 key = scene.tracks[k].id
                 view = state.views[frame][k]
                 opened = view.open.decode() if self.constrain and view is not None and view.open is not None else None
-                crops = None if view is None or not self.constrain else view.crops
-                context = ObjectContext(scene.windows.at(k, frame), visible[key], labels, weights[k], opened, crops)
+                context = ObjectContext(scene.windows.at(k, frame), visible[key], labels, weights[k], opened)
+                judged = None if values.judged is None else values.judged[:, place]
                 present = None if values.presence is None else float(expit(values.presence[place]))
-                objects[key], first_masks[key] = compose_object(values.masks[:, place], context, self.rules, present)
+                objects[key], first_masks[key] = compose_object(
+                    WindowLogits(values.masks[:, place], context, judged), rules, present
+                )
         order = state.order.from_masks(first_masks, visible)
         self.timings.add("paste", began)
         return objects, order

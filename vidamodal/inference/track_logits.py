@@ -8,6 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import logit
 
+from vidamodal.inference.unlisted import HOLE_LOGIT
+from vidamodal.occlusion.parts import PartJudge, TrackWindows
+
 GONE = np.float32(-30.0)
 """Logit of every pixel in frames in which the object is gone."""
 
@@ -22,6 +25,8 @@ class TrackLogits:
     masks: Float[np.ndarray, "k t s s"]
     presence: Float[np.ndarray, " t"] | None
     """None if the model does not predict presence."""
+    judged: Float[np.ndarray, "k t s s"] | None = None
+    """Logits of pixels that may show an occluder without a mask; None if they are the same."""
 
     def after(self, old: TrackLogits) -> TrackLogits:
         """Return the logits, cross-faded in the first frames with those of the chunk before.
@@ -55,6 +60,16 @@ class TrackLogits:
         gone = (presence < logit(threshold)) & ~np.isneginf(self.masks[0].max(axis=(1, 2)))
         masks = np.where(gone[:, None, None], GONE, self.masks)
         return TrackLogits(masks, presence)
+
+    def judge_parts(self, judge: PartJudge, window: TrackWindows) -> TrackLogits:
+        """Return the logits with those that remain when a judge has chosen among the completed parts.
+
+        Args:
+            judge: The judge.
+            window: What the windows of the track show in these frames.
+        """
+        judged = np.stack([judge.without_rejected(values, window, float(HOLE_LOGIT)) for values in self.masks])
+        return replace(self, judged=judged)
 
 
 def cross_fade(old: Float[np.ndarray, "*shape"], new: Float[np.ndarray, "*shape"], axis: int) -> np.ndarray:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vidamodal.occlusion.parts import PartJudge
+
 REFERENCE_HEIGHT = 256
 """Image height in pixels at which the areas below are defined."""
 
@@ -42,9 +44,9 @@ class PartialDecision:
     """How masks are decided on pixels that may show an occluder without a mask.
 
     These are the pixels outside all listed masks, in frames of partial scenes in which the object is visible. The
-    network cannot know what such a pixel shows, and its probabilities are too high there: they become
-    expit(logit / temperature + shift), and a pixel belongs to the object above the threshold, if its part of the
-    completed mask is thick enough. All are fitted on partial validation scenes (``scripts/experiments/partial``).
+    network cannot know what such a pixel shows, and its probabilities are too high there: a judge chooses the parts of
+    the completed mask that are kept, in them probabilities become expit(logit / temperature + shift), and a pixel
+    belongs to the object above the threshold. All are fitted by ``scripts/experiments/partial``.
     """
 
     temperature: float = 1.0
@@ -53,5 +55,5 @@ class PartialDecision:
     """Added to the logits."""
     threshold: float = 0.5
     """Probability above which a pixel belongs to the object."""
-    reach: float = 0.0
-    """Least distance from the visible mask that each completed part must reach, over the root of the visible area."""
+    judge: PartJudge | None = None
+    """Chooses the parts that are kept; None keeps all."""

@@ -35,6 +35,9 @@ CAMERAS: tuple[CameraKind, ...] = ("fixed", "linear", "orbit", "orbit")
 RETURNING = 0.3
 """Share of vanishing objects that return."""
 
+MOST_TRIES = 1000
+"""Worlds that are tried in search of one from which not all objects are left out."""
+
 
 @dataclass(frozen=True)
 class WorldConfig:
@@ -52,6 +55,8 @@ class WorldConfig:
     vanish: float = 0.0
     """Share of clips in which one to three objects vanish at a random time, without an occluder; some of them return
     later."""
+    without: tuple[str, ...] = ()
+    """Families of assets, such as "person" or "hedge", that are left out of all worlds."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,9 @@ class WorldBank:
         by its own camera, which is moved a little, over a random stretch of its frames.
 
         Raises:
-            InputError: If a world with moving objects is shorter than the clip.
+            InputError: If a world with moving objects is shorter than the clip, or if all families are left out.
         """
-        world = self.worlds[rng.integers(len(self.worlds))]
+        world = self._sample_world(rng, config.without)
         if world.preset in PLACES:
             view = sample_view(world, rng, config.frames, config.drop)
             exist = _sample_existence(view.objects, rng, config)
@@ -139,6 +144,17 @@ class WorldBank:
         camera = random_camera(rng, config.frames, kind)
         exist = _sample_existence(objects, rng, config)
         return clip_masks(tuple(objects), self.meshes, camera, config.frames, config.size, exist)
+
+    def _sample_world(self, rng: np.random.Generator, without: Sequence[str]) -> SceneSpec:
+        """Sample a world that still shows an object when some families are left out."""
+        if not without:
+            return self.worlds[rng.integers(len(self.worlds))]
+        for _ in range(MOST_TRIES):
+            world = self.worlds[rng.integers(len(self.worlds))]
+            objects = tuple(o for o in world.objects if o.asset.partition("/")[0] not in without)
+            if any(not o.scenery for o in objects):
+                return replace(world, objects=objects)
+        raise InputError(f"no object is left in the worlds without {', '.join(without)}. Leave out fewer families.")
 
 
 def clip_masks(

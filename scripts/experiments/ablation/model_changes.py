@@ -10,6 +10,7 @@ from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.c2f.model import C2F
 from vidamodal.models.folder import Model
 from vidamodal.models.framewise import FramewiseModel
+from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.segmenters.base import FrameSegmenter
 
 _OF_TRANSFORMER = ("roll", "window")
@@ -21,13 +22,16 @@ def change_model(model: Model, settings: Mapping[str, Any]) -> Model:
 
     Args:
         model: A trained model.
-        settings: Settings by name. ``head.NAME`` belongs to the head, ``roll`` and ``window`` to the transformer.
+        settings: Settings by name. ``head.NAME`` belongs to the head, ``roll`` and ``window`` to the transformer, and
+            ``partial`` holds the settings of the decision in partial scenes.
     """
     transformer = {key: settings[key] for key in _OF_TRANSFORMER if key in settings}
     head = {key.removeprefix(_OF_HEAD): value for key, value in settings.items() if key.startswith(_OF_HEAD)}
     rest = {
         key: value for key, value in settings.items() if key not in _OF_TRANSFORMER and not key.startswith(_OF_HEAD)
     }
+    if "partial" in rest:
+        rest["partial"] = PartialDecision(**rest["partial"])
     changed: Model
     if isinstance(model, C2F):
         changed = C2F(replace(model.config, **rest))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from itertools import islice
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from scripts.experiments.ablation.tables import DataSet
 from scripts.experiments.ablation.training import TrainedModel, short_hash
 from vidamodal.data.layer_frames import ground_truth_layers
 from vidamodal.data.recorded import RecordedBank
-from vidamodal.formats import find_dataset
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.runtime import pick_precision
 from vidamodal.media.files import write_text
@@ -32,12 +30,13 @@ from vidamodal.occlusion.layers import LayeredFrame
 from vidamodal.segmenters.base import FrameSegmenter
 from vidamodal.segmenters.cumulative import CumulativeSegmenter
 from vidamodal.segmenters.cumulative.layering import representative
+from vidamodal.types import ClipTracks
 
 Scores = dict[str, float | None]
 Settings = Mapping[str, Any]
-TRUE_LAYERS, TRUE_ORDER, CONSTRAIN = "true_layers", "true_order", "constrain"
-"""Settings of the prediction rather than of the model: the true layers in front or the true order as an input, and the
-physical constraint of an exhaustive scene."""
+TRUE_LAYERS, TRUE_ORDER, CONSTRAIN, ALONE = "true_layers", "true_order", "constrain", "alone"
+"""Settings of the prediction rather than of the model: the true layers in front or the true order as an input, the
+physical constraint of an exhaustive scene, and the mask of each object alone as the input, in a partial scene."""
 
 
 def score_model(trained: TrainedModel, use: Settings, name: str, data: DataSet) -> None:
@@ -67,13 +66,15 @@ def score_tracks(trained: TrainedModel, use: Settings, data: DataSet) -> Scores:
     """Score a model that completes visible masks; ``ms`` is CPU-milliseconds per object-frame."""
     settings = dict(use)
     constrain, true_order = settings.pop(CONSTRAIN, True), settings.pop(TRUE_ORDER, False)
+    alone = settings.pop(ALONE, False)
     model = change_model(load_model(trained.model, trained.head).model, settings)
     predictor = Predictor(model, "cpu", constrain=constrain)
     videos, spent = [], 0.0
-    for key, clip in islice(find_dataset(Path(data.path)).clips.items(), data.clips):
+    for key, clip in data.first_clips():
         truth = clip.tracks()
         began = time.process_time()
-        predicted = predictor.predict(truth, frames=clip.frames, order=truth.order if true_order else None)
+        order = truth.order if true_order else None
+        predicted = predict_alone(predictor, truth) if alone else predictor.predict(truth, True, clip.frames, order)
         spent += time.process_time() - began
         videos.append(count_video(key, predicted, truth, shapes=False))
     mean = mean_scores([score_video(video) for video in videos])
@@ -83,6 +84,13 @@ def score_tracks(trained: TrainedModel, use: Settings, data: DataSet) -> Scores:
         "cumulative_inv": over_all["occ"],
         "ms": 1000 * spent / predictor.timings.object_frames,
     }
+
+
+def predict_alone(predictor: Predictor, clip: ClipTracks) -> ClipTracks:
+    """Complete each track of a clip from its mask alone, in a partial scene."""
+    partial = replace(clip, exhaustive=False, order=None)
+    tracks = [predictor.predict(replace(partial, tracks=(track,))).tracks[0] for track in clip.tracks]
+    return replace(partial, tracks=tuple(tracks))
 
 
 def score_frames(trained: TrainedModel, use: Settings, data: DataSet) -> Scores:

@@ -6,14 +6,16 @@ rows, and may have another base and a note.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from vidamodal.errors import InputError
+from vidamodal.formats import Clip, find_dataset
 
 FOLDER = Path(__file__).parent
 MEASURES_SHOWN = ("full", "occ", "hidden", "false_completion", "flicker")
@@ -47,14 +49,21 @@ class DataSet:
     """Clips to score on.
 
     Attributes:
-        path: The data set.
-        clips: Number of clips, from its beginning.
+        path: The data set, or several separated by commas.
+        clips: Number of clips of each, from its beginning.
         frames: Number of frames of each clip, for segmenters.
     """
 
     path: str
     clips: int
     frames: int | None = None
+
+    def first_clips(self) -> Iterator[tuple[str, Clip]]:
+        """Yield the clips to score with their keys, which begin with the data set if there are several."""
+        paths = [Path(path) for path in self.path.split(",")]
+        for path in paths:
+            for key, clip in islice(find_dataset(path).clips.items(), self.clips):
+                yield f"{path.name}/{key}" if len(paths) > 1 else key, clip
 
 
 @dataclass(frozen=True)

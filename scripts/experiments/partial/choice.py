@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
 
 from scripts.experiments.calibration.reliability import Reliability, fit_scaling
 from scripts.experiments.partial.outcomes import CHOICES, ObjectFrame, Values
+from vidamodal.occlusion.parts import CUTS, PartJudge
 from vidamodal.occlusion.thresholds import PartialDecision
+
+LIMIT = 100.0
+"""Score that no part reaches."""
 
 OCCLUDED_FROM = 0.05
 """Occluded share from which an object-frame counts in occ, as in the primary protocol."""
@@ -95,9 +99,10 @@ def choose(frames: Sequence[ObjectFrame], loss: float = 0.0, least_frames: int =
     return int(np.where(margin >= -loss, Curve.of(frames).occ, -1.0).argmax())
 
 
-def decision_at(place: int, pixels: Reliability) -> PartialDecision:
+def decision_at(place: int, judge: PartJudge, pixels: Reliability) -> PartialDecision:
     """Return a choice as a decision whose probabilities are calibrated on some pixels."""
-    cut, reach = CHOICES[place]
     scaling = fit_scaling(pixels, shifted=True)
     temperature, shift = round(scaling.temperature, 3), round(scaling.shift, 3)
-    return PartialDecision(temperature, shift, round(float(expit(cut / temperature + shift)), 4), reach)
+    threshold = round(float(expit(CUTS[0] / temperature + shift)), 4)
+    limited = float(np.clip(CHOICES[place], -LIMIT, LIMIT))
+    return PartialDecision(temperature, shift, threshold, replace(judge, threshold=limited))

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import expit
 from tqdm import tqdm
 
 from scripts.experiments.calibration.reliability import Reliability
 from vidamodal.formats import Clip
-from vidamodal.inference.compose import MaskRules, ObjectPrediction, compose_object
+from vidamodal.geometry import Cropper
+from vidamodal.inference.compose import MaskRules, ObjectContext, WindowLogits, compose_object
 from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.unlisted import HOLE_LOGIT
 from vidamodal.models.folder import Model
+from vidamodal.occlusion.evidence import WindowMasks, gather_evidence
+from vidamodal.occlusion.parts import CUTS, PartJudge, Parts, TrackWindows, find_parts, lower_rejected
 from vidamodal.occlusion.thresholds import PartialDecision, least_counted_area
-from vidamodal.types import Track
+from vidamodal.types import ClipTracks, Track
 
-CUTS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
-"""Logits at which pixels may be divided into object and background."""
+CHOICES = (-math.inf, -3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, math.inf)
+"""Scores above which a part may be kept; minus infinity keeps all, infinity copies the visible mask."""
 
-REACHES = (0.0, 0.15, 0.2, 0.3)
-"""Least distances from the visible mask that completed parts may have to reach."""
+MODES = {"the object's mask alone": True, "all masks": False}
+"""What is passed, and whether it is the mask of each object alone."""
 
-CHOICES = tuple((cut, reach) for reach in REACHES for cut in CUTS)
-"""Decisions that are compared."""
-
+Mask = Bool[np.ndarray, "h w"]
 Values = Float[np.ndarray, " choices"]
 
 
@@ -74,17 +78,62 @@ class ObjectFrame:
 
 @dataclass
 class Outcomes:
-    """Outcomes of all object-frames, and the reliability of the pixels that may show an occluder without a mask."""
+    """Outcomes of all object-frames; by choice, the reliability of the completed pixels outside all listed masks."""
 
     frames: list[ObjectFrame] = field(default_factory=list)
-    pixels: Reliability = field(default_factory=Reliability.fine)
+    pixels: list[Reliability] = field(default_factory=lambda: [Reliability.fine() for _ in CHOICES])
 
 
-def measure(model: Model, sets: Mapping[str, Sequence[Clip]], alone: bool, device: str, title: str) -> Outcomes:
-    """Predict clips as partial scenes and try every decision on each object-frame that the primary protocol scores.
+@dataclass(frozen=True)
+class PredictedTrack:
+    """A track of a clip with the logits of its frames in a partial scene, from the first to the last one."""
+
+    video: str
+    set: str
+    track: Track
+    numbers: list[int]
+    """Frame numbers."""
+    contexts: list[ObjectContext]
+    logits: Float[np.ndarray, "t s s"]
+
+    @cached_property
+    def windows(self) -> TrackWindows:
+        """What the windows show."""
+        visible, others, inside = zip(*(_cut(context, self.logits.shape[1]) for context in self.contexts), strict=True)
+        return TrackWindows(np.stack(visible), np.stack(others), np.stack(inside))
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The completed parts."""
+        return find_parts(self.logits, self.windows)
+
+    def counted(self) -> Iterator[tuple[int, ObjectContext, Mask]]:
+        """Yield place, context and true mask of the frames in which the object is visible and large enough."""
+        for place, (number, context) in enumerate(zip(self.numbers, self.contexts, strict=True)):
+            truth = (self.track.amodal or ())[number]
+            if truth is None or context.visible is None or not context.visible.any():
+                continue
+            mask = truth.decode()
+            if np.count_nonzero(mask) >= least_counted_area(len(mask)):
+                yield place, context, mask
+
+
+def _cut(context: ObjectContext, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    cropper = Cropper.at(context.window, cells, *context.labels.shape)
+    visible = np.zeros(context.labels.shape, dtype=bool) if context.visible is None else context.visible
+    masks = WindowMasks(
+        cropper.cut(visible), cropper.cut(context.labels != 0), cropper.inside, np.zeros_like(cropper.inside)
+    )
+    return masks.own, gather_evidence(masks, False, None).others, masks.inside
+
+
+def predict_tracks(
+    model: Model, sets: Mapping[str, Sequence[Clip]], alone: bool, device: str, title: str
+) -> Iterator[PredictedTrack]:
+    """Predict clips as partial scenes and yield the tracks with what their masks follow from.
 
     Args:
-        model: The model; its own decision is replaced.
+        model: The model; its own decision is not used.
         sets: Clips with ground truth by name of the data set.
         alone: Pass the mask of each object alone, not all masks.
         device: Device of the predictor.
@@ -93,38 +142,77 @@ def measure(model: Model, sets: Mapping[str, Sequence[Clip]], alone: bool, devic
     undecided = copy.deepcopy(model)
     undecided.config = replace(undecided.config, partial=PartialDecision())
     predictor = Predictor(undecided, device, keep_probabilities=True)
-    out = Outcomes()
     for name, source in tqdm([(n, clip) for n, clips in sets.items() for clip in clips], desc=title, unit="clip"):
         truth = source.tracks()
         partial = replace(truth, exhaustive=False, order=None)
-        inputs = [replace(partial, tracks=(track,)) for track in truth.tracks] if alone else [partial]
-        for clip in inputs:
-            tracks = {track.id: track for track in clip.tracks}
-            for frame in predictor.stream(clip, frames=source.frames):
-                for number, prediction in frame.objects.items():
-                    _add(out, f"{name}/{source.key}", name, tracks[number], frame.number, prediction, predictor.rules)
+        for clip in [replace(partial, tracks=(track,)) for track in truth.tracks] if alone else [partial]:
+            yield from _predicted(predictor, clip, source, name)
+
+
+def _predicted(predictor: Predictor, clip: ClipTracks, source: Clip, name: str) -> Iterator[PredictedTrack]:
+    found: dict[int, list[tuple[int, WindowLogits]]] = {track.id: [] for track in clip.tracks}
+    for frame in predictor.stream(clip, frames=source.frames):
+        for number, prediction in frame.objects.items():
+            if prediction.logits is not None:
+                found[number].append((frame.number, prediction.logits))
+    for track in clip.tracks:
+        if found[track.id]:
+            numbers, logits = zip(*found[track.id], strict=True)
+            values = np.stack([each.values[0] for each in logits])
+            video = f"{name}/{source.key}"
+            yield PredictedTrack(video, name, track, list(numbers), [each.context for each in logits], values)
+
+
+def measure(
+    model: Model, judge: PartJudge, sets: Mapping[str, Sequence[Clip]], alone: bool, device: str, title: str
+) -> Outcomes:
+    """Predict clips as partial scenes and try every decision on each object-frame that the primary protocol scores.
+
+    Args:
+        model: The model; its own decision is not used.
+        judge: The judge of parts; its threshold is not used.
+        sets: Clips with ground truth by name of the data set.
+        alone: Pass the mask of each object alone, not all masks.
+        device: Device of the predictor.
+        title: Title of the progress bar.
+    """
+    out = Outcomes()
+    rules = MaskRules(0.5, PartialDecision(threshold=float(expit(CUTS[0]))), 0.0, False, keep_probabilities=True)
+    for track in predict_tracks(model, sets, alone, device, title):
+        scores = judge.score(track.parts.features)
+        judged = np.stack([_decide(track, scores, choice) for choice in CHOICES])
+        for place, context, truth in track.counted():
+            _add(out, track, place, context, truth, judged[:, place], rules)
     return out
 
 
+def _decide(track: PredictedTrack, scores: Float[np.ndarray, " n"], choice: float) -> Float[np.ndarray, "t s s"]:
+    """Logits with the parts that score above a choice."""
+    if choice == -math.inf:
+        return track.logits
+    kept = track.parts.cells(track.parts.choose(scores > choice))
+    return lower_rejected(track.logits, kept, track.windows, float(HOLE_LOGIT))
+
+
 def _add(
-    out: Outcomes, video: str, name: str, track: Track, t: int, prediction: ObjectPrediction, rules: MaskRules
+    out: Outcomes,
+    track: PredictedTrack,
+    place: int,
+    context: ObjectContext,
+    truth: Mask,
+    judged: Float[np.ndarray, "choices s s"],
+    rules: MaskRules,
 ) -> None:
-    logits, window, truth = prediction.logits, prediction.probability, (track.amodal or ())[t]
-    if logits is None or window is None or truth is None or logits.context.visible is None:
-        return
-    visible, amodal = logits.context.visible, truth.decode()
-    area = np.count_nonzero(amodal)
-    if not visible.any() or area < least_counted_area(len(amodal)):
-        return
-    unknown = logits.context.uncertain(window.rows, window.columns) & ~visible[window.rows, window.columns]
-    out.pixels.add(window.values[unknown], amodal[window.rows, window.columns][unknown])
-    counts = []
-    for cut, reach in CHOICES:
-        decision = PartialDecision(threshold=float(expit(cut)), reach=reach)
-        _, mask = compose_object(logits.values[None], logits.context, replace(rules, partial=decision))
+    visible = np.zeros_like(truth) if context.visible is None else context.visible
+    area, counts = int(np.count_nonzero(truth)), []
+    values = track.logits[place][None]
+    for reliability, logits in zip(out.pixels, judged, strict=True):
+        prediction, mask = compose_object(WindowLogits(values, context, logits[None]), rules)
         added = mask & ~visible
-        counts.append((np.count_nonzero(added & amodal), np.count_nonzero(added & ~amodal)))
+        counts.append((np.count_nonzero(added & truth), np.count_nonzero(added & ~truth)))
+        if (window := prediction.probability) is not None:
+            open_ = context.uncertain(window.rows, window.columns) & added[window.rows, window.columns]
+            reliability.add(window.values[open_], truth[window.rows, window.columns][open_])
     right, wrong = np.array(counts, dtype=np.float64).T
-    seen = int(np.count_nonzero(visible))
-    size = float(area / amodal.size)
-    out.frames.append(ObjectFrame(video, track.id, track.label or "?", name, size, int(area), seen, right, wrong))
+    seen, size, label = int(np.count_nonzero(visible)), float(area / truth.size), track.track.label or "?"
+    out.frames.append(ObjectFrame(track.video, track.track.id, label, track.set, size, area, seen, right, wrong))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from scripts.experiments.common import markdown_table
 from scripts.experiments.partial.choice import STRATA, Curve, group, worst_margin
-from scripts.experiments.partial.outcomes import CHOICES, CUTS, REACHES, ObjectFrame
+from scripts.experiments.partial.outcomes import CHOICES, ObjectFrame
 from vidamodal.metrics.tables import percent
+from vidamodal.occlusion.parts import CUTS
 from vidamodal.occlusion.thresholds import PartialDecision
 
 
@@ -37,15 +39,17 @@ def render_page(
         "# Partial scenes",
         f"Written by `{command}`. All figures are in per cent, of the primary protocol, on validation worlds whose "
         "scenery (poles, fences, walls) has no mask. Pixels outside all listed masks may show an occluder or the "
-        f"background. `{model}` completes those with a logit above {CHOICES[place][0]:g}, in parts that reach at "
-        f"least {CHOICES[place][1]:g} sizes of the visible mask away from it (temperature {decision.temperature:g}, "
-        f"shift {decision.shift:g}, threshold {decision.threshold:g}). Of the decisions with which, for {first}, full "
-        f"is at most {percent(loss)} points below that of the visible masks in any stratum, this one has the highest "
-        f"occ. The smallest lead over the visible masks in any stratum is {percent(lead, '+')} points.",
-        "## Decisions",
-        *(_choices(name, frames, place) for name, frames in modes.items()),
+        "background. There a judge decides which parts of a completed mask are kept: connected cells with a logit "
+        f"above {CUTS[0]:g}, or above {' or '.join(f'{cut:g}' for cut in CUTS[1:])} within a part that is not kept "
+        "(`vidamodal.occlusion.parts`). It was fitted to parts in training worlds. Of the scores above which, for "
+        f"{first}, full is at most {percent(loss)} points below that of the visible masks in any stratum, the chosen "
+        f"one, {CHOICES[place]:g}, has the highest occ. The smallest lead over the visible masks in any stratum is "
+        f"{percent(lead, '+')} points. Probabilities of `{model}` in kept parts get the temperature "
+        f"{decision.temperature:g} and the shift {decision.shift:g}.",
+        "## Scores",
+        _choices(modes, place),
         "## Strata",
-        f"Full with the chosen decision, and of the visible masks, for {first}. Strata of fewer than 100 object-frames "
+        f"Full with the chosen score, and of the visible masks, for {first}. Strata of fewer than 100 object-frames "
         "did not count in the choice.",
         _strata(modes[first], place),
         "## Occluded share",
@@ -55,18 +59,17 @@ def render_page(
     return "\n\n".join(parts) + "\n"
 
 
-def _choices(name: str, frames: Sequence[ObjectFrame], chosen: int) -> str:
-    curve = Curve.of(frames)
-    rows = [["logit \\ reach", *(f"{reach:g}" for reach in REACHES)]]
-    for cut in CUTS:
-        cells = []
-        for reach in REACHES:
-            place = CHOICES.index((cut, reach))
-            text = " / ".join(percent(v[place]) for v in (curve.full, curve.occ, curve.false_completion))
-            cells.append(f"**{text}**" if place == chosen else text)
-        rows.append([f"{cut:g}", *cells])
-    text = f"{len(frames)} object-frames: full / occ / false completion. Visible masks: full {percent(curve.copied)}."
-    return f"### {name}\n\n{text}\n\n{markdown_table(rows)}"
+def _choices(modes: Mapping[str, Sequence[ObjectFrame]], chosen: int) -> str:
+    curves = {name: Curve.of(frames) for name, frames in modes.items()}
+    rows = [["parts kept", *(f"{name}: full / occ / false completion" for name in modes)]]
+    for place, choice in enumerate(CHOICES):
+        title = "all" if choice == -math.inf else "none" if choice == math.inf else f"score above {choice:g}"
+        scores = [(curve.full, curve.occ, curve.false_completion) for curve in curves.values()]
+        cells = [title, *(" / ".join(percent(values[place]) for values in each) for each in scores)]
+        rows.append([f"**{cell}**" if place == chosen else cell for cell in cells])
+    counts = ", ".join(f"{curve.frames} object-frames with {name}" for name, curve in curves.items())
+    copied = percent(next(iter(curves.values())).copied)
+    return f"{counts}. The visible masks have {copied} in full.\n\n{markdown_table(rows)}"
 
 
 def _strata(frames: Sequence[ObjectFrame], place: int) -> str:
