@@ -42,7 +42,7 @@ def keeping(name: str, above: float) -> PartJudge:
 
 def test_parts_are_connected_cells_above_each_cut() -> None:
     window = body()
-    logits = completed(window, (1, slice(8, 14), slice(16, 20), 0.0), (1, slice(10, 12), slice(16, 18), 2.0))
+    logits = completed(window, (1, slice(8, 14), slice(16, 20), 0.0), (1, slice(10, 12), slice(16, 18), 1.0))
     parts = find_parts(logits, window)
     assert parts.parent.tolist() == [-1, 0]
     assert feature(parts.features, "cut").tolist() == [CUTS[0], CUTS[1]]

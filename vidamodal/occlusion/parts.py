@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation, distance_transform_edt, label, maximum
 
-CUTS = (-1.0, 0.0, 1.0, 2.0)
+CUTS = (-0.5, 0.5, 1.5)
 """Logits above which connected cells form a part. Parts of a higher cut lie within those of a lower one."""
 
 LEAST_CELLS = 3
