@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scripts.experiments.real.__main__ import Method, score_depths, score_settings
 from scripts.experiments.real.depth import DEGRADATIONS
 from scripts.experiments.real.page import render_page
-from scripts.experiments.real.pictures import write_strips
+from scripts.experiments.real.pictures import write_strips, write_video_strips
 from scripts.experiments.real.sets import read_boxes, read_composites, read_kitti
 from vidamodal.baselines import predict_baseline
 from vidamodal.errors import InputError
@@ -159,3 +160,18 @@ def test_the_page_holds_every_method_and_its_strips(composites: Path, kitti: Pat
     assert "largely occluded" in text and "0 in 1" not in text.split("## KITTI")[0]
     assert all((tmp_path / name).is_file() for each in strips.values() for name in each.values())
     assert len(strips["behind, alone"]) == 3 and "![worst: " in text
+
+
+def test_videos_with_masks_are_shown_with_the_predictions_of_each_model(tmp_path: Path) -> None:
+    folder = tmp_path / "walk"
+    (folder / "masks").mkdir(parents=True)
+    masks = np.zeros((6, 48, 64), dtype=np.uint8)
+    for t in range(6):
+        masks[t, 10:40, 8 + 4 * t : 24 + 4 * t] = 1
+        Image.fromarray(masks[t]).save(folder / "masks" / f"{t:05d}.png")
+    write_video(folder / "walk.mp4", np.repeat(masks[..., None] * 90, 3, axis=3), 8.0)
+    names = write_video_strips(tmp_path / "real.md", [folder], ["tiny"], "cpu")
+    ((title, name),) = names.items()
+    assert title == "walk, object 1: visible mask, tiny"
+    with Image.open(tmp_path / name) as picture:
+        assert picture.height == 2 * 128

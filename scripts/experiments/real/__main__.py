@@ -18,7 +18,7 @@ from tqdm import tqdm
 from scripts.experiments.common import RESULTS, experiment_parser, run_experiment
 from scripts.experiments.real.depth import DEGRADATIONS
 from scripts.experiments.real.page import render_page
-from scripts.experiments.real.pictures import write_strips
+from scripts.experiments.real.pictures import write_strips, write_video_strips
 from scripts.experiments.real.sets import RealClip, read_composites, read_kitti
 from vidamodal.baselines import load_baselines, predict_baseline
 from vidamodal.inference.predictor import Predictor
@@ -52,6 +52,9 @@ def main() -> None:
     parser.add_argument("--composites", type=Path, required=True, help="folder of whole/ and behind/")
     parser.add_argument("--kitti", type=Path, required=True, help="folder of pieces of KITTI tracking")
     parser.add_argument("--model", nargs="+", default=["tiny"], help="model folders or names")
+    parser.add_argument(
+        "--videos", type=Path, nargs="*", default=[], help="folders of a video and its masks/, to show as film strips"
+    )
     parser.add_argument("--pixels", action="store_true", help="show the videos in the film strips, which are not ours")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS / "real.md", help="page; its pictures lie beside it")
@@ -63,6 +66,9 @@ def main() -> None:
         depths = score_depths(clips, Predictor(load_model(options.model[0]).model, options.device))
         first = Path(options.model[0]).name
         strips = {s: write_strips(options.out, s, clips[s], runs[s][first], options.pixels) for s in STRIP_SETTINGS}
+        if options.videos:
+            shown = write_video_strips(options.out, options.videos, options.model, options.device)
+            strips["masks of a segmenter, without any truth"] = shown
         text = render_page(clips, runs, strips, depths)
         write_text(options.out, text)
         print(text)

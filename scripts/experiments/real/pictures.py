@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+import vidamodal
 from scripts.experiments.real.sets import RealClip
 from vidamodal.media.images import save_png
+from vidamodal.media.video import open_video
 from vidamodal.metrics.primary import score_video
 from vidamodal.metrics.tables import percent
 from vidamodal.report.strips import film_strip
@@ -47,6 +49,32 @@ def write_strips(page: Path, setting: str, clips: Sequence[RealClip], run: Run, 
         strip = film_strip(scene, frames, track.id, {"prediction": run.predictions[place]})
         save_png(page.with_name(name), _tile([row.pictures for row in strip.rows]))
         names[f"{rank}: {clip.key}, full {percent(full[place])}"] = name
+    return names
+
+
+def write_video_strips(page: Path, folders: Sequence[Path], models: Sequence[str], device: str) -> dict[str, str]:
+    """Write a film strip of each object of some videos beside a page; return their file names by title.
+
+    Args:
+        page: The page.
+        folders: Folders of a video, or of its frames, and of ``masks/``, a partial scene.
+        models: Names of the models.
+        device: Device of the models.
+    """
+    names = {}
+    for folder in folders:
+        (video,) = (entry for entry in sorted(folder.iterdir()) if entry.name != "masks")
+        predicted = {
+            name: vidamodal.predict(video, folder / "masks", model=name, device=device, exhaustive=False).clip
+            for name in models
+        }
+        first = predicted[models[0]]
+        for track in first.tracks:
+            rows = film_strip(first, open_video(video).frames, track.id, predicted).rows
+            name = f"{page.stem}-{folder.name}-{track.id}.png"
+            save_png(page.with_name(name), _tile([r.pictures for r in rows if r.title in ("visible", "prediction")]))
+            titles = ", ".join(("visible mask", *(Path(model).name for model in models)))
+            names[f"{folder.name}, object {track.id}: {titles}"] = name
     return names
 
 
