@@ -44,7 +44,7 @@ train() { "$PYTHON" -m vidamodal.cli train --config "$CONFIG" --device auto --pr
     --workers "$WORKERS" --validate_every 1000000 "${SETTINGS[@]}" "$@"; }
 
 run() {
-    local folder=$1; OUT=$2; CONFIG=${3:-tiny/7-real}; local minutes=${4:-9}; SETTINGS=("${@:5}")
+    local folder=$1; OUT=$2; CONFIG=${3:-tiny/8-longer}; local minutes=${4:-9}; SETTINGS=("${@:5}")
     local began=$SECONDS
     mkdir -p "$OUT" data
     if [ -d "$folder/wheels" ]; then
