@@ -124,7 +124,7 @@ def test_every_object_frame_is_measured_with_every_decision(clip: ToyClip) -> No
         assert (frame.right <= frame.truth - frame.visible).all() or frame.visible > frame.truth
     decision = decision_at(0, JUDGE, outcomes.pixels[0])
     text = render_page("command", "small", {"alone": outcomes.frames}, 2, decision, 0.0)
-    assert "| toy |" in text and "**score above -2.5**" in text
+    assert "| toy |" in text and "**score above -2**" in text
 
 
 def test_prediction_with_a_decision_gives_the_masks_that_were_measured(clip: ToyClip) -> None:

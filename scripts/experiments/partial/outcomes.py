@@ -25,7 +25,7 @@ from vidamodal.occlusion.parts import CUTS, PartJudge, Parts, TrackWindows, find
 from vidamodal.occlusion.thresholds import PartialDecision, least_counted_area
 from vidamodal.types import ClipTracks, Track
 
-CHOICES = (-math.inf, -3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, math.inf)
+CHOICES = (-math.inf, -3.0, -2.0, -1.5, -1.25, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, math.inf)
 """Scores above which a part may be kept; minus infinity keeps all, infinity copies the visible mask."""
 
 MODES = {"the object's mask alone": True, "all masks": False}
