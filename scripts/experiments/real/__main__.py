@@ -30,6 +30,9 @@ from vidamodal.types import ClipTracks, InputError
 
 Method = Callable[[RealClip], ClipTracks]
 
+TRAINED_DEPTH = ("right", "rough")
+"""Degradations of the depth of which training shows the kind."""
+
 STRIP_SETTINGS = ("whole, alone", "behind, alone", "behind, exhaustive")
 """Settings whose best, median and worst clips are shown."""
 
@@ -96,16 +99,16 @@ def _predict(predictor: Predictor, clip: RealClip, degradation: str = "right") -
 
 
 def score_depths(clips: Mapping[str, Sequence[RealClip]], predictor: Predictor) -> dict[str, dict[str, Run]]:
-    """Run a model on the settings with depth, for every degradation of the depth, with and without the rule.
+    """Run a model on the settings with depth, for every degradation of the depth, and as in training without the rule.
 
     Returns:
         The runs by row of the table and setting; a model that reads no depth has no rows without the rule.
     """
     settings = [setting for setting in clips if setting.endswith("with depth")]
-    rules = {"rule": True, "no rule": False} if predictor.model.view.depth else {"rule": True}
     rows: dict[str, dict[str, Run]] = {}
     for degradation in tqdm(DEGRADATIONS, desc="depth", unit="degradation"):
-        for rule, predictor.depth_rule in rules.items():
+        planes = {"no rule": False} if predictor.model.view.depth and degradation in TRAINED_DEPTH else {}
+        for rule, predictor.depth_rule in {"rule": True, **planes}.items():
             row = rows[f"{degradation}, {rule}"] = {setting: Run() for setting in settings}
             for setting, run in row.items():
                 for clip in clips[setting]:
