@@ -70,7 +70,7 @@ def main() -> None:
         first = Path(options.model[0]).name
         strips = {s: write_strips(options.out, s, clips[s], runs[s][first], options.pixels) for s in STRIP_SETTINGS}
         if options.videos:
-            shown = write_video_strips(options.out, options.videos, options.model, options.device)
+            shown = write_video_strips(options.out, options.videos, options.model, options.device, options.pixels)
             strips["masks of a segmenter, without any truth"] = shown
         text = render_page(clips, runs, strips, depths)
         write_text(options.out, text)

@@ -52,7 +52,9 @@ def write_strips(page: Path, setting: str, clips: Sequence[RealClip], run: Run, 
     return names
 
 
-def write_video_strips(page: Path, folders: Sequence[Path], models: Sequence[str], device: str) -> dict[str, str]:
+def write_video_strips(
+    page: Path, folders: Sequence[Path], models: Sequence[str], device: str, pixels: bool = False
+) -> dict[str, str]:
     """Write a film strip of each object of some videos beside a page; return their file names by title.
 
     Args:
@@ -60,6 +62,7 @@ def write_video_strips(page: Path, folders: Sequence[Path], models: Sequence[str
         folders: Folders of a video, or of its frames, and of ``masks/``, a partial scene.
         models: Names of the models.
         device: Device of the models.
+        pixels: Show the videos. By default the background is plain, because the videos may not be published.
     """
     names = {}
     for folder in folders:
@@ -70,7 +73,8 @@ def write_video_strips(page: Path, folders: Sequence[Path], models: Sequence[str
         }
         first = predicted[models[0]]
         for track in first.tracks:
-            rows = film_strip(first, open_video(video).frames, track.id, predicted).rows
+            frames = open_video(video).frames if pixels else lambda: None
+            rows = film_strip(first, frames, track.id, predicted).rows
             name = f"{page.stem}-{folder.name}-{track.id}.png"
             save_png(page.with_name(name), _tile([r.pictures for r in rows if r.title in ("visible", "prediction")]))
             titles = ", ".join(("visible mask", *(Path(model).name for model in models)))
