@@ -12,7 +12,7 @@ from tests.helpers import TINY_TRANSFORMER, small_reader
 from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.crops import TrackCrops
 from vidamodal.models.amodal import AmodalModel
-from vidamodal.models.folder import load_model, save_model
+from vidamodal.models.folder import save_model
 from vidamodal.occlusion.evidence import DEPTH_PLANES
 from vidamodal.training.family import load_initial_weights
 from vidamodal.types import InputError
@@ -44,14 +44,15 @@ def with_depth(crops: TrackCrops, depth: float) -> TrackCrops:
 
 
 @pytest.mark.parametrize("depth", [0.0, 1.0])
-def test_the_bundled_model_gets_depth_and_presence_without_another_output(depth: float) -> None:
-    small = load_model("tiny").model
-    assert isinstance(small, AmodalModel) and not small.view.depth
+def test_a_trained_model_gets_depth_and_presence_without_another_output(depth: float, tmp_path: Path) -> None:
+    small = small_reader(order=True)
+    save_model(tmp_path / "small", small, {}, "")
+    assert not small.view.depth
     transformer = replace(small.config.transformer, depth_planes=True, presence=True)
     grown = AmodalModel(replace(small.config, transformer=transformer), replace(small.head_config, depth=True))
-    load_initial_weights(grown, "tiny")
-    clips = ClipConfig(2, 4, 0.0, second=1.0, world=WorldConfig(size=64, frames=4))
-    crops = TrainingClips(toy_bank(0), 0, 1, 1, clips, View(WindowConfig(), 64, order=True))[0].crops
+    load_initial_weights(grown, str(tmp_path / "small"))
+    clips = ClipConfig(2, 4, 0.0, second=1.0, world=WorldConfig(size=48, frames=4))
+    crops = TrainingClips(toy_bank(0), 0, 1, 1, clips, View(WindowConfig(), 16, order=True))[0].crops
     assert grown.view.depth and crops.order.any()
     with torch.no_grad():
         before, after = small(crops), grown.eval()(with_depth(crops, depth))
