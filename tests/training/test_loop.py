@@ -1,12 +1,10 @@
-"""The loop over steps: schedule, accumulation, data workers."""
+"""The loop over steps: accumulation and data workers."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -15,18 +13,7 @@ from vector_quantize_pytorch.vector_quantize_pytorch import Codebook
 
 from tests.training.helpers import STAGE, logged, tiny_config, weights
 from vidamodal.models.folder import load_model
-from vidamodal.training import loop
-from vidamodal.training.config import StageConfig
 from vidamodal.training.run import train
-
-
-def test_the_rate_warms_up_and_decays_to_one_per_cent() -> None:
-    settings = StageConfig(steps=100, warmup=10)
-    rates = [loop.schedule(step, settings) for step in range(100)]
-    assert rates[0] == 0.1 and rates[9] == 1.0 and max(rates) <= 1.0
-    assert all(np.diff(rates[:10]) > 0) and all(np.diff(rates[10:]) < 0)
-    assert 0.01 <= rates[-1] < 0.012
-    assert all(math.isfinite(loop.schedule(step, StageConfig(steps=3, warmup=0))) for step in range(3))
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "amodal"])

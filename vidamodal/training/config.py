@@ -32,8 +32,12 @@ class StageConfig:
     """Weight decay of matrices."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay rates of AdamW's two moments."""
-    schedule: Literal["cosine", "linear"] = "cosine"
-    """Decay of the learning rate after the warm-up."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW, or Muon for the matrices of attention blocks beside AdamW for the rest."""
+    schedule: Literal["cosine", "linear", "stable"] = "cosine"
+    """Decay of the learning rate after the warm-up; "stable" decays in the last steps only."""
+    cooldown: float = 0.2
+    """Share of the steps in which the rate of the stable schedule falls to zero."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
     average: float = 0.999

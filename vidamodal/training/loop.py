@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.config import StageConfig, TrainConfig
 from vidamodal.training.family import Learner
 from vidamodal.training.losses import divisors
+from vidamodal.training.optimizers import make_optimizer, schedule
 from vidamodal.training.sharding import Average, full, shard
 from vidamodal.training.stage import MicroStep, Stage
 from vidamodal.types import InputError
@@ -77,14 +77,17 @@ class StageLoop:
             raise InputError(
                 f"stages.{self.settings.kind}: this part of the model has no weights to train. Remove the stage."
             )
+        if self.config.shard and self.settings.optimizer == "muon":
+            raise InputError(
+                f"stages.{self.settings.kind}.optimizer: muon needs whole matrices, which shard splits. Choose adamw."
+            )
         if self.config.compile:
             for network in stage.networks:
                 network.compile(dynamic=False)
         if self.config.shard:
             shard(stage, device, self.accelerator.num_processes)
         trained = stage if self.config.shard else self.accelerator.prepare(stage)
-        groups = parameter_groups(stage, self.settings.decay)
-        return trained, torch.optim.AdamW(groups, lr=self.settings.rate, betas=self.settings.betas)
+        return trained, make_optimizer(stage, self.settings)
 
     def _step(self, step: int, trained: nn.Module, context: StageContext) -> StepResult:
         """Update the weights once. Everything random follows from the step's number, so that runs can be resumed."""
@@ -125,22 +128,3 @@ class StageLoop:
             trained.set_requires_gradient_sync(last)
             return contextlib.nullcontext()
         return contextlib.nullcontext() if last else self.accelerator.no_sync(trained)
-
-
-def parameter_groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Return AdamW's parameter groups: matrices decay; biases, norms and position embeddings do not."""
-    wanted = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return [
-        {"params": [parameter for parameter in wanted if parameter.ndim >= 2], "weight_decay": decay},
-        {"params": [parameter for parameter in wanted if parameter.ndim < 2], "weight_decay": 0.0},
-    ]
-
-
-def schedule(step: int, settings: StageConfig) -> float:
-    """Return the factor of the learning rate: linear warm-up, then half a cosine to 1 %, or linear decay to 0."""
-    if step < settings.warmup:
-        return (step + 1) / settings.warmup
-    share = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
-    if settings.schedule == "linear":
-        return 1 - share
-    return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * share))
