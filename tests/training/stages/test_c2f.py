@@ -27,8 +27,8 @@ from vidamodal.models.c2f.vqgan import Variant
 from vidamodal.models.folder import load_model
 from vidamodal.training.command import read_recipe
 from vidamodal.training.config import StageConfig, TrainConfig
-from vidamodal.training.loop import parameter_groups
 from vidamodal.training.losses import LossConfig
+from vidamodal.training.optimizers import make_optimizer
 from vidamodal.training.run import train
 from vidamodal.training.stage import MicroStep
 from vidamodal.training.stages.amodal import TokenizerStage
@@ -57,7 +57,7 @@ def test_a_step_gives_every_trained_parameter_a_gradient(variant: Variant, stage
     c2f = C2F(replace(CONFIG, variant=variant, codec="light" if stage is TokenizerStage else "vqgan"))
     module = stage(c2f, LossConfig()).train()
     before = {name: value.clone() for name, value in module.named_parameters()}
-    optimizer = torch.optim.AdamW(parameter_groups(module, 0.01), lr=1e-2)
+    optimizer = make_optimizer(module, StageConfig(rate=1e-2))
     losses = single_step(module, random_batch(4, 4))
     assert all(value.isfinite() for value in losses.values())
     losses["loss"].backward()
@@ -254,7 +254,7 @@ def test_a_training_step_of_the_full_model() -> None:
     c2f = C2F(C2FConfig())
     for kind in (VqGanStage, C2FStage):
         stage = kind(c2f, LossConfig()).train()
-        optimizer = torch.optim.AdamW(parameter_groups(stage, 0.01), lr=3e-4)
+        optimizer = make_optimizer(stage, StageConfig(rate=3e-4))
         began, used = time.perf_counter(), time.process_time()
         losses = single_step(stage, random_batch(1, 2, 256))
         losses["loss"].backward()
