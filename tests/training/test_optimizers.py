@@ -74,6 +74,22 @@ def test_several_optimizers_step_and_restore_as_each_would() -> None:
         assert torch.equal(weight, other.state_dict()[name]), name
 
 
+def test_a_closure_computes_the_gradients_once() -> None:
+    model = small_model()
+    optimizer = make_optimizer(model, StageConfig(optimizer="muon", rate=0.01))
+    before, calls = copy.deepcopy(model.state_dict()), []
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = torch.stack([weight.square().sum() for weight in model.parameters()]).sum()
+        loss.backward()
+        calls.append(loss.item())
+        return loss.item()
+
+    assert optimizer.step(closure) == calls[0] and len(calls) == 1
+    assert any(not torch.equal(before[name], weight) for name, weight in model.named_parameters())
+
+
 def test_training_with_muon_resumes_to_the_same_weights(tmp_path: Path) -> None:
     def stages(steps: int) -> dict[str, StageConfig]:
         settings = replace(STAGE, steps=steps, optimizer="muon", schedule="stable", cooldown=0.0)

@@ -39,12 +39,12 @@ class SeveralOptimizers(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update all weights once; a closure is not supported."""
-        if closure is not None:
-            raise NotImplementedError("gradients are computed before the step")
+        """Update all weights once, after calling a closure that computes the gradients and returns the loss."""
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
         for part in self.parts:
             part.step()
-        return None
+        return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the state of all parts."""
