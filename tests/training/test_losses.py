@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def parts(batch: TrainingBatch, logits: Tensor, masked: Tensor | None = None) ->
     """Losses of a model that gives these mask logits, and codes at random."""
     target = torch.randint(0, 16, (*batch.counted.shape, 4, 4), generator=torch.Generator().manual_seed(0))
     scores = torch.randn(*target.shape, 16, generator=torch.Generator().manual_seed(1))
-    masked = torch.ones(len(target), 4, 4, dtype=torch.bool) if masked is None else masked
+    masked = torch.ones(target.shape, dtype=torch.bool) if masked is None else masked
     weights = Weights.of(batch, masked, LossConfig())
     divide = divisors([weights.counts()])
     output, head = AmodalOutput(scores, logits, logits), CoarseHead(CoarseConfig(), 16, 16)
@@ -59,7 +59,7 @@ def test_cells_outside_the_image_have_no_weight() -> None:
 @pytest.mark.parametrize(("share", "holds"), [(0.0, False), (0.125, True), (1.0, True)])
 def test_the_hidden_loss_counts_only_occluded_object_frames(share: float, holds: bool) -> None:
     batch = simple_batch(hidden=share)
-    weights = Weights.of(batch, torch.ones(2, 4, 4, dtype=torch.bool), LossConfig())
+    weights = Weights.of(batch, torch.ones(2, 3, 4, 4, dtype=torch.bool), LossConfig())
     assert weights.hidden.bool().unique().tolist() == [holds]
     assert (parts(batch, torch.zeros_like(batch.amodal))["refined_hidden"] > 0) == holds
 
@@ -97,9 +97,9 @@ def test_uncounted_and_padding_frames_do_not_affect_the_loss() -> None:
 def test_only_masked_codes_have_a_loss() -> None:
     batch = simple_batch()
     logits = torch.zeros_like(batch.amodal)
-    none = torch.zeros(2, 4, 4, dtype=torch.bool)
+    none = torch.zeros(2, 3, 4, 4, dtype=torch.bool)
     one = none.clone()
-    one[1, 2, 3] = True
+    one[1, 2, 2, 3] = True
     assert parts(batch, logits, none)["codes"] == 0
     assert parts(batch, logits, one)["codes"] != parts(batch, logits)["codes"] != 0
 
@@ -107,10 +107,28 @@ def test_only_masked_codes_have_a_loss() -> None:
 def test_divisors_count_all_batches_of_a_step() -> None:
     one, two = simple_batch(), simple_batch(tracks=1, hidden=0.125)
     two.counted[0, 0] = 0
-    masked = [torch.ones(2, 4, 4, dtype=torch.bool), torch.zeros(1, 4, 4, dtype=torch.bool)]
+    masked = [torch.ones(2, 3, 4, 4, dtype=torch.bool), torch.ones(1, 3, 4, 4, dtype=torch.bool)]
+    masked[1][:, :, 1:] = False
     weights = [Weights.of(batch, mask, LossConfig()) for batch, mask in zip((one, two), masked, strict=True)]
     divide = divisors([weight.counts() for weight in weights])
-    assert {name: int(value) for name, value in divide.items()} == {"codes": 96, "hidden": 8, "presence": 1, "whole": 8}
+    assert {name: int(value) for name, value in divide.items()} == {
+        "codes": 104,
+        "hidden": 8,
+        "presence": 1,
+        "whole": 8,
+    }
+
+
+def test_frames_with_known_codes_have_no_weight() -> None:
+    batch = gone_batch()
+    masked = torch.ones(3, 3, 4, 4, dtype=torch.bool)
+    masked[:, 1] = False
+    weights = Weights.of(batch, masked, LossConfig(gone=0.5))
+    assert not any(getattr(weights, f.name)[:, 1].any() for f in fields(weights))
+    every = Weights.of(batch, torch.ones_like(masked), LossConfig(gone=0.5))
+    assert all(
+        torch.equal(getattr(weights, f.name)[:, [0, 2]], getattr(every, f.name)[:, [0, 2]]) for f in fields(weights)
+    )
 
 
 def gone_batch() -> TrainingBatch:

@@ -13,7 +13,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from tests.helpers import small_model
-from tests.training.helpers import STAGE, tiny_config, weights
+from tests.training.helpers import STAGE, refused, tiny_config, weights
 from vidamodal.training.config import StageConfig
 from vidamodal.training.optimizers import SeveralOptimizers, make_optimizer, schedule
 from vidamodal.training.run import train
@@ -90,20 +90,21 @@ def test_a_closure_computes_the_gradients_once() -> None:
     assert any(not torch.equal(before[name], weight) for name, weight in model.named_parameters())
 
 
-def test_training_with_muon_resumes_to_the_same_weights(tmp_path: Path) -> None:
-    def stages(steps: int) -> dict[str, StageConfig]:
-        settings = replace(STAGE, steps=steps, optimizer="muon", schedule="stable", cooldown=0.0)
-        return {"tokenizer": replace(STAGE, steps=0), "amodal": settings}
+def stable_stages(steps: int, cooldown: float) -> dict[str, StageConfig]:
+    settings = replace(STAGE, steps=steps, optimizer="muon", schedule="stable", cooldown=cooldown)
+    return {"tokenizer": replace(STAGE, steps=0), "amodal": settings}
 
-    train(tiny_config(tmp_path / "whole", save_every=2, **stages(4)), quiet=True)
-    AcceleratorState._reset_state(True)
-    train(tiny_config(tmp_path / "parts", save_every=2, **stages(2)), quiet=True)
-    config = tmp_path / "parts" / "config.json"
-    config.write_text(config.read_text().replace('"steps": 2', '"steps": 4'))
-    AcceleratorState._reset_state(True)
-    train(tiny_config(tmp_path / "parts", save_every=2, **stages(4)), quiet=True)
-    whole, parts = (weights(tmp_path / name) for name in ("whole", "parts"))
-    assert whole == parts
+
+def test_a_run_with_a_stable_rate_can_be_prolonged(tmp_path: Path) -> None:
+    for name, steps in (("whole", 4), ("parts", 2), ("parts", 4)):
+        AcceleratorState._reset_state(True)
+        train(tiny_config(tmp_path / name, **stable_stages(steps, 0.0)), quiet=True)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
+
+
+def test_a_run_that_has_cooled_down_cannot_be_prolonged(tmp_path: Path) -> None:
+    train(tiny_config(tmp_path / "run", **stable_stages(4, 0.5)), quiet=True)
+    refused(tiny_config(tmp_path / "run", **stable_stages(8, 0.5)), "another config .stages.")
 
 
 def test_muon_refuses_split_weights(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.training.helpers import MODEL, STAGE, logged, simple_batch, tiny_config
+from vidamodal.data.clips import TrainingBatch
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
 from vidamodal.training import stages
@@ -24,14 +25,34 @@ from vidamodal.types import InputError
 def test_most_samples_have_all_codes_masked_and_the_others_at_least_half() -> None:
     config = replace(MODEL, tokenizer=replace(MODEL.tokenizer, crop=64))
     stage = AmodalStage(AmodalModel(config), LossConfig())
-    batch = replace(simple_batch(), counted=torch.ones(2000, 3))
+    batch = batch_of(2000)
     masked = stage._mask_codes(batch, range(50))
-    share = masked.float().mean(dim=(1, 2))
-    assert masked.shape == (2000, 16, 16)  # one answer for all frames
+    anchored = ~masked.any(dim=(2, 3))
+    pattern = masked.any(dim=1)  # one answer for all frames without an anchor
+    assert torch.equal(masked, pattern[:, None] & ~anchored[:, :, None, None])
+    share = pattern.float().mean(dim=(1, 2))
     assert 0.8 < (share == 1).float().mean() < 0.9
     assert share.min() > 0.35 and 0.7 < share[share < 1].mean() < 0.8
-    one = stage._mask_codes(replace(batch, counted=torch.ones(40, 3)), [7])
+    one = stage._mask_codes(batch_of(40), [7])
     assert torch.equal(one, masked[7 * 40 : 8 * 40])  # each clip's own, whoever it is trained with
+
+
+def batch_of(tracks: int) -> TrainingBatch:
+    """Return a simple batch of more tracks, of which the last frame is padding."""
+    batch = simple_batch(tracks=tracks)
+    batch.crops.valid[:, 2] = False
+    return batch
+
+
+def test_some_tracks_have_anchors_in_one_or_two_usable_frames() -> None:
+    config = replace(MODEL, tokenizer=replace(MODEL.tokenizer, crop=64))
+    stage, batch = AmodalStage(AmodalModel(config), LossConfig()), batch_of(2000)
+    batch.annotated[:500, 0] = 0
+    anchored = ~stage._mask_codes(batch, range(50)).any(dim=(2, 3))
+    count = anchored.sum(dim=1)
+    assert not anchored[:, 2].any() and not anchored[:500, 0].any()  # padding, and frames without ground truth
+    assert 0.1 < (count > 0).float().mean() < 0.2
+    assert 0.35 < (count[500:][count[500:] > 0] == 2).float().mean() < 0.65
 
 
 FAMILY = """

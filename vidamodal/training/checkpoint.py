@@ -84,6 +84,11 @@ class Checkpoints:
         if folders := self._all():
             _load_optimizer(optimizer, load_file(folders[-1] / "optimizer.safetensors"))
 
+    def last_step(self) -> int:
+        """Return the number of steps of the newest checkpoint; 0 if there is none."""
+        folders = self._all()
+        return int(folders[-1].name.rpartition("-")[2]) if folders else 0
+
     def sweep(self) -> None:
         """Remove what an interruption left half written or half removed."""
         for path in self.folder.glob(f".{self.stage}-[0-9]*"):

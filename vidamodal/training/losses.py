@@ -98,13 +98,19 @@ class Weights:
     """Weights of object-frames in the loss of the presence."""
 
     @staticmethod
-    def of(batch: TrainingBatch, masked: Bool[Tensor, "b g g"] | None, config: LossConfig) -> Weights:
-        """Return the weights for a batch and its masked codes (None: no codes are predicted)."""
-        masked = batch.counted.new_zeros(len(batch.counted), 1, 1).bool() if masked is None else masked
+    def of(batch: TrainingBatch, masked: Bool[Tensor, "b t g g"] | None, config: LossConfig) -> Weights:
+        """Return the weights for a batch and its masked codes (None: no codes are predicted).
+
+        Frames in which all codes are known have no weight.
+        """
         shown = _sum(batch.crops.visible) > 0
         valid = batch.crops.valid.float()
+        if masked is None:
+            masked = batch.counted.new_zeros(*batch.counted.shape, 1, 1).bool()
+        else:
+            valid = valid * masked.flatten(2).any(dim=2)
         whole = valid * (batch.counted * torch.where(shown, 1.0, config.unseen) + batch.absent * config.gone)
-        codes = whole[:, :, None, None] * masked[:, None]
+        codes = whole[:, :, None, None] * masked
         # Neither present nor absent: object-frames of which a few pixels lie inside the image.
         presence = batch.counted * torch.where(shown, config.evident, 1.0) + batch.absent * config.absent
         return Weights(whole, whole * _partly_hidden(batch, config), codes, valid * presence)

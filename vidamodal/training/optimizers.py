@@ -96,8 +96,13 @@ def schedule(step: int, settings: StageConfig) -> float:
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     if settings.schedule == "stable":
-        return min(1.0, (settings.steps - step) / max(settings.cooldown * settings.steps, 1))
+        return min(1.0, (settings.steps - step) / max(settings.steps - cooldown_start(settings), 1))
     share = (step - settings.warmup) / max(settings.steps - settings.warmup, 1)
     if settings.schedule == "linear":
         return 1 - share
     return 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * share))
+
+
+def cooldown_start(settings: StageConfig) -> int:
+    """Return the step from which the rate of the stable schedule falls."""
+    return settings.steps - round(settings.cooldown * settings.steps)

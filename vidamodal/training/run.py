@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,16 @@ from accelerate import Accelerator
 from vidamodal.config import build, check
 from vidamodal.data.banks import load_bank
 from vidamodal.media.files import check_target, write_text
+from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.config import TrainConfig, stage_classes
 from vidamodal.training.legacy import upgrade
 from vidamodal.training.loop import StageLoop
+from vidamodal.training.optimizers import cooldown_start
+from vidamodal.training.stage import find_stage
 from vidamodal.types import InputError
 
 CHANGEABLE = {"processes", "shard", "workers"}
-"""Settings that may change when a run is resumed."""
+"""Settings that may change when a run is resumed, beside the length of a stage whose rate is still stable."""
 
 
 def train(config: TrainConfig, quiet: bool = False) -> Path:
@@ -113,19 +116,30 @@ def _check_same_run(config: TrainConfig) -> None:
     if not path.exists():
         return
     try:
-        theirs = _plain(build(TrainConfig, upgrade(json.loads(path.read_text(encoding="utf-8"))), str(path)))
+        begun = build(TrainConfig, upgrade(json.loads(path.read_text(encoding="utf-8"))), str(path))
     except (InputError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read as a training config: {error}. It may be of another version: finish the run with "
             "that version, or choose another output folder."
         ) from error
-    ours = _plain(config)
+    theirs, ours = _plain(_prolonged(begun, config)), _plain(config)
     names = (ours.keys() | theirs.keys()) - CHANGEABLE
     if other := sorted(key for key in names if ours.get(key) != theirs.get(key)):
         raise InputError(
             f"{path} belongs to a run with another config ({', '.join(other)}). Choose another output folder, or "
             "remove this one."
         )
+
+
+def _prolonged(begun: TrainConfig, config: TrainConfig) -> TrainConfig:
+    """Return a config with the lengths of another's stages, where neither has begun to cool down."""
+    folder, stages = Path(config.output) / "checkpoints", list(begun.stages)
+    for k, (old, new) in enumerate(zip(begun.stages, config.stages, strict=False)):
+        if old.kind == new.kind and old.schedule == new.schedule == "stable":
+            done = Checkpoints(folder, find_stage(new.kind, config.model.ID).name).last_step()
+            if done <= min(cooldown_start(old), cooldown_start(new)):
+                stages[k] = replace(old, steps=new.steps, cooldown=new.cooldown)
+    return replace(begun, stages=tuple(stages))
 
 
 def _plain(config: TrainConfig) -> dict[str, Any]:

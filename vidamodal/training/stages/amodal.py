@@ -94,7 +94,8 @@ class AmodalStage(ClipStage):
 
     C2F-Seg (section 3.3) masks 50 to 100 % of the codes. Here most samples have all codes masked, since this is the
     input of one-pass prediction; the others have 50 to 100 % masked, at the same positions in all frames so
-    that codes cannot be copied from neighbouring frames.
+    that codes cannot be copied from neighbouring frames. Some tracks have anchors: one or two frames in which all codes
+    are known, from which the others are completed.
     """
 
     ID = "amodal"
@@ -103,6 +104,8 @@ class AmodalStage(ClipStage):
     validates = True
     FULLY_MASKED = 0.85
     """Share of the samples in which all codes are masked."""
+    ANCHORED = 0.15
+    """Share of the tracks with anchors."""
 
     def __init__(self, model: AmodalModel, loss: LossConfig) -> None:
         nn.Module.__init__(self)
@@ -130,7 +133,7 @@ class AmodalStage(ClipStage):
         target = known = None
         if self.model.config.transformer.tokens:
             target = self.model.encode(batch.amodal)
-            known = torch.where(masked[:, None], self.model.transformer.mask_code, target)
+            known = torch.where(masked, self.model.transformer.mask_code, target)
         codes, inputs, presence = self.model.predict_coarse(batch.crops, Noise.of(*step.seeds), known)
         refined = self.model.head.training_logits(inputs, batch.amodal)
         output = AmodalOutput(codes, inputs.coarse, refined, presence)
@@ -140,12 +143,23 @@ class AmodalStage(ClipStage):
         parts |= presence_loss(output.presence, batch, weights, step.divide, self.loss)
         return parts | {"loss": torch.stack(list(parts.values())).sum()}
 
-    def _mask_codes(self, batch: TrainingBatch, seeds: Sequence[int]) -> Bool[Tensor, "b g g"]:
+    def _mask_codes(self, batch: TrainingBatch, seeds: Sequence[int]) -> Bool[Tensor, "b t g g"]:
         grid = self.model.config.tokenizer.grid
+        share = self.ANCHORED * self.model.config.transformer.tokens
 
-        def sample(tracks: Tensor, random: torch.Generator) -> Tensor:
-            ratio = 0.5 + 0.5 * torch.rand(len(tracks), 1, 1, generator=random)
-            ratio[torch.rand(len(tracks), generator=random) < self.FULLY_MASKED] = 1.0
-            return torch.rand(len(tracks), grid, grid, generator=random) < ratio
+        def sample(usable: Tensor, random: torch.Generator) -> Tensor:
+            ratio = 0.5 + 0.5 * torch.rand(len(usable), 1, 1, generator=random)
+            ratio[torch.rand(len(usable), generator=random) < self.FULLY_MASKED] = 1.0
+            masked = torch.rand(len(usable), grid, grid, generator=random) < ratio
+            return masked[:, None] & ~_choose_anchors(usable, share, random)[:, :, None, None]
 
-        return apply_by_clip(sample, batch.counted, generators(seeds)).to(batch.counted.device)
+        usable = (batch.annotated > 0) & batch.crops.valid
+        return apply_by_clip(sample, usable.cpu(), generators(seeds)).to(batch.counted.device)
+
+
+def _choose_anchors(usable: Bool[Tensor, "b t"], share: float, random: torch.Generator) -> Bool[Tensor, "b t"]:
+    """Choose one or two usable frames of a share of the tracks."""
+    count = torch.randint(1, 3, (len(usable), 1), generator=random)
+    count[torch.rand(len(usable), generator=random) >= share] = 0
+    rank = (torch.rand(usable.shape, generator=random) * usable).argsort(dim=1, descending=True).argsort(dim=1)
+    return (rank < count) & usable
