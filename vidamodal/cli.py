@@ -92,6 +92,12 @@ def _add_predict_options(parser: Parser) -> None:
         default="auto",
         help="disparity: larger values are nearer; depth: larger values are farther (default: the masks tell)",
     )
+    parser.add_argument(
+        "--anchors",
+        metavar="FILE",
+        help="corrections: a tracks.json whose amodal masks are true. They are kept, and the other frames of their "
+        "tracks are completed from them; an empty mask says that the object is not there",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is sampled")
     parser.add_argument("--hypotheses", type=int, default=1, metavar="K", help="number of hypotheses of each track")
     parser.add_argument(
@@ -168,6 +174,7 @@ def _predict(options: Namespace) -> int:
         order=options.order,
         depth=options.depth,
         depth_kind=options.depth_kind,
+        anchors=options.anchors,
         exhaustive=True if options.exhaustive else False if options.partial else None,
         quiet=options.quiet,
     )

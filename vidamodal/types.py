@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,13 +122,18 @@ class Track:
     @property
     def span(self) -> tuple[int, int] | None:
         """First and one past the last frame with a known visible mask; None if there is none."""
-        known = [t for t, mask in enumerate(self.visible) if mask is not None]
-        return (known[0], known[-1] + 1) if known else None
+        return known_span(self.visible)
 
     @property
     def ever_visible(self) -> bool:
         """True if the object is visible in some frame."""
         return any(mask is not None and mask.area() > 0 for mask in self.visible)
+
+
+def known_span(masks: Sequence[Rle | None]) -> tuple[int, int] | None:
+    """Return the first and one past the last frame with a known mask; None if there is none."""
+    known = [t for t, mask in enumerate(masks) if mask is not None]
+    return (known[0], known[-1] + 1) if known else None
 
 
 FrameOrder = tuple[tuple[int, int], ...]

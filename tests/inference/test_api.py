@@ -99,6 +99,35 @@ def test_a_depth_model_is_recorded_with_its_hashes(model_folder: Path, tmp_path:
     assert result.run["depth"] == "depth model tiny-depth"
 
 
+def test_anchors_are_read_from_a_file_and_recorded(model_folder: Path, tmp_path: Path) -> None:
+    folder = write_disc_clip(tmp_path / "set", disc_scene(4))
+    video, masks, truth = folder / "clip.mp4", folder / "clip.tracks.json", clip_tracks(disc_scene(4))
+    corrected = tuple(
+        replace(track, amodal=(track.amodal or ())[:1] + (None,) * (truth.video.frames - 1)) for track in truth.tracks
+    )
+    write_tracks(tmp_path / "corrections.json", replace(truth, tracks=corrected))
+    result = predict(
+        video,
+        masks,
+        tmp_path / "out",
+        model=str(model_folder),
+        anchors=tmp_path / "corrections.json",
+        formats=["tracks"],
+    )
+    assert [(track.amodal or ())[0] for track in result.tracks] == [(track.amodal or ())[0] for track in truth.tracks]
+    assert result.run["anchors"] == "corrections.json"
+    assert "anchors: 2 frames of 2 tracks" in result.notes
+    in_memory = predict(video, masks, model=str(model_folder), anchors=replace(truth, tracks=corrected))
+    assert in_memory.tracks == result.tracks and in_memory.run["anchors"] == "in memory"
+    (tmp_path / "out" / "tracks.json").rename(tmp_path / "old.json")
+    with pytest.raises(InputError, match=r"would replace this input"):
+        predict(
+            video, masks, tmp_path / "out", model=str(model_folder), anchors=tmp_path / "out" / "tracks.json",
+            formats=["tracks"],
+        )  # fmt: skip
+    assert not (tmp_path / "out" / "tracks.json").exists()
+
+
 def test_segmenters_read_no_depth(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not by a segmenter. Leave it out"):
         predict(_frames(tmp_path / "frames", 1), head="aisdiff", depth=tmp_path)

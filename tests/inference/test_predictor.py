@@ -19,7 +19,7 @@ from tests.inference.depth.depth_scenes import disc_behind_bar
 from tests.inference.helpers import H, Masks, W, bar, behind_a_bar, check_prediction, chunk_starts, clip_of, disc
 from vidamodal.data.crops import FrameCrops
 from vidamodal.hub import find_model
-from vidamodal.inference.compose import MaskRules
+from vidamodal.inference.completion import Completion
 from vidamodal.inference.depth.depth_source import DepthSource
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
@@ -27,7 +27,7 @@ from vidamodal.inference.track_logits import TrackLogits
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import Model, load_model
 from vidamodal.tracks import dumps_tracks
-from vidamodal.types import ClipTracks, InputError, VideoInfo
+from vidamodal.types import ClipTracks, InputError, Rle, VideoInfo
 
 
 @st.composite
@@ -119,15 +119,15 @@ def test_a_track_does_not_depend_on_the_number_of_distant_tracks(
 
     def logits(tracks: Mapping[int, Masks]) -> dict[int, list[bytes]]:
         found: dict[int, list[bytes]] = {}
-        complete = Predictor._complete_track
+        complete = Completion.complete
 
-        def spy(self: Predictor, scene: Scene, k: int, *rest: object) -> TrackLogits:
+        def spy(self: Completion, scene: Scene, k: int, *rest: object) -> TrackLogits:
             values = complete(self, scene, k, *rest)  # type: ignore[arg-type]
             found.setdefault(scene.tracks[k].id, []).append(values.masks.tobytes())
             return values
 
         with monkeypatch.context() as patch:
-            patch.setattr(Predictor, "_complete_track", spy)
+            patch.setattr(Completion, "complete", spy)
             Predictor(model, seed=3, hypotheses=2).predict(clip_of(tracks, height=height, width=width))
         return found
 
@@ -356,11 +356,11 @@ def test_the_sign_of_depth_is_checked_against_the_order_of_the_first_pass(monkey
     used = []
     begin = Predictor._run_pass
 
-    def spy(self: Predictor, scene: Scene, hypotheses: int, inputs: Any, rules: MaskRules) -> object:
+    def spy(self: Predictor, scene: Scene, settings: Any, inputs: Any) -> object:
         used.append(inputs.disparity is not None)
         front = np.zeros((6, 2, 2), dtype=np.float16)
         front[:, 0, 1], front[:, 1, 0] = 1, -1
-        for frame in begin(self, scene, hypotheses, inputs, rules):
+        for frame in begin(self, scene, settings, inputs):
             yield replace(frame, front=front[frame.number])
 
     monkeypatch.setattr(Predictor, "_run_pass", spy)
@@ -385,3 +385,34 @@ def test_depth_is_not_used_where_every_occluder_is_listed(model: AmodalModel) ->
     plain = predictor.predict(clip)
     assert predictor.predict(clip, depth=DepthSource(disparity.__getitem__)) == plain
     assert predictor.notes[-1] == "depth: not used, because every occluder is listed and the model reads no depth"
+
+
+def test_mirrored_windows_are_averaged_in_the_last_pass(model: AmodalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, runs = behind_a_bar(6), []
+    run = Completion._run_once
+    plain = Predictor(model, hypotheses=2).predict(clip)
+    monkeypatch.setattr(Completion, "_run_once", lambda *given: runs.append(given[2]) or run(*given))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(model, "config", replace(model.config, mirror=True))
+    both = Predictor(model, hypotheses=2).predict(clip)
+    check_prediction(clip, both)
+    assert len(runs) == 2 + 2 * 2 * 2  # tracks in the first pass; tracks, hypotheses and sides in the second
+    assert plain.tracks[0].confidence != both.tracks[0].confidence
+    windows = replace(model.config.windows, passes=1)
+    different = []
+    for mirror in (True, False):
+        monkeypatch.setattr(model, "config", replace(model.config, mirror=mirror, windows=windows))
+        straight, turned = (Predictor(model).predict(given).tracks[0] for given in (clip, mirror_clip(clip)))
+        pairs = zip(decoded(straight.amodal), decoded(turned.amodal), strict=True)
+        different.append(np.mean([one != other[:, ::-1] for one, other in pairs]))
+    assert different[0] < 0.1 * different[1]
+
+
+def decoded(masks: Sequence[Rle | None] | None) -> list[np.ndarray]:
+    return [mask.decode() for mask in masks or () if mask is not None]
+
+
+def mirror_clip(clip: ClipTracks) -> ClipTracks:
+    def mirror(mask: Rle | None) -> Rle | None:
+        return None if mask is None else Rle.encode(mask.decode()[:, ::-1])
+
+    return replace(clip, tracks=tuple(replace(t, visible=tuple(map(mirror, t.visible))) for t in clip.tracks))

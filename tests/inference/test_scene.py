@@ -12,8 +12,8 @@ from tests.inference.helpers import (
     check_prediction,
     disc,
 )
-from vidamodal.inference.compose import MaskRules
-from vidamodal.inference.predictor import Chunk, Predictor
+from vidamodal.inference.completion import TrackFrames
+from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
@@ -44,9 +44,9 @@ def test_windows_of_occluded_objects_follow_the_scene_in_the_second_pass(
     clip, laid = turning_scene(), []
     begin = Predictor._run_pass
 
-    def spy(self: Predictor, scene: Scene, hypotheses: int, inputs: Any, rules: MaskRules) -> object:
-        laid.append((scene.windows.center, hypotheses))
-        return begin(self, scene, hypotheses, inputs, rules)
+    def spy(self: Predictor, scene: Scene, settings: Any, inputs: Any) -> object:
+        laid.append((scene.windows.center, settings.hypotheses))
+        return begin(self, scene, settings, inputs)
 
     monkeypatch.setattr(Predictor, "_run_pass", spy)
     check_prediction(clip, Predictor(model, hypotheses=2).predict(clip))
@@ -75,8 +75,12 @@ def test_an_object_occluded_for_longer_than_a_chunk_is_remembered(model: AmodalM
         views = {t: predictor._view(scene, t, None, None) for t in range(40)}
         memory = scene.remember(0, {}, views, range(20))
         assert sorted(memory) == list(range(6))
-        with_memory = predictor._complete_track(scene, 0, views, memory, Chunk(28, 40, 40), 1)
-        without = predictor._complete_track(scene, 0, views, {}, Chunk(28, 40, 40), 1)
+        chunk = range(28, 40)
+        crops = {t: view.crops for t in chunk if (view := views[t][0]) is not None}
+        with_memory, without = (
+            predictor.completion.complete(scene, 0, TrackFrames(chunk, crops, known, {}), 1, mirror=False)
+            for known in (memory, {})
+        )
         assert with_memory.masks.shape == without.masks.shape == (1, 12, *with_memory.masks.shape[2:])
         assert not np.allclose(with_memory.masks, without.masks, atol=1e-3)
         assert len(scene.remember(0, memory, views, range(20, 40))) <= REMEMBERED

@@ -12,7 +12,7 @@ from tests.helpers import small_model
 from tests.inference.helpers import H, W, bar, check_prediction, clip_of, disc
 from vidamodal.heads.conv import ConvHead
 from vidamodal.inference.predictor import Predictor
-from vidamodal.inference.track_logits import GONE, TrackLogits, cross_fade
+from vidamodal.inference.track_logits import CERTAIN, TrackLogits, cross_fade
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.types import ClipTracks
 
@@ -77,7 +77,7 @@ def test_presence_is_certain_where_the_object_is_visible() -> None:
     logits = TrackLogits(np.ones((1, 3, 2, 2), np.float32), np.array([-9.0, -9.0, 9.0], np.float32))
     decided = logits.decide_presence(np.array([True, False, False]), 0.5)
     assert decided.presence is not None and decided.presence[0] > 20
-    assert [float(decided.masks[0, t, 0, 0]) for t in range(3)] == [1.0, float(GONE), 1.0]
+    assert [float(decided.masks[0, t, 0, 0]) for t in range(3)] == [1.0, -float(CERTAIN), 1.0]
 
 
 def test_logits_are_faded_over_the_frames_that_chunks_share() -> None:

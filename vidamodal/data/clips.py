@@ -14,14 +14,11 @@ from torch.utils.data import Dataset
 from vidamodal.data.augment import AugmentConfig
 from vidamodal.data.augmented_clip import AugmentedClip
 from vidamodal.data.banks import Bank
-from vidamodal.data.crops import FrameCrops, FrameMap, TrackCrops, box_numbers, cut_frame, stack_crops
+from vidamodal.data.crops import FrameCrops, FrameMap, TrackCrops, box_numbers, cut_frame, mirrored, stack_crops
 from vidamodal.data.first_pass import simulate_first_order
 from vidamodal.geometry import Cropper, Windows
 from vidamodal.windows import View
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
-
-MAPS = ("visible", "others", "edges", "inside", "background", "order", "image", "depth")
-"""Fields of `TrackCrops` that have rows and columns."""
 
 TARGETS = ("amodal", "counted", "present", "annotated")
 """Fields of `TrainingBatch` beside its crops."""
@@ -221,14 +218,11 @@ def _jittered(window: Windows, rng: np.random.Generator, amount: float) -> Windo
 def _transformed(batch: TrainingBatch, reverse: bool, mirror: bool) -> TrainingBatch:
     """Reverse the time and mirror the images of a batch."""
     crops, targets = batch.crops, {name: getattr(batch, name) for name in TARGETS}
-    box = crops.box.clone()
     if mirror:
-        box[..., [0, 3]] *= -1
-        maps = {n: getattr(crops, n).flip(-1) for n in MAPS}
-        crops, targets["amodal"] = replace(crops, **maps), targets["amodal"].flip(-1)
+        crops, targets["amodal"] = mirrored(crops), targets["amodal"].flip(-1)
     if reverse:
-        box[..., 3:5] *= -1
         crops = TrackCrops(*(getattr(crops, f.name).flip(1) for f in fields(TrackCrops)))
+        crops.box[..., 3:5] *= -1
         crops = replace(crops, time=-crops.time)
-        box, targets = box.flip(1), {name: target.flip(1) for name, target in targets.items()}
-    return TrainingBatch(replace(crops, box=box), **targets)
+        targets = {name: target.flip(1) for name, target in targets.items()}
+    return TrainingBatch(crops, **targets)

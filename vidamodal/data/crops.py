@@ -74,6 +74,17 @@ class TrackCrops:
         return torch.stack([self.visible, self.others, self.edges, self.inside, self.background, known], dim=2)
 
 
+MAPS = ("visible", "others", "edges", "inside", "background", "order", "image", "depth")
+"""Fields of `TrackCrops` that have rows and columns."""
+
+
+def mirrored(crops: TrackCrops) -> TrackCrops:
+    """Return the crops of the mirrored image."""
+    box = crops.box.clone()
+    box[..., [0, 3]] *= -1
+    return replace(crops, box=box, **{name: getattr(crops, name).flip(-1) for name in MAPS})
+
+
 def halve(maps: Float[Tensor, "b t c s r"]) -> Float[Tensor, "bt d h w"]:
     """Halve the resolution of crops and fold the cells into four times the channels."""
     return nn.functional.pixel_unshuffle(rearrange(maps, "b t c s r -> (b t) c s r"), 2)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from vidamodal.backbones.pretrained import external_networks
+from vidamodal.inference.anchors import AnchorInput
 from vidamodal.inference.depth.depth_input import DepthInput, open_depth
 from vidamodal.inference.depth.depth_source import DepthKind, DepthSource
 from vidamodal.inference.finders.sam2 import LoadedSam
@@ -40,6 +41,7 @@ class _Options:
     order: PathLike | None
     depth: DepthInput | None
     depth_kind: DepthKind
+    anchors: AnchorInput | None
     quiet: bool
 
 
@@ -77,6 +79,7 @@ def predict(
     order: PathLike | None = None,
     depth: DepthInput | None = None,
     depth_kind: DepthKind = "auto",
+    anchors: AnchorInput | None = None,
     quiet: bool = True,
 ) -> Prediction:
     """Predict the amodal masks of the objects of a video.
@@ -105,6 +108,9 @@ def predict(
             a frame, a depth model of transformers (folder, or ``owner/name`` on the Hub), or maps in memory.
         depth_kind: "disparity" if larger values are nearer, "depth" if they are farther; "auto" finds out from the
             masks, and takes it from a depth model.
+        anchors: Corrections: a tracks.json, or tracks in memory, whose amodal masks are true. They are returned
+            unchanged, and the other frames of their tracks are completed from them; an empty one says that the object
+            is not in the image.
         quiet: Show no progress bar.
 
     Returns:
@@ -117,9 +123,9 @@ def predict(
     check_formats(formats)
     inputs = MaskInputs(masks, detect, points, boxes, sam, diffsp)
     if out is not None:
-        paths = [path for path in (depth,) if isinstance(path, str | os.PathLike)]
+        paths = [path for path in (depth, anchors) if isinstance(path, str | os.PathLike)]
         check_output(Path(out), formats, [video, *inputs.paths, *paths])
-    options = _Options(device, seed, hypotheses, exhaustive, order, depth, depth_kind, quiet)
+    options = _Options(device, seed, hypotheses, exhaustive, order, depth, depth_kind, anchors, quiet)
     prediction = _run(_prepare(video, inputs, model, head, options, began), options)
     if out is not None:
         prediction.save(out, formats)
@@ -139,8 +145,11 @@ def _prepare(
     detects = inputs.mask_arguments in ([], ["detect"])
     if (isinstance(network, LoadedSegmenter) and options.hypotheses != 1) or (detects and options.order is not None):
         raise InputError("hypotheses= and order= need objects whose visible masks are known. Pass masks= as well.")
-    if isinstance(network, LoadedSegmenter) and options.depth is not None:
-        raise InputError("depth= is read by models that complete visible masks, and not by a segmenter. Leave it out.")
+    for name in ("depth", "anchors"):
+        if isinstance(network, LoadedSegmenter) and getattr(options, name) is not None:
+            raise InputError(
+                f"{name}= is read by models that complete visible masks, and not by a segmenter. Leave it out."
+            )
     predictor = None
     if isinstance(network, LoadedModel):
         predictor = Predictor(network.model, options.device, options.seed, options.hypotheses)
@@ -158,7 +167,7 @@ def _run(job: _Job, options: _Options) -> Prediction:
         clip = replace(clip, exhaustive=options.exhaustive)
     if job.predictor is not None:
         order = None if options.order is None else _read_order(options.order)
-        clip = job.predictor.predict(clip, options.quiet, job.reader.frames, order, job.depth)
+        clip = job.predictor.predict(clip, options.quiet, job.reader.frames, order, job.depth, options.anchors)
         notes = (*notes, *job.predictor.notes)
     clip = replace(clip, provenance=_provenance(job, options), notes=notes)
     timings = _all_timings(job)
@@ -216,6 +225,7 @@ def _run_record(job: _Job, options: _Options, clip: ClipTracks, timings: Timings
         "exhaustive": clip.exhaustive,
         "order": "own" if options.order is None else Path(options.order).name,
         **({} if job.depth is None else {"depth": job.depth.name}),
+        **({} if options.anchors is None else {"anchors": _name(options.anchors)}),
         "hypotheses": options.hypotheses,
         "device": str(Runtime.choose(options.device).device),
         "threads": torch.get_num_threads(),
@@ -224,6 +234,10 @@ def _run_record(job: _Job, options: _Options, clip: ClipTracks, timings: Timings
         "object_frames": sum(mask is not None for track in clip.tracks for mask in track.amodal or ()),
         "seconds": {name: round(value, 4) for name, value in timings.seconds.items()},
     }
+
+
+def _name(anchors: AnchorInput) -> str:
+    return "in memory" if isinstance(anchors, ClipTracks) else Path(anchors).name
 
 
 def _all_timings(job: _Job) -> Timings:

@@ -41,6 +41,11 @@ class ObjectPrediction:
     logits: WindowLogits | None = None
     """What the masks follow from; None unless the predictor keeps probabilities."""
 
+    def with_mask(self, mask: Rle) -> ObjectPrediction:
+        """Return the prediction with a certain mask in place of each hypothesis."""
+        count = len(self.masks)
+        return replace(self, masks=(mask,) * count, confidence=(1.0,) * count)
+
 
 @dataclass(frozen=True)
 class FramePrediction:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise, repeat
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy.special import expit
 from tqdm import tqdm
 
-from vidamodal.data.crops import EXHAUSTIVE, stack_crops
+from vidamodal.data.crops import FrameCrops
+from vidamodal.inference.anchors import AnchorInput, read_anchors
+from vidamodal.inference.completion import Completion, TrackFrames
 from vidamodal.inference.compose import (
     FramePrediction,
     MaskRules,
@@ -40,9 +41,6 @@ from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.occlusion.parts import PartJudge, TrackWindows
 from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
-
-SAMPLE_STEPS = 4
-"""Rounds in which the codes of a hypothesis are sampled."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,8 @@ class _PassState:
     views: Views = field(default_factory=dict)
     pending: dict[int, TrackLogits] = field(default_factory=dict)
     """Logits of the last chunk in the frames that it shares with the next."""
+    anchored: dict[tuple[int, int], FrameCrops] = field(default_factory=dict)
+    """Crops by track and frame in the frames of anchors outside a chunk."""
     order: OrderKeeper = field(default_factory=OrderKeeper)
 
     @staticmethod
@@ -88,6 +88,16 @@ class _Inputs:
 
     frames: FrameSource | None
     disparity: DisparityMaps | None
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """How a pass completes and decides."""
+
+    hypotheses: int
+    rules: MaskRules
+    mirror: bool
+    """Average the logits with those of the mirrored windows."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +145,15 @@ class Predictor:
             raise InputError(f"seed must be at least 0, not {seed}")
         self.runtime = Runtime.choose(device)
         self.model = model.to(self.runtime.device).eval()
-        self.seed, self.hypotheses, self.constrain = seed, hypotheses, constrain
+        self.constrain, self.depth_rule, self.timings = constrain, depth_rule, Timings()
         config = model.config
-        self.depth_rule = depth_rule
-        self.rules = MaskRules(
+        rules = MaskRules(
             config.threshold, config.partial, config.presence_threshold, model.stochastic, keep_probabilities
         )
-        self.timings = Timings()
+        self._last_pass = _Pass(hypotheses, rules, config.mirror)
+        # The decision for partial scenes was fitted to windows that do not depend on it.
+        self._first_pass = _Pass(1, replace(rules, partial=PartialDecision()), mirror=False)
+        self.completion = Completion(self.model, self.runtime, seed, self.timings)
         self.notes: list[str] = []
         """What the last prediction assumed about its inputs, one line each."""
 
@@ -152,6 +164,7 @@ class Predictor:
         frames: FrameSource | None = None,
         order: Sequence[FrameOrder] | None = None,
         depth: DepthSource | None = None,
+        anchors: AnchorInput | None = None,
     ) -> ClipTracks:
         """Predict the amodal masks and confidences of all tracks, and the order of every frame.
 
@@ -163,14 +176,16 @@ class Predictor:
             order: Known order of every frame, for a model that reads it. Without it, the second of two passes reads the
                 order that the first one predicted.
             depth: Depth maps of the frames.
+            anchors: Tracks of the same ids whose amodal masks are true: they are returned unchanged, and all other
+                frames are completed from them.
 
         Raises:
-            InputError: If the model needs frames and there are none, if the order does not fit, or if the values of
-                the depth maps point the other way than they should.
+            InputError: If the model needs frames and there are none, if the order or the anchors do not fit, or if the
+                values of the depth maps point the other way than they should.
         """
         predictions: dict[int, dict[int, ObjectPrediction]] = {track.id: {} for track in clip.tracks}
         orders: list[FrameOrder] = []
-        stream = self.stream(clip, quiet, frames, order, depth)
+        stream = self.stream(clip, quiet, frames, order, depth, anchors)
         for frame in tqdm(stream, total=clip.video.frames, desc="predict", unit="frame", disable=quiet):
             for key, prediction in frame.objects.items():
                 predictions[key][frame.number] = prediction
@@ -186,6 +201,7 @@ class Predictor:
         frames: FrameSource | None = None,
         order: Sequence[FrameOrder] | None = None,
         depth: DepthSource | None = None,
+        anchors: AnchorInput | None = None,
     ) -> Iterator[FramePrediction]:
         """Yield the prediction of each frame in turn; with two passes, after a first pass over the whole clip.
 
@@ -193,24 +209,31 @@ class Predictor:
         """
         windows = self.model.config.windows
         self.notes.clear()
-        scene = Scene.from_clip(clip, windows)
-        if order is not None:
-            if not self.model.view.order:
-                raise InputError(
-                    "this model does not read the order of objects. Leave out order=, or use another model."
-                )
-            scene = scene.with_order(order)
+        scene = self._scene(clip, order, anchors)
         inputs = _Inputs(frames, None if depth is None else self._orient(scene, depth, first=windows.passes == 2))
         if windows.passes == 2:
-            # The decision for partial scenes was fitted to windows that do not depend on it.
-            first = self._run_pass(scene, 1, inputs, replace(self.rules, partial=PartialDecision()))
+            first = self._run_pass(scene, self._first_pass, inputs)
             bar = tqdm(first, total=clip.video.frames, desc="first pass", unit="frame", disable=quiet)
             scene = scene.after_first_pass(bar, windows, self.model.view.order)
             if depth is not None and inputs.disparity is None:
                 inputs = _Inputs(frames, self._orient(scene, depth, least=LEAST_PREDICTED))
-        for prediction in self._run_pass(scene, self.hypotheses, inputs, self.rules):
+        for prediction in self._run_pass(scene, self._last_pass, inputs):
             self.timings.object_frames += len(prediction.objects)
             yield prediction
+
+    def _scene(self, clip: ClipTracks, order: Sequence[FrameOrder] | None, anchors: AnchorInput | None) -> Scene:
+        known = None
+        if anchors is not None:
+            if not self.model.takes_anchors:
+                raise InputError("this model does not complete tracks from anchors. Leave out anchors=.")
+            known = read_anchors(anchors, clip)
+            self.notes.append(known.note)
+        scene = Scene.from_clip(clip, self.model.config.windows, known)
+        if order is None:
+            return scene
+        if not self.model.view.order:
+            raise InputError("this model does not read the order of objects. Leave out order=, or use another model.")
+        return scene.with_order(order)
 
     def _orient(self, scene: Scene, depth: DepthSource, first: bool = False, least: int = 1) -> DisparityMaps | None:
         """Return the maps as disparities; None before a first pass whose order will show which way their values point.
@@ -234,7 +257,8 @@ class Predictor:
         self.timings.add("depth", began)
         return maps
 
-    def _run_pass(self, scene: Scene, hypotheses: int, inputs: _Inputs, rules: MaskRules) -> Iterator[FramePrediction]:
+    def _run_pass(self, scene: Scene, settings: _Pass, inputs: _Inputs) -> Iterator[FramePrediction]:
+        rules = settings.rules
         images = self._images(inputs.frames)
         state = _PassState.begin(scene)
         for chunk in self._chunks(scene.clip.video.frames):
@@ -242,7 +266,7 @@ class Predictor:
                 t: state.views[t] if t in state.views else self._view(scene, t, next(images), inputs.disparity)
                 for t in chunk.frames
             }
-            raw = self._complete_chunk(scene, state, chunk, hypotheses)
+            raw = self._complete_chunk(scene, state, chunk, settings)
             frames_of_chunk = slice(chunk.start, chunk.stop)
             logits = {
                 k: values.decide_presence(scene.areas[k, frames_of_chunk] > 0, rules.presence)
@@ -284,10 +308,12 @@ class Predictor:
         self.timings.add("cut", began)
         return views
 
-    def _complete_chunk(self, scene: Scene, state: _PassState, chunk: Chunk, hypotheses: int) -> dict[int, TrackLogits]:
+    def _complete_chunk(self, scene: Scene, state: _PassState, chunk: Chunk, settings: _Pass) -> dict[int, TrackLogits]:
         """Logits of the tracks in a chunk, cross-faded with those of the last chunk."""
         logits = {
-            k: self._complete_track(scene, k, state.views, state.memory[k], chunk, hypotheses)
+            k: self.completion.complete(
+                scene, k, self._frames_of(scene, k, state, chunk), settings.hypotheses, settings.mirror
+            )
             for k in scene.tracks_between(chunk.start, chunk.stop)
         }
         for k in range(len(scene.tracks)):
@@ -300,6 +326,24 @@ class Predictor:
         kept = chunk.next_start - chunk.start
         state.pending = {k: values.since(kept) for k, values in logits.items() if chunk.next_start < chunk.stop}
         return logits
+
+    def _frames_of(self, scene: Scene, k: int, state: _PassState, chunk: Chunk) -> TrackFrames:
+        """What the network is shown of track k."""
+        crops = {t: view.crops for t in chunk.frames if (view := state.views[t][k]) is not None}
+        anchored = scene.anchors.near(scene.tracks[k].id, chunk.frames)
+        for t in anchored:
+            if (k, t) not in state.anchored:
+                state.anchored[k, t] = self._anchor_crops(scene, k, t)
+        return TrackFrames(chunk.frames, crops, state.memory[k], {t: state.anchored[k, t] for t in anchored})
+
+    def _anchor_crops(self, scene: Scene, k: int, frame: int) -> FrameCrops:
+        """Crops of a track in the frame of an anchor outside the chunk, without colours and depth."""
+        video, reads = scene.clip.video, self.model.view
+        black = np.zeros((video.height, video.width, 3), dtype=np.uint8) if reads.pixels else None
+        reading = Reading(reads.cells, reads.depth, self.depth_rule)
+        view = scene.view(frame, Pictures(black), reading, only=[k])[k]
+        assert view is not None  # spans include all anchors
+        return view.crops
 
     def _fill_holes(self, views: Sequence[WindowView | None], logits: Float[np.ndarray, "k t s s"]) -> None:
         """Raise the logits, in place, where an object without a mask passes in front of a track."""
@@ -326,47 +370,6 @@ class Predictor:
             return np.stack([nothing if view is None else getattr(view.crops, name) for view in views])
 
         return TrackWindows(maps("visible"), maps("others"), maps("inside"))
-
-    @torch.no_grad()
-    def _complete_track(
-        self, scene: Scene, k: int, views: Views, memory: Memory, chunk: Chunk, hypotheses: int
-    ) -> TrackLogits:
-        """Calibrated logits of track k in a chunk, for each hypothesis; the presence is that of the first."""
-        began = time.perf_counter()
-        crops = {t: view.crops for t in chunk.frames if (view := views[t][k]) is not None}
-        # If the chunk shows little of the object, its clearest earlier frames are added.
-        recalled = memory if scene.largest_share(k, memory) > 2 * scene.largest_share(k, crops) else {}
-        numbers, cut = [*recalled, *crops], [*recalled.values(), *crops.values()]
-        box = scene.box_numbers[k : k + 1, numbers].copy()
-        box[0, [frame.comparison is not None for frame in cut], EXHAUSTIVE] = 1
-        middle = (min(crops) + max(crops)) / 2
-        batch = stack_crops(
-            [cut],
-            np.array([[scene.tracks[k].visible[t] is not None for t in numbers]]),
-            box,
-            np.maximum(np.array([numbers]) - middle, -self.model.config.chunk),  # no further back than in training
-        ).to(self.runtime.device)
-        cells = self.model.view.cells
-        out = np.full((hypotheses, len(chunk.frames), cells, cells), -np.inf, dtype=np.float32)
-        presence = None
-        places = [t - chunk.start for t in crops]
-        with self.runtime.autocast():
-            for h in range(hypotheses):
-                generator = self._generator(scene.tracks[k].id, h)
-                output = (
-                    self.model.sample(batch, SAMPLE_STEPS, generator) if h else self.model.complete(batch, generator)
-                )
-                out[h, places] = output.refined[0, len(recalled) :].float().cpu().numpy()
-                if not h and output.presence is not None:
-                    presence = np.full(len(chunk.frames), -np.inf, dtype=np.float32)
-                    presence[places] = output.presence[0, len(recalled) :].float().cpu().numpy()
-        self.timings.add("model", began)
-        return TrackLogits(out / np.float32(self.model.config.temperature), presence)
-
-    def _generator(self, track: int, hypothesis: int) -> torch.Generator:
-        """The generator of a track's hypothesis, the same in every chunk: one noise for the whole track."""
-        key = np.random.SeedSequence([self.seed, track, hypothesis]).generate_state(1, np.uint64)[0]
-        return torch.Generator().manual_seed(int(key >> np.uint64(1)))
 
     def _relate(self, scene: Scene, state: _PassState, chunk: Chunk, logits: Mapping[int, TrackLogits]) -> _Relations:
         """Relations between the tracks, from evidence of this chunk and of the frames before it."""
@@ -421,6 +424,8 @@ class Predictor:
                 objects[key], first_masks[key] = compose_object(
                     WindowLogits(values.masks[:, place], context, judged), rules, present
                 )
+                if (anchor := scene.anchors.of(key).get(frame)) is not None:
+                    objects[key], first_masks[key] = objects[key].with_mask(anchor), anchor.decode()
         order = state.order.from_masks(first_masks, visible)
         self.timings.add("paste", began)
         return objects, order

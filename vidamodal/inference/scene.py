@@ -1,9 +1,9 @@
-"""What is known of a clip before prediction: visible tracks, their spans and windows, and their clearest frames."""
+"""What is known of a clip before prediction: visible tracks, spans, windows, anchors and clearest frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, UInt16
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame
 from vidamodal.geometry import Cropper, Window, Windows
+from vidamodal.inference.anchors import Anchors
 from vidamodal.inference.compose import FramePrediction
 from vidamodal.occlusion.evidence import front_confidence_from_order, open_pixels
-from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Rle, Track
+from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Rle, Track, known_span
 from vidamodal.windows import WindowConfig, follow_scene, lay_windows
 
 REMEMBERED = 8
@@ -63,36 +64,34 @@ Views = dict[int, list[WindowView | None]]
 
 @dataclass(frozen=True)
 class Scene:
-    """A clip, the tracks that are ever visible, and their windows."""
+    """A clip, the tracks of which something is known, and their windows."""
 
     clip: ClipTracks
     tracks: list[Track]
-    """The n tracks that are visible in at least one frame."""
+    """The n tracks of which at least one visible mask or anchor is not empty."""
     places: list[int]
     """Indices of these tracks among the clip's tracks."""
     spans: list[tuple[int, int]]
-    """First frame with a known visible mask, and one past the last."""
+    """First frame with a known visible mask or an anchor, and one past the last."""
     windows: Windows
     areas: Float[np.ndarray, "n t"]
     """Visible areas in pixels; 0 where unknown."""
     front: Float[np.ndarray, "t m m"] | None = None
     """Signed confidence that track j of the clip's m tracks (last axis) lies in front of track i; None if unknown."""
+    anchors: Anchors = field(default_factory=Anchors)
 
     @staticmethod
-    def from_clip(clip: ClipTracks, config: WindowConfig) -> Scene:
-        """Lay the windows of a clip from the boxes of its visible masks."""
-        places = [k for k, track in enumerate(clip.tracks) if track.ever_visible]
+    def from_clip(clip: ClipTracks, config: WindowConfig, anchors: Anchors | None = None) -> Scene:
+        """Lay the windows of a clip from the boxes of its visible masks and anchors."""
+        anchors = anchors or Anchors()
+        places = [k for k, track in enumerate(clip.tracks) if track.ever_visible or anchors.show(track.id)]
         tracks = [clip.tracks[k] for k in places]
-        frames = clip.video.frames
-        boxes, areas = np.full((len(tracks), frames, 4), np.nan), np.zeros((len(tracks), frames))
-        for k, track in enumerate(tracks):
-            for t, mask in enumerate(track.visible):
-                box = None if mask is None else mask.box()
-                if mask is not None and box is not None:
-                    boxes[k, t], areas[k, t] = box, mask.area()
-        spans = [span for track in tracks if (span := track.span) is not None]
-        windows = lay_windows(boxes, areas, clip.video.height, clip.video.width, config)
-        return Scene(clip, tracks, places, spans, windows, areas)
+        areas, boxes = _measure([track.visible for track in tracks], clip.video.frames)
+        known = [anchors.instead(track) for track in tracks]
+        sizes, extents = (areas, boxes) if not anchors.masks else _measure(known, clip.video.frames)
+        spans = [span for masks in known if (span := known_span(masks)) is not None]
+        windows = lay_windows(extents, sizes, clip.video.height, clip.video.width, config)
+        return Scene(clip, tracks, places, spans, windows, areas, anchors=anchors)
 
     def with_order(self, order: Sequence[FrameOrder]) -> Scene:
         """Return the scene with a known order of every frame.
@@ -119,10 +118,13 @@ class Scene:
             if reads_order and self.front is None:
                 fronts.append(frame.front.astype(np.float16))
             for k, track in enumerate(self.tracks):
-                if self.areas[k, frame.number] > 0 and track.id in frame.objects:
+                anchored = frame.number in self.anchors.of(track.id)
+                if (anchored or self.areas[k, frame.number] > 0) and track.id in frame.objects:
                     mask = frame.objects[track.id].masks[0]
-                    boxes[k, frame.number] = mask.box()
-                    shares[k, frame.number] = self.areas[k, frame.number] / mask.area()
+                    area = mask.area()
+                    if area:  # an empty anchor has no box
+                        boxes[k, frame.number] = mask.box()
+                        shares[k, frame.number] = 1 if anchored else self.areas[k, frame.number] / area
         windows = follow_scene(self.windows, boxes, shares, config)
         return replace(self, windows=windows, front=np.stack(fronts) if fronts else self.front)
 
@@ -154,8 +156,10 @@ class Scene:
                 out[mask] = label
         return out
 
-    def view(self, frame: int, pictures: Pictures, reading: Reading) -> list[WindowView | None]:
-        """Return the view of every track in a frame, of which the pictures are known."""
+    def view(
+        self, frame: int, pictures: Pictures, reading: Reading, only: Collection[int] | None = None
+    ) -> list[WindowView | None]:
+        """Return the view of every track, or of some, in a frame of which the pictures are known."""
         visible = self.visible_masks(frame)
         labels = self.label_map(visible)
         frame_map = FrameMap.from_labels(labels, pictures.image, pictures.disparity)
@@ -166,7 +170,7 @@ class Scene:
         exhaustive, rule = self.clip.exhaustive and no_unknown, reading.depth_rule and not self.clip.exhaustive
         views: list[WindowView | None] = []
         for k, track in enumerate(self.tracks):
-            if not self.includes(k, frame):
+            if not self.includes(k, frame) or (only is not None and k not in only):
                 views.append(None)
                 continue
             window = self.windows.at(k, frame)
@@ -175,6 +179,12 @@ class Scene:
             crops = cut_frame(cropper, visible[track.id], frame_map, exhaustive, front, reading.depth, rule)
             views.append(WindowView(crops, cropper.pick(labels), _open_mask(crops, window, pictures.disparity)))
         return views
+
+    def anchor_cells(self, track: int, frame: int, cells: int) -> Float[np.ndarray, "s s"]:
+        """Return an anchor of a track in its window: the covered share of each cell."""
+        video = self.clip.video
+        cropper = Cropper.at(self.windows.at(track, frame), cells, video.height, video.width)
+        return cropper.cut(self.anchors.of(self.tracks[track].id)[frame].decode())
 
     def visible_share(self, track: int, frame: int) -> float:
         """Return the share of its window that a track visibly fills."""
@@ -190,6 +200,19 @@ class Scene:
         known = {**memory, **seen}
         clearest = sorted(known, key=lambda t: -self.visible_share(track, t))[:REMEMBERED]
         return {t: known[t] for t in sorted(clearest)}
+
+
+def _measure(
+    tracks: Sequence[Sequence[Rle | None]], frames: int
+) -> tuple[Float[np.ndarray, "n t"], Float[np.ndarray, "n t 4"]]:
+    """Return the areas of masks, 0 where they are unknown, and their boxes, nan where they are unknown or empty."""
+    areas, boxes = np.zeros((len(tracks), frames)), np.full((len(tracks), frames, 4), np.nan)
+    for k, masks in enumerate(tracks):
+        for t, mask in enumerate(masks):
+            box = None if mask is None else mask.box()
+            if mask is not None and box is not None:
+                boxes[k, t], areas[k, t] = box, mask.area()
+    return areas, boxes
 
 
 def _open_mask(crops: FrameCrops, window: Window, disparity: Float[np.ndarray, "h w"] | None) -> Rle | None:

@@ -11,11 +11,8 @@ from scipy.special import logit
 from vidamodal.inference.unlisted import HOLE_LOGIT
 from vidamodal.occlusion.parts import PartJudge, TrackWindows
 
-GONE = np.float32(-30.0)
-"""Logit of every pixel in frames in which the object is gone."""
-
-SEEN = np.float32(30.0)
-"""Logit of the presence in frames in which the object is visible."""
+CERTAIN = np.float32(30.0)
+"""Logit of what is certain: of the presence in frames in which the object is visible, for instance."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,9 @@ class TrackLogits:
         """
         if self.presence is None:
             return self
-        presence = np.where(seen, SEEN, self.presence)
+        presence = np.where(seen, CERTAIN, self.presence)
         gone = (presence < logit(threshold)) & ~np.isneginf(self.masks[0].max(axis=(1, 2)))
-        masks = np.where(gone[:, None, None], GONE, self.masks)
+        masks = np.where(gone[:, None, None], -CERTAIN, self.masks)
         return TrackLogits(masks, presence)
 
     def judge_parts(self, judge: PartJudge, window: TrackWindows) -> TrackLogits:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vidamodal.data.crops import TrackCrops
@@ -46,6 +46,8 @@ class ModelConfig:
     """How masks are decided where an unlisted occluder is possible."""
     presence_threshold: float = 0.5
     """Probability of presence below which an object is gone, if the model predicts presence."""
+    mirror: bool = False
+    """Average the logits of the last pass with those of the mirrored windows."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,14 @@ class AmodalOutput:
     refined: Float[Tensor, "b t s s"]
     presence: Float[Tensor, "b t"] | None = None
     """Logits of any of the object being inside the image; None if the model does not predict that."""
+
+
+class KnownMasks(NamedTuple):
+    """True amodal masks of some frames: the anchors from which the other frames are completed."""
+
+    masks: Float[Tensor, "b t s s"]
+    """Masks in the windows of the crops; ignored where they are not known."""
+    known: Bool[Tensor, "b t"]
 
 
 class CoarsePrediction(NamedTuple):
@@ -99,6 +109,11 @@ class AmodalModel(nn.Module):
         """True if the prediction is sampled."""
         return self.head.stochastic
 
+    @property
+    def takes_anchors(self) -> bool:
+        """True if the model completes tracks from true masks of some of their frames."""
+        return self.config.transformer.tokens
+
     def forward(
         self, crops: TrackCrops, amodal: Int[Tensor, "b t g g"] | None = None, noise: Noise | None = None
     ) -> AmodalOutput:
@@ -131,10 +146,21 @@ class AmodalModel(nn.Module):
         coarse = rearrange(codes.float(), "b t g h (p q) -> b t (g p) (h q)", p=4)
         return CoarsePrediction(None, HeadInputs(crops, coarse, features, noise), presence)
 
-    def complete(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
-        """Return the prediction; the generator is used by a head that samples."""
-        output: AmodalOutput = self(crops, noise=Noise((generator,)))
+    def complete(self, crops: TrackCrops, generator: torch.Generator, known: KnownMasks | None = None) -> AmodalOutput:
+        """Return the prediction, from the true masks of some frames if they are known.
+
+        The generator is used by a head that samples.
+        """
+        output: AmodalOutput = self(crops, self.known_codes(crops, known), Noise((generator,)))
         return output
+
+    def known_codes(self, crops: TrackCrops, known: KnownMasks | None) -> Int[Tensor, "b t g g"]:
+        """Return the codes of known masks, and ``transformer.mask_code`` in all other frames."""
+        grid, unknown = self.config.tokenizer.grid, self.transformer.mask_code
+        nothing = torch.full((*crops.known.shape, grid, grid), unknown, device=crops.known.device)
+        if known is None:
+            return nothing
+        return torch.where(known.known[:, :, None, None], self.encode(known.masks), nothing)
 
     def encode(self, masks: Float[Tensor, "b t s s"]) -> Int[Tensor, "b t g g"]:
         """Return the codes of the masks of tracks (Eq. 1)."""
@@ -142,7 +168,9 @@ class AmodalModel(nn.Module):
         return rearrange(codes, "(b t) g h -> b t g h", b=len(masks))
 
     @torch.no_grad()
-    def sample(self, crops: TrackCrops, steps: int, generator: torch.Generator) -> AmodalOutput:
+    def sample(
+        self, crops: TrackCrops, steps: int, generator: torch.Generator, known: KnownMasks | None = None
+    ) -> AmodalOutput:
         """Return a hypothesis: sampled by the head if it is stochastic, else from codes sampled in ``steps`` rounds.
 
         Each round keeps the most confident codes (MaskGIT; C2F-Seg, section 3.3). Confidence is the mean over the
@@ -153,13 +181,13 @@ class AmodalModel(nn.Module):
             InputError: If the model has no tokens and its head does not sample.
         """
         if self.head.stochastic:
-            return self.complete(crops, generator)
+            return self.complete(crops, generator, known)
         if not self.config.transformer.tokens:
             raise InputError(
                 "this model cannot sample hypotheses (transformer.tokens is false). Request one, or use another model."
             )
         visible = self.encode(crops.visible)
-        amodal = torch.full_like(visible, self.transformer.mask_code)
+        amodal = self.known_codes(crops, known)
         for step in range(steps):
             codes, features, presence = self.transformer(crops, visible, amodal)
             amodal = self._keep_most_confident(codes, amodal, torch.pi / 2 * (step + 1) / steps, generator)
@@ -176,17 +204,21 @@ class AmodalModel(nn.Module):
         angle: float,
         generator: torch.Generator,
     ) -> Int[Tensor, "b t g g"]:
-        """Add the most confident sampled codes to ``amodal``; a share cos(angle) of all positions stays masked."""
+        """Add the most confident sampled codes to ``amodal``; a share cos(angle) of all positions stays masked.
+
+        In frames that are not known from the start, the same positions are masked.
+        """
         logits = SHARPNESS * codes.float()
         sampled = (logits + gumbel_noise(logits.shape[2:], generator).to(logits.device)).argmax(dim=-1)
         confidence = logits.log_softmax(-1).gather(-1, sampled[..., None])[..., 0].mean(dim=1)
-        masked = (amodal == self.transformer.mask_code).all(dim=1)
+        unknown = amodal == self.transformer.mask_code
+        masked = unknown.any(dim=1)
         ranked = confidence.masked_fill(~masked, -torch.inf).flatten(1).argsort(dim=1, descending=True)
         places = amodal.shape[2] * amodal.shape[3]
         still_masked = int(places * torch.cos(torch.tensor(angle)).item())
-        count = int(masked[0].sum()) - still_masked
+        count = max(int(masked[0].sum()) - still_masked, 0)  # 0 if all frames are known
         chosen = torch.zeros_like(masked).flatten(1).scatter(1, ranked[:, :count], True)
-        return torch.where(chosen.view_as(masked)[:, None], sampled, amodal)
+        return torch.where(chosen.view_as(masked)[:, None] & unknown, sampled, amodal)
 
 
 def gumbel_noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:

@@ -35,6 +35,7 @@ class FramewiseConfig:
     temperature: float = 1.0
     partial: PartialDecision = field(default_factory=PartialDecision)
     presence_threshold: float = 0.5
+    mirror: bool = False
 
 
 class FramewiseModel(nn.Module):
@@ -52,6 +53,9 @@ class FramewiseModel(nn.Module):
         """The windows and input channels of the model."""
         head = self.head
         return View(self.config.windows, self.config.crop, head.reads_pixels, head.reads_order, head.reads_depth)
+
+    takes_anchors = False
+    """This model does not complete tracks from true masks of some of their frames."""
 
     @property
     def stochastic(self) -> bool:

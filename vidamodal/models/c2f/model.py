@@ -73,6 +73,7 @@ class C2FConfig:
     temperature: float = 1.0
     partial: PartialDecision = field(default_factory=PartialDecision)
     presence_threshold: float = 0.5
+    mirror: bool = False
 
     @property
     def tokenizer(self) -> VqGanConfig | TokenizerConfig:
@@ -105,6 +106,9 @@ class C2F(nn.Module):
     def view(self) -> View:
         """The windows and input channels of the model."""
         return View(self.config.windows, self.config.tokenizer.crop, pixels=True)
+
+    takes_anchors = False
+    """This model does not complete tracks from true masks of some of their frames."""
 
     @property
     def stochastic(self) -> bool:
