@@ -116,7 +116,7 @@ def test_anchors_are_read_from_a_file_and_recorded(model_folder: Path, tmp_path:
     )
     assert [(track.amodal or ())[0] for track in result.tracks] == [(track.amodal or ())[0] for track in truth.tracks]
     assert result.run["anchors"] == "corrections.json"
-    assert "anchors: 2 frames of 2 tracks" in result.notes
+    assert "anchors: 3 frames of 3 tracks" in result.notes
     in_memory = predict(video, masks, model=str(model_folder), anchors=replace(truth, tracks=corrected))
     assert in_memory.tracks == result.tracks and in_memory.run["anchors"] == "in memory"
     (tmp_path / "out" / "tracks.json").rename(tmp_path / "old.json")
