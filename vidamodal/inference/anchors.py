@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from vidamodal.tracks import read_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track
 
@@ -15,6 +17,10 @@ AnchorInput = str | os.PathLike[str] | ClipTracks
 
 RECALLED = 4
 """Number of anchors outside a chunk of frames from which the chunk is completed: those nearest to it."""
+
+
+LEAST_COVERED = 0.5
+"""Smallest share of an object's visible mask that its anchor may cover."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ def read_anchors(source: AnchorInput, clip: ClipTracks) -> Anchors:
         clip: The tracks to complete.
 
     Raises:
-        InputError: If there is no amodal mask, or if size, length or a track's id do not fit the clip.
+        InputError: If there is no amodal mask, if size, length or a track's id do not fit the clip, or if an anchor
+            leaves out most of the visible mask of its object.
     """
     given = source if isinstance(source, ClipTracks) else read_tracks(Path(source))
     name = "anchors=" if isinstance(source, ClipTracks) else str(source)
@@ -67,15 +74,28 @@ def read_anchors(source: AnchorInput, clip: ClipTracks) -> Anchors:
             f"{name}: anchors for {theirs.frames} frames of {theirs.height} x {theirs.width} pixels, but the clip has "
             f"{ours.frames} of {ours.height} x {ours.width}. Pass anchors of this video."
         )
-    known = {track.id for track in clip.tracks}
+    visible = {track.id: track.visible for track in clip.tracks}
     masks: dict[int, dict[int, Rle]] = {}
     for track in given.tracks:
         anchors = {t: mask for t, mask in enumerate(track.amodal or ()) if mask is not None}
-        if anchors and track.id not in known:
-            listed = ", ".join(map(str, sorted(known))) or "none"
+        if anchors and track.id not in visible:
+            listed = ", ".join(map(str, sorted(visible))) or "none"
             raise InputError(f"{name}: track {track.id} has anchors, but no visible masks (tracks: {listed}).")
+        for t, anchor in anchors.items():
+            if _contradicts(anchor, visible[track.id][t]):
+                raise InputError(
+                    f"{name}: the anchor of track {track.id} in frame {t} leaves out most of its visible mask. Correct "
+                    "the visible mask as well, or remove the anchor."
+                )
         if anchors:
             masks[track.id] = anchors
     if not masks:
         raise InputError(f"{name}: every amodal mask is null, so there is no anchor. Leave anchors= out.")
     return Anchors(masks)
+
+
+def _contradicts(anchor: Rle, visible: Rle | None) -> bool:
+    if visible is None or not visible.area():
+        return False
+    shown = visible.decode()
+    return np.count_nonzero(anchor.decode() & shown) < LEAST_COVERED * np.count_nonzero(shown)
