@@ -98,4 +98,4 @@ def _contradicts(anchor: Rle, visible: Rle | None) -> bool:
     if visible is None or not visible.area():
         return False
     shown = visible.decode()
-    return np.count_nonzero(anchor.decode() & shown) < LEAST_COVERED * np.count_nonzero(shown)
+    return bool(np.count_nonzero(anchor.decode() & shown) < LEAST_COVERED * np.count_nonzero(shown))
