@@ -13,7 +13,7 @@ from tests.data.helpers import OneClip, square
 from tests.training.helpers import CELLS, CLIPS
 from vidamodal.data.augment import AugmentConfig
 from vidamodal.data.clips import TARGETS, ClipConfig, TrainingBatch, TrainingClips, _choose_frames, _transformed
-from vidamodal.data.crops import TrackCrops
+from vidamodal.data.crops import VELOCITY, TrackCrops
 from vidamodal.occlusion.evidence import DEPTH_PLANES
 from vidamodal.windows import View, WindowConfig
 from vidamodal.worlds.sample import WorldConfig
@@ -195,3 +195,17 @@ def test_clips_of_different_sizes_share_a_batch() -> None:
     wide[0, :, 10:30, 20:50] = True
     batch = TrainingBatch.join([clips_of(OneClip(wide, wide.copy()), 1), clips_of(leaving_clip())])
     assert batch.amodal.shape == (27, 8, CELLS, CELLS) and batch.crops.depth.shape[2] == DEPTH_PLANES
+
+
+def test_times_and_velocities_are_those_of_the_video_whatever_the_spacing() -> None:
+    bank, view = toy_bank(0), View(WindowConfig(), CELLS)
+    world = replace(CLIPS.world, frames=7, move=0.0)
+    still = AugmentConfig(jitter=0.0, reverse=0.0, mirror=0.0, partial=0.0)
+    config = ClipConfig(tracks=2, frames=7, whole=0.0, second=0.0, world=world, augment=still)
+    far = replace(config, world=replace(world, spacing=(4,)))
+    dense = replace(config, frames=25, world=replace(world, frames=25))
+    spaced, close = (TrainingClips(bank, 3, 1, 4, each, view)[2].crops for each in (far, dense))
+    assert spaced.time[0].diff().unique().tolist() == [4.0] and spaced.time[0].sum() == 0
+    assert close.time[0].diff().unique().tolist() == [1.0]
+    moved = [crops.box[..., VELOCITY].abs().mean() for crops in (spaced, close)]
+    assert 0.4 < moved[0] / moved[1] < 2.5  # per frame of the video

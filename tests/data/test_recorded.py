@@ -40,6 +40,19 @@ def test_recorded_clips_are_read_as_they_are(tmp_path: Path) -> None:
     )
 
 
+def test_spaced_frames_and_their_images_are_taken_from_the_whole_clip(tmp_path: Path) -> None:
+    clip = disc_scene(1, frames=7)
+    assert clip.image is not None
+    bank = load_bank(str(write_disc_clip(tmp_path / "set", clip)), 0, pixels=True)
+    for seed, (spacing, found) in enumerate([(2, 2), (3, 2), (9, 2), (1, 1)]):
+        taken = bank.sample(np.random.default_rng(seed), WorldConfig(frames=4, spacing=(spacing,)))
+        starts = range(7 - 3 * found)
+        (start,) = [s for s in starts if np.array_equal(taken.amodal, clip.amodal[:, s : s + 3 * found + 1 : found])]
+        assert taken.spacing == found and taken.image is not None
+        expected = clip.image[start : start + 3 * found + 1 : found].astype(int)
+        assert np.abs(taken.image.astype(int) - expected).mean() < 8
+
+
 def test_unknown_masks_are_not_trained_on(tmp_path: Path) -> None:
     clip = clip_tracks(disc_scene(2, frames=6), exhaustive=False)
     first = clip.tracks[0]

@@ -111,3 +111,10 @@ def test_a_hand_shakes_slowly() -> None:
     assert path.shape == (60, 3) and path.std() == pytest.approx(0.01)
     assert np.abs(np.diff(path, axis=0)).max() < 0.01
     assert not shake(np.random.default_rng(0), 60, 0.0).any()
+
+
+def test_views_are_spaced_within_the_length_of_the_world() -> None:
+    steps = {sample_view(place(), np.random.default_rng(seed), 5, 0.0, spacing=2).frames.step for seed in range(20)}
+    assert steps == {2, 4}  # the frames of a video at the rate of the world or half of it
+    (clip,) = {bank().sample(np.random.default_rng(0), WorldConfig(frames=5, spacing=(8,))).spacing}
+    assert clip == 4

@@ -137,3 +137,18 @@ def test_vanishing_objects_uncover_what_is_behind_them_and_some_return() -> None
         uncovered += int((after.visible & ~before.visible).any())
         returned += int((gone.any(axis=1) & ~gone[:, -1] & before.amodal[:, -1].any(axis=(1, 2))).any())
     assert uncovered > 10 and 3 < returned < 25
+
+
+def test_spaced_frames_are_those_of_a_longer_clip() -> None:
+    """In a static world any spacing is possible; where objects move, the world has to be long enough."""
+    bank = toy_bank(3)
+    far = bank.sample(np.random.default_rng(4), replace(SMALL, spacing=(3,), move=0.0))
+    dense = bank.sample(np.random.default_rng(4), replace(SMALL, frames=13, move=0.0))
+    assert far.spacing == 3 and dense.spacing == 1
+    np.testing.assert_array_equal(far.amodal, dense.amodal[:, ::3])
+    moving = WorldBank((moving_world(10),), bank.meshes)
+    chosen = [
+        moving.sample(np.random.default_rng(seed), replace(SMALL, frames=4, spacing=(1, 2, 8))) for seed in range(20)
+    ]
+    assert {clip.spacing for clip in chosen} == {1, 2, 3}  # 3 x 3 frames later the world ends
+    assert {clip.amodal.shape[1] for clip in chosen} == {4}

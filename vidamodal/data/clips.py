@@ -14,7 +14,16 @@ from torch.utils.data import Dataset
 from vidamodal.data.augment import AugmentConfig
 from vidamodal.data.augmented_clip import AugmentedClip
 from vidamodal.data.banks import Bank
-from vidamodal.data.crops import FrameCrops, FrameMap, TrackCrops, box_numbers, cut_frame, mirrored, stack_crops
+from vidamodal.data.crops import (
+    VELOCITY,
+    FrameCrops,
+    FrameMap,
+    TrackCrops,
+    box_numbers,
+    cut_frame,
+    mirrored,
+    stack_crops,
+)
 from vidamodal.data.first_pass import simulate_first_order
 from vidamodal.geometry import Cropper, Windows
 from vidamodal.windows import View
@@ -187,12 +196,14 @@ def _cut_track(
         crops.append(cut_frame(cropper, shown, frame, bool(exhaustive[t]), front, view.depth))
         amodal.append(cropper.cut(scene.clip.amodal[track, t]))
     annotated, area = scene.annotated[track, picked], scene.true_areas[track, picked]
+    box = box_numbers(window, scene.areas[track : track + 1], height, width, not scene.partial)[0, picked]
+    box[:, VELOCITY] /= scene.clip.spacing
     return _TrackSample(
         crops,
         known[picked],
         scene.spans[track, picked],
-        box_numbers(window, scene.areas[track : track + 1], height, width, not scene.partial)[0, picked],
-        picked - (frames - 1) / 2,
+        box,
+        scene.clip.spacing * (picked - (frames - 1) / 2),
         np.stack(amodal),
         annotated & (area >= scene.least_area),
         area > 0,
@@ -222,7 +233,7 @@ def _transformed(batch: TrainingBatch, reverse: bool, mirror: bool) -> TrainingB
         crops, targets["amodal"] = mirrored(crops), targets["amodal"].flip(-1)
     if reverse:
         crops = TrackCrops(*(getattr(crops, f.name).flip(1) for f in fields(TrackCrops)))
-        crops.box[..., 3:5] *= -1
+        crops.box[..., VELOCITY] *= -1
         crops = replace(crops, time=-crops.time)
         targets = {name: target.flip(1) for name, target in targets.items()}
     return TrainingBatch(crops, **targets)

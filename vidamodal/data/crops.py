@@ -17,6 +17,9 @@ from vidamodal.occlusion.evidence import DEPTH_PLANES, DepthComparison, WindowMa
 BOX_NUMBERS = 8
 """Numbers that describe an object's window in one frame: see `box_numbers`."""
 
+VELOCITY = slice(3, 5)
+"""Places of the numbers that tell how far the window moves in a frame."""
+
 EXHAUSTIVE = 7
 """Place of the number that tells exhaustive scenes from partial ones."""
 
@@ -133,7 +136,7 @@ def box_numbers(
     out[..., 2] = np.log2(windows.areas) / 2 - np.log2(height)
     if areas.shape[1] > 1:
         velocity = np.diff(windows.center, axis=1) / windows.side[:, 1:]
-        out[..., 3:5] = np.concatenate([velocity[:, :1], velocity], axis=1)
+        out[..., VELOCITY] = np.concatenate([velocity[:, :1], velocity], axis=1)
     out[..., 5] = 4 * areas / windows.areas
     out[..., 6] = areas > 0
     out[..., EXHAUSTIVE] = exhaustive

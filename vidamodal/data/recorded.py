@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Bool, UInt8
 
 from vidamodal.formats import Clip, find_dataset
 from vidamodal.types import ClipTracks, InputError, Rle, Track
-from vidamodal.worlds.sample import ClipMasks, WorldConfig
+from vidamodal.worlds.sample import ClipMasks, WorldConfig, sample_spacing
 
 KEPT = 256
 """Clips whose run lengths stay in memory, about 0.2 MB each."""
@@ -20,7 +21,7 @@ KEPT = 256
 
 @dataclass(frozen=True)
 class RecordedBank:
-    """Clips of data sets; a sample is a number of consecutive frames of one clip."""
+    """Clips of data sets; a sample is a number of frames of one clip."""
 
     clips: tuple[Clip, ...]
     pixels: bool
@@ -39,7 +40,7 @@ class RecordedBank:
         return len(self.clips)
 
     def sample(self, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
-        """Sample ``config.frames`` consecutive frames of a random clip.
+        """Sample ``config.frames`` frames of a random clip, at equal distances.
 
         Raises:
             InputError: If the clip is too short, has no amodal masks, or lacks images that are needed.
@@ -47,7 +48,7 @@ class RecordedBank:
         return self.sample_clip(self.clips[rng.integers(len(self.clips))], rng, config)
 
     def sample_clip(self, clip: Clip, rng: np.random.Generator, config: WorldConfig) -> ClipMasks:
-        """Sample ``config.frames`` consecutive frames of one of the clips; raises like `sample`."""
+        """Sample ``config.frames`` frames of one of the clips; raises like `sample`."""
         truth = _ground_truth(clip)
         frames, video = config.frames, truth.video
         if video.frames < frames:
@@ -55,15 +56,18 @@ class RecordedBank:
                 f"clip {clip.key}: it has {video.frames} frames, but samples have {frames}. "
                 "Reduce sample.world.frames, or leave the clip out."
             )
-        start = int(rng.integers(video.frames - frames + 1))
+        spacing = sample_spacing(rng, config, video.frames)
+        last = spacing * (frames - 1)
+        start = int(rng.integers(video.frames - last))
+        chosen = slice(start, start + last + 1, spacing)
         tracks = [t for t in truth.tracks if t.amodal is not None and t.ever_visible]
         if not tracks:
             raise InputError(f"clip {clip.key}: it has no amodal masks to learn from. Leave it out.")
-        masks = _masks(tracks, slice(start, start + frames), np.zeros((video.height, video.width), dtype=bool))
+        masks = _masks(tracks, chosen, np.zeros((video.height, video.width), dtype=bool))
         # A visible object without amodal masks is not part of the sample, but is no background either.
         complete = len(tracks) == sum(t.ever_visible for t in truth.tracks)
-        masks = replace(masks, exhaustive=truth.exhaustive and complete)
-        return replace(masks, image=_images(clip, start, frames)) if self.pixels else masks
+        masks = replace(masks, exhaustive=truth.exhaustive and complete, spacing=spacing)
+        return replace(masks, image=_images(clip, chosen)) if self.pixels else masks
 
 
 def _masks(tracks: Sequence[Track], frames: slice, empty: Bool[np.ndarray, "h w"]) -> ClipMasks:
@@ -78,17 +82,12 @@ def _masks(tracks: Sequence[Track], frames: slice, empty: Bool[np.ndarray, "h w"
     return ClipMasks(visible, amodal, known, labels=tuple(track.label for track in tracks))
 
 
-def _images(clip: Clip, start: int, frames: int) -> UInt8[np.ndarray, "t h w 3"]:
+def _images(clip: Clip, frames: slice) -> UInt8[np.ndarray, "t h w 3"]:
     images = clip.frames()
     if images is None:
         raise InputError(f"clip {clip.key}: it has no images, but this model reads pixels. Add its video.")
-    taken = []
-    for number, image in enumerate(images):
-        if number >= start:
-            taken.append(image)
-        if len(taken) == frames:
-            break
-    if len(taken) < frames:
+    taken = list(islice(images, frames.start, frames.stop, frames.step))
+    if len(taken) < len(range(frames.start, frames.stop, frames.step)):
         raise InputError(f"clip {clip.key}: it has masks for more frames than images. Add the missing images.")
     return np.stack(taken)
 

@@ -42,7 +42,7 @@ class PlaceView:
     """Height and width of the image in pixels."""
 
 
-def sample_view(world: SceneSpec, rng: np.random.Generator, frames: int, drop: float) -> PlaceView:
+def sample_view(world: SceneSpec, rng: np.random.Generator, frames: int, drop: float, spacing: int = 1) -> PlaceView:
     """Sample a view of a place.
 
     Args:
@@ -50,6 +50,8 @@ def sample_view(world: SceneSpec, rng: np.random.Generator, frames: int, drop: f
         rng: Source of all parameters.
         frames: Number of frames of the clip.
         drop: Greatest share of the objects that are left out.
+        spacing: Frames of the video from one frame of the clip to the next. The frame rate of the video may be that of
+            the world or half of it.
 
     Raises:
         InputError: If the world is shorter than the clip.
@@ -59,8 +61,9 @@ def sample_view(world: SceneSpec, rng: np.random.Generator, frames: int, drop: f
             f"world {world.seed} ({world.preset}): it lasts {world.frames} frames, but clips have {frames}. Generate "
             f"the worlds with at least {frames} frames, or reduce sample.world.frames."
         )
-    strides = [stride for stride in (1, 2) if stride * (frames - 1) < world.frames and world.fps / stride >= 5]
-    stride = int(rng.choice(strides)) if strides else 1
+    last = spacing * (frames - 1)
+    strides = [stride for stride in (1, 2) if stride * last < world.frames and world.fps / stride >= 5]
+    stride = spacing * int(rng.choice(strides)) if strides else spacing
     start = int(rng.integers(world.frames - stride * (frames - 1)))
     height, width = world.image_size
     rows = min(int(rng.integers(HEIGHTS[0], HEIGHTS[1] + 1)), int(np.sqrt(MOST_PIXELS * height / width)))

@@ -48,6 +48,10 @@ class WorldConfig:
     112 to 192 pixels."""
     frames: int = 24
     """Number of frames."""
+    spacing: tuple[int, ...] = (1,)
+    """Frames of the video from one sampled frame to the next; each value is equally likely. With 4, the sampled frames
+    are every fourth of a clip four times as long, in which objects are hidden for longer. Worlds and recorded clips get
+    the largest value that they are long enough for, up to the sampled one."""
     drop: float = 0.3
     """Greatest share of a world's objects that are left out; the share is uniform."""
     move: float = 0.2
@@ -77,6 +81,22 @@ class ClipMasks:
     """Objects that occlude others and are never completed themselves. None: there are none."""
     disparity: Float[np.ndarray, "t h w"] | None = None
     """One over the depth of the nearest surface in metres, 0 for the sky; None if unknown."""
+    spacing: int = 1
+    """Frames of the video from one of the t frames to the next."""
+
+
+def sample_spacing(rng: np.random.Generator, config: WorldConfig, longest: int | None) -> int:
+    """Sample how far apart the frames of a clip are.
+
+    Args:
+        rng: Source of the choice, which is not used if there is none.
+        config: The spacings to choose from.
+        longest: Number of frames of the video; None if it may have any length.
+    """
+    spacing = int(rng.choice(config.spacing)) if len(config.spacing) > 1 else config.spacing[0]
+    while spacing > 1 and longest is not None and spacing * (config.frames - 1) >= longest:
+        spacing -= 1
+    return spacing
 
 
 @dataclass(frozen=True)
@@ -123,15 +143,20 @@ class WorldBank:
             InputError: If a world with moving objects is shorter than the clip, or if all families are left out.
         """
         world = self._sample_world(rng, config.without)
+        moves = any(not thing.still for thing in world.objects)
+        ends = moves or world.preset in PLACES
+        spacing = sample_spacing(rng, config, world.frames if ends else None)
         if world.preset in PLACES:
-            view = sample_view(world, rng, config.frames, config.drop)
+            view = sample_view(world, rng, config.frames, config.drop, spacing)
             exist = _sample_existence(view.objects, rng, config)
-            return clip_masks(view.objects, self.meshes, view.camera, view.frames, view.size, exist)
+            masks = clip_masks(view.objects, self.meshes, view.camera, view.frames, view.size, exist)
+            return replace(masks, spacing=spacing)
         kept = rng.random(len(world.objects)) >= rng.uniform(0, config.drop)
         kept[rng.integers(len(kept))] = True
         objects = [o for o, keep in zip(world.objects, kept, strict=True) if keep]
         kind: CameraKind = "orbit"
-        if any(not thing.still for thing in world.objects):
+        frames = range(0, spacing * (config.frames - 1) + 1, spacing)
+        if moves:
             if world.frames < config.frames:
                 raise InputError(
                     f"world {world.seed} ({world.preset}): its objects move for {world.frames} frames, but clips have "
@@ -140,10 +165,10 @@ class WorldBank:
             kind = CAMERAS[rng.integers(len(CAMERAS))]
         elif rng.random() < config.move:
             for k in rng.permutation(len(objects))[: rng.integers(1, 4)]:
-                objects[k] = _fly(objects[k], rng, config.frames)
-        camera = random_camera(rng, config.frames, kind)
+                objects[k] = _fly(objects[k], rng, frames.stop)
+        camera = random_camera(rng, frames.stop, kind)
         exist = _sample_existence(objects, rng, config)
-        return clip_masks(tuple(objects), self.meshes, camera, config.frames, config.size, exist)
+        return replace(clip_masks(tuple(objects), self.meshes, camera, frames, config.size, exist), spacing=spacing)
 
     def _sample_world(self, rng: np.random.Generator, without: Sequence[str]) -> SceneSpec:
         """Sample a world that still shows an object when some families are left out."""
