@@ -82,9 +82,12 @@ def _add_predict_options(parser: Parser) -> None:
     )
     parser.add_argument(
         "--depth",
+        nargs="?",
+        const=True,
         metavar="PATH",
         help="depth, which tells what is in front: a folder with a grey 16-bit PNG or .npy for each frame, or a depth "
-        "model of transformers (a folder, or owner/name on the Hub)",
+        "model of transformers, a folder or owner/name on the Hub (without a value: "
+        "depth-anything/Depth-Anything-V2-Small-hf, 99 MB, Apache-2.0)",
     )
     parser.add_argument(
         "--depth-kind",
@@ -97,6 +100,9 @@ def _add_predict_options(parser: Parser) -> None:
         metavar="FILE",
         help="corrections: a tracks.json whose amodal masks are true. They are kept, and the other frames of their "
         "tracks are completed from them; an empty mask says that the object is not there",
+    )
+    parser.add_argument(
+        "--offline", action="store_true", help="download nothing: models must be folders, bundled or in the Hub's cache"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is sampled")
     parser.add_argument("--hypotheses", type=int, default=1, metavar="K", help="number of hypotheses of each track")
@@ -123,9 +129,16 @@ def _add_mask_options(parser: Parser) -> None:
         "--detect",
         nargs="?",
         const=True,
-        metavar="SEGMENTER",
-        help="detect the objects with a segmenter: a folder, a bundled name, or owner/name on the Hugging Face Hub "
-        "(without a name: the bundled one)",
+        metavar="MODEL",
+        help="detect the objects with a model, a folder or owner/name on the Hugging Face Hub: a segmenter of this "
+        "package (without a name: the bundled one), or Mask2Former, OneFormer, MaskFormer, EoMT or VidEoMT of "
+        "transformers",
+    )
+    source.add_argument(
+        "--text",
+        metavar="NAMES",
+        help='detect the objects that are named, separated by full stops, as in "person. dog.", in every tenth frame, '
+        "and follow them with SAM 2",
     )
     source.add_argument(
         "--points",
@@ -138,12 +151,19 @@ def _add_mask_options(parser: Parser) -> None:
         "--boxes",
         metavar="FILE",
         help='JSON with a box around each object in one frame: {"objects": [{"id": 1, "frame": 0, '
-        '"box": [x0, y0, x1, y1]}, ...]}. SAM 2 follows the object from there',
+        '"box": [x0, y0, x1, y1]}, ...]}. SAM 2 follows the object from there in both directions',
     )
     parser.add_argument(
         "--sam",
         metavar="MODEL",
-        help="SAM 2 video model: a folder, or a name on the Hub (default: facebook/sam2.1-hiera-tiny)",
+        help="SAM 2 or EdgeTAM video model: a folder, or a name on the Hub (default: facebook/sam2.1-hiera-tiny, "
+        "156 MB, Apache-2.0)",
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="MODEL",
+        help="Grounding DINO or OWLv2 model for --text: a folder, or a name on the Hub (default: "
+        "IDEA-Research/grounding-dino-tiny, 690 MB, Apache-2.0)",
     )
     parser.add_argument(
         "--diffsp",
@@ -161,9 +181,11 @@ def _predict(options: Namespace) -> int:
         options.masks,
         options.out,
         detect=options.detect,
+        text=options.text,
         points=options.points,
         boxes=options.boxes,
         sam=options.sam,
+        detector=options.detector,
         diffsp=options.diffsp,
         model=options.model,
         head=options.head,
@@ -175,6 +197,7 @@ def _predict(options: Namespace) -> int:
         depth=options.depth,
         depth_kind=options.depth_kind,
         anchors=options.anchors,
+        offline=options.offline,
         exhaustive=True if options.exhaustive else False if options.partial else None,
         quiet=options.quiet,
     )
@@ -363,14 +386,17 @@ class _Command:
 _COMMANDS = {
     "predict": _Command(
         "predict the amodal masks of a video's objects",
-        "Predict the amodal masks of a video's objects. Without --masks, --detect, --points and --boxes, the bundled "
-        "segmenter detects the objects; if --head or --model names a segmenter, its own amodal masks are the result.",
+        "Predict the amodal masks of a video's objects. Without --masks, --detect, --text, --points and --boxes, the "
+        "bundled segmenter detects the objects; if --head or --model names a segmenter, its own amodal masks are the "
+        "result. Models on the Hub are downloaded on first use, after a note with their size and licence.",
         _add_predict_options,
         _predict,
         """
 examples:
   vidamodal predict video.mp4 --masks masks/ --out out       complete visible masks
   vidamodal predict video.mp4 --out out                      detect the objects first
+  vidamodal predict video.mp4 --text "person. dog." --out out
+                                                             find what is named, and follow it with SAM 2
   vidamodal predict video.mp4 --points clicks.json --out out follow clicked objects with SAM 2
 """,
     ),

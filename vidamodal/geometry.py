@@ -188,3 +188,14 @@ def centroid(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, " 2"]:
     """Return the mean row and column of the pixels of a mask that is not empty."""
     rows, columns = mask.sum(axis=1), mask.sum(axis=0)
     return np.asarray(np.array([np.arange(n.size) @ n for n in (rows, columns)]) / rows.sum())
+
+
+def resize_nearest(values: Shaped[np.ndarray, "p q"], height: int, width: int) -> Shaped[np.ndarray, "h w"]:
+    """Resize an array by nearest neighbours: a mean of two depths or two ids belongs to neither."""
+    if values.shape == (height, width):
+        return values
+    return np.asarray(values[np.ix_(_cell_centres(height, values.shape[0]), _cell_centres(width, values.shape[1]))])
+
+
+def _cell_centres(target: int, source: int) -> Int[np.ndarray, " target"]:
+    return ((np.arange(target) + 0.5) * source / target).astype(np.intp)

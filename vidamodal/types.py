@@ -158,10 +158,10 @@ class ClipTracks:
 
 @dataclass(frozen=True)
 class FrameInstance:
-    """One object that a segmenter predicts in a frame, on the segmenter's canvas of s x s cells."""
+    """One object that a segmenter predicts in a frame, on the segmenter's square canvas or at the size of the frame."""
 
-    visible: Bool[np.ndarray, "s s"]
-    amodal: Bool[np.ndarray, "s s"]
+    visible: Bool[np.ndarray, "h w"]
+    amodal: Bool[np.ndarray, "h w"]
     layer: int
     """1 for the objects in front; one more than the layer of its deepest occluder for all others."""
     label: str | None
@@ -169,3 +169,5 @@ class FrameInstance:
     """Expected IoU of the amodal mask under the segmenter's own probabilities, in [0, 1]."""
     appearance: Float[np.ndarray, " d"] | None = None
     """Unit vector that is similar for the same object in different frames; None if the segmenter has none."""
+    key: int | None = None
+    """Id of the object through the video; None if the segmenter sees single frames."""

@@ -34,3 +34,21 @@ def tiny_sam_model() -> transformers.Sam2VideoModel:
             if "memory" in name and parameter.ndim > 1:
                 parameter.mul_(8)
     return model
+
+
+def tiny_edgetam_model() -> transformers.EdgeTamVideoModel:
+    """Return an EdgeTAM video model with the same backbone; that of the released one needs timm."""
+    torch.manual_seed(0)
+    sam = tiny_sam_model().config
+    config = transformers.EdgeTamVideoConfig(
+        vision_config=sam.vision_config.to_dict(), image_size=64,
+        prompt_encoder_config={"hidden_size": 128, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
+        mask_decoder_config={"hidden_size": 128, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+        memory_attention_hidden_size=128, memory_attention_num_layers=1, memory_attention_mlp_hidden_size=16,
+        memory_attention_rope_feat_sizes=[4, 4], memory_attention_rope_k_sizes=[2, 2],
+        perceiver_resampler_num_latents=4, perceiver_resampler_num_latents_2d=4,
+        perceiver_resampler_mlp_intermediate_size=16, perceiver_resampler_num_layers=1, memory_encoder_hidden_size=128,
+        mask_downsampler_embed_dim=128, memory_fuser_embed_dim=128, memory_fuser_intermediate_dim=16,
+        memory_fuser_num_layers=1, num_maskmem=4, max_object_pointers_in_encoder=6,
+    )  # fmt: skip
+    return transformers.EdgeTamVideoModel(config).eval()

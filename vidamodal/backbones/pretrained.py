@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,46 @@ from safetensors import SafetensorError
 from torch import nn
 
 from vidamodal.errors import InputError
-from vidamodal.hub import first_line
+from vidamodal.hub import DownloadError, download_hint, fetch, first_line
 
 LOADING_ERRORS = (
     OSError, ValueError, RuntimeError, ImportError, TypeError, LookupError, AttributeError, SafetensorError,
 )  # fmt: skip
 """Exceptions that the libraries raise for missing or damaged files."""
+
+
+NETWORK_FILES = (
+    "config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json",
+    "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "vocab.txt", "merges.txt",
+)  # fmt: skip
+"""Files of a network of transformers, with those of its image processor and tokenizer."""
+
+
+def find_pretrained(name: str, setting: str, example: str, files: Sequence[str] = NETWORK_FILES) -> Path:
+    """Return the folder of a network, which is downloaded if it is a repository on the Hub.
+
+    Args:
+        name: Path of a folder, or name of a repository on the Hugging Face Hub.
+        setting: Name of the setting that ``name`` comes from, for error messages.
+        example: Repository on the Hub that error messages suggest.
+        files: Names or patterns of the files that are downloaded.
+
+    Raises:
+        InputError: If there is no such folder, or if the repository cannot be downloaded.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    if name.startswith((".", "/")):
+        raise InputError(f"{setting}: there is no folder {name}. {download_hint(example, setting)}")
+    try:
+        return fetch(name, files)
+    except DownloadError as error:
+        raise InputError(
+            f"{setting}: there is no folder {name!r}, and as a model on the Hub {error}. "
+            f"{download_hint(name if name.count('/') == 1 else example, setting)}"
+        ) from error
 
 
 def read_pretrained(kind: Any, name: str, setting: str, example: str, **options: Any) -> Any:
@@ -39,19 +73,15 @@ def read_pretrained(kind: Any, name: str, setting: str, example: str, **options:
     Raises:
         InputError: If the network cannot be loaded, or if its files lack weights, which would otherwise be random.
     """
-    if name.startswith((".", "/")) and not Path(name).is_dir():
-        raise InputError(f"{setting}: there is no folder {name}. {download_hint(example, setting)}")
+    folder = find_pretrained(name, setting, example)
     try:
         with quiet_libraries():
             network, report = kind.from_pretrained(
-                name, use_safetensors=True, dtype=torch.float32, output_loading_info=True,
+                str(folder), use_safetensors=True, dtype=torch.float32, output_loading_info=True,
                 ignore_mismatched_sizes=True, **options,
             )  # fmt: skip
     except LOADING_ERRORS as error:
-        raise InputError(
-            f"{setting}: {name!r} is neither a folder nor a model on the Hub from which a {kind.__name__} can be "
-            f"loaded in safetensors: {first_line(error)}. {download_hint(example, setting)}"
-        ) from error
+        raise _loading_error(error, f"a {kind.__name__} in safetensors", name, setting, example) from error
     missing = [key for key in report["missing_keys"] if not key.endswith("num_batches_tracked")]
     wrong = sorted([*missing, *(key for key, *_shapes in report["mismatched_keys"])])
     if wrong:
@@ -62,9 +92,80 @@ def read_pretrained(kind: Any, name: str, setting: str, example: str, **options:
     return network
 
 
-def download_hint(example: str, setting: str) -> str:
-    """Return the sentence that ends an error about a missing model."""
-    return f"`hf download {example} --local-dir FOLDER` downloads a suitable model: then set {setting} to FOLDER."
+def read_image_processor(name: str, setting: str, example: str, **settings: Any) -> Any:
+    """Load the image processor of a network of transformers in the version that needs no torchvision.
+
+    Args:
+        name: Path of a folder, or name of a repository on the Hub.
+        setting: Name of the setting that ``name`` comes from, for error messages.
+        example: Repository on the Hub that error messages suggest.
+        **settings: Settings that override those of the file.
+
+    Raises:
+        InputError: If there is none, or if there is only a version for torchvision.
+    """
+    from transformers import AutoImageProcessor
+
+    folder = find_pretrained(name, setting, example)
+    try:
+        with quiet_libraries():
+            return AutoImageProcessor.from_pretrained(str(folder), backend="pil", **settings)
+    except LOADING_ERRORS as error:
+        raise _loading_error(error, "an image processor", name, setting, example) from error
+
+
+def read_tokenizer(name: str, setting: str, example: str) -> Any:
+    """Load the tokenizer of a network of transformers; see `read_image_processor`."""
+    from transformers import AutoTokenizer
+
+    folder = find_pretrained(name, setting, example)
+    try:
+        with quiet_libraries():
+            return AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # tokenizers raise plain exceptions
+        raise _loading_error(error, "a tokenizer", name, setting, example) from error
+
+
+def model_type(name: str, setting: str, example: str) -> str:
+    """Return the type of a network of transformers, as its config.json states it; "" if it states none.
+
+    Args:
+        name: Path of a folder, or name of a repository on the Hub.
+        setting: Name of the setting that ``name`` comes from, for error messages.
+        example: Repository on the Hub that error messages suggest.
+
+    Raises:
+        InputError: If there is no such network, or if its config.json cannot be read.
+    """
+    return read_model_type(find_pretrained(name, setting, example, ("config.json",)))
+
+
+def read_model_type(folder: Path) -> str:
+    """Return the type that the config.json of a folder states; "" if it states none, as that of our own models.
+
+    Raises:
+        InputError: If there is no config.json, or if it cannot be read.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as a model's config: {first_line(error)}. Pass a model.") from error
+    return str(config.get("model_type") or "") if isinstance(config, dict) else ""
+
+
+def _loading_error(error: Exception, what: str, name: str, setting: str, example: str) -> InputError:
+    """The error about a part of a model that cannot be loaded, in one line."""
+    needed = next((library for library in ("timm", "torchvision") if library in str(error)), None)
+    if isinstance(error, ImportError | ValueError) and needed is not None:
+        return InputError(
+            f"{setting}: {name!r} needs torchvision{' and timm' * (needed == 'timm')}, with which vidamodal does not "
+            f"work. Pass a model that needs neither, such as {example}."
+        )
+    return InputError(
+        f"{setting}: {name!r} is neither a folder nor a model on the Hub from which {what} can be loaded: "
+        f"{first_line(error)}. {download_hint(example, setting)}"
+    )
 
 
 @contextmanager

@@ -15,15 +15,17 @@ from typing import Any
 
 import torch
 
+from vidamodal import hub
 from vidamodal.backbones.pretrained import external_networks
 from vidamodal.inference.anchors import AnchorInput
 from vidamodal.inference.depth.depth_input import DepthInput, open_depth
 from vidamodal.inference.depth.depth_source import DepthKind, DepthSource
-from vidamodal.inference.finders.sam2 import LoadedSam
+from vidamodal.inference.finders.sam_stream import LoadedSam
+from vidamodal.inference.finders.text_boxes import LoadedDetector
 from vidamodal.inference.prediction import DEFAULT_FORMATS, Prediction, check_formats, check_output
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.runtime import Runtime, Timings
-from vidamodal.inference.sources import MaskInputs, MaskSource, PathLike, load_network, resolve_source
+from vidamodal.inference.sources import DetectInput, MaskInputs, MaskSource, PathLike, load_network, resolve_source
 from vidamodal.media.video import VideoReader, open_video
 from vidamodal.models.folder import DEFAULT, LoadedModel, LoadedSegmenter
 from vidamodal.tracks import read_tracks
@@ -64,10 +66,12 @@ def predict(
     masks: PathLike | ClipTracks | None = None,
     out: PathLike | None = None,
     *,
-    detect: bool | str | LoadedSegmenter | None = None,
+    detect: DetectInput | None = None,
+    text: str | None = None,
     points: PathLike | None = None,
     boxes: PathLike | None = None,
     sam: str | LoadedSam | None = None,
+    detector: str | LoadedDetector | None = None,
     diffsp: str | None = None,
     model: str | LoadedModel | LoadedSegmenter = DEFAULT,
     head: str | None = None,
@@ -80,20 +84,28 @@ def predict(
     depth: DepthInput | None = None,
     depth_kind: DepthKind = "auto",
     anchors: AnchorInput | None = None,
+    offline: bool = False,
     quiet: bool = True,
 ) -> Prediction:
     """Predict the amodal masks of the objects of a video.
 
-    At most one of ``masks``, ``detect``, ``points`` and ``boxes`` gives the visible masks. Without any, the bundled
-    segmenter detects the objects; if ``model`` or ``head`` names a segmenter, its own amodal masks are the result.
+    At most one of ``masks``, ``detect``, ``text``, ``points`` and ``boxes`` gives the visible masks. Without any, the
+    bundled segmenter detects the objects; if ``model`` or ``head`` names a segmenter, its own amodal masks are the
+    result. Models on the Hugging Face Hub are downloaded on first use, after a note on stderr with size and licence.
 
     Args:
         video: A video file, a folder of frames, or an image.
         masks: Visible masks in any supported format, or tracks in memory.
-        detect: A segmenter (folder, bundled name, ``owner/name`` on the Hub, or True for the default) or a finder's id.
-        points: A JSON file that marks each object by points in one frame; SAM 2 follows it from there.
-        boxes: A JSON file that marks each object by a box in one frame.
-        sam: SAM 2 video model, a folder or a name on the Hub. With ``masks``, it fills frames with unknown masks.
+        detect: A segmenter (folder, bundled name, ``owner/name`` on the Hub, or True for the default), a model of
+            transformers that segments instances (Mask2Former, OneFormer, MaskFormer, EoMT, VidEoMT), or a finder's id.
+        text: Names of the objects to find, separated by full stops: "person. dog.". They are detected in every tenth
+            frame and followed by SAM 2.
+        points: A JSON file that marks each object by points in one frame; SAM 2 follows it from there in both
+            directions.
+        boxes: A JSON file that marks each object by a box in one frame, in the same way.
+        sam: SAM 2 or EdgeTAM video model, a folder or a name on the Hub. With ``masks``, it fills frames with unknown
+            masks.
+        detector: Grounding DINO or OWLv2 model that detects what ``text`` names, a folder or a name on the Hub.
         diffsp: A Stable Diffusion inpainting model, a folder or a name on the Hub, as the shape prior of a segmenter.
         model: The model: a folder, a bundled name, ``owner/name`` on the Hub, or a loaded one.
         head: The head of the model, or a segmenter that is used alone; None for the model's default head.
@@ -105,12 +117,14 @@ def predict(
         exhaustive: True if every object that may occlude another is listed. None takes this from the masks.
         order: A tracks.json with the order of every frame, for a model that reads it.
         depth: Depth of the frames, which tells what is in front of an object: a folder with one grey 16-bit PNG or .npy
-            a frame, a depth model of transformers (folder, or ``owner/name`` on the Hub), or maps in memory.
+            a frame, a depth model of transformers (folder, ``owner/name`` on the Hub, or True for Depth Anything V2
+            Small), or maps in memory.
         depth_kind: "disparity" if larger values are nearer, "depth" if they are farther; "auto" finds out from the
             masks, and takes it from a depth model.
         anchors: Corrections: a tracks.json, or tracks in memory, whose amodal masks are true. They are returned
             unchanged, and the other frames of their tracks are completed from them; an empty one says that the object
             is not in the image.
+        offline: Download nothing. A model that is not on this computer is an error that says how to get it.
         quiet: Show no progress bar.
 
     Returns:
@@ -121,12 +135,14 @@ def predict(
     """
     began = time.perf_counter()
     check_formats(formats)
-    inputs = MaskInputs(masks, detect, points, boxes, sam, diffsp)
+    inputs = MaskInputs(masks, detect, text, points, boxes, sam, detector, diffsp)
     if out is not None:
         paths = [path for path in (depth, anchors) if isinstance(path, str | os.PathLike)]
         check_output(Path(out), formats, [video, *inputs.paths, *paths])
+    depth = None if depth is False else depth
     options = _Options(device, seed, hypotheses, exhaustive, order, depth, depth_kind, anchors, quiet)
-    prediction = _run(_prepare(video, inputs, model, head, options, began), options)
+    with hub.offline(offline):
+        prediction = _run(_prepare(video, inputs, model, head, options, began), options)
     if out is not None:
         prediction.save(out, formats)
     return prediction
@@ -142,7 +158,7 @@ def _prepare(
 ) -> _Job:
     """Load networks, video and masks."""
     network = load_network(inputs, model, head)
-    detects = inputs.mask_arguments in ([], ["detect"])
+    detects = inputs.mask_arguments in ([], ["detect"], ["text"])
     if (isinstance(network, LoadedSegmenter) and options.hypotheses != 1) or (detects and options.order is not None):
         raise InputError("hypotheses= and order= need objects whose visible masks are known. Pass masks= as well.")
     for name in ("depth", "anchors"):
@@ -177,7 +193,7 @@ def _run(job: _Job, options: _Options) -> Prediction:
 def _canvas_notes(job: _Job) -> tuple[str, ...]:
     """The note on the canvas on which a finder sees the frames, if their size is another."""
     video, finder = job.reader.info, job.source.finder
-    if finder is None or (video.height, video.width) == (finder.size, finder.size):
+    if finder is None or finder.size is None or (video.height, video.width) == (finder.size, finder.size):
         return ()
     return (
         f"{video.path}: frames of {video.height} x {video.width} pixels are resized to a canvas of {finder.size} x "

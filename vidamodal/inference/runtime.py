@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 import torch
 
@@ -12,6 +14,15 @@ from vidamodal.types import Frame, InputError
 
 FrameSource = Callable[[], Iterator[Frame] | None]
 """Returns the frames of a video from the first on, anew in every call; None if there are none."""
+BACKWARD_CHUNK = 32
+"""Frames that are held in memory at once when a video is read backwards."""
+
+
+class FrameRanges(Protocol):
+    """A `FrameSource` that can also begin at a later frame, as `VideoReader.frames`."""
+
+    def __call__(self, start: int = 0, stop: int | None = None, /) -> Iterator[Frame] | None:
+        """Return frames ``start`` to ``stop`` (exclusive; by default all); None if there are none."""
 
 
 @dataclass
@@ -77,3 +88,23 @@ def open_frames(frames: FrameSource, reader: str) -> Iterator[Frame]:
     if opened is None:
         raise InputError(f"{reader} reads the frames of the video, but there are only masks. Pass the video, too.")
     return opened
+
+
+def backward_frames(frames: FrameRanges, reader: str, stop: int) -> Iterator[tuple[int, Frame]]:
+    """Yield the frames before ``stop`` from the last to the first, with their numbers.
+
+    Frames are decoded in chunks, so that the memory does not grow with the length of the video.
+
+    Args:
+        frames: The source.
+        reader: What reads the frames, for the error message.
+        stop: One past the last frame.
+
+    Raises:
+        InputError: If the source has no frames.
+    """
+    for end in range(stop, 0, -BACKWARD_CHUNK):
+        start = max(0, end - BACKWARD_CHUNK)
+        chunk = list(open_frames(partial(frames, start, end), reader))
+        while chunk:
+            yield start + len(chunk) - 1, chunk.pop()

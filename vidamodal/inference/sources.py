@@ -1,4 +1,4 @@
-"""Where the visible masks of a prediction come from: files, points or boxes for SAM 2, or a segmenter."""
+"""Where the visible masks of a prediction come from: files, points, boxes or text for SAM 2, or a segmenter."""
 
 from __future__ import annotations
 
@@ -8,10 +8,27 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vidamodal.backbones.pretrained import read_model_type
 from vidamodal.formats import VideoContext, find_masks, visible_masks
+from vidamodal.hub import find_model
 from vidamodal.inference.finders.base import Finder, create_finder, finder_ids
-from vidamodal.inference.finders.sam2 import DEFAULT_SAM, LoadedSam, Sam2Finder, load_sam
+from vidamodal.inference.finders.instance_segmentation import (
+    FRAME_MODELS,
+    InstanceSegmentationFinder,
+    LoadedInstanceModel,
+    load_instance_model,
+)
+from vidamodal.inference.finders.sam2 import Sam2Finder
+from vidamodal.inference.finders.sam_stream import DEFAULT_SAM, LoadedSam, load_sam
 from vidamodal.inference.finders.segmenter import DEFAULT_SEGMENTER, SegmenterFinder
+from vidamodal.inference.finders.text import TextFinder
+from vidamodal.inference.finders.text_boxes import DEFAULT_DETECTOR, LoadedDetector, load_detector, parse_names
+from vidamodal.inference.finders.video_instance_segmentation import (
+    VIDEO_MODELS,
+    LoadedVideoModel,
+    VideoInstanceSegmentationFinder,
+    load_video_model,
+)
 from vidamodal.media.prompts import Prompt, read_prompts
 from vidamodal.media.video import VideoReader
 from vidamodal.models.folder import DEFAULT, LoadedModel, LoadedSegmenter, is_segmenter, load_model, load_segmenter
@@ -20,17 +37,21 @@ from vidamodal.segmenters.base import find_segmenter
 from vidamodal.types import ClipTracks, InputError
 
 PathLike = str | os.PathLike[str]
+DetectInput = bool | str | LoadedSegmenter | LoadedInstanceModel | LoadedVideoModel
+"""What detects objects: True for the bundled segmenter, a name or folder, a finder's id, or a loaded model."""
 
 
 @dataclass(frozen=True)
 class MaskInputs:
-    """The arguments of `vidamodal.predict` that determine the visible masks; at most one of the first four is set."""
+    """The arguments of `vidamodal.predict` that determine the visible masks; at most one of the first five is set."""
 
     masks: PathLike | ClipTracks | None = None
-    detect: bool | str | LoadedSegmenter | None = None
+    detect: DetectInput | None = None
+    text: str | None = None
     points: PathLike | None = None
     boxes: PathLike | None = None
     sam: str | LoadedSam | None = None
+    detector: str | LoadedDetector | None = None
     diffsp: str | None = None
 
     def __post_init__(self) -> None:
@@ -38,16 +59,20 @@ class MaskInputs:
         names = self.mask_arguments
         if len(names) > 1:
             raise InputError(f"{' and '.join(f'{name}=' for name in names)}: give the visible masks through one alone.")
-        if self.sam is not None and names not in (["masks"], ["points"], ["boxes"]):
-            raise InputError("sam=: SAM 2 follows objects that are marked. Pass points=, boxes= or masks= as well.")
+        if self.sam is not None and names not in (["masks"], ["points"], ["boxes"], ["text"]):
+            raise InputError(
+                "sam=: SAM 2 follows objects that are marked. Pass points=, boxes=, masks= or text= as well."
+            )
+        if self.detector is not None and names != ["text"]:
+            raise InputError("detector=: it detects the objects that a text names. Pass text= as well.")
         if self.diffsp is not None and names not in ([], ["detect"]):
             raise InputError(f"diffsp=: only a segmenter uses it, and the masks come from {names[0]}=. Leave one out.")
 
     @property
     def mask_arguments(self) -> list[str]:
         """Names of the arguments that give the visible masks."""
-        values = {"masks": self.masks, "detect": self.detect, "points": self.points, "boxes": self.boxes}
-        return [name for name, value in values.items() if value is not None and value is not False]
+        names = ("masks", "detect", "text", "points", "boxes")
+        return [name for name in names if getattr(self, name) not in (None, False)]
 
     @property
     def paths(self) -> list[PathLike]:
@@ -121,6 +146,8 @@ def resolve_source(
     """
     if isinstance(network, LoadedSegmenter):
         return _segmenter_source(network, inputs.diffsp, device, seed)
+    if inputs.text is not None:
+        return _text_source(inputs, inputs.text, device)
     if inputs.masks is None and inputs.points is None and inputs.boxes is None:
         return _detection_source(inputs, device, seed)
     known: ClipTracks | None = None
@@ -134,10 +161,10 @@ def resolve_source(
         kind, name, prompts = "points", Path(inputs.points).name, read_prompts(inputs.points, "points", reader.info)
     elif inputs.boxes is not None:
         kind, name, prompts = "boxes", Path(inputs.boxes).name, read_prompts(inputs.boxes, "boxes", reader.info)
-    sam = inputs.sam if isinstance(inputs.sam, LoadedSam) else load_sam(inputs.sam or DEFAULT_SAM)
-    finder = Sam2Finder(sam.model, prompts, known, device)
-    hashes = {"weights": sam.weights_hash, "config": sam.config_hash}
-    return MaskSource(f"sam2 {sam.name}, {kind} {name}", finder=finder, hashes=hashes)
+    sam = _load_sam(inputs)
+    return MaskSource(
+        f"sam2 {sam.name}, {kind} {name}", finder=Sam2Finder(sam.model, prompts, known, device), hashes=_hashes(sam)
+    )
 
 
 def _load_named_segmenter(model: str | LoadedModel | LoadedSegmenter, head: str | None) -> LoadedSegmenter | None:
@@ -158,19 +185,57 @@ def _load_named_segmenter(model: str | LoadedModel | LoadedSegmenter, head: str 
     )
 
 
+def _text_source(inputs: MaskInputs, text: str, device: str) -> MaskSource:
+    parse_names(text)  # before anything is downloaded
+    named = inputs.detector
+    detector = named if isinstance(named, LoadedDetector) else load_detector(named or DEFAULT_DETECTOR)
+    sam = _load_sam(inputs)
+    finder = TextFinder(detector, sam.model, text, device)
+    return MaskSource(f"sam2 {sam.name}, boxes by {detector.name}", finder=finder, hashes=_hashes(sam))
+
+
+def _load_sam(inputs: MaskInputs) -> LoadedSam:
+    return inputs.sam if isinstance(inputs.sam, LoadedSam) else load_sam(inputs.sam or DEFAULT_SAM)
+
+
 def _detection_source(inputs: MaskInputs, device: str, seed: int) -> MaskSource:
-    detect = inputs.detect
-    if isinstance(detect, str) and detect in finder_ids():
-        if inputs.diffsp is not None:
-            raise InputError(f"diffsp=: the finder {detect!r} does not use it. Leave it out.")
-        return MaskSource(f"finder {detect}", finder=create_finder(detect, device, seed))
-    chosen = detect if isinstance(detect, str | LoadedSegmenter) else DEFAULT_SEGMENTER
-    segmenter = load_segmenter(chosen) if isinstance(chosen, str) else chosen
-    return _segmenter_source(segmenter, inputs.diffsp, device, seed)
+    detect = DEFAULT_SEGMENTER if inputs.detect in (None, True, False) else inputs.detect
+    if isinstance(detect, str) and detect not in finder_ids():
+        detect = _load_detecting_model(detect)
+    if isinstance(detect, LoadedSegmenter):
+        return _segmenter_source(detect, inputs.diffsp, device, seed)
+    if inputs.diffsp is not None:
+        name = detect if isinstance(detect, str) else detect.name  # type: ignore[union-attr]
+        raise InputError(f"diffsp=: {name!r} does not use it. Leave it out.")
+    if isinstance(detect, LoadedInstanceModel):
+        finder: Finder = InstanceSegmentationFinder(detect, device)
+        return MaskSource(f"instance segmentation {detect.name}", finder=finder, hashes=_hashes(detect))
+    if isinstance(detect, LoadedVideoModel):
+        finder = VideoInstanceSegmentationFinder(detect, device)
+        return MaskSource(f"video instance segmentation {detect.name}", finder=finder, hashes=_hashes(detect))
+    return MaskSource(f"finder {detect}", finder=create_finder(str(detect), device, seed))
+
+
+def _load_detecting_model(name: str) -> LoadedSegmenter | LoadedInstanceModel | LoadedVideoModel:
+    """Load the model that ``detect`` names; its config.json says of which kind it is."""
+    kind = read_model_type(find_model(name, ("config.json",)))
+    if kind in FRAME_MODELS:
+        return load_instance_model(name)
+    if kind in VIDEO_MODELS:
+        return load_video_model(name)
+    if kind:
+        raise InputError(
+            f"detect=: {name!r} is a model of type {kind!r}. Pass a segmenter of this package, or a model of "
+            f"transformers of one of the types {', '.join((*FRAME_MODELS, *VIDEO_MODELS))}."
+        )
+    return load_segmenter(name)
+
+
+def _hashes(loaded: LoadedSam | LoadedSegmenter | LoadedInstanceModel | LoadedVideoModel) -> dict[str, str]:
+    return {"weights": loaded.weights_hash, "config": loaded.config_hash}
 
 
 def _segmenter_source(segmenter: LoadedSegmenter, diffsp: str | None, device: str, seed: int) -> MaskSource:
-    hashes = {"weights": segmenter.weights_hash, "config": segmenter.config_hash}
     name = f"segmenter {segmenter.name}"
     model = segmenter.model
     if diffsp is not None:
@@ -179,7 +244,7 @@ def _segmenter_source(segmenter: LoadedSegmenter, diffsp: str | None, device: st
         model = deepcopy(model)  # the segmenter may belong to the caller
         model.use_diffsp(diffsp)
         name += f", diffsp {Path(diffsp).name}"
-    return MaskSource(name, finder=SegmenterFinder(model, device, seed), hashes=hashes)
+    return MaskSource(name, finder=SegmenterFinder(model, device, seed), hashes=_hashes(segmenter))
 
 
 def _read_known(reader: VideoReader, masks: PathLike | ClipTracks) -> ClipTracks:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from einops import reduce
 from jaxtyping import Bool
 from scipy.ndimage import center_of_mass
 from tqdm import tqdm
@@ -19,6 +20,8 @@ from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import ClipTracks, FrameInstance, FrameOrder, Rle, Track, VideoInfo
 
 Mask = Bool[np.ndarray, "h w"]
+COMPARED_SIDE = 512
+"""Larger side in cells of the masks that are compared with those of other frames."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ def build_tracks(
 
     Args:
         video: Size and length of the video.
-        frames: The instances of each frame, those in front first, on a canvas as `frame_on_canvas` lays it.
-        rules: How instances are associated.
+        frames: The instances of each frame, those in front first, at the size of the video or on a canvas as
+            `frame_on_canvas` lays it. Instances with a key belong to the track of this key.
+        rules: How instances without a key are associated.
         timings: Where the time spent is added, as the step "join".
         quiet: Show no progress bar.
     """
@@ -55,7 +59,9 @@ def build_tracks(
     front_to_back: list[list[int]] = []
     for t, instances in enumerate(tqdm(frames, total=video.frames, desc="segment", unit="frame", disable=quiet)):
         began = time.perf_counter()
-        ids = tracker.update(t, instances)
+        ids = [one.key for one in instances]
+        if None in ids:
+            ids = tracker.update(t, list(map(_reduced, instances)))
         tracked = [(key, one) for key, one in zip(ids, instances, strict=True) if key is not None]
         resized = _resize([one for _, one in tracked], video.height, video.width)
         for (key, _), sighting in zip(tracked, resized, strict=True):
@@ -84,7 +90,23 @@ def _resize(instances: Sequence[FrameInstance], height: int, width: int) -> list
     return out
 
 
-def _resize_mask(mask: Bool[np.ndarray, "s s"], height: int, width: int) -> Mask:
+def _reduced(instance: FrameInstance) -> FrameInstance:
+    """The instance with smaller masks, in which a cell is inside if any of its pixels is."""
+    step = -(-max(instance.amodal.shape) // COMPARED_SIDE)
+    if step == 1:
+        return instance
+    visible, amodal = (_any_in_cells(mask, step) for mask in (instance.visible, instance.amodal))
+    return replace(instance, visible=visible, amodal=amodal)
+
+
+def _any_in_cells(mask: Mask, step: int) -> Bool[np.ndarray, "p q"]:
+    padded = np.pad(mask, [(0, -length % step) for length in mask.shape])
+    return np.asarray(reduce(padded, "(p a) (q b) -> p q", "any", a=step, b=step))
+
+
+def _resize_mask(mask: Mask, height: int, width: int) -> Mask:
+    if mask.shape == (height, width):
+        return mask
     rows, columns, values = paste(2.0 * mask - 1, Window.around(height, width), height, width)
     out = np.zeros((height, width), dtype=bool)
     out[rows, columns] = values > 0

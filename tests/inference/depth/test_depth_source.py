@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vidamodal.geometry import resize_nearest
 from vidamodal.inference.depth.depth_source import (
     DepthSource,
     DisparityMaps,
     are_distances,
     read_values,
-    resize_nearest,
     to_disparity,
 )
 from vidamodal.types import InputError

@@ -13,15 +13,16 @@ from vidamodal.inference.depth.depth_source import DepthKind, DepthSource
 from vidamodal.media.video import VideoReader
 from vidamodal.types import InputError
 
-DepthInput = str | os.PathLike[str] | LoadedDepthModel | DepthSource
+DepthInput = bool | str | os.PathLike[str] | LoadedDepthModel | DepthSource
+"""True is the default depth model."""
 
 
 def open_depth(depth: DepthInput, kind: DepthKind, reader: VideoReader, device: str) -> DepthSource:
     """Open the depth maps of a video.
 
     Args:
-        depth: A folder of maps, the map of a single image, a depth model (loaded, a folder, or ``owner/name`` on the
-            Hub), or maps in memory.
+        depth: A folder of maps, the map of a single image, a depth model (loaded, a folder, ``owner/name`` on the Hub,
+            or True for the default one), or maps in memory.
         kind: Which way their values point; "auto" keeps the kind of maps in memory.
         reader: The video.
         device: "auto", "cpu" or "cuda".
@@ -33,6 +34,8 @@ def open_depth(depth: DepthInput, kind: DepthKind, reader: VideoReader, device: 
         return depth if kind == "auto" else replace(depth, kind=kind)
     if isinstance(depth, LoadedDepthModel):
         return estimate_depth(depth, reader, device, kind)
+    if isinstance(depth, bool):
+        return estimate_depth(load_depth_model(), reader, device, kind)
     path, video = Path(depth), VideoContext(reader.info, reader.stems)
     if path.is_file():
         if reader.info.frames > 1:

@@ -16,21 +16,14 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from vidamodal.backbones.pretrained import (
-    LOADING_ERRORS,
-    config_fingerprint,
-    download_hint,
-    fingerprint,
-    quiet_libraries,
-    read_pretrained,
-)
-from vidamodal.hub import first_line
+from vidamodal.backbones.pretrained import config_fingerprint, fingerprint, read_image_processor, read_pretrained
 from vidamodal.inference.depth.depth_source import DepthKind, DepthSource
 from vidamodal.inference.runtime import Runtime
 from vidamodal.media.video import VideoReader
 from vidamodal.types import Frame, InputError
 
-EXAMPLE = "depth-anything/Depth-Anything-V2-Small-hf"
+DEFAULT_DEPTH = "depth-anything/Depth-Anything-V2-Small-hf"
+"""The depth model unless another is named; its licence is Apache-2.0."""
 
 LONGEST_SIDE = 640
 """Larger side of a kept map in pixels; depth models themselves see about 500."""
@@ -57,7 +50,7 @@ class LoadedDepthModel:
         return "depth" if stated == "metric" or config.model_type in _METRIC_MODELS else "disparity"
 
 
-def load_depth_model(name: str) -> LoadedDepthModel:
+def load_depth_model(name: str = DEFAULT_DEPTH) -> LoadedDepthModel:
     """Load a depth model of transformers with its image processor.
 
     Args:
@@ -66,20 +59,13 @@ def load_depth_model(name: str) -> LoadedDepthModel:
     Raises:
         InputError: If there is no such model, or if it does not estimate depth.
     """
-    from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+    from transformers import AutoModelForDepthEstimation
 
-    model = read_pretrained(AutoModelForDepthEstimation, name, "depth=", EXAMPLE)
-    try:
-        with quiet_libraries():
-            processor = AutoImageProcessor.from_pretrained(name, backend="pil")
-    except LOADING_ERRORS as error:
-        raise InputError(
-            f"depth=: {name!r} has no image processor that can be loaded: {first_line(error)}. "
-            f"{download_hint(EXAMPLE, 'depth=')}"
-        ) from error
+    model = read_pretrained(AutoModelForDepthEstimation, name, "depth=", DEFAULT_DEPTH)
+    processor = read_image_processor(name, "depth=", DEFAULT_DEPTH)
     if not hasattr(processor, "post_process_depth_estimation"):
         raise InputError(
-            f"depth=: the image processor of {name!r} is not one for depth. Pass a model such as {EXAMPLE}."
+            f"depth=: the image processor of {name!r} is not one for depth. Pass a model such as {DEFAULT_DEPTH}."
         )
     short = name.rstrip("/").rpartition("/")[2]
     return LoadedDepthModel(model.eval(), processor, short, config_fingerprint(model), fingerprint(model))
@@ -97,7 +83,11 @@ def estimate_depth(loaded: LoadedDepthModel, reader: VideoReader, device: str, k
     estimates = _Estimates(loaded, Runtime.choose(device), reader)
     kind = loaded.kind if kind == "auto" else kind
     values = "distances" if kind == "depth" else "relative, larger values nearer"
-    notes = (f"depth model {loaded.name}: its values are read as {values}",)
+    million = sum(parameter.numel() for parameter in loaded.model.parameters()) / 1e6
+    notes = (
+        f"depth model {loaded.name}: its values are read as {values}; {million:.1f} million parameters, run once on "
+        f"each of {reader.info.frames} frames",
+    )
     hashes = {"weights": loaded.weights_hash, "config": loaded.config_hash}
     return DepthSource(estimates.read, kind, True, None, f"depth model {loaded.name}", notes, hashes)
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt16
 from scipy.ndimage import binary_dilation
 
+from vidamodal.geometry import resize_nearest
 from vidamodal.inference.depth.depth_source import (
     Conversion,
     DepthKind,
@@ -22,7 +23,6 @@ from vidamodal.inference.depth.depth_source import (
     DisparityMaps,
     are_distances,
     read_values,
-    resize_nearest,
 )
 from vidamodal.types import ClipTracks, InputError
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
+from vidamodal.geometry import resize_nearest
 from vidamodal.types import InputError
 
 DepthKind = Literal["auto", "disparity", "depth"]
@@ -135,14 +136,3 @@ def _bend(samples: Sequence[Shaped[np.ndarray, "h w"]], inverted: bool) -> float
     slope, bend = (np.concatenate(each) for each in (first, second))
     used = np.isfinite(bend) & (slope > 0)
     return float(np.median(bend[used] / slope[used])) if used.any() else 0.0
-
-
-def resize_nearest(values: Float[np.ndarray, "p q"], height: int, width: int) -> Float[np.ndarray, "h w"]:
-    """Resize a map by nearest neighbours: a mean of two surfaces would be a surface between them."""
-    if values.shape == (height, width):
-        return values
-    return np.asarray(values[np.ix_(_centres(height, values.shape[0]), _centres(width, values.shape[1]))])
-
-
-def _centres(target: int, source: int) -> Int[np.ndarray, " target"]:
-    return ((np.arange(target) + 0.5) * source / target).astype(np.intp)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vidamodal.geometry import Cropper, Window
-from vidamodal.inference.runtime import FrameSource, Timings
+from vidamodal.inference.runtime import FrameRanges, Timings
 from vidamodal.registry import find_classes
 from vidamodal.types import ClipTracks, Frame, InputError, VideoInfo
 
@@ -37,11 +37,11 @@ class Finder(ABC):
 
     @property
     @abstractmethod
-    def size(self) -> int:
-        """Side in cells of the square canvas on which a frame is read."""
+    def size(self) -> int | None:
+        """Side in cells of the square canvas on which a frame is read; None if the frame keeps its shape."""
 
     @abstractmethod
-    def find(self, video: VideoInfo, frames: FrameSource, quiet: bool = True) -> ClipTracks:
+    def find(self, video: VideoInfo, frames: FrameRanges, quiet: bool = True) -> ClipTracks:
         """Return tracks with visible masks, and with amodal masks and an order if the finder predicts them.
 
         Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from vidamodal.backbones.pretrained import LOADING_ERRORS, quiet_libraries, read_pretrained
+from vidamodal.backbones.pretrained import LOADING_ERRORS, find_pretrained, quiet_libraries, read_pretrained
 from vidamodal.backbones.resnet import IMAGENET_MEAN, IMAGENET_STD
 from vidamodal.errors import InputError
 from vidamodal.hub import first_line
+
+EXAMPLE = "PekingU/rtdetr_r18vd"
 
 
 class Detr(nn.Module):
@@ -70,12 +71,13 @@ def read_detr(name: str) -> Detr:
     from transformers import AutoModelForObjectDetection, ImageProcessingMixin
 
     setting = "detector.detr"
-    model = read_pretrained(AutoModelForObjectDetection, name, setting, "PekingU/rtdetr_r18vd")
-    if Path(name).is_dir() and not (Path(name) / "preprocessor_config.json").is_file():
+    folder = find_pretrained(name, setting, EXAMPLE)
+    model = read_pretrained(AutoModelForObjectDetection, str(folder), setting, EXAMPLE)
+    if not (folder / "preprocessor_config.json").is_file():
         return Detr(model, {})
     try:
         with quiet_libraries():
-            processor, _ = ImageProcessingMixin.get_image_processor_dict(name)
+            processor, _ = ImageProcessingMixin.get_image_processor_dict(str(folder))
         return Detr(model, processor)
     except LOADING_ERRORS as error:
         raise InputError(

@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from vidamodal.backbones.pretrained import download_hint, quiet_libraries, read_pretrained
+from vidamodal.backbones.pretrained import find_pretrained, quiet_libraries, read_pretrained
 from vidamodal.errors import InputError
-from vidamodal.hub import first_line
+from vidamodal.hub import download_hint, first_line
 from vidamodal.segmenters.aisdiff.attention_maps import AttentionRecorder, install_recorders
 
 TIMESTEPS = 1000
@@ -21,6 +21,12 @@ BEGIN_TOKEN, NO_CATEGORY_TOKEN = 0, 1
 """First tokens of the vocabulary; the categories follow. Every text starts with BEGIN_TOKEN, because the attention to
 a single token would be the same everywhere."""
 EXAMPLE = "stable-diffusion-v1-5/stable-diffusion-inpainting"
+_WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+_FILES = (
+    *(f"{part}/{file}.safetensors" for part, file in _WEIGHTS.items()),
+    *(f"{part}/*.{suffix}" for part in (*_WEIGHTS, "tokenizer", "scheduler") for suffix in ("json", "txt")),
+)
+"""Files that are downloaded from a repository on the Hub."""
 
 
 @dataclass(frozen=True)
@@ -160,13 +166,14 @@ def read_inpainting(name: str, setting: str = "prior.diffsp") -> StableInpaintin
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    unet = read_pretrained(UNet2DConditionModel, name, setting, EXAMPLE, subfolder="unet")
-    vae = read_pretrained(AutoencoderKL, name, setting, EXAMPLE, subfolder="vae")
-    encoder = read_pretrained(CLIPTextModel, name, setting, EXAMPLE, subfolder="text_encoder")
+    folder = str(find_pretrained(name, setting, EXAMPLE, _FILES))
+    unet = read_pretrained(UNet2DConditionModel, folder, setting, EXAMPLE, subfolder="unet")
+    vae = read_pretrained(AutoencoderKL, folder, setting, EXAMPLE, subfolder="vae")
+    encoder = read_pretrained(CLIPTextModel, folder, setting, EXAMPLE, subfolder="text_encoder")
     try:
         with quiet_libraries():
-            tokenizer = CLIPTokenizer.from_pretrained(name, subfolder="tokenizer")
-            schedule = DDIMScheduler.from_pretrained(name, subfolder="scheduler")
+            tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
+            schedule = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
         if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers accepts a tokenizer without words
             raise ValueError("its tokenizer has no vocabulary")
     except Exception as error:  # tokenizers raise plain exceptions
