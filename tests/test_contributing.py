@@ -113,7 +113,7 @@ def test_baseline(recipe: str, clip: ClipTracks) -> None:
 def test_finder(recipe: str, clip: ClipTracks) -> None:
     from vidamodal.inference.finders.base import create_finder
 
-    (track,) = create_finder("whole-frame", "cpu", 0).find(clip.video, lambda: iter(())).tracks
+    (track,) = create_finder("whole-frame", "cpu", 0).find(clip.video, lambda start=0, stop=None: iter(())).tracks
     assert [mask and mask.area() for mask in track.visible] == [256, 256]
 
 

@@ -64,7 +64,10 @@ def library_settings(config: PyramidConfig) -> PvtV2Config:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("./nowhere", "there is no folder ./nowhere"), ("nobody/nothing", "neither a folder nor a model on the Hub")],
+    [
+        ("./nowhere", "there is no folder ./nowhere"),
+        ("nobody/nothing", "there is no folder 'nobody/nothing', and as a model on the Hub it is not in the cache"),
+    ],
 )
 def test_missing_pretrained_weights_are_refused_in_one_line(
     name: str, words: str, monkeypatch: pytest.MonkeyPatch

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from tests.inference.detections import box, detections, disc, tracks_of
+from vidamodal.inference.runtime import Timings
+from vidamodal.inference.track_builder import COMPARED_SIDE, build_tracks
 from vidamodal.inference.tracker import TrackerConfig
-from vidamodal.types import FrameInstance, Rle
+from vidamodal.types import FrameInstance, Rle, VideoInfo
 
 
 def passing(speed: float = 1.5) -> list[list[FrameInstance]]:
@@ -51,3 +55,27 @@ def test_the_order_of_a_pair_persists_while_one_is_missed() -> None:
     clip = tracks_of([pair, pair, pair[1:], pair[:1], pair])
     assert clip.order == (((1, 2),),) * 5
     assert tracks_of([pair[::-1], pair[1:], pair[::-1]]).order == (((1, 2),),) * 3  # by the order that they came in
+
+
+def test_instances_with_a_key_belong_to_its_track() -> None:
+    near, far = detections(disc(20, 20))[0], detections(disc(50, 50))[0]
+    frames = [[replace(near, key=4)], [replace(far, key=4), replace(near, key=2)], [replace(near, key=2)]]
+    assert [(track.id, [mask is not None for mask in track.visible]) for track in tracks_of(frames).tracks] == [
+        (4, [True, True, False]), (2, [False, True, True]),
+    ]  # fmt: skip
+
+
+def test_masks_of_large_frames_are_compared_at_reduced_size() -> None:
+    def enlarge(instance: FrameInstance) -> FrameInstance:
+        visible, amodal = (np.kron(mask, np.ones((9, 9))) > 0 for mask in (instance.visible, instance.amodal))
+        return replace(instance, visible=visible, amodal=amodal)
+
+    frames = passing()
+    large = [list(map(enlarge, instances)) for instances in frames]
+    size = large[0][0].visible.shape[0]
+    assert size > COMPARED_SIDE
+    clip = build_tracks(VideoInfo("v.mp4", size, size, len(large), 12.0), large, TrackerConfig(), Timings())
+    small = tracks_of(frames)
+    assert [track.id for track in clip.tracks] == [track.id for track in small.tracks] == [1, 2]
+    for one, other in zip(clip.tracks, small.tracks, strict=True):
+        assert [mask is None for mask in one.visible] == [mask is None for mask in other.visible]

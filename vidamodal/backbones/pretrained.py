@@ -121,7 +121,10 @@ def read_tokenizer(name: str, setting: str, example: str) -> Any:
     folder = find_pretrained(name, setting, example)
     try:
         with quiet_libraries():
-            return AutoTokenizer.from_pretrained(str(folder))
+            tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers accepts a tokenizer without words
+            raise ValueError("it has no vocabulary")
+        return tokenizer
     except Exception as error:  # tokenizers raise plain exceptions
         raise _loading_error(error, "a tokenizer", name, setting, example) from error
 

@@ -24,7 +24,6 @@ from scripts.experiments.bare.track_detections import MIN_TRACK_IOU, DetectionCo
 from scripts.experiments.common import RESULTS, experiment_parser, first_clips, parse_names, run_experiment, section
 from vidamodal.formats import Clip
 from vidamodal.geometry import Cropper, Window
-from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.finders.segmenter import SegmenterFinder
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.runtime import Timings
@@ -109,7 +108,7 @@ def load_methods(segmenters: Mapping[str, str], model: str, device: str) -> dict
     loaded = load_model(model)
     predictor = Predictor(loaded.model, device)
 
-    def detect(finder: Finder | RegionFinder) -> Method:
+    def detect(finder: SegmenterFinder | RegionFinder) -> Method:
         return Method(lambda clip, truth: finder.find(truth.video, clip.frames))
 
     def complete(clip: Clip, tracks: ClipTracks) -> ClipTracks:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.inference.depth.test_depth_model import CountingVideo, H, W, save_depth_model
 from vidamodal.inference.depth.depth_input import open_depth
-from vidamodal.inference.depth.depth_model import load_depth_model
+from vidamodal.inference.depth.depth_model import DEFAULT_DEPTH, load_depth_model
 from vidamodal.inference.depth.depth_source import DepthSource
 from vidamodal.media.images import save_png
 from vidamodal.media.video import open_video
@@ -45,3 +45,11 @@ def test_maps_in_memory_keep_their_kind_unless_another_is_stated() -> None:
     assert open_depth(source, "disparity", READER, "cpu").kind == "disparity"
     with pytest.raises(InputError, match="unknown depth_kind"):
         open_depth(source, "near", READER, "cpu")  # type: ignore[arg-type]
+
+
+def test_true_is_the_default_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = save_depth_model(tmp_path / "small")
+    monkeypatch.setattr("vidamodal.backbones.pretrained.fetch", lambda name, files: {DEFAULT_DEPTH: folder}[name])
+    source = open_depth(True, "auto", READER, "cpu")
+    assert source.name == "depth model Depth-Anything-V2-Small-hf" and source.kind == "disparity"
+    assert source.notes[0].endswith("million parameters, run once on each of 5 frames")

@@ -50,7 +50,9 @@ def test_a_file_in_the_package_is_a_finder(
 ) -> None:
     (tmp_path / "toy_finder.py").write_text(TOY_FINDER)
     monkeypatch.setattr(vidamodal.inference.finders, "__path__", [*vidamodal.inference.finders.__path__, str(tmp_path)])
-    assert finder_ids() == ["sam2", "segmenter", "toy"]
+    assert finder_ids() == [
+        "instance-segmentation", "sam2", "segmenter", "text", "toy", "video-instance-segmentation",
+    ]  # fmt: skip
     prediction = vidamodal.predict(clip.video, None, tmp_path / "out", detect="toy", model=str(model_folder))
     assert [mask.area() for mask in prediction.tracks[0].visible if mask] == [64] * clip.tracks.video.frames
     assert prediction.tracks[0].amodal is not None and not prediction.exhaustive

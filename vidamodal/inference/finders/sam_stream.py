@@ -171,7 +171,8 @@ class SamStream:
         with self.runtime.autocast():
             out = self.model(inference_session=session, frame_idx=t, frame=pixels, reverse=self.backward)
         session.processed_frames.clear()
-        return rearrange(out.pred_masks, "n 1 h w -> n h w").float()
+        masks: Float[Tensor, "n 1 s s"] = out.pred_masks
+        return rearrange(masks, "n 1 h w -> n h w").float()
 
     def _point_inputs(self, prompt: Prompt, height: int, width: int) -> dict[str, Tensor]:
         corners = [] if prompt.box is None else [prompt.box[:2], prompt.box[2:]]
