@@ -61,7 +61,7 @@ def save_grounding_dino(folder: Path) -> Path:
     config = transformers.GroundingDinoConfig(
         backbone_config={**_SWIN, "out_indices": [2, 3, 4]}, text_config=text, d_model=32, encoder_layers=1,
         decoder_layers=2, encoder_ffn_dim=16, decoder_ffn_dim=16, encoder_attention_heads=2, decoder_attention_heads=2,
-        num_queries=12, num_feature_levels=4, max_text_len=16,
+        num_queries=12, num_feature_levels=3, max_text_len=16,
     )  # fmt: skip
     transformers.GroundingDinoForObjectDetection(config).eval().save_pretrained(folder)
     size = {"shortest_edge": 64, "longest_edge": 96}
@@ -143,7 +143,7 @@ class _Builders:
         config = transformers.OneFormerConfig(
             backbone_config={**_SWIN, "out_features": ["stage1", "stage2", "stage3", "stage4"]}, hidden_dim=32,
             mask_dim=32, conv_dim=32, encoder_layers=1, decoder_layers=2, encoder_feedforward_dim=16,
-            dim_feedforward=16, num_attention_heads=2, num_queries=8, text_encoder_width=32, text_encoder_num_layers=1,
+            dim_feedforward=16, num_attention_heads=2, num_queries=2, text_encoder_width=32, text_encoder_num_layers=1,
             text_encoder_vocab_size=16, text_encoder_context_length=8, task_seq_len=8, max_seq_len=8,
             text_encoder_n_ctx=2, query_dec_layers=1, id2label=LABELS,
         )  # fmt: skip
