@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from vidamodal.batch.predict_videos import predict_videos as predict_videos
     from vidamodal.errors import InputError as InputError
     from vidamodal.inference.api import predict as predict
     from vidamodal.inference.prediction import Prediction as Prediction
@@ -24,9 +25,19 @@ _MODULES = {
     "evaluate": "vidamodal.metrics.evaluate",
     "load_model": "vidamodal.models.folder",
     "predict": "vidamodal.inference.api",
+    "predict_videos": "vidamodal.batch.predict_videos",
     "read_tracks": "vidamodal.tracks",
 }
-__all__ = ["InputError", "Prediction", "__version__", "evaluate", "load_model", "predict", "read_tracks"]
+__all__ = [
+    "InputError",
+    "Prediction",
+    "__version__",
+    "evaluate",
+    "load_model",
+    "predict",
+    "predict_videos",
+    "read_tracks",
+]
 
 
 def __getattr__(name: str) -> Any:
