@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vidamodal.errors import InputError as InputError
     from vidamodal.inference.api import predict as predict
     from vidamodal.inference.prediction import Prediction as Prediction
+    from vidamodal.inference.stream import Stream as Stream
     from vidamodal.metrics.evaluate import evaluate as evaluate
     from vidamodal.models.folder import load_model as load_model
     from vidamodal.tracks import read_tracks as read_tracks
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "InputError": "vidamodal.errors",
     "Prediction": "vidamodal.inference.prediction",
+    "Stream": "vidamodal.inference.stream",
     "evaluate": "vidamodal.metrics.evaluate",
     "load_model": "vidamodal.models.folder",
     "predict": "vidamodal.inference.api",
@@ -29,15 +31,9 @@ _MODULES = {
     "read_tracks": "vidamodal.tracks",
 }
 __all__ = [
-    "InputError",
-    "Prediction",
-    "__version__",
-    "evaluate",
-    "load_model",
-    "predict",
-    "predict_videos",
+    "InputError", "Prediction", "Stream", "__version__", "evaluate", "load_model", "predict", "predict_videos",
     "read_tracks",
-]
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The console script: `vidamodal predict | evaluate | convert | demo | train`.
+"""The console script: `vidamodal predict | evaluate | convert | export | demo | train`.
 
 Each command calls one function of the package, which is imported only then.
 """
@@ -387,6 +387,23 @@ def _convert(options: Namespace) -> int:
     return 0
 
 
+def _add_export_options(parser: Parser) -> None:
+    parser.add_argument("--onnx", required=True, type=Path, metavar="FILE", help="file to write")
+    parser.add_argument("--model", default="tiny", help="model: a folder, a bundled name, or owner/name on the Hub")
+    parser.add_argument("--head", help="head of the model (default: the model's)")
+    parser.add_argument("--tracks", type=int, default=1, help="number of tracks that are completed at a time")
+    parser.add_argument("--frames", type=int, help="number of frames (default: the chunk of the model)")
+
+
+def _export(options: Namespace) -> int:
+    from vidamodal.onnx_export import export_onnx
+
+    done = export_onnx(options.onnx, options.model, options.head, options.tracks, options.frames)
+    shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in done.inputs.items())
+    print(f"{options.onnx}: {', '.join(done.outputs)} from {shapes}; differs from PyTorch by {done.difference:.1e}")
+    return 0
+
+
 def _add_demo_options(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write to")
 
@@ -444,6 +461,16 @@ examples:
         """
 examples:
   vidamodal convert out --to coco --what amodal --out masks.json
+""",
+    ),
+    "export": _Command(
+        "export the network of a model to ONNX",
+        "Export the network of a model to ONNX and compare it with PyTorch: crops in, logits and presence out.",
+        _add_export_options,
+        _export,
+        """
+examples:
+  vidamodal export --onnx tiny.onnx
 """,
     ),
     "demo": _Command(
