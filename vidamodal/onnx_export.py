@@ -12,19 +12,23 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from einops import rearrange
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vidamodal.data.crops import BOX_NUMBERS, TrackCrops
 from vidamodal.media.files import atomic_file, check_target
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import DEFAULT, LoadedModel, load_model
+from vidamodal.models.tokenizer import MaskTokenizer
 from vidamodal.occlusion.evidence import DEPTH_PLANES
 from vidamodal.types import InputError
 
@@ -32,12 +36,14 @@ TOLERANCE = 1e-4
 """Largest difference from PyTorch's outputs."""
 
 
-class _Pass(nn.Module):
-    """One pass of a model without any known code."""
+class NetworkPass(nn.Module):
+    """One pass of a copy of a model without any known code: what is exported."""
 
     def __init__(self, model: AmodalModel, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.model, self.names = model, names
+        self.model, self.names = deepcopy(model), names
+        tokenizer = self.model.tokenizer
+        tokenizer.encode = partial(_exact_codes, tokenizer)  # type: ignore[method-assign]
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the calibrated logits of the amodal masks, and those of presence if the model predicts it."""
@@ -49,6 +55,17 @@ class _Pass(nn.Module):
         output = self.model(TrackCrops(**given))
         logits = output.refined / self.model.config.temperature
         return (logits,) if output.presence is None else (logits, output.presence)
+
+
+def _exact_codes(tokenizer: MaskTokenizer, masks: Float[Tensor, "n s s"]) -> Int[Tensor, "n g g"]:
+    """Return the codes of masks, compared in double precision.
+
+    Some codes are almost equal: in single precision, the choice between them depends on the order in which a runtime
+    adds, and the transformer, which embeds the codes, would give visibly different logits.
+    """
+    latent = rearrange(tokenizer.latent(masks), "n c g h -> n g h c").double()
+    book = tokenizer.codebook.double()
+    return (latent @ book.T - 0.5 * book.square().sum(dim=1)).argmax(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -88,15 +105,13 @@ def export_onnx(
     network = loaded.model
     if not isinstance(network, AmodalModel) or network.stochastic:
         kind = type(network).__name__ if not isinstance(network, AmodalModel) else f"the head {loaded.head!r}"
-        raise InputError(
-            f"{loaded.name}: {kind} cannot be exported. Choose a model whose head does not sample."
-        )
+        raise InputError(f"{loaded.name}: {kind} cannot be exported. Choose a model whose head does not sample.")
     if tracks < 1 or (frames is not None and frames < 1):
         raise InputError("tracks= and frames= must be at least 1.")
     network = network.cpu().eval()
     count = network.config.chunk if frames is None else frames
     inputs = example_inputs(network, tracks, count, seed=0)
-    single_pass = _Pass(network, tuple(inputs)).eval()
+    single_pass = NetworkPass(network, tuple(inputs)).eval()
     outputs = ("logits", "presence") if network.config.transformer.presence else ("logits",)
     record = _trace(single_pass, inputs, outputs)
     onnx.helper.set_model_props(record, _metadata(loaded, network))
