@@ -187,7 +187,7 @@ def children(process: int) -> list[int]:
 
 
 def wait_for(condition: Any) -> None:
-    for _ in range(6000):
+    for _ in range(24000):  # a busy machine starts slowly
         if condition():
             return
         time.sleep(0.05)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Literal, TypeVar
 
+from vidamodal.allocator import keep_freed_memory
 from vidamodal.types import InputError
 
 ExecutorKind = Literal["local", "ray"]
@@ -186,6 +187,7 @@ def _serve(pipe: Connection, number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
     # Libraries create locks; those for a forked process leave nothing behind when this process is killed.
     multiprocessing.set_start_method("fork", force=True)
+    keep_freed_memory()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

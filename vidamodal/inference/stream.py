@@ -105,7 +105,7 @@ class Stream:
 
     A step reads the newest frame and nothing of the future. It costs one pass of the network over at most ``window``
     frames (and up to eight remembered ones, if an object is barely visible) for each object, and one cut and one paste
-    for each object. Memory holds the crops of these frames, about 0.25 MB for each object and frame, and does not grow
+    for each object. Memory holds the crops of these frames, about 0.2 MB for each object and frame, and does not grow
     with the length of the video. The same frames give the same masks.
 
     Example:
