@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,7 +12,7 @@ from tests.helpers import small_model, small_reader
 from vidamodal.data.crops import TrackCrops
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import LoadedModel, load_model
-from vidamodal.onnx_export import TOLERANCE, NetworkPass, example_inputs, export_onnx
+from vidamodal.onnx_export import TOLERANCE, NetworkPass, difference_from, example_inputs, export_onnx
 from vidamodal.types import InputError
 
 needs_onnx = pytest.mark.needs("onnx", "onnxruntime", "onnxscript")
@@ -33,8 +32,8 @@ def test_the_bundled_network_gives_the_same_outputs_in_onnx_runtime(tmp_path: Pa
     logits, presence = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     with torch.no_grad():
         expected = NetworkPass(loaded.model, tuple(inputs))(*inputs.values())
-    assert np.abs(logits - expected[0].numpy()).max() <= TOLERANCE
-    assert np.abs(presence - expected[1].numpy()).max() <= TOLERANCE
+    assert difference_from(expected[0].numpy(), logits) <= TOLERANCE
+    assert difference_from(expected[1].numpy(), presence) <= TOLERANCE
     assert session.get_modelmeta().custom_metadata_map["weights"] == loaded.weights_hash
 
 

@@ -105,8 +105,9 @@ def predict_video(settings: BatchSettings, video: BatchVideo, out: Path) -> dict
     try:
         networks = _load(settings)
         remove_leftovers(folder)
-        companions = {kind: source.path for kind, source in video.companions.items() if kind != "masks"}
-        depth = {"depth": networks.depth} if networks.depth is not None else {}
+        inputs: dict[str, Any] = {kind: source.path for kind, source in video.companions.items() if kind != "masks"}
+        if networks.depth is not None:
+            inputs["depth"] = networks.depth
         predict(
             video.open(),
             video.masks(),
@@ -121,7 +122,7 @@ def predict_video(settings: BatchSettings, video: BatchVideo, out: Path) -> dict
             formats=settings.formats,
             exhaustive=settings.exhaustive,
             depth_kind=settings.depth_kind,
-            **{**depth, **companions},
+            **inputs,
         )
         return describe_result(folder) or failure(OSError(f"{folder}: the result is gone"))
     except Exception as error:
