@@ -24,6 +24,7 @@ def test_the_bundled_network_gives_the_same_outputs_in_onnx_runtime(tmp_path: Pa
     import onnxruntime
 
     loaded = load_model("tiny")
+    assert isinstance(loaded.model, AmodalModel)
     done = export_onnx(tmp_path / "tiny.onnx", loaded)
     assert done.difference <= TOLERANCE and done.outputs == ("logits", "presence")
     session = onnxruntime.InferenceSession(tmp_path / "tiny.onnx", providers=["CPUExecutionProvider"])

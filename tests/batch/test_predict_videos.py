@@ -229,6 +229,7 @@ def test_a_cluster_of_two_machines_makes_the_same_files(
 ) -> None:
     from ray.cluster_utils import Cluster
 
+    subprocess.run(command(folder, model_folder, tmp_path / "local"), check=True)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     machine: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args=machine)
@@ -239,5 +240,4 @@ def test_a_cluster_of_two_machines_makes_the_same_files(
         subprocess.run(command(folder, model_folder, tmp_path / "ray", "--executor", "ray"), check=True)
     finally:
         cluster.shutdown()
-    subprocess.run(command(folder, model_folder, tmp_path / "local"), check=True)
     assert results(tmp_path / "ray") == results(tmp_path / "local")
