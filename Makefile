@@ -21,7 +21,7 @@ coverage: $(VENV)/.dev
 	$(TEST) --numprocesses 2 --dist loadfile --cov=vidamodal --cov=dataset_gen --cov-report=term:skip-covered
 
 # Tests that train, render or launch processes.
-test-slow: $(VENV)/.dev $(VENV)/.datagen $(VENV)/.ray
+test-slow: $(VENV)/.dev $(VENV)/.datagen $(VENV)/.ray $(VENV)/.onnx
 	$(TEST) -m "slow or blender or needs"
 
 lint: $(VENV)/.dev
@@ -58,6 +58,10 @@ $(VENV)/.docs: $(VENV)/.base
 
 $(VENV)/.ray: $(VENV)/.base
 	$(PIP) $(EDITABLE) ".[ray]"
+	touch $@
+
+$(VENV)/.onnx: $(VENV)/.base
+	$(PIP) $(EDITABLE) ".[onnx]"
 	touch $@
 
 # Kubric declares TensorFlow and Beam, which are not used here: without its dependencies it takes 1.6 GB, not 4.3.

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from vidamodal.batch.predict_videos import predict_videos as predict_videos
     from vidamodal.errors import InputError as InputError
     from vidamodal.inference.api import predict as predict
     from vidamodal.inference.prediction import Prediction as Prediction
+    from vidamodal.inference.stream import Stream as Stream
     from vidamodal.metrics.evaluate import evaluate as evaluate
     from vidamodal.models.folder import load_model as load_model
     from vidamodal.tracks import read_tracks as read_tracks
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
 _MODULES = {
     "InputError": "vidamodal.errors",
     "Prediction": "vidamodal.inference.prediction",
+    "Stream": "vidamodal.inference.stream",
     "evaluate": "vidamodal.metrics.evaluate",
     "load_model": "vidamodal.models.folder",
     "predict": "vidamodal.inference.api",
+    "predict_videos": "vidamodal.batch.predict_videos",
     "read_tracks": "vidamodal.tracks",
 }
-__all__ = ["InputError", "Prediction", "__version__", "evaluate", "load_model", "predict", "read_tracks"]
+__all__ = [
+    "InputError", "Prediction", "Stream", "__version__", "evaluate", "load_model", "predict", "predict_videos",
+    "read_tracks",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The console script: `vidamodal predict | evaluate | convert | demo | train`.
+"""The console script: `vidamodal predict | evaluate | convert | export | demo | train`.
 
 Each command calls one function of the package, which is imported only then.
 """
@@ -11,17 +11,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import Namespace
 
 from vidamodal.allocator import keep_freed_memory
-from vidamodal.commandline import Parser, print_notes, run_command
+from vidamodal.commandline import MAX_NOTES, Parser, print_notes, run_command
 from vidamodal.errors import InputError
 
 if TYPE_CHECKING:
     from vidamodal.inference.prediction import Prediction
     from vidamodal.metrics.evaluate import Evaluation
+
+_PREDICT_OPTIONS = (
+    "detect", "text", "points", "boxes", "sam", "detector", "diffsp", "model", "head", "device", "seed", "hypotheses",
+    "order", "depth", "depth_kind", "anchors", "offline", "quiet",
+)  # fmt: skip
+"""Options of `predict` that are arguments of `vidamodal.predict` as they are."""
 
 _PARAMETER = re.compile(r"\b([a-z_]+)=(?=[\s,.;:)]|$)")
 """A parameter of the Python API in an error message, such as "points="."""
@@ -69,7 +75,11 @@ def _parser() -> Parser:
 
 
 def _add_predict_options(parser: Parser) -> None:
-    parser.add_argument("video", help="a video file, a folder of frames, or an image")
+    parser.add_argument(
+        "video",
+        help="a video file, a folder of frames, or an image; or many videos: a folder of videos, a .txt file with a "
+        "path in each line, shards, or a data set",
+    )
     _add_mask_options(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to; an earlier result is replaced")
     parser.add_argument(
@@ -111,9 +121,30 @@ def _add_predict_options(parser: Parser) -> None:
         default="tracks,png,overlay",
         help="what to write: any of tracks, png, overlay, masks, rgba, prores and layers",
     )
+    _add_batch_options(parser)
     scene = parser.add_mutually_exclusive_group()
     scene.add_argument("--partial", action="store_true", help="objects that are not listed may occlude the others")
     scene.add_argument("--exhaustive", action="store_true", help="every object that may occlude another is listed")
+
+
+def _add_batch_options(parser: Parser) -> None:
+    """Add the options for many videos."""
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="many videos: number of processes, each with one thread (default: 1; with ray: one for each GPU of the "
+        "cluster, or else each CPU)",
+    )
+    parser.add_argument(
+        "--shard", metavar="I/N", help="many videos: predict only every N-th, beginning with video I (from 0)"
+    )
+    parser.add_argument(
+        "--executor",
+        choices=["local", "ray"],
+        default="local",
+        help="many videos: processes of this machine, or a Ray cluster whose machines see the same files",
+    )
 
 
 def _add_mask_options(parser: Parser) -> None:
@@ -174,36 +205,51 @@ def _add_mask_options(parser: Parser) -> None:
 
 
 def _predict(options: Namespace) -> int:
+    from vidamodal.batch.video_set import find_videos, note_on_single
+
+    chosen = {name: getattr(options, name) for name in _PREDICT_OPTIONS}
+    chosen["formats"] = options.formats.split(",")
+    chosen["exhaustive"] = True if options.exhaustive else False if options.partial else None
+    own_masks = not any(getattr(options, name) for name in ("masks", "detect", "text", "points", "boxes"))
+    if find_videos(options.video, own_masks) is not None:
+        return _predict_videos(options, chosen)
+    for name, is_set in (
+        ("workers", options.workers),
+        ("shard", options.shard),
+        ("executor", options.executor == "ray"),
+    ):
+        if is_set:
+            raise InputError(f"--{name}: {options.video} is one video. Pass a folder of videos, a list or a data set.")
     from vidamodal.inference.api import predict
 
-    prediction = predict(
+    prediction = predict(options.video, options.masks, options.out, **chosen)
+    print_notes([*note_on_single(options.video), *prediction.notes])
+    _print_prediction(prediction, options.out)
+    return 0
+
+
+def _predict_videos(options: Namespace, chosen: dict[str, Any]) -> int:
+    from vidamodal.batch.predict_videos import predict_videos
+
+    result = predict_videos(
         options.video,
         options.masks,
         options.out,
-        detect=options.detect,
-        text=options.text,
-        points=options.points,
-        boxes=options.boxes,
-        sam=options.sam,
-        detector=options.detector,
-        diffsp=options.diffsp,
-        model=options.model,
-        head=options.head,
-        device=options.device,
-        seed=options.seed,
-        hypotheses=options.hypotheses,
-        formats=options.formats.split(","),
-        order=options.order,
-        depth=options.depth,
-        depth_kind=options.depth_kind,
-        anchors=options.anchors,
-        offline=options.offline,
-        exhaustive=True if options.exhaustive else False if options.partial else None,
-        quiet=options.quiet,
+        workers=options.workers,
+        shard=options.shard,
+        executor=options.executor,
+        **chosen,
     )
-    print_notes(prediction.notes)
-    _print_prediction(prediction, options.out)
-    return 0
+    print_notes(result.notes)
+    failures = result.failures
+    done = len(result.entries) - len(failures)
+    before = f" ({result.resumed} of them before)" if result.resumed else ""
+    print(f"{options.out}: {done} of {len(result.entries)} videos predicted{before}; {result.manifest.name} lists them")
+    for key, message in list(failures.items())[:MAX_NOTES]:
+        print(f"failed: {key}: {message}", file=sys.stderr)
+    if len(failures) > MAX_NOTES:
+        print(f"failed: and {len(failures) - MAX_NOTES} more, see {result.manifest.name}", file=sys.stderr)
+    return result.status
 
 
 def _print_prediction(prediction: Prediction, out: str) -> None:
@@ -361,6 +407,23 @@ def _convert(options: Namespace) -> int:
     return 0
 
 
+def _add_export_options(parser: Parser) -> None:
+    parser.add_argument("--onnx", required=True, type=Path, metavar="FILE", help="file to write")
+    parser.add_argument("--model", default="tiny", help="model: a folder, a bundled name, or owner/name on the Hub")
+    parser.add_argument("--head", help="head of the model (default: the model's)")
+    parser.add_argument("--tracks", type=int, default=1, help="number of tracks that are completed at a time")
+    parser.add_argument("--frames", type=int, help="number of frames (default: the chunk of the model)")
+
+
+def _export(options: Namespace) -> int:
+    from vidamodal.onnx_export import export_onnx
+
+    done = export_onnx(options.onnx, options.model, options.head, options.tracks, options.frames)
+    shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in done.inputs.items())
+    print(f"{options.onnx}: {', '.join(done.outputs)} from {shapes}; differs from PyTorch by {done.difference:.1e}")
+    return 0
+
+
 def _add_demo_options(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write to")
 
@@ -398,6 +461,8 @@ examples:
   vidamodal predict video.mp4 --text "person. dog." --out out
                                                              find what is named, and follow it with SAM 2
   vidamodal predict video.mp4 --points clicks.json --out out follow clicked objects with SAM 2
+  vidamodal predict videos/ --masks masks/ --out out --workers 4
+                                                             many videos; the same command resumes
 """,
     ),
     "evaluate": _Command(
@@ -419,6 +484,16 @@ examples:
         """
 examples:
   vidamodal convert out --to coco --what amodal --out masks.json
+""",
+    ),
+    "export": _Command(
+        "export the network of a model to ONNX",
+        "Export the network of a model to ONNX and compare it with PyTorch: crops in, logits and presence out.",
+        _add_export_options,
+        _export,
+        """
+examples:
+  vidamodal export --onnx tiny.onnx
 """,
     ),
     "demo": _Command(

@@ -29,16 +29,16 @@ _REQUIRED = re.compile(r"arguments are required: (.*)")
 _EXPECTED = re.compile(r"Expected an? <class '(\w+)'>\. Got value: (.*)")
 
 
-_MAX_NOTES = 12
+MAX_NOTES = 12
 """Notes that a command prints; a data set may have one for every video."""
 
 
 def print_notes(notes: Sequence[str]) -> None:
     """Print notes on how an input was understood on stderr, one line each; all but the first twelve are counted."""
-    for note in notes[:_MAX_NOTES]:
+    for note in notes[:MAX_NOTES]:
         print(f"note: {note}", file=sys.stderr)
-    if len(notes) > _MAX_NOTES:
-        print(f"note: and {len(notes) - _MAX_NOTES} more of this kind", file=sys.stderr)
+    if len(notes) > MAX_NOTES:
+        print(f"note: and {len(notes) - MAX_NOTES} more of this kind", file=sys.stderr)
 
 
 class HelpFormatter(jsonargparse.DefaultHelpFormatter):

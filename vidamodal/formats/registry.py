@@ -75,6 +75,11 @@ def find_dataset(
     return Dataset(form.NAME, clips)
 
 
+def holds_dataset(path: str | os.PathLike[str]) -> bool:
+    """Return whether an existing path certainly holds a data set or masks, by the structure of a format."""
+    return any(form.recognise(Path(path)) >= Fit.CERTAIN for form in all_formats().values())
+
+
 def _match(path: Path, format_id: str | None, preferred: Sequence[str]) -> Format:
     """The format of a path."""
     if not path.exists():

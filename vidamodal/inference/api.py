@@ -62,7 +62,7 @@ class _Job:
 
 
 def predict(
-    video: PathLike,
+    video: PathLike | VideoReader,
     masks: PathLike | ClipTracks | None = None,
     out: PathLike | None = None,
     *,
@@ -94,7 +94,7 @@ def predict(
     result. Models on the Hugging Face Hub are downloaded on first use, after a note on stderr with size and licence.
 
     Args:
-        video: A video file, a folder of frames, or an image.
+        video: A video file, a folder of frames, an image, or an opened video.
         masks: Visible masks in any supported format, or tracks in memory.
         detect: A segmenter (folder, bundled name, ``owner/name`` on the Hub, or True for the default), a model of
             transformers that segments instances (Mask2Former, OneFormer, MaskFormer, EoMT, VidEoMT), or a finder's id.
@@ -138,7 +138,8 @@ def predict(
     inputs = MaskInputs(masks, detect, text, points, boxes, sam, detector, diffsp)
     if out is not None:
         paths = [path for path in (depth, anchors) if isinstance(path, str | os.PathLike)]
-        check_output(Path(out), formats, [video, *inputs.paths, *paths])
+        read = [*inputs.paths, *paths] if isinstance(video, VideoReader) else [video, *inputs.paths, *paths]
+        check_output(Path(out), formats, read)
     depth = None if depth is False else depth
     options = _Options(device, seed, hypotheses, exhaustive, order, depth, depth_kind, anchors, quiet)
     with hub.offline(offline):
@@ -149,7 +150,7 @@ def predict(
 
 
 def _prepare(
-    video: PathLike,
+    video: PathLike | VideoReader,
     inputs: MaskInputs,
     model: str | LoadedModel | LoadedSegmenter,
     head: str | None,
@@ -169,7 +170,7 @@ def _prepare(
     predictor = None
     if isinstance(network, LoadedModel):
         predictor = Predictor(network.model, options.device, options.seed, options.hypotheses)
-    reader = open_video(video)
+    reader = video if isinstance(video, VideoReader) else open_video(video)
     source = resolve_source(inputs, network, reader, options.device, options.seed)
     depth = None if options.depth is None else open_depth(options.depth, options.depth_kind, reader, options.device)
     return _Job(reader, source, network, predictor, depth, time.perf_counter() - began)
@@ -222,7 +223,7 @@ def _provenance(job: _Job, options: _Options) -> dict[str, Any]:
         "head": network.head,
         "seed": options.seed,
         "precision": str(Runtime.choose(options.device).precision).removeprefix("torch."),
-        "versions": _versions(),
+        "versions": installed_versions(),
         **({"finder": job.source.hashes} if finder and job.predictor else {}),
         **({"depth": job.depth.hashes} if job.depth is not None and job.depth.hashes else {}),
         **({"outside": external} if external else {}),
@@ -266,7 +267,7 @@ def _all_timings(job: _Job) -> Timings:
     return Timings({"start": job.seconds, **found, **predicted.seconds}, predicted.object_frames)
 
 
-def _versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Return the versions of the installed packages that masks depend on."""
     versions = {}
     for name in ("vidamodal", "torch", "numpy", "diffusers", "transformers"):

@@ -35,6 +35,8 @@ _FILES: dict[str, str] = {
 }
 """File or folder of each format, in the order in which they are moved to their final names."""
 _RUN = "run.json"
+TEMPORARY_PREFIX = ".vidamodal-"
+"""Start of the name of the folder inside the output folder that an unfinished prediction is written to."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def _temporary_folder(out: Path) -> Iterator[Path]:
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".vidamodal-", dir=out) as temporary:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=out) as temporary:
             yield Path(temporary)
     finally:
         for folder in made:

@@ -38,7 +38,7 @@ from vidamodal.inference.unlisted import HOLE_LOGIT, short_holes
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, label_weights
 from vidamodal.occlusion.order import OrderKeeper
-from vidamodal.occlusion.parts import PartJudge, TrackWindows
+from vidamodal.occlusion.parts import NEAR, PartJudge, TrackWindows
 from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
 
@@ -80,6 +80,15 @@ class _PassState:
     def begin(scene: Scene) -> _PassState:
         count = len(scene.clip.tracks)
         return _PassState([{} for _ in scene.tracks], np.zeros((0, count, count)))
+
+
+@dataclass
+class Carried:
+    """What a live prediction carries from frame to frame."""
+
+    evidence: Float[np.ndarray, "t m m"]
+    """Evidence on the relations between m tracks in the last frames: see `Predictor.predict_newest`."""
+    order: OrderKeeper = field(default_factory=OrderKeeper)
 
 
 @dataclass(frozen=True)
@@ -220,6 +229,33 @@ class Predictor:
         for prediction in self._run_pass(scene, self._last_pass, inputs):
             self.timings.object_frames += len(prediction.objects)
             yield prediction
+
+    def predict_newest(self, scene: Scene, views: Views, memory: list[Memory], carried: Carried) -> FramePrediction:
+        """Predict the last frame of a scene from it and the frames before it.
+
+        Args:
+            scene: The scene; of its masks only those of the last frame are read.
+            views: Views of the last frames without a gap, by frame number.
+            memory: The clearest earlier frames of each track.
+            carried: Evidence and order of the frames before; they are updated.
+        """
+        settings, rules = self._last_pass, self._last_pass.rules
+        first, last = min(views), max(views)
+        chunk, newest = Chunk(first, last + 1, last + 1), Chunk(last, last + 1, last + 1)
+        state = _PassState(memory, carried.evidence, views, order=carried.order)
+        logits = {
+            k: values.decide_presence(scene.areas[k, first : last + 1] > 0, rules.presence)
+            for k, values in self._complete_chunk(scene, state, chunk, settings).items()
+        }
+        relations = self._relate(scene, state, newest, {k: values.since(last - first) for k, values in logits.items()})
+        carried.evidence = state.evidence
+        if rules.partial.judge is not None and not scene.clip.exhaustive and self.constrain:
+            near = Chunk(max(first, last - NEAR), last + 1, last + 1)  # parts are compared with no other frames
+            logits = {k: values.since(near.start - first) for k, values in logits.items()}
+            logits, first = self._judge_parts(rules.partial.judge, views, near, logits), near.start
+        objects, order = self._compose(scene, last, last - first, logits, relations.weights[0], state, rules)
+        self.timings.object_frames += len(objects)
+        return FramePrediction(last, objects, order, relations.front[0])
 
     def _scene(self, clip: ClipTracks, order: Sequence[FrameOrder] | None, anchors: AnchorInput | None) -> Scene:
         known = None

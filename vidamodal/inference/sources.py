@@ -199,9 +199,7 @@ def _load_sam(inputs: MaskInputs) -> LoadedSam:
 
 
 def _detection_source(inputs: MaskInputs, device: str, seed: int) -> MaskSource:
-    detect = DEFAULT_SEGMENTER if inputs.detect in (None, True, False) else inputs.detect
-    if isinstance(detect, str) and detect not in finder_ids():
-        detect = _load_detecting_model(detect)
+    detect = load_detecting_model(inputs.detect)
     if isinstance(detect, LoadedSegmenter):
         return _segmenter_source(detect, inputs.diffsp, device, seed)
     if inputs.diffsp is not None:
@@ -216,8 +214,17 @@ def _detection_source(inputs: MaskInputs, device: str, seed: int) -> MaskSource:
     return MaskSource(f"finder {detect}", finder=create_finder(str(detect), device, seed))
 
 
-def _load_detecting_model(name: str) -> LoadedSegmenter | LoadedInstanceModel | LoadedVideoModel:
-    """Load the model that ``detect`` names; its config.json says of which kind it is."""
+def load_detecting_model(detect: DetectInput | None) -> DetectInput:
+    """Load the model that ``detect`` names, the bundled one by default; its config.json says of which kind it is.
+
+    A loaded model and the id of a finder are returned as they are.
+
+    Raises:
+        InputError: If there is no such model, or if it detects nothing.
+    """
+    name = DEFAULT_SEGMENTER if detect in (None, True, False) else detect
+    if not isinstance(name, str) or name in finder_ids():
+        return name
     kind = read_model_type(find_model(name, ("config.json",)))
     if kind in FRAME_MODELS:
         return load_instance_model(name)

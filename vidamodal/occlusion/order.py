@@ -150,6 +150,10 @@ class OrderKeeper:
             pairs.append((a, b) if self._a_in_front[a, b] else (b, a))
         return tuple(pairs)
 
+    def forget(self, key: int) -> None:
+        """Forget the order of an object, whose id another one may have from now on."""
+        self._a_in_front = {pair: front for pair, front in self._a_in_front.items() if key not in pair}
+
     def from_ranks(self, amodal: Mapping[int, Mask], front_to_back: Sequence[int]) -> FrameOrder:
         """Return the pairs (front, back) of the next frame, from a list of the ids that were detected in it.
 

@@ -1,0 +1,1 @@
+"""Live prediction beside prediction of whole clips."""
