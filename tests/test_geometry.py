@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import DISC_SCENE_SIZE
-from vidamodal.geometry import Cropper, Window, crop_matrix, paste, paste_matrix
+from vidamodal.geometry import Cropper, Window, crop_weights, paste, paste_matrix
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -52,7 +52,7 @@ def test_cutting_and_pasting_preserves_a_mask(
 def test_crop_weights_sum_to_one_inside_and_to_less_at_the_border(
     center: float, side: float, cells: int, pixels: int
 ) -> None:
-    sums = crop_matrix(center, side, cells, pixels).sum(axis=1)
+    sums = crop_weights(center, side, cells, slice(0, pixels)).shares
     at = center - side / 2 + (np.arange(cells) + 0.5) * side / cells
     reach = max(side / cells, 1.0) + 1
     assert sums.min() >= 0 and sums.max() <= 1 + 1e-5
@@ -65,8 +65,9 @@ def test_crop_weights_sum_to_one_inside_and_to_less_at_the_border(
 def test_crops_are_equivariant_to_shifts_by_whole_pixels(center: float, side: float, move: int) -> None:
     line = np.zeros(400, dtype=np.float32)
     line[150:250] = np.random.default_rng(0).random(100)
-    here = crop_matrix(center + 150, side, CELLS, 400) @ line
-    there = crop_matrix(center + 150 + move, side, CELLS, 400) @ np.roll(line, move)
+    whole = slice(0, 400)
+    here = crop_weights(center + 150, side, CELLS, whole).cells(line[:, None], 0)
+    there = crop_weights(center + 150 + move, side, CELLS, whole).cells(np.roll(line, move)[:, None], 0)
     assert np.allclose(here, there, atol=1e-5)
 
 
@@ -88,7 +89,7 @@ def test_crops_keep_the_orientation() -> None:
 @settings(max_examples=60, deadline=None)
 @given(centers, sides, st.integers(1, 120))
 def test_pasting_covers_the_pixels_whose_centres_lie_in_the_window(center: float, side: float, pixels: int) -> None:
-    covered, weights = paste_matrix(center, side, CELLS, pixels)
+    covered, weights = paste_matrix(center, side, CELLS, slice(0, pixels))
     middles = np.arange(pixels) + 0.5
     margin = 1e-6
     within = np.abs(middles - center) < side / 2 - margin

@@ -13,6 +13,7 @@ from vidamodal.inference.compose import MaskRules, ObjectContext, WindowLogits, 
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.occlusion.thresholds import PartialDecision
+from vidamodal.rle import Patch
 
 
 def test_the_confidence_of_a_detection_multiplies_that_of_the_prediction(model: AmodalModel) -> None:
@@ -44,11 +45,12 @@ def scene(visible: bool, partial: bool) -> ObjectContext:
     if visible:
         mask[:, :4] = True
         labels[:, :4] = 1
-    return ObjectContext(Window.around(12, 12), mask, labels, np.array([float(partial), 0.0, 1.0]))
+    return ObjectContext(Window.around(12, 12), Patch(0, 0, mask), labels, np.array([float(partial), 0.0, 1.0]))
 
 
 def columns_of(context: ObjectContext, logit: float, rules: MaskRules = STRICT) -> list[int]:
-    _, mask = compose_object(WindowLogits(np.full((1, 12, 12), logit, dtype=np.float32), context), rules)
+    _, patch = compose_object(WindowLogits(np.full((1, 12, 12), logit, dtype=np.float32), context), rules)
+    mask = patch.whole(12, 12)
     assert (mask == mask[:1]).all()
     return np.flatnonzero(mask[0]).tolist()
 
@@ -88,4 +90,4 @@ def test_judged_logits_count_where_an_occluder_may_have_no_mask() -> None:
     values = np.full((1, 12, 12), 5.0, dtype=np.float32)
     rejected = WindowLogits(values, context, np.full_like(values, -10.0))
     _, mask = compose_object(rejected, STRICT)
-    assert np.flatnonzero(mask[0]).tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert np.flatnonzero(mask.whole(12, 12)[0]).tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
