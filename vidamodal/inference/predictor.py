@@ -145,7 +145,7 @@ class Predictor:
 
         Args:
             model: The model; it is switched to evaluation mode.
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
             seed: Seed of sampled hypotheses, at least 0.
             hypotheses: Number of hypotheses of each track, at least 1. The first is deterministic unless the head
                 samples; the others are sampled.
