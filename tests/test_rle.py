@@ -11,7 +11,7 @@ from tests.formats.tracks_data import BITS
 from tests.metrics.helpers import (
     seeds,
 )
-from vidamodal.rle import Patch, overlaps, pack, run_lengths, shared_area, surrounding_box
+from vidamodal.rle import Patch, overlaps, pack, run_lengths, shared_area
 from vidamodal.types import Rle
 
 
@@ -94,8 +94,17 @@ def test_runs_of_no_pixels_are_read() -> None:
     np.testing.assert_array_equal(Patch.of(mask).whole(4, 5), mask.decode())
 
 
-def test_the_surrounding_box_holds_all_masks() -> None:
-    empty = Patch(0, 0, np.zeros((0, 0), dtype=bool))
-    assert surrounding_box([empty]) == (0, 0, 0, 0)
-    masks = [Patch(3, 4, np.ones((2, 2), dtype=bool)), empty, Patch(1, 6, np.ones((1, 5), dtype=bool))]
-    assert surrounding_box(masks) == (1, 4, 5, 11)
+@given(BITS, MARGINS, MARGINS)
+@settings(max_examples=100, deadline=None)
+def test_the_union_of_patches_is_that_of_the_masks(
+    mask: np.ndarray, margins: tuple[int, int, int, int], others: tuple[int, int, int, int]
+) -> None:
+    total = sum(others[:2]) + sum(margins[:2]), sum(others[2:]) + sum(margins[2:])
+    one, other = np.zeros((2, mask.shape[0] + total[0], mask.shape[1] + total[1]), dtype=bool)
+    one[margins[0] : margins[0] + mask.shape[0], margins[2] : margins[2] + mask.shape[1]] = mask
+    flipped = mask[::-1, ::-1]
+    other[others[1] : others[1] + mask.shape[0], others[3] : others[3] + mask.shape[1]] = flipped
+    joined = Patch(margins[0], margins[2], mask).union(Patch(others[1], others[3], flipped))
+    np.testing.assert_array_equal(joined.whole(*one.shape), one | other)
+    empty = Patch.of(Rle.empty(*one.shape))
+    assert joined.union(empty) is joined and empty.union(joined) is joined

@@ -148,14 +148,14 @@ class Cropper:
         rows, columns = self.rows.pixels, self.columns.pixels
         part = rearrange(image[rows, columns], "h w c -> c h w").astype(np.float32) / 255
         tall = rearrange(self.rows.cells(part, rows.start), "c s w -> c w s")
-        return rearrange(self.columns.cells(tall, columns.start), "c r s -> c s r")
+        return np.asarray(rearrange(self.columns.cells(tall, columns.start), "c r s -> c s r"))
 
     def pick(
         self, values: Shaped[np.ndarray, "h w"], outside: float | np.generic = 0
     ) -> Shaped[np.ndarray, "cells cells"]:
         """Return the value at the centre of each cell, such as a label; ``outside`` beyond the image."""
         picked = values[np.ix_(self.rows.centers, self.columns.centers)]
-        return np.where(self.inside > 0.5, picked, values.dtype.type(outside))
+        return np.asarray(np.where(self.inside > 0.5, picked, values.dtype.type(outside)))
 
 
 def crop_weights(center: float, side: float, cells: int, pixels: slice) -> Resampling:

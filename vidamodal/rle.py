@@ -161,6 +161,11 @@ class Patch:
         """Columns of the rectangle."""
         return slice(self.left, self.left + self.mask.shape[1])
 
+    @property
+    def rectangle(self) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) of the rectangle in pixels, bottom and right exclusive."""
+        return self.top, self.left, self.rows.stop, self.columns.stop
+
     @cached_property
     def box(self) -> tuple[int, int, int, int] | None:
         """(top, left, bottom, right) of the mask in pixels, bottom and right exclusive; None if it is empty."""
@@ -185,20 +190,22 @@ class Patch:
         out[shifted(inner[0], -rows.start), shifted(inner[1], -columns.start)] = part
         return out
 
+    def union(self, other: Patch) -> Patch:
+        """Return the union with another mask of the same image."""
+        if not other.mask.size:
+            return self
+        if not self.mask.size:
+            return other
+        ours, theirs = self.rectangle, other.rectangle
+        (top, left), (bottom, right) = map(min, ours[:2], theirs[:2]), map(max, ours[2:], theirs[2:])
+        out = np.zeros((bottom - top, right - left), dtype=bool, order="F")
+        for patch in (self, other):
+            out[shifted(patch.rows, -top), shifted(patch.columns, -left)] |= patch.mask
+        return Patch(top, left, out)
+
     def whole(self, height: int, width: int) -> Mask:
         """Return the mask of the whole image."""
         return self.within(slice(0, height), slice(0, width))
-
-
-def surrounding_box(masks: Sequence[Patch]) -> tuple[int, int, int, int]:
-    """Return (top, left, bottom, right) in pixels of a rectangle that holds some masks; empty if there are none."""
-    held = [mask for mask in masks if mask.mask.size]
-    return (
-        min((mask.rows.start for mask in held), default=0),
-        min((mask.columns.start for mask in held), default=0),
-        max((mask.rows.stop for mask in held), default=0),
-        max((mask.columns.stop for mask in held), default=0),
-    )
 
 
 def _compress(edges: Int[np.ndarray, " e"], height: int, width: int) -> Packed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, UInt8, UInt16
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from torch import Tensor, nn
 
 from vidamodal.geometry import Cropper, Windows, intersection
@@ -154,15 +154,22 @@ class FrameMap:
     """Colours of the frame; None if the model reads no pixels."""
     disparity: Float[np.ndarray, "h w"] | None = None
     """One over the depth, up to scale and shift; nan where unknown. None if all of it is unknown."""
-    extent: tuple[int, int, int, int] | None = None
-    """(top, left, bottom, right) in pixels of a rectangle that holds all labels; None for the whole frame."""
+    boxes: Int[np.ndarray, "k 4"] | None = None
+    """(top, left, bottom, right) in pixels of rectangles that together hold all labels; None for the whole frame."""
 
     def labels_in(self, cropper: Cropper) -> tuple[UInt16[np.ndarray, "p q"], tuple[int, int]]:
-        """Return a rectangle of the labels that a window shows, with the pixels beside them, and its corner."""
-        height, width = self.labels.shape
-        top, left, bottom, right = self.extent or (0, 0, height, width)
-        rows = intersection(slice(max(top - 1, 0), bottom), cropper.rows.pixels)
-        columns = intersection(slice(max(left - 1, 0), right), cropper.columns.pixels)
+        """Return the labels in a rectangle that holds all that a window shows of the boxes, and its corner.
+
+        It holds the pixels beside them, too, and does not depend on boxes that the window does not show.
+        """
+        rows, columns = cropper.rows.pixels, cropper.columns.pixels
+        if self.boxes is not None:
+            top, left, bottom, right = (self.boxes - (1, 1, 0, 0)).T
+            shown = (top < rows.stop) & (bottom > rows.start) & (left < columns.stop) & (right > columns.start)
+            if not shown.any():
+                return self.labels[:0, :0], (0, 0)
+            rows = intersection(rows, slice(int(top[shown].min()), int(bottom[shown].max())))
+            columns = intersection(columns, slice(int(left[shown].min()), int(right[shown].max())))
         return self.labels[rows.start : rows.stop + 1, columns.start : columns.stop + 1], (rows.start, columns.start)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt16
 from scipy.special import expit, logit
 
-from vidamodal.geometry import Window, paste, shifted
+from vidamodal.geometry import Window, paste
 from vidamodal.occlusion.thresholds import PartialDecision
-from vidamodal.rle import Patch, surrounding_box
+from vidamodal.rle import Patch
 from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
 
 
@@ -113,7 +113,7 @@ class ObjectContext:
         if self.open is not None:
             free &= (labels > 0) | self.open.within(rows, columns)
         free &= ~self.visible.within(rows, columns)
-        return free
+        return np.asarray(free)
 
 
 @dataclass(frozen=True)
@@ -276,12 +276,7 @@ class _Probability:
         added = np.zeros((int(columns.max(initial=-1)) + 1 - left, int(rows.max(initial=-1)) + 1 - top), dtype=bool)
         added[columns - left, rows - top] = True
         patch = Patch(self.rows.start + top, self.columns.start + left, added.T)
-        if visible is None:
-            return patch
-        top, left, bottom, right = surrounding_box([patch, visible])
-        mask = patch.within(slice(top, bottom), slice(left, right))
-        mask[shifted(visible.rows, -top), shifted(visible.columns, -left)] |= visible.mask
-        return Patch(top, left, mask)
+        return patch if visible is None else patch.union(visible)
 
 
 def _paste_probability(logits: WindowLogits, hypothesis: int, partial: PartialDecision) -> _Probability:

@@ -114,7 +114,7 @@ class _Relations:
 
 
 @dataclass(frozen=True)
-class _CompletedFrame:
+class CompletedFrame:
     """What the masks of a frame follow from."""
 
     number: int
@@ -307,7 +307,7 @@ class Predictor:
             self.timings.object_frames += len(objects)
             yield FramePrediction(frame.number, objects, order, frame.front)
 
-    def _run_pass(self, scene: Scene, settings: _Pass, inputs: _Inputs) -> Iterator[_CompletedFrame]:
+    def _run_pass(self, scene: Scene, settings: _Pass, inputs: _Inputs) -> Iterator[CompletedFrame]:
         """Yield the logits of each frame."""
         rules = settings.rules
         images = self._images(inputs.frames)
@@ -328,7 +328,7 @@ class Predictor:
                 logits = self._judge_parts(rules.partial.judge, state.views, chunk, logits)
             for place, t in enumerate(chunk.new_frames):
                 included = {k: values.at(place) for k, values in logits.items() if scene.includes(k, t)}
-                yield _CompletedFrame(t, included, relations.weights[place], relations.front[place], state.views[t])
+                yield CompletedFrame(t, included, relations.weights[place], relations.front[place], state.views[t])
 
     def _images(self, frames: FrameSource | None) -> Iterator[Frame | None]:
         """The frames; None for each if the model does not read pixels."""
@@ -449,7 +449,7 @@ class Predictor:
         return evidence
 
     def _compose(
-        self, scene: Scene, frame: _CompletedFrame, keeper: OrderKeeper
+        self, scene: Scene, frame: CompletedFrame, keeper: OrderKeeper
     ) -> tuple[dict[int, ObjectPrediction], FrameOrder]:
         """The masks of a frame at the size of the image, and their order."""
         visible = scene.visible_masks(frame.number)
@@ -465,7 +465,7 @@ class Predictor:
         return objects, keeper.from_masks(first_masks, visible)
 
     def _context(
-        self, scene: Scene, frame: _CompletedFrame, k: int, visible: Mapping[int, Patch | None], labels: LabelMap
+        self, scene: Scene, frame: CompletedFrame, k: int, visible: Mapping[int, Patch | None], labels: LabelMap
     ) -> ObjectContext:
         view = frame.views[k]
         opened = Patch.of(view.open) if self.constrain and view is not None and view.open is not None else None

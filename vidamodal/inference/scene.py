@@ -14,7 +14,7 @@ from vidamodal.geometry import Cropper, Window, Windows
 from vidamodal.inference.anchors import Anchors
 from vidamodal.inference.compose import FirstPassFrame
 from vidamodal.occlusion.evidence import front_confidence_from_order, open_pixels
-from vidamodal.rle import Patch, surrounding_box
+from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Rle, Track, known_span
 from vidamodal.windows import WindowConfig, follow_scene, lay_windows
 
@@ -158,8 +158,8 @@ class Scene:
         """Return the view of every track, or of some, in a frame of which the pictures are known."""
         visible = self.visible_masks(frame)
         labels = self.label_map(visible)
-        shown = [mask for mask in visible.values() if mask is not None]
-        frame_map = FrameMap(labels, pictures.image, pictures.disparity, surrounding_box(shown))
+        boxes = [mask.rectangle for mask in visible.values() if mask is not None and mask.area]
+        frame_map = FrameMap(labels, pictures.image, pictures.disparity, np.array(boxes).reshape(-1, 4))
         # If the visible mask of an object in its span is unknown, unlabelled pixels may still show that object.
         no_unknown = all(
             visible[track.id] is not None or not self.includes(k, frame) for k, track in enumerate(self.tracks)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def made_ahead(items: Iterable[Item], count: int = 4) -> Iterator[Item]:
+def made_ahead(items: Iterable[Item], count: int = 4) -> Generator[Item, None, None]:
     """Yield items that a thread makes while the earlier ones are used.
 
     An exception that is raised while an item is made is raised again in its place.

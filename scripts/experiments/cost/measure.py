@@ -10,18 +10,17 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidamodal.data.crops import TrackCrops
 from vidamodal.errors import InputError
 from vidamodal.inference.api import predict as predict_video
 from vidamodal.inference.prediction import DEFAULT_FORMATS
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.video_writer import write_video
-from vidamodal.models.amodal import AmodalOutput, KnownMasks
+from vidamodal.models.amodal import AmodalOutput
 from vidamodal.models.folder import Model, load_model
 from vidamodal.rle import Patch
 from vidamodal.training.command import read_recipe
@@ -153,11 +152,11 @@ class Stopwatch:
     def __init__(self, model: Model) -> None:
         self.seconds = 0.0
         self._complete = model.complete
-        model.complete = self._timed  # type: ignore[method-assign]
+        model.complete = self._timed  # type: ignore[assignment, method-assign]
 
-    def _timed(self, crops: TrackCrops, generator: torch.Generator, known: KnownMasks | None = None) -> AmodalOutput:
+    def _timed(self, *inputs: Any) -> AmodalOutput:
         began = time.process_time()
-        output = self._complete(crops, generator) if known is None else self._complete(crops, generator, known)
+        output: AmodalOutput = self._complete(*inputs)
         self.seconds += time.process_time() - began
         return output
 
