@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from tests.helpers import DISC_SCENE_SIZE
-from vidamodal.geometry import Cropper, Window, crop_matrix, paste, paste_matrix
+from vidamodal.geometry import Cropper, Window, crop_weights, paste, paste_matrix
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -52,7 +53,7 @@ def test_cutting_and_pasting_preserves_a_mask(
 def test_crop_weights_sum_to_one_inside_and_to_less_at_the_border(
     center: float, side: float, cells: int, pixels: int
 ) -> None:
-    sums = crop_matrix(center, side, cells, pixels).sum(axis=1)
+    sums = crop_weights(center, side, cells, slice(0, pixels)).shares
     at = center - side / 2 + (np.arange(cells) + 0.5) * side / cells
     reach = max(side / cells, 1.0) + 1
     assert sums.min() >= 0 and sums.max() <= 1 + 1e-5
@@ -65,8 +66,9 @@ def test_crop_weights_sum_to_one_inside_and_to_less_at_the_border(
 def test_crops_are_equivariant_to_shifts_by_whole_pixels(center: float, side: float, move: int) -> None:
     line = np.zeros(400, dtype=np.float32)
     line[150:250] = np.random.default_rng(0).random(100)
-    here = crop_matrix(center + 150, side, CELLS, 400) @ line
-    there = crop_matrix(center + 150 + move, side, CELLS, 400) @ np.roll(line, move)
+    whole = slice(0, 400)
+    here = crop_weights(center + 150, side, CELLS, whole).cells(line[:, None], 0)
+    there = crop_weights(center + 150 + move, side, CELLS, whole).cells(np.roll(line, move)[:, None], 0)
     assert np.allclose(here, there, atol=1e-5)
 
 
@@ -75,6 +77,51 @@ def test_crops_are_equivariant_to_shifts_by_whole_pixels(center: float, side: fl
 def test_an_image_of_ones_is_cut_to_the_share_inside(x: float, y: float, side: float, height: int, width: int) -> None:
     cropper = Cropper.at(square((x, y), side), CELLS, height, width)
     assert np.allclose(cropper.cut(np.ones((height, width), dtype=bool)), cropper.inside, atol=1e-5)
+
+
+def full_weights(center: float, side: float, pixels: int) -> np.ndarray:
+    """Weights of all pixels of a line, computed cell by cell."""
+    pitch = side / CELLS
+    reach = max(pitch, 1.0)
+    out = np.zeros((CELLS, pixels))
+    for cell in range(CELLS):
+        at = center - side / 2 + (cell + 0.5) * pitch
+        index = np.arange(int(at - reach) - 2, int(at + reach) + 3)
+        weight = np.maximum(1 - np.abs(index + 0.5 - at) / reach, 0)
+        inside = (index >= 0) & (index < pixels)
+        out[cell, index[inside]] = (weight / weight.sum())[inside]
+    return out
+
+
+@settings(max_examples=40, deadline=None)
+@given(centers, centers, sides, st.integers(1, 99), st.integers(1, 99), SEEDS)
+def test_a_rectangle_of_an_image_is_cut_like_the_whole_image(
+    x: float, y: float, side: float, height: int, width: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    top, left = rng.integers(0, height), rng.integers(0, width)
+    part = rng.random((rng.integers(0, height - top + 1), rng.integers(0, width - left + 1))) < 0.5
+    image = np.zeros((height, width))
+    image[top : top + part.shape[0], left : left + part.shape[1]] = part
+    cropper = Cropper.at(square((x, y), side), CELLS, height, width)
+    rows, columns = full_weights(y, side, height), full_weights(x, side, width)
+    assert np.allclose(cropper.cut(part, (int(top), int(left))), rows @ image @ columns.T, atol=1e-5)
+    assert np.allclose(cropper.cut(image), rows @ image @ columns.T, atol=1e-5)
+    assert np.allclose(cropper.inside, np.outer(rows.sum(axis=1), columns.sum(axis=1)), atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(centers, centers, sides, st.integers(1, 120), st.integers(1, 120), SEEDS)
+def test_pasting_interpolates_between_the_centres_of_cells(
+    x: float, y: float, side: float, height: int, width: int, seed: int
+) -> None:
+    values = np.random.default_rng(seed).normal(size=(CELLS, CELLS)).astype(np.float32)
+    rows, columns, pasted = paste(values, square((x, y), side), height, width)
+    at = [
+        np.clip((np.arange(pixels.start, pixels.stop) + 0.5 - center + side / 2) / side * CELLS - 0.5, 0, CELLS - 1)
+        for pixels, center in ((rows, y), (columns, x))
+    ]
+    assert np.allclose(pasted, map_coordinates(values, np.meshgrid(*at, indexing="ij"), order=1), atol=1e-4)
 
 
 def test_crops_keep_the_orientation() -> None:
@@ -88,7 +135,7 @@ def test_crops_keep_the_orientation() -> None:
 @settings(max_examples=60, deadline=None)
 @given(centers, sides, st.integers(1, 120))
 def test_pasting_covers_the_pixels_whose_centres_lie_in_the_window(center: float, side: float, pixels: int) -> None:
-    covered, weights = paste_matrix(center, side, CELLS, pixels)
+    covered, weights = paste_matrix(center, side, CELLS, slice(0, pixels))
     middles = np.arange(pixels) + 0.5
     margin = 1e-6
     within = np.abs(middles - center) < side / 2 - margin

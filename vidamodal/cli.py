@@ -86,7 +86,7 @@ def _add_predict_options(parser: Parser) -> None:
         "--model", default="tiny", help="model: a folder, a bundled name, or owner/name on the Hugging Face Hub"
     )
     parser.add_argument("--head", help="head of the model, or a segmenter that is used alone (default: the model's)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument(
         "--order", metavar="FILE", help="tracks.json with the order of every frame, for a model that reads it"
     )

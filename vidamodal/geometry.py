@@ -11,6 +11,9 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
+_BLOCK = 8
+"""Cells that are resampled together: each product then reads only the pixels near them."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -59,11 +62,50 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Cropper:
-    """Resampling of an image of h x w pixels to a window of cells x cells."""
+class Resampling:
+    """Weights that average a line of pixels to the cells of a window. Only the pixels near a cell have a weight."""
 
-    rows: Float[np.ndarray, "cells h"]
-    columns: Float[np.ndarray, "cells w"]
+    pixels: slice
+    """The p pixels of the line that have weights."""
+    weights: Float[np.ndarray, "cells p"]
+    blocks: tuple[tuple[slice, slice], ...]
+    """Groups of cells, and the pixels of the line that they average."""
+
+    def cells(self, values: Shaped[np.ndarray, "*batch k q"], first: int) -> Float[np.ndarray, "*batch cells q"]:
+        """Return the cells of q lines of pixels.
+
+        Args:
+            values: Consecutive pixels, along the last axis but one; those before and after them are zero.
+            first: Place of the first of these pixels in the line.
+        """
+        out = np.zeros((*values.shape[:-2], len(self.weights), values.shape[-1]), dtype=np.float32)
+        known = slice(first, first + values.shape[-2])
+        for cells, pixels in self.blocks:
+            near = intersection(pixels, known)
+            if near.start < near.stop:
+                weights = self.weights[cells, shifted(near, -self.pixels.start)]
+                out[..., cells, :] = weights @ values[..., shifted(near, -first), :]
+        return out
+
+    @property
+    def shares(self) -> Float[np.ndarray, " cells"]:
+        """Share of each cell that lies inside the line."""
+        return np.asarray(self.weights.sum(axis=1))
+
+    @property
+    def centers(self) -> Int[np.ndarray, " cells"]:
+        """The pixel of the largest weight of each cell; any for a cell without weights."""
+        if not self.weights.shape[1]:
+            return np.zeros(len(self.weights), dtype=np.int64)
+        return np.asarray(self.pixels.start + self.weights.argmax(axis=1))
+
+
+@dataclass(frozen=True)
+class Cropper:
+    """Resampling of an image to a window of cells x cells."""
+
+    rows: Resampling
+    columns: Resampling
 
     @staticmethod
     def at(window: Window, cells: int, height: int, width: int) -> Cropper:
@@ -75,61 +117,76 @@ class Cropper:
             height: Height of the image in pixels.
             width: Width of the image in pixels.
         """
-        rows = crop_matrix(window.center[1], window.side[1], cells, height)
-        columns = crop_matrix(window.center[0], window.side[0], cells, width)
-        if window.shown is not None:
-            top, left, bottom, right = window.shown
-            rows[:, :top] = rows[:, bottom:] = 0
-            columns[:, :left] = columns[:, right:] = 0
-        return Cropper(rows, columns)
+        top, left, bottom, right = window.shown or (0, 0, height, width)
+        return Cropper(
+            crop_weights(window.center[1], window.side[1], cells, slice(top, bottom)),
+            crop_weights(window.center[0], window.side[0], cells, slice(left, right)),
+        )
 
     @property
     def inside(self) -> Float[np.ndarray, "cells cells"]:
         """Share of each cell that lies inside the image."""
-        return np.outer(self.rows.sum(axis=1), self.columns.sum(axis=1))
+        return np.outer(self.rows.shares, self.columns.shares)
 
-    def cut(self, image: Shaped[np.ndarray, "h w"]) -> Float[np.ndarray, "cells cells"]:
-        """Return the mean of each cell: for a mask, the covered share of the cell in [0, 1]."""
-        top, bottom = _support(self.rows)
-        left, right = _support(self.columns)
-        if top == bottom or left == right:
-            return np.zeros((len(self.rows), len(self.columns)), dtype=np.float32)
-        part = image[top:bottom, left:right].astype(np.float32)
-        return np.asarray(self.rows[:, top:bottom] @ part @ self.columns[:, left:right].T)
+    def cut(
+        self, image: Shaped[np.ndarray, "p q"], corner: tuple[int, int] = (0, 0)
+    ) -> Float[np.ndarray, "cells cells"]:
+        """Return the mean of each cell: for a mask, the covered share of the cell in [0, 1].
+
+        Args:
+            image: The image, or a rectangle of it outside which it is zero.
+            corner: Row and column of the upper left pixel of the rectangle.
+        """
+        (top, left), (height, width) = corner, image.shape
+        rows = intersection(slice(top, top + height), self.rows.pixels)
+        columns = intersection(slice(left, left + width), self.columns.pixels)
+        part = image[shifted(rows, -top), shifted(columns, -left)].astype(np.float32)
+        return self.columns.cells(self.rows.cells(part, rows.start).T, columns.start).T
 
     def cut_image(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 cells cells"]:
         """Return the colours of each cell in [0, 1]; zero outside the image."""
-        top, bottom = _support(self.rows)
-        left, right = _support(self.columns)
-        part = rearrange(image[top:bottom, left:right], "h w c -> c h w").astype(np.float32) / 255
-        return np.asarray(self.rows[:, top:bottom] @ part @ self.columns[:, left:right].T)
+        rows, columns = self.rows.pixels, self.columns.pixels
+        part = rearrange(image[rows, columns], "h w c -> c h w").astype(np.float32) / 255
+        tall = rearrange(self.rows.cells(part, rows.start), "c s w -> c w s")
+        return np.asarray(rearrange(self.columns.cells(tall, columns.start), "c r s -> c s r"))
 
     def pick(
         self, values: Shaped[np.ndarray, "h w"], outside: float | np.generic = 0
     ) -> Shaped[np.ndarray, "cells cells"]:
         """Return the value at the centre of each cell, such as a label; ``outside`` beyond the image."""
-        picked = values[np.ix_(self.rows.argmax(axis=1), self.columns.argmax(axis=1))]
-        return np.where(self.inside > 0.5, picked, values.dtype.type(outside))
+        picked = values[np.ix_(self.rows.centers, self.columns.centers)]
+        return np.asarray(np.where(self.inside > 0.5, picked, values.dtype.type(outside)))
 
 
-def crop_matrix(center: float, side: float, cells: int, pixels: int) -> Float[np.ndarray, "cells pixels"]:
+def crop_weights(center: float, side: float, cells: int, pixels: slice) -> Resampling:
     """Return the weights that resample a line of pixels to the cells of a window, with an antialiasing tent filter.
 
-    Rows sum to 1 inside the image and to less at its border: their sum is the share of the cell inside the image.
+    The weights of a cell sum to 1 inside the line and to less at its ends.
+
+    Args:
+        center: Centre of the window.
+        side: Side of the window in pixels.
+        cells: Number of cells.
+        pixels: The pixels of the line; those beyond have no weight.
     """
     pitch = side / cells
     at = center - side / 2 + (np.arange(cells) + 0.5) * pitch
     reach = max(pitch, 1.0)
-    # The tent is sampled at all pixel centres, those beyond the image included, so that it is normalised correctly.
+    # The tent is sampled at all pixel centres, those beyond the line included, so that it is normalised correctly.
     first = np.floor(at - reach).astype(int)
     index = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 2)
     weight = np.maximum(1 - np.abs(index + 0.5 - at[:, None]) / reach, 0)
     weight /= weight.sum(axis=1, keepdims=True)
-    matrix = np.zeros((cells, pixels), dtype=np.float32)
-    inside = (index >= 0) & (index < pixels)
+    used = intersection(pixels, slice(int(index[0, 0]), int(index[-1, -1]) + 1))
+    matrix = np.zeros((cells, used.stop - used.start), dtype=np.float32)
+    inside = (index >= used.start) & (index < used.stop)
     rows = np.broadcast_to(np.arange(cells)[:, None], index.shape)
-    matrix[rows[inside], index[inside]] = weight[inside]
-    return matrix
+    matrix[rows[inside], index[inside] - used.start] = weight[inside]
+    blocks = []
+    for start in range(0, cells, _BLOCK):
+        block = slice(start, min(start + _BLOCK, cells))
+        blocks.append((block, intersection(used, slice(int(index[start, 0]), int(index[block.stop - 1, -1]) + 1))))
+    return Resampling(used, matrix, tuple(blocks))
 
 
 def paste(
@@ -144,22 +201,27 @@ def paste(
         width: Width of the image in pixels.
 
     Returns:
-        The rows and the columns that the window covers, and the values there.
+        The rows and the columns that the window covers, and the values there, column-major.
     """
-    rows, row_weights = paste_matrix(window.center[1], window.side[1], len(values), height)
-    columns, column_weights = paste_matrix(window.center[0], window.side[0], len(values), width)
-    if window.shown is not None:
-        top, left, bottom, right = window.shown
-        rows, row_weights = _restrict(rows, row_weights, top, bottom)
-        columns, column_weights = _restrict(columns, column_weights, left, right)
-    return rows, columns, row_weights @ values @ column_weights.T
+    top, left, bottom, right = window.shown or (0, 0, height, width)
+    rows, row_weights = paste_matrix(window.center[1], window.side[1], len(values), slice(top, bottom))
+    columns, column_weights = paste_matrix(window.center[0], window.side[0], len(values), slice(left, right))
+    tall = (row_weights @ values).T
+    out = np.empty((len(column_weights), len(row_weights)), dtype=tall.dtype)
+    pitch = int(window.side[0] / len(values)) + 1
+    for start in range(0, len(out), _BLOCK * pitch):
+        block = slice(start, start + _BLOCK * pitch)
+        near = np.flatnonzero(column_weights[block].any(axis=0))
+        cells = slice(near[0], near[-1] + 1)
+        np.matmul(column_weights[block, cells], tall[cells], out=out[block])
+    return rows, columns, out.T
 
 
-def paste_matrix(center: float, side: float, cells: int, pixels: int) -> tuple[slice, Float[np.ndarray, "p cells"]]:
+def paste_matrix(center: float, side: float, cells: int, pixels: slice) -> tuple[slice, Float[np.ndarray, "p cells"]]:
     """Return the p pixels of a line whose centres a window covers, and the weights that interpolate its cells there."""
     start = center - side / 2
-    first = int(np.clip(np.ceil(start - 0.5), 0, pixels))
-    last = int(np.clip(np.floor(start + side - 0.5) + 1, first, pixels))
+    first = int(np.clip(np.ceil(start - 0.5), pixels.start, pixels.stop))
+    last = int(np.clip(np.floor(start + side - 0.5) + 1, first, pixels.stop))
     at = np.clip((np.arange(first, last) + 0.5 - start) / side * cells - 0.5, 0, cells - 1)
     low = np.minimum(at.astype(int), cells - 2)
     matrix = np.zeros((last - first, cells), dtype=np.float32)
@@ -169,19 +231,15 @@ def paste_matrix(center: float, side: float, cells: int, pixels: int) -> tuple[s
     return slice(first, last), matrix
 
 
-def _support(matrix: Float[np.ndarray, "cells pixels"]) -> tuple[int, int]:
-    """Return the range of pixels with a weight that is not zero."""
-    used = np.flatnonzero(matrix.any(axis=0))
-    return (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 0)
+def intersection(one: slice, other: slice) -> slice:
+    """Return the pixels that lie in two ranges; an empty range within the first if there are none."""
+    start = min(max(one.start, other.start), one.stop)
+    return slice(start, max(start, min(one.stop, other.stop)))
 
 
-def _restrict(
-    pixels: slice, matrix: Float[np.ndarray, "p cells"], first: int, last: int
-) -> tuple[slice, Float[np.ndarray, "q cells"]]:
-    """Keep the pixels in [first, last)."""
-    start, stop = max(pixels.start, first), min(pixels.stop, last)
-    stop = max(start, stop)
-    return slice(start, stop), matrix[start - pixels.start : stop - pixels.start]
+def shifted(pixels: slice, by: int) -> slice:
+    """Return a range of pixels moved by a number of pixels."""
+    return slice(pixels.start + by, pixels.stop + by)
 
 
 def centroid(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, " 2"]:

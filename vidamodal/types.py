@@ -46,7 +46,7 @@ class Rle:
 
     def decode(self) -> Bool[np.ndarray, "h w"]:
         """Return the mask as booleans. The counts must add up to its size: readers of files check that first."""
-        return np.asarray(coco.decode(self._coco()).astype(bool))
+        return np.asarray(coco.decode(self._coco()).view(bool))
 
     def area(self) -> int:
         """Return the number of pixels inside."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
+from scripts.experiments.cost.measure import measure_scale
 from vidamodal.baselines import predict_baseline
 from vidamodal.commandline import Parser
 from vidamodal.data.clips import ClipConfig, TrainingClips
@@ -33,12 +34,16 @@ from vidamodal.windows import View, WindowConfig, track_windows
 from vidamodal.worlds.sample import WorldConfig
 from vidamodal.worlds.toy import toy_bank
 
+SIZES = ((1, (256, 256)), (1, (720, 1280)), (10, (1080, 1920)))
+"""Numbers of objects, and height and width of the frames of the videos that are compared."""
+
 
 def main() -> None:
     """Run all benchmarks."""
     Parser(description=__doc__).parse_args()
     torch.set_num_threads(1)
     benchmark_prediction()
+    benchmark_sizes()
     benchmark_evaluation()
     benchmark_attention()
     benchmark_training_data()
@@ -62,6 +67,24 @@ def benchmark_prediction() -> None:
         print(f"  {step:8s} {1000 * seconds / count:7.2f} ms per object-frame, wall clock")
     print(f"  {'whole':8s} {1000 * whole / count:7.2f} CPU-ms per object-frame (limit 30)")
     print(f"track windows cover {100 * covered_share(clip):.1f} % of the occluded pixels of the bundled clip")
+
+
+def benchmark_sizes(frames: int = 24) -> None:
+    """Compare the prediction of video files of several sizes; one object spans about half of the height."""
+    small, large, full = (measure_scale("tiny", n, frames, *size) for n, size in SIZES)
+    print(
+        f"predict, {frames} frames of video files, CPU-ms a frame (network / cut, paste, order / all, tracks / default)"
+    )
+    for scale in (small, large, full):
+        parts = (scale.network, scale.beside, scale.tracks, scale.default)
+        figures = " / ".join(f"{1000 * seconds / frames:.1f}" for seconds in parts)
+        print(f"  {scale.width} x {scale.height}, {scale.objects:2d} object{'s' * (scale.objects > 1)}: {figures}")
+    print(f"  14 times the pixels cost {large.tracks / small.tracks:.2f} times as much, tracks only (limit 1.5 for 10)")
+    print(f"  default formats cost {large.default / large.tracks:.1f} times as much as tracks at 1280 x 720")
+    shares = ", ".join(f"{100 * scale.beside / scale.tracks:.0f} %" for scale in (small, large, full))
+    print(f"  cutting, pasting and order: {shares} of the whole (limit 25 %)")
+    beside = 1000 * (full.tracks - full.network) / full.objects / frames
+    print(f"  beside the network at 1920 x 1080: {beside:.1f} CPU-ms per object-frame (limit 12)")
 
 
 def benchmark_evaluation(object_frames: int = 10_000) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from tests.inference.depth.depth_scenes import disc_behind_bar
 from tests.inference.depth.test_depth_model import save_depth_model
 from tests.inference.helpers import H, W, behind_a_bar, check_prediction, clip_of, disc
 from vidamodal.inference.api import predict
+from vidamodal.media.video import probe
+from vidamodal.media.video_decoding import decode_frames
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import save_model
 from vidamodal.tracks import write_tracks
-from vidamodal.types import InputError
+from vidamodal.types import Frame, InputError
 
 
 def test_the_confidence_of_an_earlier_prediction_is_ignored(model_folder: Path, tmp_path: Path) -> None:
@@ -41,6 +44,27 @@ def test_odd_sizes_are_kept(size: tuple[int, int], model: AmodalModel, model_fol
     result = predict(tmp_path / "frames", clip, tmp_path / "out", model=str(model_folder))
     assert all(m is not None and (m.height, m.width) == size for m in result.tracks[0].amodal or ())
     check_prediction(clip, replace(result.clip, video=clip.video))
+
+
+def test_no_frame_is_decoded_for_tracks_of_a_model_that_reads_masks(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_disc_clip(tmp_path / "set", disc_scene(6))
+    video, tracks = folder / "clip.mp4", folder / "clip.tracks.json"
+    decoded: list[int] = []
+
+    def count(source: object, index: object, start: int, stop: int) -> Iterator[Frame]:
+        decoded.append(stop - start)
+        return decode_frames(source, index, start, stop)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("vidamodal.media.video.decode_frames", count)
+    predict(video, tracks, tmp_path / "out", model=str(model_folder), formats=("tracks",))
+    assert decoded == []
+    predict(video, tracks, tmp_path / "out", model=str(model_folder), formats=("overlay",))
+    assert decoded == [probe(video).frames]
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    with pytest.raises(InputError, match="cut off"):
+        predict(video, tracks, tmp_path / "out", model=str(model_folder), formats=("tracks",))
 
 
 def test_an_order_that_is_missing_or_does_not_fit_is_rejected(tmp_path: Path) -> None:

@@ -6,13 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
 
 from tests.inference.helpers import behind_a_bar
-from vidamodal.geometry import Window
-from vidamodal.inference.compose import MaskRules, ObjectContext, WindowLogits, compose_object
+from vidamodal.geometry import Window, paste
+from vidamodal.inference.compose import MaskRules, ObjectContext, WindowLogits, compose_object, measure_extent
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.occlusion.thresholds import PartialDecision
+from vidamodal.rle import Patch
+from vidamodal.types import Rle
 
 
 def test_the_confidence_of_a_detection_multiplies_that_of_the_prediction(model: AmodalModel) -> None:
@@ -44,11 +49,12 @@ def scene(visible: bool, partial: bool) -> ObjectContext:
     if visible:
         mask[:, :4] = True
         labels[:, :4] = 1
-    return ObjectContext(Window.around(12, 12), mask, labels, np.array([float(partial), 0.0, 1.0]))
+    return ObjectContext(Window.around(12, 12), Patch(0, 0, mask), labels, np.array([float(partial), 0.0, 1.0]))
 
 
 def columns_of(context: ObjectContext, logit: float, rules: MaskRules = STRICT) -> list[int]:
-    _, mask = compose_object(WindowLogits(np.full((1, 12, 12), logit, dtype=np.float32), context), rules)
+    _, patch = compose_object(WindowLogits(np.full((1, 12, 12), logit, dtype=np.float32), context), rules)
+    mask = patch.whole(12, 12)
     assert (mask == mask[:1]).all()
     return np.flatnonzero(mask[0]).tolist()
 
@@ -88,4 +94,60 @@ def test_judged_logits_count_where_an_occluder_may_have_no_mask() -> None:
     values = np.full((1, 12, 12), 5.0, dtype=np.float32)
     rejected = WindowLogits(values, context, np.full_like(values, -10.0))
     _, mask = compose_object(rejected, STRICT)
-    assert np.flatnonzero(mask[0]).tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert np.flatnonzero(mask.whole(12, 12)[0]).tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+
+
+def plain_mask(logits: WindowLogits, rules: MaskRules) -> tuple[np.ndarray, float]:
+    """The mask and its confidence, computed on all pixels of the image."""
+    context, partial = logits.context, rules.partial
+    rows, columns, values = paste(logits.values[0], context.window, *context.labels.shape)
+    size = context.labels.shape
+    unknown = context.visible is None
+    visible = np.zeros(size, dtype=bool) if context.visible is None else context.visible.whole(*size)
+    uncertain = (context.labels == 0) & context.possible
+    probability, inside = np.zeros(size), np.zeros(size, dtype=bool)
+    probability[rows, columns], inside[rows, columns] = values, True
+    probability = expit(np.where(uncertain, probability / partial.temperature + partial.shift, probability))
+    weights = context.weights[context.labels]
+    if context.open is not None:
+        weights = np.where((context.labels > 0) | context.open.whole(*size), weights, 0)
+    probability = np.where(visible, 1.0, probability * (1 if unknown else weights)) * (inside | visible)
+    mask = visible | (probability > np.where(uncertain, partial.threshold, rules.threshold))
+    return mask, float((probability[mask].sum() + 1) / (mask.sum() + probability[~mask].sum() + 1))
+
+
+@st.composite
+def contexts(draw: st.DrawFn) -> ObjectContext:
+    """An object with any visible mask among labels in blocks, in a window anywhere."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    blocks = rng.integers(0, 4, (height // 7 + 1, width // 7 + 1)).astype(np.uint16)
+    labels = np.kron(blocks, np.ones((7, 7), dtype=np.uint16))[:height, :width]
+    visible = Patch.of(Rle.encode((labels == 1) & (rng.random(labels.shape) < draw(st.sampled_from([0, 0.9])))))
+    center = draw(st.floats(-10, 50)), draw(st.floats(-10, 50))
+    side = draw(st.floats(2, 70))
+    weights = np.append([draw(st.sampled_from([0.0, 1.0])), 0.0], rng.choice([0.0, 0.4, 0.7, 1.0], 2))
+    opened = Patch.of(Rle.encode((labels == 0) & (rng.random(labels.shape) < 0.5)))
+    unknown, depth = draw(st.booleans()), draw(st.booleans())
+    return ObjectContext(
+        Window(center, (side, side)), None if unknown else visible, labels, weights, opened if depth else None
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(contexts(), st.integers(0, 2**32 - 1), st.floats(-6, 6))
+def test_masks_and_extents_are_those_computed_on_all_pixels(context: ObjectContext, seed: int, mean: float) -> None:
+    size = context.labels.shape
+    values = np.random.default_rng(seed).normal(mean, 3, (1, 16, 16)).astype(np.float32)
+    logits = WindowLogits(values, context)
+    for rules in (STRICT, MaskRules(0.5, PartialDecision(), presence=0.5, all_sampled=False)):
+        mask, confidence = plain_mask(logits, rules)
+        prediction, patch = compose_object(logits, rules)
+        np.testing.assert_array_equal(patch.whole(*size), mask)
+        assert prediction.masks == (Rle.encode(mask),)
+        assert prediction.confidence[0] == pytest.approx(confidence, abs=1e-6)
+    extent = measure_extent(logits, 0.5)
+    whole = Rle.encode(mask)
+    assert (None if extent is None else (extent.box, extent.area)) == (
+        (whole.box(), whole.area()) if mask.any() else None
+    )

@@ -21,11 +21,12 @@ from vidamodal.data.crops import FrameCrops
 from vidamodal.hub import find_model
 from vidamodal.inference.completion import Completion
 from vidamodal.inference.depth.depth_source import DepthSource
-from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.predictor import CompletedFrame, Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
 from vidamodal.inference.track_logits import TrackLogits
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import Model, load_model
+from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.tracks import dumps_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, VideoInfo
 
@@ -174,22 +175,14 @@ def probabilities(model: Model, clip: ClipTracks, monkeypatch: pytest.MonkeyPatc
     found: list[list[np.ndarray]] = []
     compose = Predictor._compose
 
-    def spy(
-        self: Predictor,
-        scene: object,
-        frame: int,
-        place: int,
-        logits: dict[int, TrackLogits],
-        allowed: np.ndarray,
-        *rest: object,
-    ) -> object:
-        found.append([allowed[k, 2 - k] / (1 + np.exp(-logits[k].masks[0, place])) for k in (0, 1)])
-        return compose(self, scene, frame, place, logits, allowed, *rest)  # type: ignore[arg-type]
+    def spy(self: Predictor, scene: Scene, frame: CompletedFrame, keeper: OrderKeeper) -> object:
+        found.append([frame.weights[k, 2 - k] / (1 + np.exp(-frame.logits[k].masks[0])) for k in (0, 1)])
+        return compose(self, scene, frame, keeper)
 
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "_compose", spy)
         Predictor(model).predict(clip)
-    return np.array(found[-clip.video.frames :]).swapaxes(0, 1)  # of the last pass
+    return np.array(found).swapaxes(0, 1)
 
 
 def seam_ratio(values: np.ndarray, starts: Sequence[int], overlap: int) -> float:
@@ -222,15 +215,13 @@ def test_occluder_weights_are_continuous_across_chunks(model: AmodalModel, monke
     found: list[np.ndarray] = []
     compose = Predictor._compose
 
-    def spy(
-        self: Predictor, scene: object, frame: int, place: int, logits: object, allowed: np.ndarray, *rest: object
-    ) -> object:
-        found.append(allowed)
-        return compose(self, scene, frame, place, logits, allowed, *rest)  # type: ignore[arg-type]
+    def spy(self: Predictor, scene: Scene, frame: CompletedFrame, keeper: OrderKeeper) -> object:
+        found.append(frame.weights)
+        return compose(self, scene, frame, keeper)
 
     monkeypatch.setattr(Predictor, "_compose", spy)
     Predictor(model).predict(clip)
-    del found[:-44]  # the last pass is left
+    assert len(found) == 44
     assert np.min(found) < 0.95  # there was something to weigh
     assert seam_ratio(np.stack(found), chunk_starts(model, 44), model.config.overlap) <= 2
 

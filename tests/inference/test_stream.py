@@ -54,6 +54,7 @@ def test_what_is_kept_does_not_grow_with_the_length(loaded: LoadedModel) -> None
     for t in range(120):
         stream.step(None, visible_in(clip, 0))
         kept = [len(frames) for item in stream._objects for frames in (item.seen, item.completed, item.kept)]
+        assert stream._carried is not None
         sizes.append((t, sum(kept), len(stream._carried.evidence)))
     assert sizes[60][1:] == sizes[-1][1:]
 

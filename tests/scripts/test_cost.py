@@ -12,10 +12,12 @@ from scripts.experiments.cost.measure import (
     SIZE,
     Cost,
     Load,
+    Scale,
     Stopwatch,
     count_multiply_adds,
     load_network,
     measure_load,
+    measure_scale,
     moving_shapes,
     paint_frames,
     predict,
@@ -77,6 +79,12 @@ def test_memory_hardly_grows_with_the_frames(model_folder: Path) -> None:
     assert (long.traced - short.traced) / 192 < 4096 < SIZE**2
 
 
+def test_the_parts_of_a_prediction_are_timed_for_a_video_file(model_folder: Path) -> None:
+    scale = measure_scale(str(model_folder), 2, 4, 48, 64)
+    assert (scale.objects, scale.frames, scale.height, scale.width) == (2, 4, 48, 64)
+    assert 0 < scale.network < scale.tracks < scale.default and scale.beside > 0
+
+
 def test_cost_page_and_picture() -> None:
     costs = [
         Cost("tiny", "bfloat16", 10**6, 2e8, 0.004, 2, 0.01),
@@ -84,8 +92,10 @@ def test_cost_page_and_picture() -> None:
     ]
     loads = [Load(n, 24, n * 0.2, 10**8, 2 * 10**8, 10**6, 1.0) for n in (1, 5)]
     loads += [Load(1, t, t * 0.01, 10**8, 2 * 10**8, 10**6 + 100 * t, 1.1) for t in (240, 2400)]
-    page = render_page(["tiny", "configs/c2f/full.yaml"], "some/where/tiny", "cost.png", costs, loads)
+    scales = [Scale(1, 10, size, size, 0.1, 0.02, 0.2 * size / 256, 0.5, 10**9) for size in (256, 512)]
+    page = render_page(["tiny", "configs/c2f/full.yaml"], "some/where/tiny", "cost.png", costs, loads, scales)
     assert "| c2f | 100.00 | 200.000 | 1000.0 | 4000.0 | 1000.0 | 1 | 5000.0 |" in page
     assert "power 1.00" in page and "by 100 bytes per frame" in page and "some/where" not in page
     assert "| 1 | 2400 | 24.00 | 10.00 | 100 | 200 | 1.24 |" in page
+    assert "| 512 x 512 | 1 | 10.0 | 2.0 | 5 % | 40.0 | 2.00 | 50.0 | 1000 |" in page
     assert render_curves(loads).shape == (800, 920, 3)

@@ -102,7 +102,7 @@ class AugmentedClip:
         nothing = [None] * len(labels)
         images = self.images() if pixels else nothing
         disparity = nothing if self.disparity is None else self.disparity
-        return [FrameMap.from_labels(*frame) for frame in zip(labels, images, disparity, strict=True)]
+        return [FrameMap(*frame) for frame in zip(labels, images, disparity, strict=True)]
 
     def usable_tracks(self) -> Int[np.ndarray, " k"]:
         """Return the objects that are large enough in some frame and are not scenery."""

@@ -134,7 +134,7 @@ _STEPS = (_bend, _warp, _blur, _add_noise)
 def _smooth_fields(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> Iterator[Float[np.ndarray, "h w"]]:
     """Yield a smooth random field for each frame, of a lasting and a changing part."""
     frames, height, width = shape
-    rows, columns = (paste_matrix(size / 2, size, cells, size)[1] for size in (height, width))
+    rows, columns = (paste_matrix(size / 2, size, cells, slice(0, size))[1] for size in (height, width))
     lasting = rng.standard_normal((cells, cells))
     for _ in range(frames):
         changing = rng.standard_normal((cells, cells))

@@ -111,7 +111,7 @@ def predict(
         head: The head of the model, or a segmenter that is used alone; None for the model's default head.
         out: A folder to save the prediction to; see `Prediction.save`.
         formats: What to save: "tracks", "png", "overlay", "masks", "rgba", "prores" and "layers".
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         seed: Seed of sampled hypotheses and of segmenters that sample.
         hypotheses: Number of hypotheses of each track.
         exhaustive: True if every object that may occlude another is listed. None takes this from the masks.

@@ -6,7 +6,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from vidamodal.inference.cutouts import write_layers, write_prores, write_rgba
 from vidamodal.inference.runtime import Timings
+from vidamodal.media.ahead import made_ahead
 from vidamodal.media.files import check_target, write_text
 from vidamodal.media.mask_images import write_object_masks
 from vidamodal.media.video import VideoReader
@@ -115,23 +117,35 @@ class Prediction:
             _publish(temporary, Path(out))
 
     def _write(self, folder: Path, formats: Sequence[str]) -> None:
-        if "tracks" in formats:
-            write_tracks(folder / "tracks.json", self.clip)
+        """Write the formats, two at a time: encoders leave Python to the others."""
+        writers: dict[str, Callable[[Path], None]] = {
+            "overlay": self._write_overlay,
+            "tracks": lambda path: write_tracks(path, self.clip),
+            "png": self._write_pngs,
+            "masks": self._write_mask_videos,
+            "rgba": lambda path: write_rgba(path, self.reader.frames(), self.clip),
+            "prores": lambda path: write_prores(path, self.reader.frames(), self.clip),
+            "layers": lambda path: write_layers(path, self.clip),
+        }
+        with ThreadPoolExecutor(2) as threads:
+            for task in [
+                threads.submit(write, folder / _FILES[kind]) for kind, write in writers.items() if kind in formats
+            ]:
+                task.result()
+
+    def _write_overlay(self, path: Path) -> None:
+        frames = overlay_frames(made_ahead(self.reader.frames()), self.clip)
+        write_video(path, made_ahead(frames), self.video.fps, preset="superfast")
+
+    def _write_pngs(self, folder: Path) -> None:
         for track in self.tracks:
-            if "png" in formats:
-                write_object_masks(folder / "amodal", track.id, track.amodal or ())
-            if "masks" in formats:
-                empty = Rle.empty(self.video.height, self.video.width)
-                masks = ((mask or empty).decode() for mask in track.amodal or ())
-                write_mask_video(folder / "masks" / f"{track.id}.mkv", masks, self.video.fps)
-        if "rgba" in formats:
-            write_rgba(folder / "rgba", self.reader.frames(), self.clip)
-        if "prores" in formats:
-            write_prores(folder / "prores", self.reader.frames(), self.clip)
-        if "layers" in formats:
-            write_layers(folder / "layers", self.clip)
-        if "overlay" in formats:
-            write_video(folder / "overlay.mp4", overlay_frames(self.reader.frames(), self.clip), self.video.fps)
+            write_object_masks(folder, track.id, track.amodal or ())
+
+    def _write_mask_videos(self, folder: Path) -> None:
+        empty = Rle.empty(self.video.height, self.video.width)
+        for track in self.tracks:
+            masks = ((mask or empty).decode() for mask in track.amodal or ())
+            write_mask_video(folder / f"{track.id}.mkv", masks, self.video.fps)
 
 
 def check_output(out: Path, formats: Sequence[str], inputs: Sequence[str | os.PathLike[str]] = ()) -> None:

@@ -21,6 +21,8 @@ from vidamodal.data.crops import FrameCrops
 from vidamodal.inference.anchors import AnchorInput, read_anchors
 from vidamodal.inference.completion import Completion, TrackFrames
 from vidamodal.inference.compose import (
+    Extent,
+    FirstPassFrame,
     FramePrediction,
     MaskRules,
     ObjectContext,
@@ -28,18 +30,20 @@ from vidamodal.inference.compose import (
     WindowLogits,
     compose_object,
     compose_track,
+    measure_extent,
 )
 from vidamodal.inference.depth.depth_sign import LEAST_PREDICTED, count_votes, orient
 from vidamodal.inference.depth.depth_source import DepthSource, DisparityMaps
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
-from vidamodal.inference.scene import Memory, Pictures, Reading, Scene, Views, WindowView
-from vidamodal.inference.track_logits import TrackLogits
+from vidamodal.inference.scene import LabelMap, Memory, Pictures, Reading, Scene, Views, WindowView
+from vidamodal.inference.track_logits import FrameLogits, TrackLogits
 from vidamodal.inference.unlisted import HOLE_LOGIT, short_holes
 from vidamodal.models.folder import Model
 from vidamodal.occlusion.evidence import REACH, front_confidence, label_weights
 from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.occlusion.parts import NEAR, PartJudge, TrackWindows
 from vidamodal.occlusion.thresholds import PartialDecision
+from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
 
 
@@ -74,7 +78,6 @@ class _PassState:
     """Logits of the last chunk in the frames that it shares with the next."""
     anchored: dict[tuple[int, int], FrameCrops] = field(default_factory=dict)
     """Crops by track and frame in the frames of anchors outside a chunk."""
-    order: OrderKeeper = field(default_factory=OrderKeeper)
 
     @staticmethod
     def begin(scene: Scene) -> _PassState:
@@ -88,7 +91,7 @@ class Carried:
 
     evidence: Float[np.ndarray, "t m m"]
     """Evidence on the relations between m tracks in the last frames: see `Predictor.predict_newest`."""
-    order: OrderKeeper = field(default_factory=OrderKeeper)
+    order: OrderKeeper
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,21 @@ class _Relations:
     """Signed confidence that track j of the clip (last axis) lies in front of track i."""
 
 
+@dataclass(frozen=True)
+class CompletedFrame:
+    """What the masks of a frame follow from."""
+
+    number: int
+    logits: dict[int, FrameLogits]
+    """By track, for those whose span includes the frame."""
+    weights: Float[np.ndarray, "n labels"]
+    """How far a track may extend under each label."""
+    front: Float[np.ndarray, "m m"]
+    """As in `FramePrediction`."""
+    views: Sequence[WindowView | None]
+    """By track."""
+
+
 class Predictor:
     """A model on a device. Each track is a separate batch, so its result does not depend on the number of tracks."""
 
@@ -136,7 +154,7 @@ class Predictor:
 
         Args:
             model: The model; it is switched to evaluation mode.
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
             seed: Seed of sampled hypotheses, at least 0.
             hypotheses: Number of hypotheses of each track, at least 1. The first is deterministic unless the head
                 samples; the others are sampled.
@@ -221,14 +239,12 @@ class Predictor:
         scene = self._scene(clip, order, anchors)
         inputs = _Inputs(frames, None if depth is None else self._orient(scene, depth, first=windows.passes == 2))
         if windows.passes == 2:
-            first = self._run_pass(scene, self._first_pass, inputs)
+            first = self._first_frames(scene, inputs)
             bar = tqdm(first, total=clip.video.frames, desc="first pass", unit="frame", disable=quiet)
             scene = scene.after_first_pass(bar, windows, self.model.view.order)
             if depth is not None and inputs.disparity is None:
                 inputs = _Inputs(frames, self._orient(scene, depth, least=LEAST_PREDICTED))
-        for prediction in self._run_pass(scene, self._last_pass, inputs):
-            self.timings.object_frames += len(prediction.objects)
-            yield prediction
+        yield from self._last_frames(scene, inputs)
 
     def predict_newest(self, scene: Scene, views: Views, memory: list[Memory], carried: Carried) -> FramePrediction:
         """Predict the last frame of a scene from it and the frames before it.
@@ -242,7 +258,7 @@ class Predictor:
         settings, rules = self._last_pass, self._last_pass.rules
         first, last = min(views), max(views)
         chunk, newest = Chunk(first, last + 1, last + 1), Chunk(last, last + 1, last + 1)
-        state = _PassState(memory, carried.evidence, views, order=carried.order)
+        state = _PassState(memory, carried.evidence, views)
         logits = {
             k: values.decide_presence(scene.areas[k, first : last + 1] > 0, rules.presence)
             for k, values in self._complete_chunk(scene, state, chunk, settings).items()
@@ -253,7 +269,9 @@ class Predictor:
             near = Chunk(max(first, last - NEAR), last + 1, last + 1)  # parts are compared with no other frames
             logits = {k: values.since(near.start - first) for k, values in logits.items()}
             logits, first = self._judge_parts(rules.partial.judge, views, near, logits), near.start
-        objects, order = self._compose(scene, last, last - first, logits, relations.weights[0], state, rules)
+        final = {k: values.at(last - first) for k, values in logits.items()}
+        frame = CompletedFrame(last, final, relations.weights[0], relations.front[0], views[last])
+        objects, order = self._compose(scene, frame, carried.order)
         self.timings.object_frames += len(objects)
         return FramePrediction(last, objects, order, relations.front[0])
 
@@ -293,7 +311,42 @@ class Predictor:
         self.timings.add("depth", began)
         return maps
 
-    def _run_pass(self, scene: Scene, settings: _Pass, inputs: _Inputs) -> Iterator[FramePrediction]:
+    def _first_frames(self, scene: Scene, inputs: _Inputs) -> Iterator[FirstPassFrame]:
+        """Yield what the second pass needs to know of each frame."""
+        threshold = self._first_pass.rules.threshold
+        for frame in self._run_pass(scene, self._first_pass, inputs):
+            began = time.perf_counter()
+            labels = None
+            extents = {}
+            for k, values in frame.logits.items():
+                anchor = scene.anchors.of(scene.tracks[k].id).get(frame.number)
+                extent = None
+                if anchor is not None:
+                    box = anchor.box()
+                    extent = None if box is None else Extent(box, anchor.area())
+                elif scene.areas[k, frame.number] > 0:
+                    if labels is None:
+                        visible = scene.visible_masks(frame.number)
+                        labels = scene.label_map(visible)
+                    context = self._context(scene, frame, k, visible, labels)
+                    extent = measure_extent(WindowLogits(values.masks, context), threshold)
+                if extent is not None:
+                    extents[k] = extent
+            self.timings.add("paste", began)
+            yield FirstPassFrame(frame.number, extents, frame.front)
+
+    def _last_frames(self, scene: Scene, inputs: _Inputs) -> Iterator[FramePrediction]:
+        """Yield the predictions of each frame."""
+        keeper = OrderKeeper(scene.clip.video.height)
+        for frame in self._run_pass(scene, self._last_pass, inputs):
+            began = time.perf_counter()
+            objects, order = self._compose(scene, frame, keeper)
+            self.timings.add("paste", began)
+            self.timings.object_frames += len(objects)
+            yield FramePrediction(frame.number, objects, order, frame.front)
+
+    def _run_pass(self, scene: Scene, settings: _Pass, inputs: _Inputs) -> Iterator[CompletedFrame]:
+        """Yield the logits of each frame."""
         rules = settings.rules
         images = self._images(inputs.frames)
         state = _PassState.begin(scene)
@@ -311,10 +364,9 @@ class Predictor:
             relations = self._relate(scene, state, chunk, logits)
             if rules.partial.judge is not None and not scene.clip.exhaustive and self.constrain:
                 logits = self._judge_parts(rules.partial.judge, state.views, chunk, logits)
-            for t in chunk.new_frames:
-                place = t - chunk.start
-                objects, order = self._compose(scene, t, place, logits, relations.weights[place], state, rules)
-                yield FramePrediction(t, objects, order, relations.front[place])
+            for place, t in enumerate(chunk.new_frames):
+                included = {k: values.at(place) for k, values in logits.items() if scene.includes(k, t)}
+                yield CompletedFrame(t, included, relations.weights[place], relations.front[place], state.views[t])
 
     def _images(self, frames: FrameSource | None) -> Iterator[Frame | None]:
         """The frames; None for each if the model does not read pixels."""
@@ -435,33 +487,25 @@ class Predictor:
         return evidence
 
     def _compose(
-        self,
-        scene: Scene,
-        frame: int,
-        place: int,
-        logits: Mapping[int, TrackLogits],
-        weights: Float[np.ndarray, "n labels"],
-        state: _PassState,
-        rules: MaskRules,
+        self, scene: Scene, frame: CompletedFrame, keeper: OrderKeeper
     ) -> tuple[dict[int, ObjectPrediction], FrameOrder]:
-        """The masks of a frame, at a place of the chunk, at the size of the image, and their order."""
-        began = time.perf_counter()
-        visible = scene.visible_masks(frame)
+        """The masks of a frame at the size of the image, and their order."""
+        visible = scene.visible_masks(frame.number)
         labels = scene.label_map(visible)
         objects, first_masks = {}, {}
-        for k, values in logits.items():
-            if scene.includes(k, frame):
-                key = scene.tracks[k].id
-                view = state.views[frame][k]
-                opened = view.open.decode() if self.constrain and view is not None and view.open is not None else None
-                context = ObjectContext(scene.windows.at(k, frame), visible[key], labels, weights[k], opened)
-                judged = None if values.judged is None else values.judged[:, place]
-                present = None if values.presence is None else float(expit(values.presence[place]))
-                objects[key], first_masks[key] = compose_object(
-                    WindowLogits(values.masks[:, place], context, judged), rules, present
-                )
-                if (anchor := scene.anchors.of(key).get(frame)) is not None:
-                    objects[key], first_masks[key] = objects[key].with_mask(anchor), anchor.decode()
-        order = state.order.from_masks(first_masks, visible)
-        self.timings.add("paste", began)
-        return objects, order
+        for k, values in frame.logits.items():
+            key = scene.tracks[k].id
+            logits = WindowLogits(values.masks, self._context(scene, frame, k, visible, labels), values.judged)
+            present = None if values.presence is None else float(expit(values.presence))
+            objects[key], first_masks[key] = compose_object(logits, self._last_pass.rules, present)
+            if (anchor := scene.anchors.of(key).get(frame.number)) is not None:
+                objects[key], first_masks[key] = objects[key].with_mask(anchor), Patch.of(anchor)
+        return objects, keeper.from_masks(first_masks, visible)
+
+    def _context(
+        self, scene: Scene, frame: CompletedFrame, k: int, visible: Mapping[int, Patch | None], labels: LabelMap
+    ) -> ObjectContext:
+        view = frame.views[k]
+        opened = Patch.of(view.open) if self.constrain and view is not None and view.open is not None else None
+        window = scene.windows.at(k, frame.number)
+        return ObjectContext(window, visible[scene.tracks[k].id], labels, frame.weights[k], opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -11,6 +12,12 @@ from typing import Protocol
 import torch
 
 from vidamodal.types import Frame, InputError
+
+_NEEDED = {
+    "cuda": "a CUDA build of PyTorch",
+    "mps": "PyTorch on a Mac with Apple silicon",
+}
+"""What makes a device available."""
 
 FrameSource = Callable[[], Iterator[Frame] | None]
 """Returns the frames of a video from the first on, anew in every call; None if there are none."""
@@ -46,30 +53,35 @@ class Runtime:
 
     @staticmethod
     def choose(name: str) -> Runtime:
-        """Return the runtime for "auto", "cpu" or "cuda"; see `pick_device`."""
+        """Return the runtime for the name of a device; see `pick_device`."""
         device = pick_device(name)
         return Runtime(device, pick_precision(device))
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[object]:
         """Return a context in which networks compute in this precision."""
-        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+        return nullcontext() if self.precision == torch.float32 else torch.autocast(self.device.type, self.precision)
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device for "auto", "cpu" or "cuda"; "auto" prefers CUDA.
+    """Return the device for "auto", "cpu", "cuda" or "mps"; "auto" takes CUDA, else Apple's GPU, else the CPU.
 
     Raises:
-        InputError: If the name is none of these, or if CUDA is not available.
+        InputError: If the name is none of these, or if the device is not available.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"unknown device {name!r}. Choose auto, cpu or cuda.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("the device cuda is not available to PyTorch. Choose cpu, or install a CUDA build of PyTorch.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, found in available.items() if found))
+    if name not in available:
+        raise InputError(f"unknown device {name!r}. Choose auto, cpu, cuda or mps.")
+    if not available[name]:
+        raise InputError(f"the device {name} is not available to PyTorch. Choose cpu, or install {_NEEDED[name]}.")
+    return torch.device(name)
 
 
 def pick_precision(device: torch.device) -> torch.dtype:
     """Return bfloat16 if the device supports it natively, else float32."""
+    if device.type == "mps":
+        return torch.float32
     fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 

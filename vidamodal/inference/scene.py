@@ -7,20 +7,20 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt16
+from jaxtyping import Float, UInt16
 
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame
 from vidamodal.geometry import Cropper, Window, Windows
 from vidamodal.inference.anchors import Anchors
-from vidamodal.inference.compose import FramePrediction
+from vidamodal.inference.compose import FirstPassFrame
 from vidamodal.occlusion.evidence import front_confidence_from_order, open_pixels
+from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Rle, Track, known_span
 from vidamodal.windows import WindowConfig, follow_scene, lay_windows
 
 REMEMBERED = 8
 """Number of earlier frames remembered of each track, for when it is occluded for longer than a chunk."""
 
-Mask = Bool[np.ndarray, "h w"]
 LabelMap = UInt16[np.ndarray, "h w"]
 """The place of the visible track at each pixel among the clip's tracks, counted from 1; 0 where there is none."""
 Memory = dict[int, FrameCrops]
@@ -104,7 +104,7 @@ class Scene:
             raise InputError(f"order= has {len(order)} frames, but the clip has {frames}. Pass the order of this clip.")
         return replace(self, front=front_confidence_from_order(order, [track.id for track in self.clip.tracks]))
 
-    def after_first_pass(self, first: Iterable[FramePrediction], config: WindowConfig, reads_order: bool) -> Scene:
+    def after_first_pass(self, first: Iterable[FirstPassFrame], config: WindowConfig, reads_order: bool) -> Scene:
         """Return the scene for a second pass: its windows follow the scene while an object is occluded.
 
         Args:
@@ -117,14 +117,10 @@ class Scene:
         for frame in first:
             if reads_order and self.front is None:
                 fronts.append(frame.front.astype(np.float16))
-            for k, track in enumerate(self.tracks):
-                anchored = frame.number in self.anchors.of(track.id)
-                if (anchored or self.areas[k, frame.number] > 0) and track.id in frame.objects:
-                    mask = frame.objects[track.id].masks[0]
-                    area = mask.area()
-                    if area:  # an empty anchor has no box
-                        boxes[k, frame.number] = mask.box()
-                        shares[k, frame.number] = 1 if anchored else self.areas[k, frame.number] / area
+            for k, extent in frame.extents.items():
+                boxes[k, frame.number] = extent.box
+                anchored = frame.number in self.anchors.of(self.tracks[k].id)
+                shares[k, frame.number] = 1 if anchored else self.areas[k, frame.number] / extent.area
         windows = follow_scene(self.windows, boxes, shares, config)
         return replace(self, windows=windows, front=np.stack(fronts) if fronts else self.front)
 
@@ -143,17 +139,17 @@ class Scene:
         """Return the tracks whose span includes any of these frames."""
         return [k for k, (first, last) in enumerate(self.spans) if first < stop and last > start]
 
-    def visible_masks(self, frame: int) -> dict[int, Mask | None]:
+    def visible_masks(self, frame: int) -> dict[int, Patch | None]:
         """Return the visible masks of all the clip's tracks in a frame, by id."""
         masks = {track.id: track.visible[frame] for track in self.clip.tracks}
-        return {key: None if mask is None else mask.decode() for key, mask in masks.items()}
+        return {key: None if mask is None else Patch.of(mask) for key, mask in masks.items()}
 
-    def label_map(self, visible: dict[int, Mask | None]) -> LabelMap:
+    def label_map(self, visible: dict[int, Patch | None]) -> LabelMap:
         """Return the label of every pixel; of overlapping masks the last one counts."""
-        out = np.zeros((self.clip.video.height, self.clip.video.width), dtype=np.uint16)
+        out = np.zeros((self.clip.video.height, self.clip.video.width), dtype=np.uint16, order="F")
         for label, mask in enumerate(visible.values(), start=1):
             if mask is not None:
-                out[mask] = label
+                np.copyto(out[mask.rows, mask.columns], np.uint16(label), where=mask.mask)
         return out
 
     def view(
@@ -162,7 +158,8 @@ class Scene:
         """Return the view of every track, or of some, in a frame of which the pictures are known."""
         visible = self.visible_masks(frame)
         labels = self.label_map(visible)
-        frame_map = FrameMap.from_labels(labels, pictures.image, pictures.disparity)
+        boxes = [mask.rectangle for mask in visible.values() if mask is not None and mask.area]
+        frame_map = FrameMap(labels, pictures.image, pictures.disparity, np.array(boxes).reshape(-1, 4))
         # If the visible mask of an object in its span is unknown, unlabelled pixels may still show that object.
         no_unknown = all(
             visible[track.id] is not None or not self.includes(k, frame) for k, track in enumerate(self.tracks)
@@ -184,7 +181,8 @@ class Scene:
         """Return an anchor of a track in its window: the covered share of each cell."""
         video = self.clip.video
         cropper = Cropper.at(self.windows.at(track, frame), cells, video.height, video.width)
-        return cropper.cut(self.anchors.of(self.tracks[track].id)[frame].decode())
+        anchor = Patch.of(self.anchors.of(self.tracks[track].id)[frame])
+        return cropper.cut(anchor.mask, (anchor.top, anchor.left))
 
     def visible_share(self, track: int, frame: int) -> float:
         """Return the share of its window that a track visibly fills."""
@@ -219,7 +217,5 @@ def _open_mask(crops: FrameCrops, window: Window, disparity: Float[np.ndarray, "
     """The pixels of the image that are open by depth; None if depth is not used as a rule."""
     if crops.comparison is None or disparity is None:
         return None
-    mask = np.zeros(disparity.shape, dtype=bool)
     rows, columns, pixels = open_pixels(crops.comparison, window, disparity)
-    mask[rows, columns] = pixels
-    return Rle.encode(mask)
+    return Patch(rows.start, columns.start, pixels).encode(*disparity.shape)

@@ -138,7 +138,7 @@ def resolve_source(
         inputs: The arguments that determine the source.
         network: The network of the prediction; if it is a segmenter, it is the source.
         reader: The video.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         seed: Seed of a finder that samples.
 
     Raises:

@@ -20,6 +20,7 @@ from vidamodal.inference.compose import FramePrediction
 from vidamodal.inference.predictor import Carried, Predictor
 from vidamodal.inference.scene import REMEMBERED, Memory, Pictures, Reading, Scene, Views, WindowView
 from vidamodal.models.folder import DEFAULT, LoadedModel, load_model
+from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, InputError, Mask, Rle, Track, VideoInfo
 from vidamodal.windows import follow_scene, lay_windows
 
@@ -151,7 +152,7 @@ class Stream:
         self._exhaustive = exhaustive
         self._history = max(2 * config.windows.horizon, self._forget)
         self._objects: list[_Object] = []
-        self._carried = Carried(np.zeros((0, 0, 0)))
+        self._carried: Carried | None = None
         self._front = np.zeros((0, 0), dtype=np.float32)
         self._size: tuple[int, int] | None = None
         self._now = -1
@@ -191,6 +192,7 @@ class Stream:
             for t in frames
         }
         memory = [self._memory(item) for item in self._objects]
+        assert self._carried is not None
         predicted = self._predictor.predict_newest(scene, views, memory, self._carried)
         self._front = predicted.front.astype(np.float32)
         self._store(predicted)
@@ -219,7 +221,8 @@ class Stream:
         gone = [item for item in self._objects if self._now - item.last_seen > self._forget and item.id not in shown]
         for item in gone:
             self._objects.remove(item)
-            self._carried.order.forget(item.id)
+            if self._carried is not None:
+                self._carried.order.forget(item.id)
         self._objects += [
             _Object(number, self._now) for number in sorted(shown.keys() - {item.id for item in self._objects})
         ]
@@ -245,6 +248,9 @@ class Stream:
         now = [item.id for item in self._objects]
         if now == before:
             return
+        if self._carried is None:  # the first object shows the size of the image
+            assert self._size is not None
+            self._carried = Carried(np.zeros((0, 0, 0)), OrderKeeper(self._size[0]))
         old = [k for k, number in enumerate(before) if number in now]
         new = [now.index(before[k]) for k in old]
         evidence = np.zeros((len(self._carried.evidence), len(now), len(now)))

@@ -17,6 +17,7 @@ from vidamodal.geometry import Window, paste
 from vidamodal.inference.runtime import Timings
 from vidamodal.inference.tracker import Tracker, TrackerConfig, shift_mask
 from vidamodal.occlusion.order import OrderKeeper
+from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, FrameInstance, FrameOrder, Rle, Track, VideoInfo
 
 Mask = Bool[np.ndarray, "h w"]
@@ -72,7 +73,8 @@ def build_tracks(
     least = min(rules.min_frames, video.frames)
     tracks = [_build_track(key, seen, video.frames) for key, seen in sightings.items() if len(seen) >= least]
     timings.object_frames += sum(m is not None for track in tracks for m in track.amodal or ())
-    return ClipTracks(video, tuple(tracks), exhaustive=False, order=tuple(_order(tracks, front_to_back)))
+    order = tuple(_order(tracks, front_to_back, video.height))
+    return ClipTracks(video, tuple(tracks), exhaustive=False, order=order)
 
 
 def _resize(instances: Sequence[FrameInstance], height: int, width: int) -> list[_Sighting | None]:
@@ -142,9 +144,9 @@ def _interpolate(first: Rle, last: Rle, before: int, after: int) -> Iterator[tup
         yield t, Rle.encode(shift_mask(mask, np.rint(path * (t - before) / (after - before))))
 
 
-def _order(tracks: Sequence[Track], front_to_back: Sequence[Sequence[int]]) -> Iterator[FrameOrder]:
+def _order(tracks: Sequence[Track], front_to_back: Sequence[Sequence[int]], height: int) -> Iterator[FrameOrder]:
     """The order of each frame, from the ids of the instances detected in it."""
-    keeper = OrderKeeper()
+    keeper = OrderKeeper(height)
     for t, ids in enumerate(front_to_back):
-        amodal = {k.id: mask.decode() for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
+        amodal = {k.id: Patch.of(mask) for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
         yield keeper.from_ranks(amodal, ids)

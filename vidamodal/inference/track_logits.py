@@ -16,6 +16,15 @@ CERTAIN = np.float32(30.0)
 
 
 @dataclass(frozen=True)
+class FrameLogits:
+    """Logits of k hypotheses in one frame; the fields are those of `TrackLogits`."""
+
+    masks: Float[np.ndarray, "k s s"]
+    judged: Float[np.ndarray, "k s s"] | None
+    presence: np.float32 | None
+
+
+@dataclass(frozen=True)
 class TrackLogits:
     """Logits of k hypotheses in t frames; -inf in frames outside the track's span."""
 
@@ -24,6 +33,12 @@ class TrackLogits:
     """None if the model does not predict presence."""
     judged: Float[np.ndarray, "k t s s"] | None = None
     """Logits of pixels that may show an occluder without a mask; None if they are the same."""
+
+    def at(self, place: int) -> FrameLogits:
+        """Return the logits of one frame of the chunk."""
+        judged = None if self.judged is None else self.judged[:, place]
+        presence = None if self.presence is None else self.presence[place]
+        return FrameLogits(self.masks[:, place], judged, presence)
 
     def after(self, old: TrackLogits) -> TrackLogits:
         """Return the logits, cross-faded in the first frames with those of the chunk before.

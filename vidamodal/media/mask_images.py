@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import colorsys
 import os
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import imageio.v3 as iio
 import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image, ImageOps
@@ -174,4 +174,6 @@ def write_object_masks(directory: str | os.PathLike[str], number: int, masks: It
     folder.mkdir(parents=True, exist_ok=True)
     for frame, mask in enumerate(masks):
         if mask is not None:
-            iio.imwrite(folder / f"{frame:05d}.png", mask.decode().astype(np.uint8) * 255, plugin="pillow")
+            # Run-length matching takes half the time of the default for masks, and the files are smaller.
+            image = Image.fromarray(mask.decode().view(np.uint8) * np.uint8(255))
+            image.save(folder / f"{frame:05d}.png", compress_type=zlib.Z_RLE)

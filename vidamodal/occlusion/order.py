@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.sparse.csgraph import connected_components
 
+from vidamodal.geometry import intersection
 from vidamodal.occlusion.thresholds import least_shared_area
-from vidamodal.rle import overlaps, pack, shared_area
+from vidamodal.rle import Patch, overlaps, pack, shared_area
 from vidamodal.types import ClipTracks, FrameOrder, Mask, Rle
 
 
@@ -97,35 +98,42 @@ class Overlap:
 
     one: int
     other: int
-    box: tuple[slice, slice]
-    """Rows and columns that hold all shared pixels."""
+    rows: slice
+    columns: slice
     shared: Mask
-    """The shared pixels within ``box``."""
+    """The shared pixels: all of them lie in these rows and columns."""
+
+    def count_in(self, mask: Patch | None) -> int:
+        """Return how many of the shared pixels lie in a mask; none if it is unknown."""
+        return 0 if mask is None else int(np.count_nonzero(self.shared & mask.within(self.rows, self.columns)))
 
 
-def overlapping_pairs(amodal: Mapping[int, Mask]) -> Iterator[Overlap]:
-    """Yield the pairs of objects whose amodal masks share enough pixels to be ordered."""
-    present = [(k, m, _bounding_box(m)) for k, m in amodal.items() if m.any()]
-    for i, (a, mask_a, box_a) in enumerate(present):
-        enough = least_shared_area(mask_a.shape[0])
-        for b, mask_b, box_b in present[i + 1 :]:
-            top, left = max(box_a[0], box_b[0]), max(box_a[1], box_b[1])
-            bottom, right = min(box_a[2], box_b[2]), min(box_a[3], box_b[3])
-            if top >= bottom or left >= right:
-                continue
-            box = slice(top, bottom), slice(left, right)
-            shared = mask_a[box] & mask_b[box]
-            if np.count_nonzero(shared) >= enough:
-                yield Overlap(a, b, box, shared)
+def overlapping_pairs(amodal: Mapping[int, Patch], height: int) -> Iterator[Overlap]:
+    """Yield the pairs of objects whose amodal masks share enough pixels to be ordered.
+
+    Args:
+        amodal: Amodal masks by id.
+        height: Height of the image in pixels.
+    """
+    enough = least_shared_area(height)
+    for (a, mask_a), (b, mask_b) in combinations(amodal.items(), 2):
+        rows, columns = intersection(mask_a.rows, mask_b.rows), intersection(mask_a.columns, mask_b.columns)
+        if (rows.stop - rows.start) * (columns.stop - columns.start) < enough:
+            continue
+        shared = mask_a.within(rows, columns) & mask_b.within(rows, columns)
+        if np.count_nonzero(shared) >= enough:
+            yield Overlap(a, b, rows, columns, shared)
 
 
 @dataclass
 class OrderKeeper:
     """Orders the objects of successive frames and remembers the order of pairs that a frame does not decide."""
 
+    height: int
+    """Height of the image in pixels."""
     _a_in_front: dict[tuple[int, int], bool] = field(default_factory=dict)
 
-    def from_masks(self, amodal: Mapping[int, Mask], visible: Mapping[int, Mask | None]) -> FrameOrder:
+    def from_masks(self, amodal: Mapping[int, Patch], visible: Mapping[int, Patch | None]) -> FrameOrder:
         """Return the pairs (front, back) of the next frame, from its masks.
 
         The object that is visible at more of the shared pixels lies in front. If neither is (a third object occludes
@@ -137,16 +145,14 @@ class OrderKeeper:
             visible: Visible masks of the same ids; None if unknown.
         """
         pairs = []
-        for pair in overlapping_pairs(amodal):
+        for pair in overlapping_pairs(amodal, self.height):
             a, b = pair.one, pair.other
-            shown_a, shown_b = (
-                0 if (v := visible[k]) is None else np.count_nonzero(pair.shared & v[pair.box]) for k in (a, b)
-            )
+            shown_a, shown_b = (pair.count_in(visible[k]) for k in (a, b))
             if shown_a != shown_b:
-                self._a_in_front[a, b] = bool(shown_a > shown_b)
+                self._a_in_front[a, b] = shown_a > shown_b
             elif (a, b) not in self._a_in_front:
-                total_a, total_b = (0 if (v := visible[k]) is None else np.count_nonzero(v) for k in (a, b))
-                self._a_in_front[a, b] = bool(total_a >= total_b)
+                total_a, total_b = (0 if (v := visible[k]) is None else v.area for k in (a, b))
+                self._a_in_front[a, b] = total_a >= total_b
             pairs.append((a, b) if self._a_in_front[a, b] else (b, a))
         return tuple(pairs)
 
@@ -154,7 +160,7 @@ class OrderKeeper:
         """Forget the order of an object, whose id another one may have from now on."""
         self._a_in_front = {pair: front for pair, front in self._a_in_front.items() if key not in pair}
 
-    def from_ranks(self, amodal: Mapping[int, Mask], front_to_back: Sequence[int]) -> FrameOrder:
+    def from_ranks(self, amodal: Mapping[int, Patch], front_to_back: Sequence[int]) -> FrameOrder:
         """Return the pairs (front, back) of the next frame, from a list of the ids that were detected in it.
 
         If one of two objects was not detected, the last known order holds, or else that object lies behind.
@@ -165,7 +171,7 @@ class OrderKeeper:
         """
         rank = {key: place for place, key in enumerate(front_to_back)}
         pairs = []
-        for pair in overlapping_pairs(amodal):
+        for pair in overlapping_pairs(amodal, self.height):
             a, b = pair.one, pair.other
             a_first = rank.get(a, len(rank)) <= rank.get(b, len(rank))
             if a in rank and b in rank:
@@ -176,14 +182,14 @@ class OrderKeeper:
 
 def with_order(clip: ClipTracks) -> ClipTracks:
     """Return a clip with the order of every frame, from its amodal and visible masks alone."""
-    keeper, order = OrderKeeper(), []
+    keeper, order = OrderKeeper(clip.video.height), []
     for t in range(clip.video.frames):
         amodal = {
-            track.id: mask.decode()
+            track.id: Patch.of(mask)
             for track in clip.tracks
             if track.amodal is not None and (mask := track.amodal[t]) is not None
         }
-        visible = {track.id: None if (mask := track.visible[t]) is None else mask.decode() for track in clip.tracks}
+        visible = {track.id: None if (mask := track.visible[t]) is None else Patch.of(mask) for track in clip.tracks}
         order.append(keeper.from_masks(amodal, visible))
     return replace(clip, order=tuple(order))
 
@@ -195,8 +201,3 @@ def _decisive(areas: Float[np.ndarray, "n n"], height: int) -> Bool[np.ndarray, 
 
 def _share_enough(one: Rle, other: Rle) -> bool:
     return shared_area(pack(one), pack(other)) >= least_shared_area(one.height)
-
-
-def _bounding_box(mask: Mask) -> tuple[int, int, int, int]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

@@ -20,6 +20,7 @@ from vidamodal.report.colours import DARK, Colour, object_colour
 from vidamodal.report.contours import Points, on_dash, smooth, stretches, trace_contours
 from vidamodal.report.labels import Label, rank_places, write_labels
 from vidamodal.report.style import MIN_SIDE, Style
+from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, Frame, Mask
 
 _VISIBLE_ALPHA = 0.50
@@ -70,7 +71,7 @@ def overlay_frames(frames: Iterable[Frame], tracks: ClipTracks) -> Iterator[Fram
         ValueError: The number of frames is not ``tracks.video.frames``, or a frame has another size than its masks.
     """
     for index, frame in zip(range(tracks.video.frames), frames, strict=True):
-        overlay = render_overlay(frame, object_masks_at(tracks, index))
+        overlay = _paint(frame, _shapes_at(tracks, index))
         height, width = frame.shape[:2]
         if overlay.shape != frame.shape:
             overlay = np.array(Image.fromarray(overlay).resize((width, height), Image.Resampling.BOX))
@@ -90,21 +91,18 @@ def render_overlay(frame: Frame, objects: Sequence[ObjectMasks]) -> Frame:
     Raises:
         ValueError: A mask has another size than the frame.
     """
-    height, width = frame.shape[:2]
-    scale = canvas_scale(height, width)
-    canvas = Image.fromarray(enlarge_frame(frame))
-    style = Style(canvas.width, canvas.height)
-    cutouts = [_Cutout.of(item, (height, width), scale, style) for item in objects]
-    present = sorted((cutout for cutout in cutouts if cutout), key=lambda cutout: (-cutout.area, cutout.id))
-    for cutout in present:
-        cutout.fill_visible(canvas)
-    for cutout in present:
-        cutout.hatch_occluded(canvas)
-    for cutout in present:
-        cutout.outline(canvas)
-    smallest_first = reversed(present)  # small objects have the least room for a label
-    write_labels(canvas, [Label(each.text, each.rgb, each.label_places()) for each in smallest_first], style)
-    return np.array(canvas)
+    shapes = []
+    for item in objects:
+        for mask in (item.visible, item.amodal):
+            if mask is not None and mask.shape != frame.shape[:2]:
+                raise ValueError(
+                    f"object {item.id}: a mask of shape {mask.shape} for a frame of shape {frame.shape[:2]}"
+                )
+        text = item.label if item.label is not None else str(item.id)
+        rgb = object_colour(item.id) if item.rgb is None else item.rgb
+        visible, amodal = (None if mask is None else Patch(0, 0, mask) for mask in (item.visible, item.amodal))
+        shapes.append(_Shape(item.id, text, rgb, visible, amodal))
+    return _paint(frame, shapes)
 
 
 def canvas_scale(height: int, width: int) -> int:
@@ -119,6 +117,45 @@ def enlarge_frame(frame: Frame) -> Frame:
     if scale == 1:
         return frame
     return np.array(Image.fromarray(frame).resize((width * scale, height * scale), Image.Resampling.BICUBIC))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The masks of one object in one frame, and how it is painted: see `ObjectMasks`."""
+
+    id: int
+    text: str
+    rgb: Colour
+    visible: Patch | None
+    amodal: Patch | None
+
+
+def _shapes_at(tracks: ClipTracks, frame: int) -> list[_Shape]:
+    shapes = []
+    for track in tracks.tracks:
+        masks = track.visible[frame], track.amodal[frame] if track.amodal else None
+        visible, amodal = (None if mask is None else Patch.of(mask) for mask in masks)
+        shapes.append(_Shape(track.id, str(track.id), object_colour(track.id), visible, amodal))
+    return shapes
+
+
+def _paint(frame: Frame, shapes: Sequence[_Shape]) -> Frame:
+    """Paint objects over a copy of a frame: see `render_overlay`."""
+    height, width = frame.shape[:2]
+    scale = canvas_scale(height, width)
+    canvas = Image.fromarray(enlarge_frame(frame))
+    style = Style(canvas.width, canvas.height)
+    cutouts = [_Cutout.of(shape, (height, width), scale, style) for shape in shapes]
+    present = sorted((cutout for cutout in cutouts if cutout), key=lambda cutout: (-cutout.area, cutout.id))
+    for cutout in present:
+        cutout.fill_visible(canvas)
+    for cutout in present:
+        cutout.hatch_occluded(canvas)
+    for cutout in present:
+        cutout.outline(canvas)
+    smallest_first = reversed(present)  # small objects have the least room for a label
+    write_labels(canvas, [Label(each.text, each.rgb, each.label_places()) for each in smallest_first], style)
+    return np.array(canvas)
 
 
 @dataclass(frozen=True)
@@ -137,23 +174,20 @@ class _Cutout:
     style: Style
 
     @staticmethod
-    def of(item: ObjectMasks, size: tuple[int, int], scale: int, style: Style) -> _Cutout | None:
+    def of(shape: _Shape, size: tuple[int, int], scale: int, style: Style) -> _Cutout | None:
         """Crop an object, or return None if its masks are empty."""
-        for mask in (item.visible, item.amodal):
-            if mask is not None and mask.shape != size:
-                raise ValueError(f"object {item.id}: a mask of shape {mask.shape} for a frame of shape {size}")
-        masks = [mask for mask in (item.visible, item.amodal) if mask is not None]
-        boxes = [box for mask in masks if (box := _box(mask))]
+        masks = [mask for mask in (shape.visible, shape.amodal) if mask is not None]
+        boxes = [mask.box for mask in masks if mask.box is not None]
         if not boxes:
             return None
         margin = math.ceil(style.margin / scale)
         top, left = (max(0, min(box[i] for box in boxes) - margin) for i in (0, 1))
-        bottom, right = (max(box[i] for box in boxes) + margin for i in (2, 3))
-        cuts = [mask[top:bottom, left:right] for mask in masks]
-        visible = cuts[0] if item.visible is not None else np.zeros_like(cuts[0])
-        text = item.label if item.label is not None else str(item.id)
-        rgb = object_colour(item.id) if item.rgb is None else item.rgb
-        return _Cutout(item.id, text, rgb, visible, np.logical_or(cuts[0], cuts[-1]), top, left, size, scale, style)
+        bottom, right = (min(max(box[i] for box in boxes) + margin, size[i - 2]) for i in (2, 3))
+        cuts = [mask.within(slice(top, bottom), slice(left, right)) for mask in masks]
+        visible = cuts[0] if shape.visible is not None else np.zeros_like(cuts[0])
+        whole = np.logical_or(cuts[0], cuts[-1])
+        visible, whole = np.ascontiguousarray(visible), np.ascontiguousarray(whole)
+        return _Cutout(shape.id, shape.text, shape.rgb, visible, whole, top, left, size, scale, style)
 
     @cached_property
     def area(self) -> int:

@@ -1,6 +1,7 @@
 """Measure the cost of models per object and frame and write docs/results/cost.md and .png.
 
     python -m scripts.experiments.cost --models tiny tiny:conddiff configs/c2f/full.yaml ... [--curves tiny]
+        [--objects 1 10 100] [--frames 24 240 2400] [--heights 256 720 1080]
 
 A model is a folder or a name, with a head after a colon, or a training config, whose model gets random weights. Every
 measurement runs in a separate process, so that its peak memory can be read.
@@ -20,13 +21,15 @@ from typing import Any
 from tqdm import tqdm
 
 from scripts.experiments.common import RESULTS, experiment_parser, run_experiment
-from scripts.experiments.cost.measure import Cost, Load, measure_cost, measure_load
-from scripts.experiments.cost.page import FRAMES, OBJECTS, render_curves, render_page
+from scripts.experiments.cost.measure import Cost, Load, Scale, measure_cost, measure_load, measure_scale
+from scripts.experiments.cost.page import render_curves, render_page
 from vidamodal.errors import InputError
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
 
 ROOT = Path(__file__).parents[3]
+SCALE_FRAMES = 24
+"""Number of frames of the videos of several sizes."""
 
 
 def main() -> None:
@@ -34,6 +37,9 @@ def main() -> None:
     parser = experiment_parser("cost", __doc__)
     parser.add_argument("--models", nargs="+", default=["tiny"], help="folders, names (:head) or training configs")
     parser.add_argument("--curves", default="tiny", help="model measured over numbers of objects and frames")
+    parser.add_argument("--objects", nargs="+", type=int, default=[1, 10, 40, 100], help="numbers of objects")
+    parser.add_argument("--frames", nargs="+", type=int, default=[24, 240, 2400, 24000], help="numbers of frames")
+    parser.add_argument("--heights", nargs="+", type=int, default=[256, 480, 720, 1080, 2160], help="sizes in pixels")
     parser.add_argument("--out", type=Path, default=RESULTS / "cost.md", help="page; its picture lies beside it")
     parser.add_argument("--child", nargs="+", help=SUPPRESS)
     options = parser.parse_args()
@@ -43,18 +49,36 @@ def main() -> None:
 def write_page(options: Namespace) -> None:
     """Measure everything in child processes and write the page."""
     costs = [Cost(**run_child(name)) for name in tqdm(options.models, desc="presets", unit="preset")]
-    points = dict.fromkeys([*((n, FRAMES[0]) for n in OBJECTS), *((1, t) for t in FRAMES)])
+    frames = sorted(options.frames)
+    points = dict.fromkeys([*((n, frames[0]) for n in sorted(options.objects)), *((1, t) for t in frames)])
     loads = [Load(**run_child(options.curves, *point)) for point in tqdm(points, desc="curves", unit="clip")]
+    sizes = [(1, *frame_size(height)) for height in sorted(options.heights)]
+    sizes += [(10, *size[1:]) for size in sizes[-2:]]
+    scales = [
+        Scale(**run_child(options.curves, n, SCALE_FRAMES, *size))
+        for n, *size in tqdm(sizes, desc="sizes", unit="clip")
+    ]
     picture = options.out.with_suffix(".png")
-    page = render_page(options.models, options.curves, picture.name, costs, loads)
+    page = render_page(options.models, options.curves, picture.name, costs, loads, scales)
     write_text(options.out, page)
     save_png(picture, render_curves(loads))
     print(page)
 
 
+def frame_size(height: int) -> tuple[int, int]:
+    """Return height and width of a frame: square up to 256 pixels, else in the ratio 16 : 9, both even."""
+    return height, height if height <= 256 else 2 * round(height * 8 / 9)
+
+
 def measure_child(model: str, *clip: str) -> None:
-    """Measure the cost of a model, or its load for a number of objects and of frames, and print it as JSON."""
-    print(json.dumps(asdict(measure_load(model, *map(int, clip)) if clip else measure_cost(model))))
+    """Measure the cost of a model, its load for a number of objects and frames, or a size; print it as JSON."""
+    numbers = list(map(int, clip))
+    measured: Cost | Load | Scale
+    if len(numbers) > 2:
+        measured = measure_scale(model, *numbers)
+    else:
+        measured = measure_load(model, *numbers) if numbers else measure_cost(model)
+    print(json.dumps(asdict(measured)))
 
 
 def run_child(*arguments: object) -> dict[str, Any]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import resource
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidamodal.data.crops import TrackCrops
 from vidamodal.errors import InputError
+from vidamodal.inference.api import predict as predict_video
+from vidamodal.inference.prediction import DEFAULT_FORMATS
 from vidamodal.inference.predictor import Predictor
+from vidamodal.media.video_writer import write_video
 from vidamodal.models.amodal import AmodalOutput
 from vidamodal.models.folder import Model, load_model
+from vidamodal.rle import Patch
 from vidamodal.training.command import read_recipe
 from vidamodal.training.stages.amodal import AmodalFamily
 from vidamodal.training.stages.c2f import C2FFamily
@@ -77,6 +81,33 @@ class Load:
     slowing: float
 
 
+@dataclass(frozen=True)
+class Scale:
+    """CPU-seconds of predictions of one video.
+
+    Attributes:
+        objects: Number of objects.
+        frames: Number of frames.
+        height: Height of the frames in pixels.
+        width: Width of the frames in pixels.
+        network: The network.
+        beside: Cutting, pasting, order and all else between masks and tracks.
+        tracks: All of `predict`, from a video file to tracks.json.
+        default: The same with all default formats.
+        peak: Peak memory of the process in bytes.
+    """
+
+    objects: int
+    frames: int
+    height: int
+    width: int
+    network: float
+    beside: float
+    tracks: float
+    default: float
+    peak: int
+
+
 def load_network(name: str) -> Model:
     """Load a model by folder or name, with a head after a colon, or create the untrained model of a training config.
 
@@ -121,11 +152,11 @@ class Stopwatch:
     def __init__(self, model: Model) -> None:
         self.seconds = 0.0
         self._complete = model.complete
-        model.complete = self._timed  # type: ignore[method-assign]
+        model.complete = self._timed  # type: ignore[assignment, method-assign]
 
-    def _timed(self, crops: TrackCrops, generator: torch.Generator) -> AmodalOutput:
+    def _timed(self, *inputs: Any) -> AmodalOutput:
         began = time.process_time()
-        output = self._complete(crops, generator)
+        output: AmodalOutput = self._complete(*inputs)
         self.seconds += time.process_time() - began
         return output
 
@@ -174,23 +205,59 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def moving_shapes(objects: int, frames: int, size: int = SIZE) -> ClipTracks:
-    """Return visible masks of discs and boxes that orbit the centre and occlude each other; later ones are in front."""
-    rows, columns = np.mgrid[:size, :size]
+def measure_scale(name: str, objects: int, frames: int, height: int, width: int) -> Scale:
+    """Time the prediction of a video file of one size, by part and by format, after a warm-up."""
+    loaded = load_model(name)
+    model = loaded.model
+    clip = moving_shapes(objects, frames, height, width)
+    predict(model, moving_shapes(1, model.config.chunk))
+    stopwatch = Stopwatch(model)
+    began = time.process_time()
+    predict(model, clip)
+    beside, network = time.process_time() - began - stopwatch.seconds, stopwatch.seconds
+    spent: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / clip.video.path
+        write_video(video, paint_frames(clip), clip.video.fps)
+        for formats in (("tracks",), DEFAULT_FORMATS):
+            began = time.process_time()
+            predict_video(video, clip, Path(folder) / "out", model=loaded, device="cpu", formats=formats)
+            spent["+".join(formats)] = time.process_time() - began
+    tracks, default = spent.values()
+    return Scale(objects, frames, height, width, network, beside, tracks, default, peak_memory())
+
+
+def moving_shapes(objects: int, frames: int, height: int = SIZE, width: int | None = None) -> ClipTracks:
+    """Return visible masks of discs and boxes that orbit the centre and occlude each other; later ones are in front.
+
+    Args:
+        objects: Number of objects.
+        frames: Number of frames.
+        height: Height of the frames in pixels.
+        width: Width of the frames in pixels; that of a square by default.
+    """
+    width = height if width is None else width
     visible: list[list[Rle]] = [[] for _ in range(objects)]
-    radius = size * 0.3 / np.sqrt(objects) + 3
+    radius = height * 0.3 / np.sqrt(objects) + 3
     for t in range(frames):
-        labels = np.zeros((size, size), dtype=np.int16)
+        labels = np.zeros((height, width), dtype=np.int16, order="F")
+        places = []
         for k in range(objects):
             angle = 2 * np.pi * (k * 0.618 + t / (40 + 7 * (k % 5)))
-            orbit = size * (0.12 + 0.24 * (k + 0.5) / objects)
-            y, x = size / 2 + orbit * np.sin(angle), size / 2 + orbit * np.cos(angle)
+            orbit = 0.12 + 0.24 * (k + 0.5) / objects
+            y, x = height * (0.5 + orbit * np.sin(angle)), width * (0.5 + orbit * np.cos(angle))
+            top, left = max(int(y - radius), 0), max(int(x - radius), 0)
+            place = slice(top, int(y + radius) + 2), slice(left, int(x + radius) + 2)
+            rows, columns = np.ogrid[top : top + labels[place].shape[0], left : left + labels[place].shape[1]]
             distance = np.abs(rows - y), np.abs(columns - x)
-            labels[np.hypot(*distance) < radius if k % 2 else np.maximum(*distance) < 0.85 * radius] = k + 1
-        for k in range(objects):
-            visible[k].append(Rle.encode(labels == k + 1))
+            inside = np.hypot(*distance) < radius if k % 2 else np.maximum(*distance) < 0.85 * radius
+            labels[place][inside] = k + 1
+            places.append(place)
+        for k, place in enumerate(places):
+            mask = Patch(place[0].start, place[1].start, labels[place] == k + 1)
+            visible[k].append(mask.encode(height, width))
     tracks = tuple(Track(k + 1, tuple(masks)) for k, masks in enumerate(visible))
-    return ClipTracks(VideoInfo("shapes.mp4", size, size, frames, 12.0), tracks, exhaustive=True)
+    return ClipTracks(VideoInfo("shapes.mp4", height, width, frames, 12.0), tracks, exhaustive=True)
 
 
 def paint_frames(clip: ClipTracks) -> Iterator[Frame]:
@@ -200,5 +267,6 @@ def paint_frames(clip: ClipTracks) -> Iterator[Frame]:
         for k, track in enumerate(clip.tracks):
             mask = track.visible[t]
             if mask is not None:
-                frame[mask.decode()] = 60 + 180 * (k + 1) // len(clip.tracks)
+                patch = Patch.of(mask)
+                frame[patch.rows, patch.columns][patch.mask] = 60 + 180 * (k + 1) // len(clip.tracks)
         yield frame

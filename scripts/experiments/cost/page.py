@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from scripts.experiments.common import markdown_table
-from scripts.experiments.cost.measure import SIZE, Cost, Load
+from scripts.experiments.cost.measure import SIZE, Cost, Load, Scale
 from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
 from vidamodal.types import Frame
 
-OBJECTS = (1, 5, 15, 40)
-FRAMES = (24, 240, 2400)
-
 
 def render_page(
-    models: Sequence[str], curve_model: str, picture: str, costs: Sequence[Cost], loads: Sequence[Load]
+    models: Sequence[str],
+    curve_model: str,
+    picture: str,
+    costs: Sequence[Cost],
+    loads: Sequence[Load],
+    scales: Sequence[Scale],
 ) -> str:
     """Return the page as Markdown.
 
@@ -27,9 +29,10 @@ def render_page(
         picture: File name of the picture.
         costs: Cost of each model.
         loads: Load for several numbers of objects, and of frames.
+        scales: Time for several sizes of frames.
     """
     curve_name = public_name(curve_model)
-    _, middle, last = (load for load in loads if load.objects == 1)
+    *_, middle, last = (load for load in loads if load.objects == 1)
     growth = (last.traced - middle.traced) / (last.frames - middle.frames)
     power = np.log(last.seconds / middle.seconds) / np.log(last.frames / middle.frames)
     sections = [
@@ -49,6 +52,12 @@ def render_page(
         "order of the first pass, and run lengths. A single chunk costs less per frame than a long video, whose chunks "
         "overlap.",
         f"![CPU-seconds and memory over objects and frames]({picture})",
+        f"## Size of the frames ({curve_name})",
+        markdown_table(_scale_rows(scales)),
+        "CPU-ms for each frame of a video file. The objects grow with the frames: one object spans about half of the "
+        "height. The network sees windows of the same number of cells at every size. The third column is what cutting, "
+        "pasting and order, and all other work between the masks and the tracks, take of the time with `--formats "
+        "tracks`; then no pixel is decoded for a model that reads only masks.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -88,6 +97,43 @@ def _load_rows(loads: Sequence[Load]) -> list[list[str]]:
     return rows
 
 
+def _scale_rows(scales: Sequence[Scale]) -> list[list[str]]:
+    rows = [
+        [
+            "frames",
+            "objects",
+            "network",
+            "cut, paste, order",
+            "share",
+            "`--formats tracks`",
+            "relative to the first",
+            "default formats",
+            "peak (MB)",
+        ]
+    ]
+    for scale in scales:
+        first = next(one for one in scales if one.objects == scale.objects)
+        network, beside, tracks, default = (
+            f"{1000 * seconds / scale.frames:.1f}"
+            for seconds in (scale.network, scale.beside, scale.tracks, scale.default)
+        )
+        relative = (scale.tracks / scale.frames) / (first.tracks / first.frames)
+        rows.append(
+            [
+                f"{scale.width} x {scale.height}",
+                str(scale.objects),
+                network,
+                beside,
+                f"{100 * scale.beside / scale.tracks:.0f} %",
+                tracks,
+                f"{relative:.2f}",
+                default,
+                f"{scale.peak / 1e6:.0f}",
+            ]
+        )
+    return rows
+
+
 def public_name(name: str) -> str:
     """Return a model as the page names it, without the folders above it."""
     path = Path(name)
@@ -96,11 +142,12 @@ def public_name(name: str) -> str:
 
 def render_curves(loads: Sequence[Load]) -> Frame:
     """Render time and memory over the number of objects, then over the number of frames."""
-    frame_axis = Axis("frames, one object", log=True, ticks=FRAMES, low=10, high=4000)
-    few_frames = [load for load in loads if load.frames == FRAMES[0]]
     one_object = [load for load in loads if load.objects == 1]
+    ticks = [load.frames for load in one_object]
+    frame_axis = Axis("frames, one object", log=True, ticks=ticks, low=ticks[0] / 2, high=2 * ticks[-1])
+    few_frames = [load for load in loads if load.frames == ticks[0]]
     panels = [
-        *_render_panels(few_frames, lambda load: load.objects, Axis(f"objects, {FRAMES[0]} frames")),
+        *_render_panels(few_frames, lambda load: load.objects, Axis(f"objects, {ticks[0]} frames")),
         *_render_panels(one_object, lambda load: load.frames, frame_axis),
     ]
     return tile_panels(panels, 2)

@@ -111,7 +111,7 @@ class PredictedTrack:
         """Yield place, context and true mask of the frames in which the object is visible and large enough."""
         for place, (number, context) in enumerate(zip(self.numbers, self.contexts, strict=True)):
             truth = (self.track.amodal or ())[number]
-            if truth is None or context.visible is None or not context.visible.any():
+            if truth is None or context.visible is None or not context.visible.area:
                 continue
             mask = truth.decode()
             if np.count_nonzero(mask) >= least_counted_area(len(mask)):
@@ -120,10 +120,9 @@ class PredictedTrack:
 
 def _cut(context: ObjectContext, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cropper = Cropper.at(context.window, cells, *context.labels.shape)
-    visible = np.zeros(context.labels.shape, dtype=bool) if context.visible is None else context.visible
-    masks = WindowMasks(
-        cropper.cut(visible), cropper.cut(context.labels != 0), cropper.inside, np.zeros_like(cropper.inside)
-    )
+    nothing, visible = np.zeros_like(cropper.inside), context.visible
+    own = nothing if visible is None else cropper.cut(visible.mask, (visible.top, visible.left))
+    masks = WindowMasks(own, cropper.cut(context.labels != 0), cropper.inside, nothing)
     return masks.own, gather_evidence(masks, False, None).others, masks.inside
 
 
@@ -203,12 +202,12 @@ def _add(
     judged: Float[np.ndarray, "choices s s"],
     rules: MaskRules,
 ) -> None:
-    visible = np.zeros_like(truth) if context.visible is None else context.visible
+    visible = np.zeros_like(truth) if context.visible is None else context.visible.whole(*truth.shape)
     area, counts = int(np.count_nonzero(truth)), []
     values = track.logits[place][None]
     for reliability, logits in zip(out.pixels, judged, strict=True):
         prediction, mask = compose_object(WindowLogits(values, context, logits[None]), rules)
-        added = mask & ~visible
+        added = mask.whole(*truth.shape) & ~visible
         counts.append((np.count_nonzero(added & truth), np.count_nonzero(added & ~truth)))
         if (window := prediction.probability) is not None:
             open_ = context.uncertain(window.rows, window.columns) & added[window.rows, window.columns]

@@ -25,7 +25,7 @@ def open_depth(depth: DepthInput, kind: DepthKind, reader: VideoReader, device: 
             or True for the default one), or maps in memory.
         kind: Which way their values point; "auto" keeps the kind of maps in memory.
         reader: The video.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
 
     Raises:
         InputError: If there is no such folder or model, or if the maps do not fit the video.

@@ -77,7 +77,7 @@ def estimate_depth(loaded: LoadedDepthModel, reader: VideoReader, device: str, k
     Args:
         loaded: The model.
         reader: The video.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "mps".
         kind: Which way the values point; auto takes it from the model.
     """
     estimates = _Estimates(loaded, Runtime.choose(device), reader)

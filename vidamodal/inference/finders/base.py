@@ -28,7 +28,7 @@ class Finder(ABC):
         """Return a finder with default settings.
 
         Args:
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
             seed: Seed of random decisions, at least 0.
 
         Raises:

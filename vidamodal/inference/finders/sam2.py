@@ -39,7 +39,7 @@ class Sam2Finder(Finder):
             model: A ``Sam2VideoModel`` or ``EdgeTamVideoModel``; it is switched to evaluation mode.
             prompts: Points or boxes that mark objects.
             known: Tracks with some known visible masks, which are kept and prompt the other frames.
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
             memory: Number of frames that are remembered besides the prompted ones; None for as many as the model
                 attends to. Fewer frames take less memory and change the masks.
 

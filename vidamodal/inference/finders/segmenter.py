@@ -38,7 +38,7 @@ class SegmenterFinder(Finder):
 
         Args:
             segmenter: The segmenter; it is switched to evaluation mode.
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
             seed: Seed of a segmenter that samples, at least 0.
             rules: How instances of different frames are joined.
 

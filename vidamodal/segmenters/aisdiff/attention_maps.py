@@ -61,10 +61,12 @@ class AttentionMaps:
 
         It is computed in double precision, because spreading leaves only small differences between cells.
         """
-        prior = self.spread(self.cross_attention(token_weights).double(), power)
+        cross = self.cross_attention(token_weights)
+        precise = cross.cpu() if cross.device.type == "mps" else cross  # mps has no double precision
+        prior = self.spread(precise.double(), power)
         prior = prior - prior.amin(dim=1, keepdim=True)
         prior = prior / prior.amax(dim=1, keepdim=True).clamp_min(1e-12)
-        return rearrange(prior.float(), "n (h w) 1 -> n h w", h=self.grid)
+        return rearrange(prior.float().to(cross.device), "n (h w) 1 -> n h w", h=self.grid)
 
 
 class AttentionRecorder:
