@@ -8,7 +8,6 @@ if anything was lost. Needs the extra [dev].
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -62,5 +61,4 @@ def _line(attempt: Attempt) -> str:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
     main()

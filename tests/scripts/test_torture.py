@@ -15,10 +15,11 @@ from typing import cast
 import pytest
 
 from scripts.dev import torture
-from scripts.dev.torture_checks import CHECKS, bombs, models, names, videos
+from scripts.dev.torture_checks import CHECKS, models, names, videos
 from scripts.dev.torture_checks.base import Attempt, Check
 from scripts.dev.torture_checks.page import Figures, page
 from scripts.dev.torture_checks.processes import Limits, run_child
+from tests.media.helpers import make
 from tests.training.helpers import ROOT, environment
 
 FULL = {
@@ -116,7 +117,7 @@ def test_a_child_that_waits_for_ever_is_killed(tmp_path: Path, monkeypatch: pyte
 
 
 def test_frames_that_are_left_out_silently_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = bombs.make(tmp_path / "a.mp4", numbers=range(5))
+    path = make(tmp_path / "a.mp4", numbers=range(5))
     monkeypatch.setattr(videos, "_listed", lambda _: 6)
     with pytest.raises(videos._MissingFramesError, match="5 frames were read"):
         videos.read_video(path)

@@ -52,12 +52,13 @@ def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:
     """Run each command in turn with another amount of room; see `base.Check`."""
     jobs, disk, log = _jobs(write_inputs(folder / "inputs"), folder), folder / "disk", folder / "log"
     disk.mkdir()
-    needed = {job.name: _pages_needed(job, disk, log) for job in jobs}
+    whole = {job.name: _with_room(job, disk, log) for job in jobs}
     for number in range(count):
         job, choose = jobs[number % len(jobs)], random.Random(f"{seed} {number}")
         read_only = number // len(jobs) % 8 == 7
-        pages = choose.randrange(needed[job.name])
-        case = f"{job.name}, {'read-only' if read_only else f'{pages} of {needed[job.name]} pages free'}"
+        needed, expected = whole[job.name]
+        pages = choose.randrange(needed)
+        case = f"{job.name}, {'read-only' if read_only else f'{pages} of {needed} pages free'}"
         with _mounted(disk):
             job.earlier(disk)
             before = listing(disk)
@@ -69,20 +70,28 @@ def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:
             if read_only:
                 _mount("-o", "remount,rw", disk)
             ballast.unlink()
-            yield Attempt(case, _judge(job, ended, changes(before, listing(disk)), disk, log))
+            found = listing(disk)
+            if ended.status == 0:  # the pages were enough
+                yield Attempt(case, _differing(job, changes(expected, found), "differ from those with enough room"))
+            else:
+                yield Attempt(case, _judge(job, ended, changes(before, found), disk, log))
+
+
+def _differing(job: _Job, paths: list[str], how: str) -> str | None:
+    """Return the paths that differ, without files with the time; those of a job that resumes all depend on it."""
+    counted = [path for path in paths if Path(path).name != "run.json" and not job.resumes]
+    return f"{', '.join(counted[:4])} {how}" if counted else None
 
 
 def _judge(job: _Job, ended: Ended, changed: list[str], disk: Path, log: Path) -> str | None:
     if ended.fault is not None:
         return ended.fault
-    if ended.status == 0:  # pages that only the removal of an earlier result needs
-        return None
     if ended.status != 1 or len(ended.lines) != 1:
         return f"status {ended.status}: {' / '.join(ended.lines)[:300]}"
     if job.resumes:
         again = run_child(partial(job.call, disk), log, LIMITS)
         return f"the same command then exits with {again.status}: {again.output[-300:]}" if again.status else None
-    return f"changed or left: {', '.join(changed[:4])}" if changed else None
+    return f"{', '.join(changed[:4])} changed or were left" if changed else None
 
 
 def _jobs(inputs: Inputs, folder: Path) -> list[_Job]:
@@ -134,14 +143,14 @@ def _expect_success(ended: Ended) -> None:
         raise RuntimeError(f"a command with enough room exits with {ended.status}: {ended.output[-500:]}")
 
 
-def _pages_needed(job: _Job, disk: Path, log: Path) -> int:
-    """Return how many pages a command fills, those that it frees again included."""
+def _with_room(job: _Job, disk: Path, log: Path) -> tuple[int, dict[str, str]]:
+    """Run a command with enough room; return how many pages it fills, and what lies on the disk then."""
     with _mounted(disk):
         job.earlier(disk)
         before = shutil.disk_usage(disk).used
         _expect_success(run_child(partial(job.call, disk), log, Limits(60, None)))
         kept = shutil.disk_usage(disk).used
-        return max(2, max(kept - before, kept) // PAGE)
+        return max(2, max(kept - before, kept) // PAGE), listing(disk)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Child processes with limits of time and memory.
 
-A fork saves the imports, which take longer than most attempts.
+A fork saves the imports, which take longer than most attempts: the whole package is imported here.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import resource
 import signal
 import sys
@@ -16,13 +18,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import vidamodal
 from vidamodal.cli import main as command
+
+for _module in pkgutil.walk_packages(vidamodal.__path__, "vidamodal."):
+    importlib.import_module(_module.name)
 
 MEMORY = 2048
 """MiB that a child may allocate beside what it shares with its parent."""
 SECONDS = 30
 """Seconds of processor time that a child may take."""
-PATIENCE = 6
+PATIENCE = 12
 """Seconds that a child may take for each second of its processor time, on a computer that does other work as well."""
 
 
