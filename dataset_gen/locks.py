@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+from vidamodal.media.files import temporary_folder
 
 _SCRATCH_PREFIX = "vidamodal-scratch-"
 
@@ -55,40 +56,6 @@ class Locks:
             self.release(number)
 
 
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Create a temporary folder that is deleted at the end of the block.
-
-    Folders that killed processes left behind are deleted first.
-    """
-    for stale in Path(tempfile.gettempdir()).glob(f"{_SCRATCH_PREFIX}*"):
-        if (lock := _lock_folder(stale)) is not None:
-            _remove(stale, lock)
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX))
-        lock = _lock_folder(folder)
-        if lock is not None and folder.exists():  # otherwise another process took it for a stale one
-            break
-    try:
-        yield folder
-    finally:
-        _remove(folder, lock)
-
-
-def _lock_folder(folder: Path) -> int | None:
-    """Return the descriptor that holds the folder's lock; None if another process holds it or the folder is gone."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
-
-
-def _remove(folder: Path, lock: int) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    os.close(lock)
+def scratch_folder() -> AbstractContextManager[Path]:
+    """Return a context with a folder for large temporary files; see `vidamodal.media.files.temporary_folder`."""
+    return temporary_folder(tempfile.gettempdir(), _SCRATCH_PREFIX)

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from tests.helpers import FRAMES, SIZE, ToyClip, small_model
-from vidamodal.media.video_writer import write_video
+from tests.helpers import ToyClip, small_model, write_toy_clip
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import save_model
-from vidamodal.tracks import write_tracks
-from vidamodal.worlds.sample import random_camera
-from vidamodal.worlds.toy import toy_bank
-from vidamodal.worlds.truth import true_tracks
 
 torch.set_num_threads(1)  # small tensors
 
@@ -44,21 +37,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> ToyClip:
-    """Four objects that hide each other, each at least once visible, seen by a camera that goes round them."""
-    folder, bank = tmp_path_factory.mktemp("clip"), toy_bank(3)
-    world = next(w for w in bank.worlds if len(w.objects) == 4)
-    camera = random_camera(np.random.default_rng(4), FRAMES, "orbit")
-    tracks = true_tracks(replace(world, size=SIZE, frames=FRAMES, camera=camera), bank.meshes, "clip.mp4")
-    assert all(track.ever_visible for track in tracks.tracks)
-    colours = np.random.default_rng(0).integers(40, 255, (len(tracks.tracks), 3))
-    frames = np.full((FRAMES, SIZE, SIZE, 3), 20, dtype=np.uint8)
-    for track, colour in zip(tracks.tracks, colours, strict=True):
-        for frame, mask in zip(frames, track.visible, strict=True):
-            assert mask is not None
-            frame[mask.decode()] = colour
-    write_video(folder / "clip.mp4", frames, 12.0)
-    write_tracks(folder / "tracks.json", tracks)
-    return ToyClip(folder / "clip.mp4", folder / "tracks.json", tracks)
+    return write_toy_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="session")

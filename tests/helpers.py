@@ -21,7 +21,9 @@ from vidamodal.noise import Noise
 from vidamodal.tracks import write_tracks
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 from vidamodal.windows import WindowConfig
-from vidamodal.worlds.sample import ClipMasks
+from vidamodal.worlds.sample import ClipMasks, random_camera
+from vidamodal.worlds.toy import toy_bank
+from vidamodal.worlds.truth import true_tracks
 
 SIZE, FRAMES = 96, 14
 CONFIG = ModelConfig(
@@ -40,6 +42,24 @@ class ToyClip:
     video: Path
     truth: Path
     tracks: ClipTracks
+
+
+def write_toy_clip(folder: Path) -> ToyClip:
+    """Write four objects that hide each other, each at least once visible, seen by a camera that goes round them."""
+    bank = toy_bank(3)
+    world = next(w for w in bank.worlds if len(w.objects) == 4)
+    camera = random_camera(np.random.default_rng(4), FRAMES, "orbit")
+    tracks = true_tracks(replace(world, size=SIZE, frames=FRAMES, camera=camera), bank.meshes, "clip.mp4")
+    assert all(track.ever_visible for track in tracks.tracks)
+    colours = np.random.default_rng(0).integers(40, 255, (len(tracks.tracks), 3))
+    frames = np.full((FRAMES, SIZE, SIZE, 3), 20, dtype=np.uint8)
+    for track, colour in zip(tracks.tracks, colours, strict=True):
+        for frame, mask in zip(frames, track.visible, strict=True):
+            assert mask is not None
+            frame[mask.decode()] = colour
+    write_video(folder / "clip.mp4", frames, 12.0)
+    write_tracks(folder / "tracks.json", tracks)
+    return ToyClip(folder / "clip.mp4", folder / "tracks.json", tracks)
 
 
 def small_model() -> AmodalModel:

@@ -209,11 +209,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
 def _load(path: Path, within: tuple[Path, ...]) -> dict[str, Any]:
     import yaml
 
-    if path.resolve() in within:
-        raise InputError(f"{path} is its own base: remove the key {BASE!r} from one of the files")
     try:
+        if path.resolve() in within:
+            raise InputError(f"{path} is its own base: remove the key {BASE!r} from one of the files")
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as a config: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise InputError(f"{path} must hold a mapping of settings, not {type(data).__name__}")

@@ -21,7 +21,9 @@ from vidamodal.media.video import open_video
 from vidamodal.types import ClipTracks, InputError
 
 KEY = "[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
-"""Keys that may become part of a path."""
+"""Keys that may become part of a path, unless they are reserved."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names of devices on Windows, where no file can have them."""
 _FIELD_NAMES = {
     "visible": "visible masks",
     "amodal": "amodal masks",
@@ -102,17 +104,24 @@ def safe_keys(keys: Sequence[str]) -> dict[str, str]:
     """Return a different name for each key that may become part of a path; plain names stay as they are.
 
     Accents are dropped, and all other characters but letters, digits, dots, hyphens and underscores become underscores.
+    Names that Windows reserves get the prefix "clip_".
     """
-    safe = {key: key for key in keys if re.fullmatch(KEY, key)}
+    safe = {key: key for key in keys if re.fullmatch(KEY, key) and not _is_refused(key)}
     taken = {key.lower() for key in safe}
     for key in keys:
         if key not in safe:
             plain = unicodedata.normalize("NFKD", key).encode("ascii", "ignore").decode()
             name = re.sub("[^A-Za-z0-9.-]+", "_", plain).strip("._-")[:190] or "clip"
+            name = f"clip_{name}" if _is_refused(name) else name
             numbered = (f"{name}-{number}" for number in itertools.count(2))
             safe[key] = next(option for option in itertools.chain([name], numbered) if option.lower() not in taken)
             taken.add(safe[key].lower())
     return safe
+
+
+def _is_refused(name: str) -> bool:
+    """Return True for a name that Windows refuses: that of a device, or one with a dot at its end."""
+    return name.endswith(".") or _RESERVED.fullmatch(name) is not None
 
 
 def _names(fields: Set[str]) -> tuple[str, ...]:

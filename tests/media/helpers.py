@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from vidamodal.media.video import open_video
 from vidamodal.types import InputError
@@ -102,3 +104,47 @@ def cut(path: Path, name: str, share: float, after: bytes, before: bytes = b"") 
     start, end = content.index(after) + 8, content.rindex(before) if before else len(content)
     (path.parent / name).write_bytes(content[: start + round((end - start) * share)])
     return path.parent / name
+
+
+def sample_videos(folder: Path) -> list[Path]:
+    """Write small files of several containers."""
+    few = range(6)
+    images = [Image.fromarray(picture(number)) for number in few]
+    paths = [folder / name for name in ("a.png", "a.gif", "a.webp", "a.tif")]
+    for path in paths:
+        images[0].save(path, save_all=True, append_images=images[1:], duration=80)
+    deep = folder / "deep.png"
+    Image.fromarray(np.arange(H * W, dtype=np.uint16).reshape(H, W)).save(deep)
+    images[0].save(folder / "a.jpg")
+    return [
+        *paths,
+        deep,
+        folder / "a.jpg",
+        make(folder / "a.mp4", numbers=few),
+        make(folder / "fragments.mp4", numbers=few, movflags="frag_keyframe+empty_moov"),
+        make(folder / "a.mkv", numbers=few),
+        make(folder / "a.webm", "libvpx", numbers=few),
+        make(folder / "a.avi", "mjpeg", numbers=few, times=[0, 1, 5, 6, 9, 10]),
+        make(folder / "a.ts", numbers=few),
+        make(folder / "a.h264", numbers=few),
+        make(folder / "a.mpg", "mpeg2video", numbers=few),
+    ]
+
+
+def mutate(content: bytes, random: Random) -> bytes:
+    """Flip bits, overwrite numbers, cut the end off, remove or repeat a part; often near the start."""
+    data = bytearray(content)
+    near = min(len(data), random.choice((64, 512, 4096, len(data))))
+    place, other, length = random.randrange(near), random.randrange(len(data)), random.randrange(1, 200)
+    match random.randrange(5):
+        case 0:
+            data[place] ^= 1 << random.randrange(8)
+        case 1:
+            data[place : place + 4] = random.choice((b"\xff" * 4, bytes(4), b"\x7f\xff\xff\xff", b"\0\0\0\1"))
+        case 2:
+            del data[other:]
+        case 3:
+            del data[place : place + length]
+        case _:
+            data[place:place] = data[other : other + length]
+    return bytes(data)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vidamodal.errors import InputError
-from vidamodal.media.files import atomic_folder, check_target
+from vidamodal.media.files import atomic_folder, check_target, temporary_folder
 
 
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
@@ -35,3 +35,21 @@ def test_targets_of_the_other_kind_are_refused(tmp_path: Path) -> None:
         check_target(tmp_path / "file", folder=True)
     with pytest.raises(InputError, match=r"is a folder\. Pass a file"):
         check_target(tmp_path)
+
+
+def test_temporary_folders_of_killed_processes_are_removed_and_no_others(tmp_path: Path) -> None:
+    for name in (".ours-abcd_123", ".ours-notes", ".ours-ABCD1234", ".other-abcd1234"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    (tmp_path / ".ours-linked12").symlink_to(tmp_path / ".other-abcd1234")
+    with temporary_folder(tmp_path, ".ours-") as first, temporary_folder(tmp_path, ".ours-") as second:
+        assert first.is_dir() and second.is_dir()
+        kept = {".ours-notes", ".ours-ABCD1234", ".other-abcd1234", ".ours-linked12"}
+        assert {path.name for path in tmp_path.iterdir()} == kept | {first.name, second.name}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    assert (tmp_path / ".other-abcd1234/file").exists()
+
+
+def test_a_path_with_a_null_character_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="null character"):
+        check_target(tmp_path / "a\0b")

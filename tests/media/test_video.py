@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from tests.media.helpers import H, N, W, make, number_of, picture
+from tests.media.helpers import H, N, W, make, mutate, number_of, picture, sample_videos
 from vidamodal.media.video import FOLDER_FPS, open_bytes, open_video, probe
 from vidamodal.types import InputError, VideoInfo
 
@@ -89,54 +87,10 @@ def test_heif_images_are_refused(tmp_path: Path) -> None:
             open_video(tmp_path / "photo.heic")
 
 
-def seeds_for_fuzzing(folder: Path) -> list[Path]:
-    """Write small files of several containers."""
-    few = range(6)
-    images = [Image.fromarray(picture(number)) for number in few]
-    paths = [folder / name for name in ("a.png", "a.gif", "a.webp", "a.tif")]
-    for path in paths:
-        images[0].save(path, save_all=True, append_images=images[1:], duration=80)
-    deep = folder / "deep.png"
-    Image.fromarray(np.arange(H * W, dtype=np.uint16).reshape(H, W)).save(deep)
-    images[0].save(folder / "a.jpg")
-    return [
-        *paths,
-        deep,
-        folder / "a.jpg",
-        make(folder / "a.mp4", numbers=few),
-        make(folder / "fragments.mp4", numbers=few, movflags="frag_keyframe+empty_moov"),
-        make(folder / "a.mkv", numbers=few),
-        make(folder / "a.webm", "libvpx", numbers=few),
-        make(folder / "a.avi", "mjpeg", numbers=few, times=[0, 1, 5, 6, 9, 10]),
-        make(folder / "a.ts", numbers=few),
-        make(folder / "a.h264", numbers=few),
-        make(folder / "a.mpg", "mpeg2video", numbers=few),
-    ]
-
-
-def mutate(content: bytes, random: Random) -> bytes:
-    """Flip bits, overwrite numbers, cut the end off, remove or repeat a part; often near the start."""
-    data = bytearray(content)
-    near = min(len(data), random.choice((64, 512, 4096, len(data))))
-    place, other, length = random.randrange(near), random.randrange(len(data)), random.randrange(1, 200)
-    match random.randrange(5):
-        case 0:
-            data[place] ^= 1 << random.randrange(8)
-        case 1:
-            data[place : place + 4] = random.choice((b"\xff" * 4, bytes(4), b"\x7f\xff\xff\xff", b"\0\0\0\1"))
-        case 2:
-            del data[other:]
-        case 3:
-            del data[place : place + length]
-        case _:
-            data[place:place] = data[other : other + length]
-    return bytes(data)
-
-
 def check_mutations(folder: Path, count: int) -> None:
     """Each mutation gives frames or one line of error."""
     read, refusals = 0, []
-    for path in seeds_for_fuzzing(folder):
+    for path in sample_videos(folder):
         content, random, damaged = path.read_bytes(), Random(path.name), folder / f"damaged{path.suffix}"
         for _ in range(count):
             damaged.write_bytes(mutate(content, random))
@@ -152,10 +106,3 @@ def check_mutations(folder: Path, count: int) -> None:
 
 def test_damaged_files_give_frames_or_one_line(tmp_path: Path) -> None:
     check_mutations(tmp_path, 8)
-
-
-@pytest.mark.slow
-def test_many_damaged_files_give_frames_or_one_line(tmp_path: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    check_mutations(tmp_path, 1000)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # KiB

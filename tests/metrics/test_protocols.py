@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tests.metrics.helpers import (
     TOY,
     VISIBLE,
     WHOLE,
-    Masks,
     Object,
     clip_of,
     close,
@@ -24,12 +22,11 @@ from tests.metrics.helpers import (
     count,
     count_behind,
     everything,
-    numbers,
     random_objects,
     rles,
-    score,
     seeds,
 )
+from tests.metrics.properties import check_invariance, check_perfect_scores, mapped
 from vidamodal.metrics import protocols, tables
 from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.counts import VideoCounts
@@ -310,48 +307,13 @@ def test_mosev2_skips_the_ends_and_an_absence_at_the_start() -> None:
 @given(seeds)
 @settings(deadline=None, max_examples=25)
 def test_a_perfect_prediction_scores_one_and_reaches_every_ceiling(seed: int) -> None:
-    objects = random_objects(seed)
-    perfect = [(a, a, v) for _, a, v in objects]
-    scores, own = score(perfect), score_protocols([count(perfect)])
-    best = {"full": 1, "occ": 1, "hidden": 1, "track_iou": 1, "false_completion": 0, "ghosts": 0, "flicker": 0}
-    assert all(value in (None, best[name]) for name, value in numbers(scores).items())
-    for name, other in score_protocols([count(objects)]).items():
-        ceiling = own[name]
-        assert (other.ceiling_full, other.ceiling_occ) == (ceiling.full, ceiling.occ)
-        assert (ceiling.full, ceiling.occ) == (ceiling.ceiling_full, ceiling.ceiling_occ)
-        for value, bound in ((other.full, other.ceiling_full), (other.occ, other.ceiling_occ)):
-            if name in (
-                "eoras",
-                "diffusion-vas",
-            ):  # what they drop depends on the prediction: a worse one may score more
-                continue
-            assert (value is None) == (bound is None)
-            assert value is None or bound is None or 0 <= value <= bound + 1e-12 <= 1 + 1e-9
-
-
-def mapped(objects: Sequence[Object], change: Callable[[np.ndarray], np.ndarray]) -> list[Object]:
-    def each(masks: Masks) -> Masks:
-        return [None if mask is None else change(mask) for mask in masks]
-
-    return [(each(p), each(a), each(v)) for p, a, v in objects]
+    check_perfect_scores(random_objects(seed))
 
 
 @given(seeds)
 @settings(deadline=None, max_examples=25)
 def test_flips_padding_at_the_side_and_the_order_of_objects_change_nothing(seed: int) -> None:
-    objects = random_objects(seed)
-    expected, expected_protocols = everything(objects)
-    changes: list[Callable[[np.ndarray], np.ndarray]] = [
-        np.fliplr,
-        np.flipud,
-        lambda mask: np.pad(mask, ((0, 0), (3, 8))),
-    ]
-    del expected_protocols["diffusion-vas"]  # whose erosion knows where the image ends
-    del expected_protocols["mosev2"]  # whose outlines look to the right and down
-    for change in changes:
-        found, others = everything(mapped(objects, change))
-        assert found == expected and close({name: others[name] for name in expected_protocols}, expected_protocols)
-    assert close(everything(objects[::-1])[0], expected)
+    check_invariance(random_objects(seed))
 
 
 @given(seeds)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.numpy import save_file
 
 from vidamodal.data.clips import ClipConfig, TrainingBatch
@@ -47,6 +48,24 @@ def tiny_config(
         "stages": (replace(tokenizer, kind="tokenizer"), replace(amodal, kind="amodal")),
     }  # fmt: skip
     return TrainConfig(**{**settings, **changes})
+
+
+def write_config(folder: Path, output: Path, steps: int) -> Path:
+    """Write the config of a run of seconds on the command line, with two stages, and return its path."""
+    world = {"size": 48, "frames": 7}
+    stage = {"steps": steps, "clips": 2, "warmup": 2, "sample": {"tracks": 3, "frames": 5, "world": world}}
+    network = {
+        "tokenizer": {"crop": 16, "width": 16, "dim": 8, "codes": 128},
+        "transformer": {"width": 16, "depth": 2, "heads": 2, "mlp": 2, "features": 16, "window": 4},
+    }
+    config = {
+        "output": str(output), "device": "cpu", "precision": "fp32", "worlds": "toy", "workers": 1, "save_every": 5,
+        "model": {"family": "amodal", "network": network, "head": {"width": 8, "deep": 16}},
+        "stages": [{"kind": "tokenizer", **stage}, {"kind": "amodal", **stage}],
+    }  # fmt: skip
+    path = folder / f"{output.name}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 def logged(output: Path) -> list[dict[str, Any]]:

@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
 from tests.training.ddp_gradients import learn
-from tests.training.helpers import ROOT, environment, logged, weights, write_worlds
+from tests.training.helpers import ROOT, environment, logged, weights, write_config, write_worlds
 from vidamodal.models.folder import load_model
 
 
@@ -78,23 +77,6 @@ def test_the_smoke_config_trains_both_stages(tmp_path: Path) -> None:
     load_model(str(tmp_path / "run" / "model"))
 
 
-def write_config(folder: Path, output: Path, steps: int) -> Path:
-    world = {"size": 48, "frames": 7}
-    stage = {"steps": steps, "clips": 2, "warmup": 2, "sample": {"tracks": 3, "frames": 5, "world": world}}
-    network = {
-        "tokenizer": {"crop": 16, "width": 16, "dim": 8, "codes": 128},
-        "transformer": {"width": 16, "depth": 2, "heads": 2, "mlp": 2, "features": 16, "window": 4},
-    }
-    config = {
-        "output": str(output), "device": "cpu", "precision": "fp32", "worlds": "toy", "workers": 1, "save_every": 5,
-        "model": {"family": "amodal", "network": network, "head": {"width": 8, "deep": 16}},
-        "stages": [{"kind": "tokenizer", **stage}, {"kind": "amodal", **stage}],
-    }  # fmt: skip
-    path = folder / f"{output.name}.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
 def events(folder: Path) -> list[tuple[int, float]]:
     """Step and value of the loss as TensorBoard shows them."""
     return [(event.step, event.value) for event in EventAccumulator(str(folder)).Reload().Scalars("loss")]
@@ -127,14 +109,6 @@ def test_the_script_exits_with_status_2_if_processes_are_missing(tmp_path: Path)
     _, said = run.communicate()
     assert run.returncode == 2 and said.count("\n") == 1 and "2 processes" in said
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.slow
-def test_a_run_survives_kills_at_random_moments(tmp_path: Path) -> None:
-    script = [sys.executable, str(ROOT / "scripts" / "dev" / "kill.py"), "--kills", "4", "--steps", "12", "--seed", "1"]
-    done = subprocess.run(script, capture_output=True, text=True, env=environment(), cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("\nkill ") == 4 and "nothing lost" in done.stdout
 
 
 @pytest.mark.slow

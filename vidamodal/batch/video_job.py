@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -108,7 +107,6 @@ def predict_video(settings: BatchSettings, video: BatchVideo, out: Path) -> dict
     folder = out / video.key
     try:
         networks = _load(settings)
-        remove_leftovers(folder)
         inputs: dict[str, Any] = {kind: source.path for kind, source in video.companions.items() if kind != "masks"}
         if networks.depth is not None:
             inputs["depth"] = networks.depth
@@ -173,12 +171,6 @@ def failure(error: Exception, paths: Sequence[Path] = ()) -> dict[str, Any]:
 
 def _base_name(value: bool | str | None) -> bool | str | None:
     return Path(value).name if isinstance(value, str) else value
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed prediction left in a folder."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import Any, Literal, get_args
 from vidamodal.inference.cutouts import write_layers, write_prores, write_rgba
 from vidamodal.inference.runtime import Timings
 from vidamodal.media.ahead import made_ahead
-from vidamodal.media.files import check_target, write_text
+from vidamodal.media.files import check_target, temporary_folder, write_text
 from vidamodal.media.mask_images import write_object_masks
 from vidamodal.media.video import VideoReader
 from vidamodal.media.video_writer import write_mask_video, write_video
@@ -179,12 +178,15 @@ def check_formats(formats: Sequence[str]) -> None:
 
 @contextmanager
 def _temporary_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder inside ``out``, on the same disk. Folders made for it are removed if they stay empty."""
+    """A temporary folder inside ``out``, on the same disk. Folders made for it are removed if they stay empty.
+
+    Those of killed predictions are removed first.
+    """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     out.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=out) as temporary:
-            yield Path(temporary)
+        with temporary_folder(out, TEMPORARY_PREFIX) as temporary:
+            yield temporary
     finally:
         for folder in made:
             if not any(folder.iterdir()):

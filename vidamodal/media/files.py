@@ -1,15 +1,22 @@
-"""Atomic writes: a file or folder appears complete, or not at all."""
+"""Atomic writes, by which a file or folder appears complete or not at all, and temporary folders."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vidamodal.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where folders of killed processes stay
+    fcntl = None  # type: ignore[assignment]
 
 
 def check_target(path: str | os.PathLike[str], folder: bool = False) -> None:
@@ -23,6 +30,8 @@ def check_target(path: str | os.PathLike[str], folder: bool = False) -> None:
         InputError: If ``path`` exists and is of the other kind, or if one of its parents is a file.
     """
     path = Path(path)
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r} holds a null character, which no path has. Pass another path to write to.")
     if folder and path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file. Pass a folder to write to.")
     if not folder and path.is_dir():
@@ -81,6 +90,58 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync(path.parent)
+
+
+@contextmanager
+def temporary_folder(parent: str | os.PathLike[str], prefix: str) -> Iterator[Path]:
+    """Create a temporary folder that is deleted at the end of the block.
+
+    Folders that killed processes left behind are deleted first: those with this prefix and a name as this function
+    gives, which no process holds locked.
+
+    Args:
+        parent: The folder to create it in.
+        prefix: Start of its name.
+
+    Yields:
+        The temporary folder.
+    """
+    parent = Path(parent)
+    for stale in parent.glob(f"{prefix}*"):
+        is_ours = re.fullmatch("[a-z0-9_]{8}", stale.name.removeprefix(prefix)) and not stale.is_symlink()
+        if is_ours and (lock := _lock_folder(stale)) is not None:
+            _remove_locked(stale, lock)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        lock = _lock_folder(folder)
+        if fcntl is None or (lock is not None and folder.exists()):  # else another process took it for a stale one
+            break
+    try:
+        yield folder
+    finally:
+        _remove_locked(folder, lock)
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """Return the descriptor that holds the folder's lock; None if another process holds it or the folder is gone."""
+    if fcntl is None:
+        return None
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _remove_locked(folder: Path, lock: int | None) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if lock is not None:
+        os.close(lock)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

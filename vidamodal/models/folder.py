@@ -25,6 +25,7 @@ from vidamodal.hub import find_model
 from vidamodal.media.files import atomic_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
+from vidamodal.models.construction import check_finite, check_numbers, check_regular, construct
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.segmenters.base import FrameSegmenter, find_segmenter
 from vidamodal.types import InputError
@@ -134,12 +135,7 @@ def load_model(name: str = DEFAULT, head: str | None = None) -> LoadedModel:
     folder = find_model(name)
     path = folder / "config.json"
     raw, data = _read_config(path)
-    try:
-        model = _build_model(folder, data, head)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{path} does not describe a model: {error}") from error
+    model = _build_model(folder, data, head)
     check_settings(model.config, str(path))
     digest = _read_weights(model, folder, None if isinstance(model, C2F) else model.config.head)
     return LoadedModel(model.eval(), folder.name, hashlib.sha256(raw).hexdigest(), digest)
@@ -174,12 +170,9 @@ def load_segmenter(name: str, identity: str | None = None) -> LoadedSegmenter:
     if identity not in (None, section["head"]):
         raise InputError(f"{folder} is the segmenter {section['head']!r}, not {identity!r}. Choose another model.")
     kind = find_segmenter(str(section["head"]))
-    try:
-        model = kind(build(kind.config_class, section["settings"], f"{path}: segmenter.settings"))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{path} does not describe a segmenter: {error}") from error
+    config = build(kind.config_class, section["settings"], f"{path}: segmenter.settings")
+    check_numbers(config, f"{path}: segmenter.settings")
+    model = construct(lambda: kind(config), str(path), "a segmenter", _weight_files(folder, None))
     digest = _read_weights(model, folder, None)
     return LoadedSegmenter(model.eval(), section["head"], folder.name, hashlib.sha256(raw).hexdigest(), digest)
 
@@ -208,7 +201,7 @@ def load_weights(
         fresh: Names of weights that the state lacks and that keep their values.
 
     Raises:
-        InputError: If a name or a shape does not fit.
+        InputError: If a name or a shape does not fit, or a weight is not finite.
     """
     expected = model.state_dict()
     state = {name: expected[name] for name in fresh} | dict(state)
@@ -222,6 +215,7 @@ def load_weights(
                 f"{source}: {name} has shape {tuple(state[name].shape)}, but the config requires "
                 f"{tuple(expected[name].shape)}"
             )
+        check_finite(name, state[name], source)
     model.load_state_dict(state, strict=True)
 
 
@@ -235,22 +229,35 @@ def _build_model(folder: Path, data: Mapping[str, Any], head: str | None) -> Mod
             "have its masks completed."
         )
     if family == "c2f":
-        c2f = C2F(build(C2FConfig, section, where))
-        if head not in (None, c2f.config.head):
+        c2f = build(C2FConfig, section, where)
+        if head not in (None, c2f.head):
             raise InputError(
                 f"{folder} is a C2F-Seg model, which has its own refinement. Choose no head, not {head!r}."
             )
-        return c2f
-    if family == "framewise":
-        alone = build(FramewiseConfig, section, where)
-        alone = alone if head is None else dataclasses.replace(alone, head=head)
-        return FramewiseModel(alone, _head_config(folder, data, alone.head))
-    if family is not None:
+        check_numbers(c2f, where)
+        return construct(lambda: C2F(c2f), str(path), "a model", _weight_files(folder, None))
+    if family not in (None, "framewise"):
         raise InputError(f"{path}: there is no model family {family!r}")
-    config = build(ModelConfig, section, where)
-    if head not in (None, config.head):  # the temperature in `model` is that of the default head
-        config = dataclasses.replace(config, head=head, temperature=_temperature(path, data, str(head)))
-    return AmodalModel(config, _head_config(folder, data, config.head))
+    config: ModelConfig | FramewiseConfig
+    if family == "framewise":
+        config = build(FramewiseConfig, section, where)
+        config = config if head is None else dataclasses.replace(config, head=head)
+    else:
+        config = build(ModelConfig, section, where)
+        if head not in (None, config.head):  # the temperature in `model` is that of the default head
+            config = dataclasses.replace(config, head=head, temperature=_temperature(path, data, str(head)))
+    return _build_with_head(folder, config, _head_config(folder, data, config.head))
+
+
+def _build_with_head(folder: Path, config: ModelConfig | FramewiseConfig, head: Any) -> Model:
+    path = folder / "config.json"
+    check_numbers(config, f"{path}: model")
+    check_numbers(head, f"{path}: heads.{config.head}")
+
+    def make() -> Model:
+        return FramewiseModel(config, head) if isinstance(config, FramewiseConfig) else AmodalModel(config, head)
+
+    return construct(make, str(path), "a model", _weight_files(folder, config.head))
 
 
 def _temperature(path: Path, data: Mapping[str, Any], head: str) -> float:
@@ -286,18 +293,22 @@ def _read_config(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 def _read_weights(model: Model | FrameSegmenter, folder: Path, head: str | None) -> str:
     """Load the weights of a folder, with those of a head, and return their hash."""
-    files = [(folder / "model.safetensors", "")]
-    if head is not None:
-        files.append((folder / "heads" / f"{head}.safetensors", "head."))
     digest, state = hashlib.sha256(), {}
-    for path, prefix in files:
+    for path, prefix in zip(_weight_files(folder, head), ("", "head."), strict=False):
+        check_regular(path)
         try:
             state.update({prefix + name: value for name, value in load_file(path).items()})
             digest.update(path.read_bytes())
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, MemoryError) as error:
             raise InputError(f"{path} cannot be read as safetensors: {error}") from error
     load_weights(model, state, str(folder))
     return digest.hexdigest()
+
+
+def _weight_files(folder: Path, head: str | None) -> list[Path]:
+    """Return the file of a model's weights, and that of a head."""
+    heads = [] if head is None else [folder / "heads" / f"{head}.safetensors"]
+    return [folder / "model.safetensors", *heads]
 
 
 def _weights(module: nn.Module) -> dict[str, torch.Tensor]:

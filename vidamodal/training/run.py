@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from vidamodal.config import build, check
 from vidamodal.data.banks import load_bank
 from vidamodal.media.files import check_target, write_text
+from vidamodal.models.construction import check_numbers, construct
 from vidamodal.training.checkpoint import Checkpoints
 from vidamodal.training.config import TrainConfig, stage_classes
 from vidamodal.training.legacy import upgrade
@@ -89,12 +90,8 @@ def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:
             "CPU), or set processes."
         )
     torch.manual_seed(config.seed)
-    try:
-        average, notes = config.model.create(config)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"the config does not describe a model: {error}") from error
+    check_numbers(config.model, "model")
+    average, notes = construct(lambda: config.model.create(config), "the config", "a model")
     config.model.check_model(config, average)
     resolved = json.dumps(asdict(config), indent=2, sort_keys=True)
     if accelerator.is_main_process:

@@ -1,0 +1,10 @@
+"""Checks of reliability: each module makes seeded attempts to break a promise; `scripts.dev.torture` runs them."""
+
+from __future__ import annotations
+
+from scripts.dev.torture_checks import disk, formats, inference, metrics, models, names, training, videos
+from scripts.dev.torture_checks.base import Check
+
+_ALL: tuple[Check, ...] = (training, disk, inference, videos, models, names, formats, metrics)
+CHECKS: dict[str, Check] = {check.NAME: check for check in _ALL}
+"""The checks by name, in the order of the page."""

@@ -1,0 +1,30 @@
+"""Properties of the metrics, for random predictions and ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from scripts.dev.torture_checks.base import Attempt
+from scripts.dev.torture_checks.examples import search
+from tests.metrics.helpers import Object, random_objects, seeds
+from tests.metrics.properties import check_bounds, check_invariance, check_perfect_scores
+
+NAME = "metrics"
+TRIED = "random predictions and ground truth, in the primary protocol and all named ones"
+PROMISE = (
+    "scores within their bounds and ceilings, unchanged by padding, flips and the order of objects; a perfect "
+    "prediction has the perfect score"
+)
+COUNT = 1000
+PROPERTIES: tuple[Callable[[Sequence[Object]], None], ...] = (check_bounds, check_perfect_scores, check_invariance)
+
+
+def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:  # noqa: ARG001 (writes no files)
+    """Draw objects for each property; see `base.Check`."""
+    for number, check in enumerate(PROPERTIES):
+        share = (count - number - 1) // len(PROPERTIES) + 1
+        if share > 0:
+            yield from search(
+                check.__name__, lambda value, check=check: check(random_objects(value)), seeds, seed, share
+            )
