@@ -1,4 +1,4 @@
-"""The console script: `vidamodal predict | evaluate | convert | demo | train`.
+"""The console script: `vidamodal predict | evaluate | convert | view | demo | train`.
 
 Each command calls one function of the package, which is imported only then.
 """
@@ -338,6 +338,24 @@ def _convert(options: Namespace) -> int:
     return 0
 
 
+def _add_view_options(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="folder with a tracks.json, such as the result of predict")
+    parser.add_argument("--out", metavar="FILE", help="page to write (default: view.html in DIR)")
+    parser.add_argument(
+        "--video",
+        help="video of the result (default: the file of that name in DIR; without it, overlay.mp4 is shown instead)",
+    )
+
+
+def _view(options: Namespace) -> int:
+    from vidamodal.report.viewer import view_result
+
+    view = view_result(options.folder, options.out, options.video, options.quiet)
+    print_notes([with_option_names(note) for note in view.notes])
+    print(f"{view.path}: {view.path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
 def _add_demo_options(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write to")
 
@@ -393,6 +411,17 @@ examples:
         """
 examples:
   vidamodal convert out --to coco --what amodal --out masks.json
+""",
+    ),
+    "view": _Command(
+        "write a page that shows a result",
+        "Write one HTML file that shows a result: the frames beside the masks, the confidence and presence of each "
+        "object over time, and the order of each frame. It opens in any browser, without a server.",
+        _add_view_options,
+        _view,
+        """
+examples:
+  vidamodal view out --video video.mp4
 """,
     ),
     "demo": _Command(
