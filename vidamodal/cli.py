@@ -1,11 +1,10 @@
-"""The console script: `vidamodal predict | evaluate | convert | view | demo | train`.
+"""The console script: `vidamodal predict | evaluate | convert | view | app | demo | train`.
 
 Each command calls one function of the package, which is imported only then.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,15 +15,12 @@ from typing import TYPE_CHECKING, NoReturn
 from jsonargparse import Namespace
 
 from vidamodal.allocator import keep_freed_memory
-from vidamodal.commandline import Parser, print_notes, run_command
+from vidamodal.commandline import Parser, print_notes, run_command, with_option_names
 from vidamodal.errors import InputError
 
 if TYPE_CHECKING:
     from vidamodal.inference.prediction import Prediction
     from vidamodal.metrics.evaluate import Evaluation
-
-_PARAMETER = re.compile(r"\b([a-z_]+)=(?=[\s,.;:)]|$)")
-"""A parameter of the Python API in an error message, such as "points="."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -46,11 +42,6 @@ def _run(arguments: list[str]) -> int:
         return _COMMANDS[parsed.command].run(options)
     except InputError as error:
         raise InputError(with_option_names(str(error))) from error
-
-
-def with_option_names(message: str) -> str:
-    """Return a message of the Python API with options in place of parameters: "--points" for "points="."""
-    return _PARAMETER.sub(lambda match: f"--{match[1].replace('_', '-')}", message)
 
 
 def _parser() -> Parser:
@@ -356,6 +347,32 @@ def _view(options: Namespace) -> int:
     return 0
 
 
+def _add_app_options(parser: Parser) -> None:
+    parser.add_argument("--port", type=int, default=7860, help="port on 127.0.0.1; 0 for any free one")
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        metavar="DIR",
+        help="folder for everything that is written; its content is kept (default: a temporary one that is removed)",
+    )
+    parser.add_argument(
+        "--max-upload", type=float, default=1000, metavar="MB", help="largest video or set of masks in megabytes"
+    )
+    parser.add_argument("--model", default="tiny", help="model that completes: a folder, a bundled name, or owner/name")
+    parser.add_argument("--sam", metavar="MODEL", help="SAM 2 video model that follows marked objects")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def _app(options: Namespace) -> int:
+    from vidamodal.app.server import serve
+    from vidamodal.app.session import AppSettings
+
+    max_upload = int(options.max_upload * 1e6)
+    settings = AppSettings(max_upload, options.model, options.sam, options.device)
+    serve(settings, options.workdir, options.port)
+    return 0
+
+
 def _add_demo_options(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write to")
 
@@ -423,6 +440,13 @@ examples:
 examples:
   vidamodal view out --video video.mp4
 """,
+    ),
+    "app": _Command(
+        "open a page to complete, correct and export videos",
+        "Open a page on this computer to complete videos, correct the masks and export them. Only this computer can "
+        "reach it. Stop it with Ctrl-C.",
+        _add_app_options,
+        _app,
     ),
     "demo": _Command(
         "predict the bundled clip and score the result",
