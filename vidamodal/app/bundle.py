@@ -20,20 +20,25 @@ from vidamodal.types import InputError
 PAGE = "view"
 """The choice of the page that shows the result."""
 DEFAULT_CHOICES = (*DEFAULT_FORMATS, PAGE)
+_ONE_PER_PIXEL = ("davis", "mots")
+"""Formats of `convert` that cannot hold amodal masks, because these overlap."""
 _STORED = {".mp4", ".mkv", ".mov", ".png", ".tar"}
 """Suffixes of files that are compressed already."""
 
 
 def export_choices() -> list[str]:
     """Return everything that can be exported: formats of `predict`, the page, and formats of `convert`."""
-    return [*get_args(Format), PAGE, *(name for name in writable_formats() if name != "tracks")]
+    return [*get_args(Format), PAGE, *(name for name in writable_formats() if name not in ("tracks", *_ONE_PER_PIXEL))]
 
 
-def write_bundle(path: Path, prediction: Prediction, corrections: Corrections, choices: Sequence[str]) -> None:
+def write_bundle(
+    path: Path, video: Path, prediction: Prediction, corrections: Corrections, choices: Sequence[str]
+) -> None:
     """Write a zip archive of a prediction atomically. It holds corrections.json, too, if there are corrections.
 
     Args:
         path: The archive to write; temporary files are written beside it.
+        video: The video of the prediction.
         prediction: The prediction.
         corrections: The corrections that it was made with.
         choices: Names of `export_choices`, at least one.
@@ -47,12 +52,14 @@ def write_bundle(path: Path, prediction: Prediction, corrections: Corrections, c
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as temporary:
         folder = Path(temporary) / "result"
-        _write_files(folder, prediction, corrections, choices)
+        _write_files(folder, video, prediction, corrections, choices)
         with atomic_file(path) as target:
             _zip(folder, target)
 
 
-def _write_files(folder: Path, prediction: Prediction, corrections: Corrections, choices: Sequence[str]) -> None:
+def _write_files(
+    folder: Path, video: Path, prediction: Prediction, corrections: Corrections, choices: Sequence[str]
+) -> None:
     prediction.save(folder, [name for name in get_args(Format) if name in choices or name == "tracks"])
     if corrections.count:
         write_tracks(folder / "corrections.json", corrections.as_tracks(prediction.clip))
@@ -62,7 +69,7 @@ def _write_files(folder: Path, prediction: Prediction, corrections: Corrections,
     for name, form in writable_formats().items():
         if name in choices and name != "tracks":
             target = folder / (f"{name}.json" if form.IS_FILE else name)
-            convert(folder / "tracks.json", target, name, kind="amodal")
+            convert(folder / "tracks.json", target, name, kind="amodal", video=video)
 
 
 def _zip(folder: Path, target: Path) -> None:

@@ -286,7 +286,7 @@ class Session:
             InputError: If there is no prediction, or if a format is unknown or cannot hold it.
         """
         path = self.folder / "export.zip"
-        write_bundle(path, self._prediction(), self.corrections, choices)
+        write_bundle(path, self._path(), self._prediction(), self.corrections, choices)
         return path
 
     def close(self) -> None:
