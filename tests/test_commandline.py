@@ -13,8 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from vidamodal.cli import with_option_names
-from vidamodal.commandline import Parser, print_notes, run_command
+from vidamodal.commandline import Parser, print_notes, run_command, with_option_names
 from vidamodal.errors import InputError
 
 LEAVE = "import contextlib, vidamodal.cli\nwith contextlib.suppress(SystemExit): vidamodal.cli.main("

@@ -1,11 +1,10 @@
-"""The console script: `vidamodal predict | evaluate | convert | export | demo | train`.
+"""The console script: `vidamodal predict | evaluate | convert | view | app | export | demo | train`.
 
 Each command calls one function of the package, which is imported only then.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jsonargparse import Namespace
 
 from vidamodal.allocator import keep_freed_memory
-from vidamodal.commandline import MAX_NOTES, Parser, print_notes, run_command
+from vidamodal.commandline import MAX_NOTES, Parser, print_notes, run_command, with_option_names
 from vidamodal.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ _PREDICT_OPTIONS = (
     "order", "depth", "depth_kind", "anchors", "offline", "quiet",
 )  # fmt: skip
 """Options of `predict` that are arguments of `vidamodal.predict` as they are."""
-
-_PARAMETER = re.compile(r"\b([a-z_]+)=(?=[\s,.;:)]|$)")
-"""A parameter of the Python API in an error message, such as "points="."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -52,11 +48,6 @@ def _run(arguments: list[str]) -> int:
         return _COMMANDS[parsed.command].run(options)
     except InputError as error:
         raise InputError(with_option_names(str(error))) from error
-
-
-def with_option_names(message: str) -> str:
-    """Return a message of the Python API with options in place of parameters: "--points" for "points="."""
-    return _PARAMETER.sub(lambda match: f"--{match[1].replace('_', '-')}", message)
 
 
 def _parser() -> Parser:
@@ -424,6 +415,50 @@ def _export(options: Namespace) -> int:
     return 0
 
 
+def _add_view_options(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="folder with a tracks.json, such as the result of predict")
+    parser.add_argument("--out", metavar="FILE", help="page to write (default: view.html in DIR)")
+    parser.add_argument(
+        "--video",
+        help="video of the result (default: the file of that name in DIR; without it, overlay.mp4 is shown instead)",
+    )
+
+
+def _view(options: Namespace) -> int:
+    from vidamodal.report.viewer import view_result
+
+    view = view_result(options.folder, options.out, options.video, options.quiet)
+    print_notes([with_option_names(note) for note in view.notes])
+    print(f"{view.path}: {view.path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _add_app_options(parser: Parser) -> None:
+    parser.add_argument("--port", type=int, default=7860, help="port on 127.0.0.1; 0 for any free one")
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        metavar="DIR",
+        help="folder for everything that is written; its content is kept (default: a temporary one that is removed)",
+    )
+    parser.add_argument(
+        "--max-upload", type=float, default=1000, metavar="MB", help="largest video or set of masks in megabytes"
+    )
+    parser.add_argument("--model", default="tiny", help="model that completes: a folder, a bundled name, or owner/name")
+    parser.add_argument("--sam", metavar="MODEL", help="SAM 2 video model that follows marked objects")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def _app(options: Namespace) -> int:
+    from vidamodal.app.server import serve
+    from vidamodal.app.session import AppSettings
+
+    max_upload = int(options.max_upload * 1e6)
+    settings = AppSettings(max_upload, options.model, options.sam, options.device)
+    serve(settings, options.workdir, options.port)
+    return 0
+
+
 def _add_demo_options(parser: Parser) -> None:
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder to write to")
 
@@ -485,6 +520,24 @@ examples:
 examples:
   vidamodal convert out --to coco --what amodal --out masks.json
 """,
+    ),
+    "view": _Command(
+        "write a page that shows a result",
+        "Write one HTML file that shows a result: the frames beside the masks, the confidence and presence of each "
+        "object over time, and the order of each frame. It opens in any browser, without a server.",
+        _add_view_options,
+        _view,
+        """
+examples:
+  vidamodal view out --video video.mp4
+""",
+    ),
+    "app": _Command(
+        "open a page to complete, correct and export videos",
+        "Open a page on this computer to complete videos, correct the masks and export them. Only this computer can "
+        "reach it. Stop it with Ctrl-C.",
+        _add_app_options,
+        _app,
     ),
     "export": _Command(
         "export the network of a model to ONNX",

@@ -27,10 +27,15 @@ _BASIC_TYPES = (str, int, float, bool, Path)
 _KEY = re.compile(r'Parser key "([^"]+)":\s*')
 _REQUIRED = re.compile(r"arguments are required: (.*)")
 _EXPECTED = re.compile(r"Expected an? <class '(\w+)'>\. Got value: (.*)")
-
-
+_PARAMETER = re.compile(r"\b([a-z_]+)=(?=[\s,.;:)]|$)")
+"""A parameter of the Python API in an error message, such as "points="."""
 MAX_NOTES = 12
 """Notes that a command prints; a data set may have one for every video."""
+
+
+def with_option_names(message: str) -> str:
+    """Return a message of the Python API with options in place of parameters: "--points" for "points="."""
+    return _PARAMETER.sub(lambda match: f"--{match[1].replace('_', '-')}", message)
 
 
 def print_notes(notes: Sequence[str]) -> None:

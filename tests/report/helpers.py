@@ -62,7 +62,7 @@ def still(labels: Sequence[str], seen: Sequence[int], frames: int = 4) -> ClipTr
     return ClipTracks(VideoInfo("clip.mp4", 64, 64, frames, 12.0), tuple(tracks))
 
 
-VOID = {"meta", "img", "br", "circle", "path", "line"}
+VOID = {"meta", "img", "br", "circle", "path", "line", "input"}
 
 
 class Page(HTMLParser):

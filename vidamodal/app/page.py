@@ -1,0 +1,300 @@
+"""The Gradio page: components and their events, each of which calls one method of the tab's session."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vidamodal.app.bundle import DEFAULT_CHOICES, export_choices
+from vidamodal.app.painting import marked_frame, mask_layer, painted_mask
+from vidamodal.app.session import Session, Sessions
+from vidamodal.commandline import with_option_names
+from vidamodal.report.colours import object_colour
+from vidamodal.report.overlay import canvas_scale
+from vidamodal.types import InputError
+
+THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+"""A theme that loads no font from outside."""
+CSS = """
+.gradio-container { max-width: 1320px !important; margin: 0 auto !important; padding-bottom: 110px !important; }
+#result iframe { width: 100%; height: min(1180px, 92vh); border: 1px solid var(--border-color-primary);
+  border-radius: 8px; background: white; }
+#status { position: fixed; bottom: 8px; left: 50%; width: min(1280px, 100vw - 24px); transform: translateX(-50%);
+  z-index: 20; box-shadow: 0 2px 14px rgb(0 0 0 / 25%); }
+"""
+_SOURCES = [
+    ("the masks that were opened", "masks"),
+    ("marked points, which SAM 2 follows", "points"),
+    ("objects that the bundled segmenter detects", "detect"),
+]
+_SHOWN_FRAME = """() => {
+  const shown = document.querySelector("#result iframe")?.contentDocument?.documentElement.dataset.frame;
+  return Number(shown ?? 0);
+}"""
+"""Returns the frame that the result shows."""
+_PROGRESS = gr.Progress(track_tqdm=True)
+"""As the default of an argument, it shows the progress bars of an action on the page."""
+
+
+def build_page(sessions: Sessions) -> gr.Blocks:
+    """Return the page of some sessions."""
+    with gr.Blocks(title="vidamodal", analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
+        gr.Markdown("# vidamodal\nComplete the masks of occluded objects: open, complete, correct, export.")
+        _Page(sessions)
+
+        def close(request: gr.Request) -> None:
+            sessions.close(_tab(request))
+
+        blocks.unload(close)
+    blocks.queue(default_concurrency_limit=4)
+    return blocks
+
+
+def _tab(request: gr.Request) -> str:
+    return str(request.session_hash)
+
+
+class _Page:
+    """The components, section by section, and their events."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self._make_opening()
+        self._make_marking()
+        self._make_result()
+        self._make_correcting()
+        self._make_export()
+        self.status = gr.Textbox(
+            "Open a video.", label="Status", interactive=False, lines=1, max_lines=4, elem_id="status"
+        )
+        self._connect()
+
+    def _make_opening(self) -> None:
+        gr.Markdown("## 1. Open")
+        with gr.Row():
+            self.video = gr.File(
+                label="Video: a file, several frames, or a zip of frames", file_count="multiple", height=140
+            )
+            self.masks = gr.File(
+                label="Masks of what is visible (optional): any supported format, several files, or a zip",
+                file_count="multiple",
+                height=140,
+            )
+        self.exhaustive = gr.Checkbox(label="Every object that may hide another one has a mask (exhaustive scene)")
+        with gr.Row():
+            self.open = gr.Button("Open", variant="primary", elem_id="open")
+            self.sample = gr.Button("Open the sample clip", elem_id="sample")
+
+    def _make_marking(self) -> None:
+        gr.Markdown("## 2. Complete")
+        with gr.Accordion("No masks? Mark the objects by points", open=False):
+            with gr.Row():
+                self.mark_frame = gr.Slider(0, 1, value=0, step=1, label="Frame", elem_id="mark-frame")
+                self.mark_object = gr.Number(1, label="Object id", precision=0, minimum=0)
+                self.mark_inside = gr.Radio(
+                    [("on the object", True), ("outside it", False)], value=True, label="The point lies"
+                )
+            self.marks = gr.Image(
+                label="Click on the object", interactive=False, type="numpy", elem_id="marks", buttons=[]
+            )
+            self.unmark = gr.Button("Clear the marks of this object")
+        self.source = gr.Radio(_SOURCES, value="masks", label="Visible masks", elem_id="source")
+        self.complete = gr.Button("Complete", variant="primary", elem_id="complete")
+
+    def _make_result(self) -> None:
+        self.result = gr.HTML("", elem_id="result")
+
+    def _make_correcting(self) -> None:
+        gr.Markdown("## 3. Correct")
+        with gr.Row():
+            self.object = gr.Dropdown([], label="Object", elem_id="object")
+            self.frame = gr.Slider(0, 1, value=0, step=1, label="Frame", elem_id="frame")
+            self.take = gr.Button("Take the frame shown above", elem_id="take")
+        self.editor = gr.ImageEditor(
+            label="Paint and erase the whole object", type="numpy", image_mode="RGBA", sources=(), transforms=(),
+            layers=False, format="png", brush=gr.Brush(default_size=12, colors=["#ff00aa"], color_mode="fixed"),
+            eraser=gr.Eraser(default_size=12), elem_id="editor", height=640, visible=False,
+        )  # fmt: skip
+        self.loaded = gr.State(None)
+        with gr.Row():
+            self.use = gr.Button("Use the painted mask", elem_id="use")
+            self.gone = gr.Button("Gone in this frame", elem_id="gone")
+            self.uncorrect = gr.Button("Remove the correction")
+        self.corrections = gr.Textbox(label="Corrections", interactive=False, elem_id="corrections")
+        self.again = gr.Button("Complete again with the corrections", variant="primary", elem_id="again")
+
+    def _make_export(self) -> None:
+        gr.Markdown("## 4. Export")
+        self.formats = gr.CheckboxGroup(
+            export_choices(), value=list(DEFAULT_CHOICES), label="Formats", elem_id="formats"
+        )
+        self.export = gr.Button("Export", variant="primary", elem_id="export")
+        self.link = gr.HTML("", elem_id="link")
+
+    def _connect(self) -> None:
+        opened = [self.status, self.mark_frame, self.marks, self.source]
+        results = [self.status, self.result, self.object, self.frame, self.corrections]
+        corrected = [self.status, self.corrections]
+        shown = [self.editor, self.loaded]
+        running: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "show_progress_on": [self.status]}
+        self._on(self.open.click, self._do_open, [self.video, self.masks, self.exhaustive], opened)
+        self._on(self.sample.click, self._do_open_sample, [], opened)
+        self._on(self.mark_frame.change, self._do_show_marks, [self.mark_frame], [self.status, self.marks])
+        marking = [self.mark_object, self.mark_frame, self.mark_inside]
+        self.marks.select(self._do_mark, marking, [self.status, self.marks, self.source], api_visibility="private")
+        self._on(self.unmark.click, self._do_unmark, [self.mark_object, self.mark_frame], [self.status, self.marks])
+        self._on(self.complete.click, self._do_complete, [self.source], results, **running)
+        loading = ([self.object, self.frame], [self.status, *shown])
+        taken = self.take.click(None, None, self.frame, js=_SHOWN_FRAME)
+        self._on(taken.then, self._do_load, *loading)
+        for change in (self.object.input, self.frame.input):
+            self._on(change, self._do_load, *loading, trigger_mode="always_last")
+        self._on(self.use.click, self._do_use, [self.editor, self.loaded], corrected)
+        self._on(self.gone.click, self._do_gone, [self.loaded], corrected)
+        self._on(self.uncorrect.click, self._do_uncorrect, [self.loaded], corrected)
+        self._on(self.again.click, self._do_complete_again, [], results, **running)
+        self._on(self.export.click, self._do_export, [self.formats], [self.status, self.link])
+
+    def _on(
+        self, listen: Callable[..., Any], action: Callable[..., dict[Any, Any]], inputs: list[Any], outputs: list[Any],
+        **settings: Any,
+    ) -> None:  # fmt: skip
+        """Run an action with the tab's session and the values of some components at an event."""
+
+        def run(request: gr.Request, _progress: gr.Progress = _PROGRESS, *values: Any) -> dict[Any, Any]:
+            return self._answer(request, action, *values)
+
+        listen(run, inputs, outputs, api_visibility="private", **settings)
+
+    def _answer(self, request: gr.Request, action: Callable[..., dict[Any, Any]], *values: Any) -> dict[Any, Any]:
+        """Return the changes that an action makes, or its error in the status line."""
+        try:
+            return action(self.sessions.of(_tab(request)), *values)
+        except InputError as error:
+            return {self.status: f"Not possible: {with_option_names(' '.join(str(error).split()))}"}
+
+    # Open and mark
+
+    def _do_open(
+        self, session: Session, video: list[str] | None, masks: list[str] | None, exhaustive: bool
+    ) -> dict[Any, Any]:
+        notes = session.open(list(map(Path, video or ())), list(map(Path, masks or ())), exhaustive)
+        return self._opened(session, notes)
+
+    def _do_open_sample(self, session: Session) -> dict[Any, Any]:
+        return self._opened(session, session.open_sample())
+
+    def _opened(self, session: Session, notes: tuple[str, ...]) -> dict[Any, Any]:
+        return {
+            self.status: "\n".join(notes),
+            self.mark_frame: gr.update(maximum=max(session.length - 1, 1), value=0),
+            self.marks: session.frame(0),
+            self.source: "points" if session.masks is None else "masks",
+        }
+
+    def _do_show_marks(self, session: Session, frame: float) -> dict[Any, Any]:
+        return {self.marks: self._marked(session, int(frame))} if session.length else {}
+
+    def _do_mark(
+        self, request: gr.Request, event: gr.SelectData, number: float, frame: float, inside: bool
+    ) -> dict[Any, Any]:
+        def mark(session: Session) -> dict[Any, Any]:
+            x, y = event.index
+            session.mark(int(number), int(frame), x, y, inside)
+            count = len(session.prompts[int(number)].points)
+            status = f"object {int(number)}: {count} point{'s' * (count != 1)} in frame {int(frame)}"
+            return {self.status: status, self.marks: self._marked(session, int(frame)), self.source: "points"}
+
+        return self._answer(request, mark)
+
+    def _do_unmark(self, session: Session, number: float, frame: float) -> dict[Any, Any]:
+        session.unmark(int(number))
+        return {self.status: f"object {int(number)} has no marks", self.marks: self._marked(session, int(frame))}
+
+    def _marked(self, session: Session, frame: int) -> Any:
+        prompts = [prompt for prompt in session.prompts.values() if prompt.frame == frame]
+        return marked_frame(session.frame(frame), prompts)
+
+    # Complete and correct
+
+    def _do_complete(self, session: Session, source: Any) -> dict[Any, Any]:
+        return self._completed(session, session.complete(source, quiet=False))
+
+    def _do_complete_again(self, session: Session) -> dict[Any, Any]:
+        return self._completed(session, session.complete_again(quiet=False))
+
+    def _completed(self, session: Session, notes: tuple[str, ...]) -> dict[Any, Any]:
+        session.write_page()
+        version = secrets.token_hex(4)  # another address, so that the browser loads the new page
+        page = f'<iframe title="Result" src="/files/{session.key}/view.html?{version}"></iframe>'
+        choices = [(f"{track.id} {track.label or ''}".strip(), track.id) for track in session.tracks]
+        done = f"{len(session.tracks)} objects completed in {session.length} frames"
+        return {
+            self.status: "\n".join((done, *notes)),
+            self.result: page,
+            self.object: gr.update(choices=choices, value=choices[0][1]),
+            self.frame: gr.update(maximum=max(session.length - 1, 1)),
+            self.corrections: self._listed(session),
+        }
+
+    def _do_load(self, session: Session, number: int | None, frame: float) -> dict[Any, Any]:
+        if number is None:
+            raise InputError("no object is chosen. Complete the video first.")
+        picture = session.frame(int(frame))
+        scale = canvas_scale(*picture.shape[:2])
+        layer = mask_layer(session.amodal(number, int(frame)), number)
+        large = [array.repeat(scale, 0).repeat(scale, 1) for array in (picture, layer)]
+        value = {"background": large[0], "layers": [large[1]], "composite": None}
+        colour = "#{:02x}{:02x}{:02x}".format(*object_colour(number))
+        brush = gr.Brush(default_size=8 * scale, colors=[colour], color_mode="fixed")
+        return {self.editor: gr.update(value=value, brush=brush, visible=True), self.loaded: (number, int(frame))}
+
+    def _do_use(
+        self, session: Session, painted: dict[str, Any] | None, loaded: tuple[int, int] | None
+    ) -> dict[Any, Any]:
+        number, frame = self._loaded(loaded)
+        height, width = session.frame(frame).shape[:2]
+        layers = [] if painted is None else painted["layers"]
+        note = session.correct(number, frame, painted_mask(layers, height, width))
+        done = f"object {number} is corrected in frame {frame}; complete again to carry it into the other frames"
+        return {self.status: "\n".join(filter(None, (done, note))), self.corrections: self._listed(session)}
+
+    def _do_gone(self, session: Session, loaded: tuple[int, int] | None) -> dict[Any, Any]:
+        number, frame = self._loaded(loaded)
+        session.correct(number, frame, None)
+        done = f"object {number} is gone in frame {frame}; complete again to carry it into the other frames"
+        return {self.status: done, self.corrections: self._listed(session)}
+
+    def _do_uncorrect(self, session: Session, loaded: tuple[int, int] | None) -> dict[Any, Any]:
+        number, frame = self._loaded(loaded)
+        session.uncorrect(number, frame)
+        return {
+            self.status: f"object {number} is not corrected in frame {frame}",
+            self.corrections: self._listed(session),
+        }
+
+    def _loaded(self, loaded: tuple[int, int] | None) -> tuple[int, int]:
+        if loaded is None:
+            raise InputError("no object is loaded. Complete the video, and choose an object and a frame.")
+        return loaded
+
+    def _listed(self, session: Session) -> str:
+        return "\n".join(
+            f"object {number}: frames "
+            + ", ".join(f"{t}{'' if mask.area() else ' (gone)'}" for t, mask in sorted(masks.items()))
+            for number, masks in sorted(session.corrections.masks.items())
+        )
+
+    # Export
+
+    def _do_export(self, session: Session, choices: list[str]) -> dict[Any, Any]:
+        path = session.export(choices)
+        address = f"/files/{session.key}/{path.name}"
+        link = (
+            f'<a href="{address}" download="{path.name}">Download {path.name} ({path.stat().st_size / 1e6:.1f} MB)</a>'
+        )
+        return {self.status: f"exported: {', '.join(choices)}", self.link: link}
