@@ -28,7 +28,8 @@ from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, InputError, Mask, R
 Source = Literal["masks", "points", "detect"]
 """What gives the visible masks: the masks that were opened, marked points, or a segmenter."""
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def load_segmenter(name: str, identity: str | None = None) -> LoadedSegmenter:
     if identity not in (None, section["head"]):
         raise InputError(f"{folder} is the segmenter {section['head']!r}, not {identity!r}. Choose another model.")
     kind = find_segmenter(str(section["head"]))
-    config = build(kind.config_class, section["settings"], f"{path}: segmenter.settings")
+    config: Any = build(kind.config_class, section["settings"], f"{path}: segmenter.settings")
     check_numbers(config, f"{path}: segmenter.settings")
     model = construct(lambda: kind(config), str(path), "a segmenter", _weight_files(folder, None))
     digest = _read_weights(model, folder, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from scripts.dev.torture_checks.base import Attempt
@@ -17,6 +18,12 @@ PROMISE = (
     "prediction has the perfect score"
 )
 COUNT = 1000
+
+
+def _check_random(check: Callable[[Sequence[Object]], None], value: int) -> None:
+    check(random_objects(value))
+
+
 PROPERTIES: tuple[Callable[[Sequence[Object]], None], ...] = (check_bounds, check_perfect_scores, check_invariance)
 
 
@@ -25,6 +32,4 @@ def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:  # noqa: ARG0
     for number, check in enumerate(PROPERTIES):
         share = (count - number - 1) // len(PROPERTIES) + 1
         if share > 0:
-            yield from search(
-                check.__name__, lambda value, check=check: check(random_objects(value)), seeds, seed, share
-            )
+            yield from search(check.__name__, partial(_check_random, check), seeds, seed, share)

@@ -248,6 +248,11 @@ def _set(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def _choose_evil_head(config: dict[str, Any]) -> None:
+    config["heads"]["../../evil"] = config["heads"]["conv"]
+    _set("model.head", "../../evil")(config)
+
+
 CONFIG_FILES: dict[str, bytes | Callable[[dict[str, Any]], None]] = {
     "a pickle": pickle.dumps({"format": "vidamodal-model"}),
     "nested lists": b"[" * 200_000 + b"]" * 200_000,
@@ -259,10 +264,7 @@ CONFIG_FILES: dict[str, bytes | Callable[[dict[str, Any]], None]] = {
     "head ../../evil": _set("model.head", "../../evil"),
     "head with a null character": _set("model.head", "conv\0"),
     "head that is a module": _set("model.head", "os"),
-    "a further head named ../../evil, and chosen": lambda config: (
-        config["heads"].update({"../../evil": config["heads"]["conv"]}),
-        _set("model.head", "../../evil")(config),
-    ),
+    "a further head named ../../evil, and chosen": _choose_evil_head,
     "heads is a list": _set("heads", [["conv", {}]]),
     "family that is a module": _set("family", "os"),
     "family that is a list": _set("family", ["segmenter"]),

@@ -170,7 +170,11 @@ def _masks(place: _Place, label: str) -> ClipTracks:
 
 
 def _member_of_a_shard(name: str, place: _Place) -> list[list[object]]:
-    members = {f"{name}.tracks.json": _scene(), f"{name}.mp4": b"", "other.tracks.json": _scene()}
+    members: dict[str, bytes | tarfile.TarInfo] = {
+        f"{name}.tracks.json": _scene(),
+        f"{name}.mp4": b"",
+        "other.tracks.json": _scene(),
+    }
     return _convert_all(_tar(place.source / "a.tar", members), place)
 
 
@@ -221,7 +225,7 @@ def _names_in_annotations(name: str, place: _Place) -> list[list[object]]:
     coco["videos"][0]["name"] = tao["sequences"][0]["seq_name"] = tao["sequences"][0]["dataset"] = name
     for image in coco["images"]:
         image["file_name"] = f"{name}/{image['frame_id']}.jpg"
-    commands = []
+    commands: list[list[object]] = []
     for form, document in (("youtube", youtube), ("coco", coco), ("burst", tao)):
         document["categories"] = [{"id": 4, "name": name}]
         path = place.source / f"{form}.json"
@@ -237,7 +241,7 @@ def _key_of_a_record(name: str, place: _Place) -> list[list[object]]:
     """The key in the record that written formats carry."""
     (place.source / "plain").mkdir()
     (place.source / "plain/clip.tracks.json").write_bytes(_scene())
-    commands = []
+    commands: list[list[object]] = []
     for form in ("davis", "cvat", "label-studio", "mots", "coco"):
         path = place.source / form
         convert(place.source / "plain", path, form)
