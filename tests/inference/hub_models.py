@@ -143,7 +143,7 @@ class _Builders:
         config = transformers.OneFormerConfig(
             backbone_config={**_SWIN, "out_features": ["stage1", "stage2", "stage3", "stage4"]}, hidden_dim=32,
             mask_dim=32, conv_dim=32, encoder_layers=1, decoder_layers=2, encoder_feedforward_dim=16,
-            dim_feedforward=16, num_attention_heads=2, num_queries=2, text_encoder_width=32, text_encoder_num_layers=1,
+            dim_feedforward=16, num_attention_heads=2, num_queries=8, text_encoder_width=32, text_encoder_num_layers=1,
             text_encoder_vocab_size=16, text_encoder_context_length=8, task_seq_len=8, max_seq_len=8,
             text_encoder_n_ctx=2, query_dec_layers=1, id2label=LABELS,
         )  # fmt: skip

@@ -1,7 +1,8 @@
 """Visible masks from a model of transformers that segments instances in single frames, joined into tracks.
 
 The models are Mask2Former, OneFormer, MaskFormer and EoMT. Masks, labels and scores are those of the library's own
-post-processing with its default thresholds.
+post-processing with its default thresholds. That of OneFormer needs torchvision and gives every pixel of the background
+to an instance, so the outputs of OneFormer are read as those of MaskFormer, which have the same form.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class LoadedInstanceModel:
 
     model: Any
     processor: Any
+    """Prepares frames."""
+    reader: Any
+    """Image processor whose post-processing reads the outputs."""
     name: str
     config_hash: str
     weights_hash: str
@@ -55,7 +59,7 @@ class LoadedInstanceModel:
         inputs = self.processor(images=Image.fromarray(frame), return_tensors="pt", **task)
         tensors = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
         outputs = self.model(**{name: value.to(self.model.device) for name, value in tensors.items()})
-        (found,) = self.processor.post_process_instance_segmentation(outputs, target_sizes=[mask_size(height, width)])
+        (found,) = self.reader.post_process_instance_segmentation(outputs, target_sizes=[mask_size(height, width)])
         return instances_of(found, self.model.config.id2label, height, width)
 
 
@@ -80,11 +84,13 @@ def load_instance_model(name: str) -> LoadedInstanceModel:
             f"{setting}: {name!r} is a semantic segmentation model, which reads parts of a frame and does not separate "
             f"instances. Pass an instance segmentation model, such as {EXAMPLE}."
         )
+    reader = processor
     if is_oneformer:
+        reader = transformers.MaskFormerImageProcessorPil()
         tokenizer, length = read_tokenizer(name, setting, EXAMPLE), model.config.task_seq_len
         processor = transformers.OneFormerProcessor(processor, tokenizer, task_seq_length=length)
     short = name.rstrip("/").rpartition("/")[2]
-    return LoadedInstanceModel(model.eval(), processor, short, config_fingerprint(model), fingerprint(model))
+    return LoadedInstanceModel(model.eval(), processor, reader, short, config_fingerprint(model), fingerprint(model))
 
 
 class InstanceSegmentationFinder(Finder):
