@@ -118,7 +118,8 @@ In per cent; the time is relative to the whole clip, on one thread of one run.
 
 *Whole clip* is `predict`, which sees all frames and completes each twice. *Live* is `vidamodal.Stream`, which sees the
 newest frame and those before it, and completes that many of the last frames in every step. Before an object shows its
-first pixel, a stream has no mask of it, which counts as a miss.
+first pixel, a stream has no mask of it, which counts as a miss. The clips are short: in their first frames, a stream
+has seen little.
 """
 
 
