@@ -251,7 +251,11 @@ class _Page:
         value = {"background": large[0], "layers": [large[1]], "composite": None}
         colour = "#{:02x}{:02x}{:02x}".format(*object_colour(number))
         brush = gr.Brush(default_size=8 * scale, colors=[colour], color_mode="fixed")
-        return {self.editor: gr.update(value=value, brush=brush, visible=True), self.loaded: (number, int(frame))}
+        return {
+            self.status: f"object {number} is loaded in frame {int(frame)}",
+            self.editor: gr.update(value=value, brush=brush, visible=True),
+            self.loaded: (number, int(frame)),
+        }
 
     def _do_use(
         self, session: Session, painted: dict[str, Any] | None, loaded: tuple[int, int] | None
