@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from jsonargparse import Namespace
 
 from vidamodal.allocator import keep_freed_memory
-from vidamodal.commandline import Parser, print_notes, run_command
+from vidamodal.commandline import Parser, print_notes, printable, run_command
 from vidamodal.errors import InputError
 
 if TYPE_CHECKING:
@@ -280,9 +280,9 @@ def _print_evaluation(result: Evaluation) -> None:
     if result.matched:
         print("\nmatched by visible masks: {} of {} predicted tracks".format(*result.matched))
     if result.missing:
-        print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
+        print(f"missing, scored 0: {printable(', '.join(result.missing))}", file=sys.stderr)
     if result.ignored:
-        print(f"not in the ground truth, ignored: {', '.join(result.ignored)}", file=sys.stderr)
+        print(f"not in the ground truth, ignored: {printable(', '.join(result.ignored))}", file=sys.stderr)
 
 
 def _method_names(paths: Sequence[Path]) -> list[str]:
