@@ -158,3 +158,12 @@ def test_notes_are_printed_and_the_rest_is_counted(capsys: pytest.CaptureFixture
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "note: masks: 0" and len(lines) == 13
     assert lines[-1] == "note: and 2 more of this kind"
+
+
+def test_names_from_files_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> None:
+        raise InputError("\x1b[2Jname\ud800: \u202edamaged")
+
+    print_notes(["a\nb\x07 \u00e9"])
+    assert run_command(refuse, "toy") == 2
+    assert capsys.readouterr().err == "note: a\\nb\\x07 \u00e9\ntoy: \\x1b[2Jname\\ud800: \\u202edamaged\n"

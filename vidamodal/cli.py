@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jsonargparse import Namespace
 
 from vidamodal.allocator import keep_freed_memory
-from vidamodal.commandline import MAX_NOTES, Parser, print_notes, run_command, with_option_names
+from vidamodal.commandline import MAX_NOTES, Parser, print_notes, printable, run_command, with_option_names
 from vidamodal.errors import InputError
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _predict_videos(options: Namespace, chosen: dict[str, Any]) -> int:
     before = f" ({result.resumed} of them before)" if result.resumed else ""
     print(f"{options.out}: {done} of {len(result.entries)} videos predicted{before}; {result.manifest.name} lists them")
     for key, message in list(failures.items())[:MAX_NOTES]:
-        print(f"failed: {key}: {message}", file=sys.stderr)
+        print(f"failed: {printable(f'{key}: {message}')}", file=sys.stderr)
     if len(failures) > MAX_NOTES:
         print(f"failed: and {len(failures) - MAX_NOTES} more, see {result.manifest.name}", file=sys.stderr)
     return result.status
@@ -340,9 +340,9 @@ def _print_evaluation(result: Evaluation) -> None:
     if result.matched:
         print("\nmatched by visible masks: {} of {} predicted tracks".format(*result.matched))
     if result.missing:
-        print(f"missing, scored 0: {', '.join(result.missing)}", file=sys.stderr)
+        print(f"missing, scored 0: {printable(', '.join(result.missing))}", file=sys.stderr)
     if result.ignored:
-        print(f"not in the ground truth, ignored: {', '.join(result.ignored)}", file=sys.stderr)
+        print(f"not in the ground truth, ignored: {printable(', '.join(result.ignored))}", file=sys.stderr)
 
 
 def _method_names(paths: Sequence[Path]) -> list[str]:

@@ -41,9 +41,14 @@ def with_option_names(message: str) -> str:
 def print_notes(notes: Sequence[str]) -> None:
     """Print notes on how an input was understood on stderr, one line each; all but the first twelve are counted."""
     for note in notes[:MAX_NOTES]:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
     if len(notes) > MAX_NOTES:
         print(f"note: and {len(notes) - MAX_NOTES} more of this kind", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return a text, which may hold names from files, with escapes in place of what could control a terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class HelpFormatter(jsonargparse.DefaultHelpFormatter):
@@ -148,7 +153,7 @@ def run_command(command: Callable[[], int | None], program: str, hint: str = "")
 
 
 def _report(program: str, message: str, status: int) -> int:
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{program}: {printable(' '.join(message.split()))}", file=sys.stderr)
     return status
 
 

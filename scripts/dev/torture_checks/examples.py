@@ -27,7 +27,8 @@ def search(
         key: Seed of the draws.
         count: Number of values.
     """
-    tried, failed = 0, list[str]()
+    tried = 0
+    failed: list[str] = []
 
     @seed(key)
     @settings(max_examples=count, deadline=None, database=None, phases=[Phase.generate, Phase.shrink],

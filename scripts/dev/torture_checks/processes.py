@@ -109,6 +109,7 @@ def start(function: Callable[[], int | None], log: Path, limits: Limits | None =
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))  # not those of pytest
         if limits is not None:
             _set_limits(limits)
         status = function() or 0
