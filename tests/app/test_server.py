@@ -49,7 +49,7 @@ def test_bad_arguments_are_refused(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(InputError, match="port= .* cannot be used"):
+        with pytest.raises(InputError, match=r"port= .* cannot be used"):
             serve(AppSettings(), tmp_path / "work", taken.getsockname()[1])
     with pytest.raises(InputError, match="is a file"):
         serve(AppSettings(), tmp_path / "file", 0)
@@ -86,7 +86,7 @@ class Tab:
         self.page.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.errors.append(dialog.message), dialog.dismiss()))
+        self.page.on("dialog", lambda dialog: (self.errors.append(dialog.message), dialog.dismiss()))  # type: ignore[func-returns-value]
         self.page.on("request", lambda request: self._check(request.url, address))
         self.page.goto(address)
 
@@ -226,5 +226,5 @@ def test_other_host_names_and_unknown_files_are_refused(address: str) -> None:
     with pytest.raises(HTTPError, match="400"):
         urlopen(Request(address, headers={"Host": "evil.example"}))
     for path in ("/files/none/view.html", "/files/none/..%2f..%2fetc%2fpasswd", "/gradio_api/file=/etc/passwd"):
-        with pytest.raises(HTTPError, match="40[34]"):
+        with pytest.raises(HTTPError, match=r"40[34]"):
             urlopen(address + path)
