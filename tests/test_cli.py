@@ -227,7 +227,7 @@ def test_a_failed_run_leaves_the_folder_unchanged(
     assert leave(*predict_command(tmp_path / "old", "--formats", "tracks,png")) == 0
     capsys.readouterr()
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     monkeypatch.setattr(prediction_module, "write_video", fail)
@@ -239,7 +239,7 @@ def test_a_terminated_run_leaves_no_files(
     predict_command: Command, refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(prediction_module, "write_video", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(prediction_module, "write_video", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     assert "stopped" in refuse(*predict_command(tmp_path / "out"), status=143)
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -105,10 +105,10 @@ def test_only_what_is_not_complete_is_predicted_again(
     whole = results(tmp_path / "out")
     shutil.rmtree(tmp_path / "out" / "a")
     (tmp_path / "out" / "b" / "amodal").rename(tmp_path / "elsewhere")
-    (tmp_path / "out" / "c" / ".vidamodal-killed").mkdir()  # what a killed prediction leaves
+    (tmp_path / "out" / "c" / ".vidamodal-killed00").mkdir()  # what a killed prediction leaves
     local.calls = 0
     assert predict().resumed == 0 and local.calls == 1 + 3
-    assert results(tmp_path / "out") == whole and not (tmp_path / "out" / "c" / ".vidamodal-killed").exists()
+    assert results(tmp_path / "out") == whole and not (tmp_path / "out" / "c" / ".vidamodal-killed00").exists()
     local.calls = 0
     assert predict().resumed == 3 and local.calls == 1
 

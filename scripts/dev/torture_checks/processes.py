@@ -22,7 +22,8 @@ import vidamodal
 from vidamodal.cli import main as command
 
 for _module in pkgutil.walk_packages(vidamodal.__path__, "vidamodal."):
-    importlib.import_module(_module.name)
+    if not _module.name.startswith("vidamodal.app."):  # its page needs gradio
+        importlib.import_module(_module.name)
 
 MEMORY = 2048
 """MiB that a child may allocate beside what it shares with its parent."""
