@@ -110,9 +110,8 @@ def test_crashes_hangs_and_tracebacks_are_faults(
     assert ended.fault is None if fault is None else fault in str(ended.fault)
 
 
-def test_a_child_that_waits_for_ever_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.dev.torture_checks.processes.PATIENCE", 0.2)
-    ended = run_child(lambda: time.sleep(60), tmp_path / "log", Limits(seconds=1))
+def test_a_child_that_waits_for_ever_is_killed(tmp_path: Path) -> None:
+    ended = run_child(lambda: time.sleep(60), tmp_path / "log", Limits(seconds=1, patience=0.2))
     assert ended.status is None and "no end after" in str(ended.fault)
 
 
