@@ -15,9 +15,8 @@ from typing import cast
 import pytest
 
 from scripts.dev import torture
-from scripts.dev.torture_checks import CHECKS, models, names, videos
+from scripts.dev.torture_checks import CHECKS, models, names, page, videos
 from scripts.dev.torture_checks.base import Attempt, Check
-from scripts.dev.torture_checks.page import Figures, page
 from scripts.dev.torture_checks.processes import Limits, run_child
 from tests.media.helpers import make
 from tests.training.helpers import ROOT, environment
@@ -138,8 +137,13 @@ def test_names_that_not_every_system_holds_are_lost(name: str, tmp_path: Path) -
     assert names._odd_names(tmp_path) == name
 
 
-def test_the_page_shows_the_figures() -> None:
-    text = page({name: Figures(100 + k, k, 61.0) for k, name in enumerate(CHECKS)}, seed=3)
+def test_the_page_shows_the_figures_of_each_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "figures.json").write_text("{}")
+    monkeypatch.setattr(page, "FIGURES", tmp_path / "figures.json")
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    page.write_page({name: page.Figures(100 + k, k, 7) for k, name in enumerate(CHECKS)})
+    page.write_page({"videos": page.Figures(900, 0, 8)})  # the others are kept
+    rows = [line for line in (tmp_path / "reliability.md").read_text().splitlines() if line.count("|") == 7]
     for k, name in enumerate(CHECKS):
-        assert f"| `{name}` |" in text and f"| {100 + k} | {k} |" in text
-    assert "--seed 3" in text
+        (row,) = (row for row in rows if row.startswith(f"| `{name}` |"))
+        assert row.endswith("| 8 | 900 | 0 |" if name == "videos" else f"| 7 | {100 + k} | {k} |")

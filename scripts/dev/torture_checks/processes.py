@@ -5,6 +5,7 @@ A fork saves the imports, which take longer than most attempts: the whole packag
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import pkgutil
@@ -105,6 +106,7 @@ def start(function: Callable[[], int | None], log: Path, limits: Limits | None =
         return child
     status = 1
     try:
+        faulthandler.disable()  # pytest's would print into its own output
         os.setsid()
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 1)
