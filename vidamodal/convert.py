@@ -151,7 +151,6 @@ def _write(out: Path, form: WritableFormat, clips: Iterator[Clip], kind: MaskKin
         with atomic_file(out) as temporary:
             form.write(temporary, clips, kind)
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(out) as temporary:
         form.write(temporary, clips, kind)
         if hasattr(os, "sync"):  # once for thousands of small files, before they get their names; not on Windows

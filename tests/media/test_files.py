@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from vidamodal.errors import InputError
-from vidamodal.media.files import atomic_folder, check_target, temporary_folder
+from vidamodal.media.files import atomic_file, atomic_folder, check_target, temporary_folder
 
 
 def test_a_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
@@ -53,3 +55,17 @@ def test_temporary_folders_of_killed_processes_are_removed_and_no_others(tmp_pat
 def test_a_path_with_a_null_character_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="null character"):
         check_target(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_folders_made_for_a_failed_write_are_removed(
+    write: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
+) -> None:
+    (tmp_path / "old").mkdir()
+    for parent in (tmp_path / "new/inner", tmp_path / "old/inner"):
+        with pytest.raises(OSError, match="full"), write(parent / "result"):
+            raise OSError("full")
+    assert list(tmp_path.iterdir()) == [tmp_path / "old"] and not list((tmp_path / "old").iterdir())
+    with write(tmp_path / "new/inner/result") as temporary:
+        (temporary if write is atomic_file else temporary / "a").touch()
+    assert (tmp_path / "new/inner/result").exists()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
+from safetensors import SafetensorError
 
+from vidamodal.training import checkpoint
 from vidamodal.training.checkpoint import Checkpoints
 
 
@@ -32,3 +35,18 @@ def test_stages_have_separate_checkpoints_and_old_ones_are_removed(tmp_path: Pat
     assert all(torch.equal(v, kept[k]) for k, v in fresh.state_dict().items())
     restored = again.state_dict()["state"]
     assert all(torch.equal(restored[n]["exp_avg"], m) and restored[n]["step"] == 3 for n, m in enumerate(moments))
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, store = torch.nn.Linear(3, 2), Checkpoints(tmp_path, "one")
+    optimizer = torch.optim.AdamW(model.parameters())
+    store.save(5, model, model, optimizer, {})
+
+    def fail(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        path.write_bytes(b"part")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    with pytest.raises(OSError, match=r"model\.safetensors: No space left"):
+        store.save(6, model, model, optimizer, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["one-00000005"] and store.last_step() == 5

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from vidamodal.inference.cutouts import write_layers, write_prores, write_rgba
 from vidamodal.inference.runtime import Timings
 from vidamodal.media.ahead import made_ahead
-from vidamodal.media.files import check_target, temporary_folder, write_text
+from vidamodal.media.files import check_target, made_folder, temporary_folder, write_text
 from vidamodal.media.mask_images import write_object_masks
 from vidamodal.media.video import VideoReader
 from vidamodal.media.video_writer import write_mask_video, write_video
@@ -182,15 +182,8 @@ def _temporary_folder(out: Path) -> Iterator[Path]:
 
     Those of killed predictions are removed first.
     """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary_folder(out, TEMPORARY_PREFIX) as temporary:
-            yield temporary
-    finally:
-        for folder in made:
-            if not any(folder.iterdir()):
-                folder.rmdir()
+    with made_folder(out), temporary_folder(out, TEMPORARY_PREFIX) as temporary:
+        yield temporary
 
 
 def _earlier_files(out: Path) -> set[str]:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vidamodal.errors import InputError
@@ -52,16 +52,30 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary path, in the same folder and with the same suffix as ``path``.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix[:16]}")
+    with made_folder(path.parent):
+        temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix[:16]}")
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Create a folder and its parents where they are missing; if the block raises, those that are empty are removed."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for each in missing:
+            with suppress(OSError):  # it was not created, or holds other files
+                each.rmdir()
         raise
-    _sync(path.parent)
 
 
 @contextmanager
@@ -69,27 +83,29 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Create the folder ``path`` atomically from a temporary folder that the block fills with files.
 
     On exit, the files are synced to disk and the temporary folder is renamed to ``path``. If another process has
-    created ``path`` in the meantime, its folder is kept. If the block raises, nothing is left behind.
+    created ``path`` in the meantime, its folder is kept. If the block raises, nothing is left behind. Missing parent
+    folders are created.
 
     Yields:
         The temporary folder, beside ``path``.
     """
     path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            _sync(file)
-        _sync(temporary)
+    with made_folder(path.parent):
+        temporary = path.with_name(f".{secrets.token_hex(8)}")
+        temporary.mkdir()
         try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _sync(path.parent)
+            yield temporary
+            for file in temporary.iterdir():
+                _sync(file)
+            _sync(temporary)
+            try:
+                temporary.rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _sync(path.parent)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -55,13 +56,11 @@ class Checkpoints:
         final = self.folder / f"{self.stage}-{step:08d}"
         staged = self.folder / f".{final.name}.partial"
         shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(parents=True)
-        for name, tensors in files.items():
-            save_file(tensors, staged / f"{name}.safetensors")
-        (staged / "state.json").write_text(json.dumps({"step": step, **state}))
-        for path in staged.iterdir():
-            _sync(path)
-        _sync(staged)
+        try:
+            _stage(staged, files, {"step": step, **state})
+        except BaseException:  # a full disk stays as full as it was
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
         if final.exists():
             self._retire(final)
         os.rename(staged, final)
@@ -103,6 +102,24 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.stage}-[0-9]*"))
+
+
+def _stage(folder: Path, files: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> None:
+    """Write the files of a checkpoint, and wait until they are on the disk."""
+    folder.mkdir(parents=True)
+    for name, tensors in files.items():
+        _save(tensors, folder / f"{name}.safetensors")
+    (folder / "state.json").write_text(json.dumps(state))
+    for path in folder.iterdir():
+        _sync(path)
+    _sync(folder)
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # such as a full disk
+        raise OSError(f"{path}: {error}") from error
 
 
 def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:

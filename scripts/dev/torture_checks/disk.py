@@ -32,7 +32,8 @@ COUNT = 100
 PAGE = 4096
 SIZE = 64 * 2**20
 """Bytes of the file system."""
-LIMITS = Limits(seconds=10, memory=None)
+LIMITS = Limits(seconds=10, patience=60, memory=None)
+"""Some commands import the package in a process that they start, which takes long on a busy computer."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def _judge(job: _Job, ended: Ended, changed: list[str], disk: Path, log: Path) -
         return ended.fault
     if ended.status != 1 or len(ended.lines) != 1:
         return f"status {ended.status}: {' / '.join(ended.lines)[:300]}"
+    if hidden := [path for path in changed if Path(path).name.startswith(".") and Path(path).name != ".work"]:
+        return f"{', '.join(hidden[:4])} were left"
     if job.resumes:
         again = run_child(partial(job.call, disk), log, LIMITS)
         return f"the same command then exits with {again.status}: {again.output[-300:]}" if again.status else None
@@ -121,7 +124,7 @@ def _jobs(inputs: Inputs, folder: Path) -> list[_Job]:
 
     def in_child(call: Callable[[Path], int | None]) -> Callable[[Path], None]:
         """Run a command in a child process, before the disk is filled."""
-        return lambda disk: _expect_success(run_child(partial(call, disk), folder / "log", Limits(60, None)))
+        return lambda disk: _expect_success(run_child(partial(call, disk), folder / "log", Limits(60, memory=None)))
 
     return [
         _Job("predict", nothing, predict),
@@ -148,7 +151,7 @@ def _with_room(job: _Job, disk: Path, log: Path) -> tuple[int, dict[str, str]]:
     with _mounted(disk):
         job.earlier(disk)
         before = shutil.disk_usage(disk).used
-        _expect_success(run_child(partial(job.call, disk), log, Limits(60, None)))
+        _expect_success(run_child(partial(job.call, disk), log, Limits(60, memory=None)))
         kept = shutil.disk_usage(disk).used
         return max(2, max(kept - before, kept) // PAGE), listing(disk)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from scripts.dev.torture_checks import CHECKS
 from scripts.experiments.common import RESULTS, markdown_table
 from vidamodal.media.files import write_text
 
-MENDED = Path(__file__).with_name("mended.yaml")
+FIGURES, MENDED = (Path(__file__).with_name(name) for name in ("figures.json", "mended.yaml"))
 
 
 @dataclass(frozen=True)
@@ -22,26 +23,25 @@ class Figures:
 
     tried: int
     lost: int
-    seconds: float
+    seed: int
 
 
-def write_page(figures: Mapping[str, Figures], seed: int) -> None:
-    """Write the page."""
-    write_text(RESULTS / "reliability.md", page(figures, seed))
+def write_page(figures: Mapping[str, Figures]) -> None:
+    """Write the page with the figures of these checks, and of the last recorded run of the others."""
+    recorded = {name: Figures(**values) for name, values in json.loads(FIGURES.read_text(encoding="utf-8")).items()}
+    recorded |= figures
+    plain = {name: asdict(recorded[name]) for name in sorted(recorded)}
+    write_text(FIGURES, json.dumps(plain, indent=2) + "\n")
+    write_text(RESULTS / "reliability.md", page(recorded))
 
 
-def page(figures: Mapping[str, Figures], seed: int) -> str:
-    """Return the text of the page.
-
-    Args:
-        figures: The outcome of each check, by name.
-        seed: The seed of the run.
-    """
-    rows = [["check", "an attempt", "the promise", "tried", "lost"]]
+def page(figures: Mapping[str, Figures]) -> str:
+    """Return the text of the page; ``figures`` holds the outcome of each check, by name."""
+    rows = [["check", "an attempt", "the promise", "seed", "tried", "lost"]]
     for name, check in CHECKS.items():
-        found = figures[name]
-        rows.append([f"`{name}`", check.TRIED, check.PROMISE, str(found.tried), str(found.lost)])
-    minutes = sum(each.seconds for each in figures.values()) / 60
+        if name in figures:
+            found = figures[name]
+            rows.append([f"`{name}`", check.TRIED, check.PROMISE, str(found.seed), str(found.tried), str(found.lost)])
     recorded: dict[str, Any] = yaml.safe_load(MENDED.read_text(encoding="utf-8"))
     before = [
         ["check", "tried", "lost"],
@@ -50,10 +50,10 @@ def page(figures: Mapping[str, Figures], seed: int) -> str:
     mended = "\n".join(f"- `{row['check']}`: {' '.join(row['what'].split())}" for row in recorded["mended"])
     return f"""# Reliability
 
-Written by `python -m scripts.dev.torture all --seed {seed} --page` in {minutes:.0f} minutes, on a busy computer.
-Each check makes seeded attempts to break one promise. `python -m scripts.dev.torture NAME --seed S --count N` makes
-others, prints every attempt that was lost, and fails if there is one. `SECURITY.md` in the repository says what is
-promised about hostile files.
+Written by `python -m scripts.dev.torture NAME|all --page`, which runs one check or all and keeps the figures of the
+others. Each check makes seeded attempts to break one promise. `--seed S --count N` makes others; every attempt that was
+lost is printed, and the command fails if there is one. `SECURITY.md` in the repository says what is promised about
+hostile files.
 
 {markdown_table(rows)}
 

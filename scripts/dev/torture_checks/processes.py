@@ -5,6 +5,7 @@ A fork saves the imports, which take longer than most attempts: the whole packag
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import os
 import pkgutil
@@ -29,8 +30,6 @@ MEMORY = 2048
 """MiB that a child may allocate beside what it shares with its parent."""
 SECONDS = 30
 """Seconds of processor time that a child may take."""
-PATIENCE = 12
-"""Seconds that a child may take for each second of its processor time, on a computer that does other work as well."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Limits:
 
     seconds: int = SECONDS
     """Seconds of processor time."""
+    patience: float = 12
+    """Seconds for each second of processor time, on a computer that does other work as well."""
     memory: int | None = MEMORY
     """MiB beside what the child shares with its parent; None for no limit."""
 
@@ -84,7 +85,7 @@ def run_child(function: Callable[[], int | None], log: Path, limits: Limits | No
     limits, began = limits or Limits(), time.monotonic()
     log.unlink(missing_ok=True)
     child = start(function, log, limits)
-    status = wait(child, limits.seconds * PATIENCE)
+    status = wait(child, limits.seconds * limits.patience)
     if status is None:
         kill(child)
         os.waitpid(child, 0)
@@ -106,6 +107,7 @@ def start(function: Callable[[], int | None], log: Path, limits: Limits | None =
         return child
     status = 1
     try:
+        faulthandler.disable()  # pytest's would print into its own output
         os.setsid()
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(descriptor, 1)
