@@ -17,7 +17,7 @@ from vidamodal.media.files import check_target
 from vidamodal.types import InputError
 
 HOST = "127.0.0.1"
-FILES = {"view.html": "text/html", "export.zip": "application/zip"}
+FILES = {"view.html": "text/html", "paint.html": "text/html", "export.zip": "application/zip"}
 """Files of a session that the server offers, and their types."""
 
 
@@ -70,7 +70,6 @@ def make_app(sessions: Sessions) -> Any:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
 
-    @app.get("/files/{key}/{name}")
     def session_file(key: str, name: str) -> FileResponse:
         session = sessions.with_key(key)
         if session is None or name not in FILES or not (session.folder / name).is_file():
@@ -79,6 +78,7 @@ def make_app(sessions: Sessions) -> Any:
         headers = {"Cache-Control": "no-store"}
         return FileResponse(session.folder / name, media_type=FILES[name], filename=download, headers=headers)
 
+    app.add_api_route("/files/{key}/{name}", session_file)
     return gradio.mount_gradio_app(
         app, build_page(sessions), path="/", server_name=HOST, footer_links=[], run_history=False, show_error=True,
         max_file_size=sessions.settings.max_upload, ssr_mode=False, pwa=False, theme=THEME, css=CSS,
