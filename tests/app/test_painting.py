@@ -1,37 +1,61 @@
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.report.helpers import box, photo
-from vidamodal.app.painting import marked_frame, mask_layer, painted_mask
+from tests.report.helpers import Page, box, photo
+from vidamodal.app.painting import marked_frame, painter_page, read_painted
 from vidamodal.media.prompts import Prompt
 from vidamodal.report.colours import object_colour
+from vidamodal.types import InputError, VideoInfo
+
+VIDEO = VideoInfo("v", 9, 14, 5, 12.0)
+
+
+def record_of(mask: np.ndarray) -> dict[str, object]:
+    page = painter_page(photo(*mask.shape), mask, 3, 2)
+    Page(page)  # every element is closed
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', page)
+    assert found is not None
+    return dict(json.loads(found[1]))
 
 
 @settings(max_examples=20)
-@given(st.integers(0, 99), st.integers(1, 4))
-def test_a_mask_that_is_not_touched_comes_back_unchanged_at_any_scale(seed: int, scale: int) -> None:
-    mask = np.random.default_rng(seed).random((9, 14)) > 0.5
-    layer = mask_layer(mask, 3).repeat(scale, 0).repeat(scale, 1)
-    assert np.array_equal(painted_mask([layer], 9, 14), mask)
+@given(st.integers(0, 99), st.sampled_from([0, 0.4, 1]))
+def test_a_mask_that_is_not_touched_comes_back_unchanged(seed: int, share: float) -> None:
+    mask = np.random.default_rng(seed).random((9, 14)) < share
+    painted = read_painted(json.dumps(record_of(mask)), VIDEO)
+    assert (painted.object, painted.frame) == (3, 2) and np.array_equal(painted.mask, mask)
 
 
-def test_strokes_of_all_layers_count_and_faint_edges_do_not() -> None:
-    first, second = (np.zeros((20, 30, 4), np.uint8) for _ in range(2))
-    first[2:5, 2:5, 3] = 255
-    second[10:12, 10:12, 3] = 140
-    second[15, 15, 3] = 20
-    expected = np.zeros((20, 30), bool)
-    expected[2:5, 2:5] = expected[10:12, 10:12] = True
-    assert np.array_equal(painted_mask([first, second], 20, 30), expected)
-    assert not painted_mask([], 20, 30).any()
+def test_the_painter_has_the_colour_of_the_object() -> None:
+    assert record_of(box(9, 14, 1, 1, 4, 4))["colour"] == "#{:02x}{:02x}{:02x}".format(*object_colour(3))
 
 
-def test_a_layer_has_the_colour_of_its_object() -> None:
-    layer = mask_layer(box(10, 10, 2, 2, 4, 4), 7)
-    assert tuple(layer[2, 2, :3]) == object_colour(7) and not layer[5, 5].any()
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[", "[]", "{}", "[" * 100_000, '{"object": 1, "frame": 0, "runs": [3]}',
+        '{"object": 1, "frame": 0, "runs": [-3, 129]}', '{"object": 1, "frame": 0, "runs": [126.0]}',
+        '{"object": 1, "frame": 0, "runs": []}', '{"object": "1", "frame": 0, "runs": [126]}',
+        '{"object": 1, "frame": 0, "runs": [[126]]}', '{"object": 1, "frame": 0, "runs": [1, [2]]}',
+        '{"object": 1, "frame": 0, "runs": [99999999999999999999]}',
+        '{"object": 1, "frame": 0, "runs": [9223372036854775807, 9223372036854775807, 128]}',
+    ],
+)  # fmt: skip
+def test_damaged_masks_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="does not fit this video"):
+        read_painted(text, VIDEO)
+
+
+def test_nothing_to_read_is_refused() -> None:
+    with pytest.raises(InputError, match="no object is loaded"):
+        read_painted("", VIDEO)
 
 
 def test_points_are_discs_on_the_object_and_rings_outside_it() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 import zipfile
 from pathlib import Path
@@ -68,6 +69,16 @@ def test_a_correction_is_kept_and_exported(completed: Session, clip: ToyClip, tm
     completed.uncorrect(track.id, 6)
     completed.complete_again()
     assert (completed.tracks[0].amodal or ())[6] != truth
+
+
+def test_the_painter_hands_back_what_it_was_given(completed: Session) -> None:
+    mask = completed.amodal(2, 4)
+    page = completed.write_painter(2, 4).read_text(encoding="utf-8")
+    found = re.search(r'type="application/json">(.*?)</script>', page)
+    assert found is not None and mask.any()
+    painted, _ = completed.correct_as_painted(found[1])
+    assert (painted.object, painted.frame) == (2, 4) and np.array_equal(painted.mask, mask)
+    assert np.array_equal(completed.corrections.masks[2][4].decode(), mask)
 
 
 def test_completing_from_masks_again_drops_the_corrections(completed: Session) -> None:

@@ -10,11 +10,9 @@ from typing import Any
 import gradio as gr
 
 from vidamodal.app.bundle import DEFAULT_CHOICES, export_choices
-from vidamodal.app.painting import marked_frame, mask_layer, painted_mask
+from vidamodal.app.painting import marked_frame
 from vidamodal.app.session import Session, Sessions
 from vidamodal.commandline import with_option_names
-from vidamodal.report.colours import object_colour
-from vidamodal.report.overlay import canvas_scale
 from vidamodal.types import InputError
 
 THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -23,8 +21,11 @@ CSS = """
 .gradio-container { max-width: 1320px !important; margin: 0 auto !important; padding-bottom: 110px !important; }
 #result iframe { width: 100%; height: min(1180px, 92vh); border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
+#painter iframe { width: 100%; height: min(860px, 88vh); border: 1px solid var(--border-color-primary);
+  border-radius: 8px; background: white; }
 #status { position: fixed; bottom: 8px; left: 50%; width: min(1280px, 100vw - 24px); transform: translateX(-50%);
-  z-index: 20; box-shadow: 0 2px 14px rgb(0 0 0 / 25%); }
+  z-index: 20; padding: 8px; border: 1px solid var(--border-color-primary); border-radius: 8px;
+  background: var(--background-fill-primary); box-shadow: 0 2px 14px rgb(0 0 0 / 25%); }
 """
 _SOURCES = [
     ("the masks that were opened", "masks"),
@@ -36,6 +37,9 @@ _SHOWN_FRAME = """() => {
   return Number(shown ?? 0);
 }"""
 """Returns the frame that the result shows."""
+_PAINTED_MASK = """() => document.querySelector("#painter iframe")?.contentWindow.paintedMask?.() ?? \"\" """
+"""Returns what the painter hands back, and an empty text if there is none."""
+_CARRY = "complete again to carry it into the other frames"
 _PROGRESS = gr.Progress(track_tqdm=True)
 """As the default of an argument, it shows the progress bars of an action on the page."""
 
@@ -58,6 +62,11 @@ def _tab(request: gr.Request) -> str:
     return str(request.session_hash)
 
 
+def _frame(session: Session, name: str, title: str) -> str:
+    """Return an inline frame with a page of the session, at a new address, so that the browser loads it again."""
+    return f'<iframe title="{title}" src="/files/{session.key}/{name}?{secrets.token_hex(4)}"></iframe>'
+
+
 class _Page:
     """The components, section by section, and their events."""
 
@@ -76,13 +85,10 @@ class _Page:
     def _make_opening(self) -> None:
         gr.Markdown("## 1. Open")
         with gr.Row():
-            self.video = gr.File(
-                label="Video: a file, several frames, or a zip of frames", file_count="multiple", height=140
-            )
+            self.video = gr.File(label="Video, or frames (zip)", file_count="multiple")
             self.masks = gr.File(
-                label="Masks of what is visible (optional): any supported format, several files, or a zip",
+                label="Visible masks (optional)",
                 file_count="multiple",
-                height=140,
             )
         self.exhaustive = gr.Checkbox(label="Every object that may hide another one has a mask (exhaustive scene)")
         with gr.Row():
@@ -114,12 +120,8 @@ class _Page:
             self.object = gr.Dropdown([], label="Object", elem_id="object")
             self.frame = gr.Slider(0, 1, value=0, step=1, label="Frame", elem_id="frame")
             self.take = gr.Button("Take the frame shown above", elem_id="take")
-        self.editor = gr.ImageEditor(
-            label="Paint and erase the whole object", type="numpy", image_mode="RGBA", sources=(), transforms=(),
-            layers=False, format="png", brush=gr.Brush(default_size=12, colors=["#ff00aa"], color_mode="fixed"),
-            eraser=gr.Eraser(default_size=12), elem_id="editor", height=640, visible=False,
-        )  # fmt: skip
-        self.loaded = gr.State(None)
+        self.painter = gr.HTML("", elem_id="painter")
+        self.painted = gr.Textbox(visible=False)
         with gr.Row():
             self.use = gr.Button("Use the painted mask", elem_id="use")
             self.gone = gr.Button("Gone in this frame", elem_id="gone")
@@ -137,9 +139,9 @@ class _Page:
 
     def _connect(self) -> None:
         opened = [self.status, self.mark_frame, self.marks, self.source]
-        results = [self.status, self.result, self.object, self.frame, self.corrections]
+        results = [self.status, self.result, self.painter, self.object, self.frame, self.corrections]
         corrected = [self.status, self.corrections]
-        shown = [self.editor, self.loaded]
+        place = [self.object, self.frame]
         running: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model", "show_progress_on": [self.status]}
         self._on(self.open.click, self._do_open, [self.video, self.masks, self.exhaustive], opened)
         self._on(self.sample.click, self._do_open_sample, [], opened)
@@ -148,14 +150,14 @@ class _Page:
         self.marks.select(self._do_mark, marking, [self.status, self.marks, self.source], api_visibility="private")
         self._on(self.unmark.click, self._do_unmark, [self.mark_object, self.mark_frame], [self.status, self.marks])
         self._on(self.complete.click, self._do_complete, [self.source], results, **running)
-        loading = ([self.object, self.frame], [self.status, *shown])
+        loading = (place, [self.status, self.painter])
         taken = self.take.click(None, None, self.frame, js=_SHOWN_FRAME)
         self._on(taken.then, self._do_load, *loading)
         for change in (self.object.input, self.frame.input):
             self._on(change, self._do_load, *loading, trigger_mode="always_last")
-        self._on(self.use.click, self._do_use, [self.editor, self.loaded], corrected)
-        self._on(self.gone.click, self._do_gone, [self.loaded], corrected)
-        self._on(self.uncorrect.click, self._do_uncorrect, [self.loaded], corrected)
+        self._on(self.use.click, self._do_use, [self.painted], corrected, js=_PAINTED_MASK)
+        self._on(self.gone.click, self._do_gone, place, corrected)
+        self._on(self.uncorrect.click, self._do_uncorrect, place, corrected)
         self._on(self.again.click, self._do_complete_again, [], results, **running)
         self._on(self.export.click, self._do_export, [self.formats], [self.status, self.link])
 
@@ -228,63 +230,44 @@ class _Page:
         return self._completed(session, session.complete_again(quiet=False))
 
     def _completed(self, session: Session, notes: tuple[str, ...]) -> dict[Any, Any]:
-        session.write_page()
-        version = secrets.token_hex(4)  # another address, so that the browser loads the new page
-        page = f'<iframe title="Result" src="/files/{session.key}/view.html?{version}"></iframe>'
+        path = session.write_page()
         choices = [(f"{track.id} {track.label or ''}".strip(), track.id) for track in session.tracks]
         done = f"{len(session.tracks)} objects completed in {session.length} frames"
         return {
             self.status: "\n".join((done, *notes)),
-            self.result: page,
+            self.result: _frame(session, path.name, "Result"),
+            self.painter: "",
             self.object: gr.update(choices=choices, value=choices[0][1]),
             self.frame: gr.update(maximum=max(session.length - 1, 1)),
             self.corrections: self._listed(session),
         }
 
     def _do_load(self, session: Session, number: int | None, frame: float) -> dict[Any, Any]:
-        if number is None:
-            raise InputError("no object is chosen. Complete the video first.")
-        picture = session.frame(int(frame))
-        scale = canvas_scale(*picture.shape[:2])
-        layer = mask_layer(session.amodal(number, int(frame)), number)
-        large = [array.repeat(scale, 0).repeat(scale, 1) for array in (picture, layer)]
-        value = {"background": large[0], "layers": [large[1]], "composite": None}
-        colour = "#{:02x}{:02x}{:02x}".format(*object_colour(number))
-        brush = gr.Brush(default_size=8 * scale, colors=[colour], color_mode="fixed")
+        path = session.write_painter(self._object(number), int(frame))
         return {
             self.status: f"object {number} is loaded in frame {int(frame)}",
-            self.editor: gr.update(value=value, brush=brush, visible=True),
-            self.loaded: (number, int(frame)),
+            self.painter: _frame(session, path.name, "Painter"),
         }
 
-    def _do_use(
-        self, session: Session, painted: dict[str, Any] | None, loaded: tuple[int, int] | None
-    ) -> dict[Any, Any]:
-        number, frame = self._loaded(loaded)
-        height, width = session.frame(frame).shape[:2]
-        layers = [] if painted is None else painted["layers"]
-        note = session.correct(number, frame, painted_mask(layers, height, width))
-        done = f"object {number} is corrected in frame {frame}; complete again to carry it into the other frames"
+    def _do_use(self, session: Session, text: str) -> dict[Any, Any]:
+        painted, note = session.correct_as_painted(text)
+        done = f"object {painted.object} is corrected in frame {painted.frame}; {_CARRY}"
         return {self.status: "\n".join(filter(None, (done, note))), self.corrections: self._listed(session)}
 
-    def _do_gone(self, session: Session, loaded: tuple[int, int] | None) -> dict[Any, Any]:
-        number, frame = self._loaded(loaded)
-        session.correct(number, frame, None)
-        done = f"object {number} is gone in frame {frame}; complete again to carry it into the other frames"
+    def _do_gone(self, session: Session, number: int | None, frame: float) -> dict[Any, Any]:
+        session.correct(self._object(number), int(frame), None)
+        done = f"object {number} is gone in frame {int(frame)}; {_CARRY}"
         return {self.status: done, self.corrections: self._listed(session)}
 
-    def _do_uncorrect(self, session: Session, loaded: tuple[int, int] | None) -> dict[Any, Any]:
-        number, frame = self._loaded(loaded)
-        session.uncorrect(number, frame)
-        return {
-            self.status: f"object {number} is not corrected in frame {frame}",
-            self.corrections: self._listed(session),
-        }
+    def _do_uncorrect(self, session: Session, number: int | None, frame: float) -> dict[Any, Any]:
+        session.uncorrect(self._object(number), int(frame))
+        done = f"object {number} is not corrected in frame {int(frame)}"
+        return {self.status: done, self.corrections: self._listed(session)}
 
-    def _loaded(self, loaded: tuple[int, int] | None) -> tuple[int, int]:
-        if loaded is None:
-            raise InputError("no object is loaded. Complete the video, and choose an object and a frame.")
-        return loaded
+    def _object(self, number: int | None) -> int:
+        if number is None:
+            raise InputError("no object is chosen. Complete the video first.")
+        return number
 
     def _listed(self, session: Session) -> str:
         return "\n".join(

@@ -1,51 +1,85 @@
-"""Pictures for the page: frames with marks or other objects on them, and masks as layers that can be painted."""
+"""Pictures for the page: frames with marks on them, and the painter of an amodal mask."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import io
+import json
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from vidamodal.media.prompts import Prompt
 from vidamodal.report.colours import DARK, object_colour
-from vidamodal.types import Frame, Mask
+from vidamodal.report.html_page import data_element, page_end, page_start, read_asset
+from vidamodal.rle import run_lengths
+from vidamodal.types import Frame, InputError, Mask, Rle, VideoInfo
 
-Layer = UInt8[np.ndarray, "h w 4"]
-"""An RGBA image; a mask is where alpha is at least half."""
-
-LAYER_ALPHA = 160
-"""Opacity of a mask that can be painted."""
-_OPAQUE = 64
-"""Smallest alpha of a pixel that counts as painted."""
+_QUALITY = 92
 
 
-def mask_layer(mask: Mask, object_id: int) -> Layer:
-    """Return a mask in the colour of its object, transparent elsewhere."""
-    layer = np.zeros((*mask.shape, 4), dtype=np.uint8)
-    layer[mask] = (*object_colour(object_id), LAYER_ALPHA)
-    return layer
+@dataclass(frozen=True)
+class PaintedMask:
+    """A mask that was painted."""
+
+    object: int
+    frame: int
+    mask: Mask
 
 
-def painted_mask(layers: Sequence[Layer], height: int, width: int) -> Mask:
-    """Return the mask that layers show together.
+def painter_page(frame: Frame, mask: Mask, number: int, t: int) -> str:
+    """Return a page on which the mask of an object can be painted and erased.
 
     Args:
-        layers: RGBA images of one size; strokes may be smooth at their edges.
-        height: Height of the mask in pixels.
-        width: Width of the mask in pixels.
+        frame: The frame.
+        mask: The mask to begin with, of the size of the frame.
+        number: Id of the object.
+        t: Number of the frame.
     """
-    mask = np.zeros((height, width), dtype=bool)
-    for layer in layers:
-        alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
-        if alpha.size != (width, height):
-            alpha = alpha.resize((width, height), Image.Resampling.BOX)
-        mask |= np.asarray(alpha) >= _OPAQUE
-    return mask
+    file = io.BytesIO()
+    Image.fromarray(frame).save(file, "JPEG", quality=_QUALITY)
+    record = {
+        "object": number,
+        "frame": t,
+        "height": mask.shape[0],
+        "width": mask.shape[1],
+        "colour": "#{:02x}{:02x}{:02x}".format(*object_colour(number)),
+        "runs": run_lengths(Rle.encode(mask).counts).tolist(),
+    }
+    body = read_asset("paint.html").replace("<!--frame-->", base64.b64encode(file.getvalue()).decode("ascii"))
+    return page_start(f"object {number}, frame {t}", "paint") + body + data_element(record) + page_end("paint")
 
 
-def marked_frame(frame: Frame, prompts: Sequence[Prompt]) -> Frame:
+def read_painted(text: str, video: VideoInfo) -> PaintedMask:
+    """Return the mask that the painter hands back.
+
+    Args:
+        text: JSON of the object, the frame, and the run lengths in column-major order, background first.
+        video: The video of the frame.
+
+    Raises:
+        InputError: If nothing was painted on, or if the text is not such a mask.
+    """
+    if not text:
+        raise InputError("no object is loaded. Choose an object and a frame.")
+    try:
+        record = json.loads(text)
+        number, frame, runs = record["object"], record["frame"], np.asarray(record["runs"])
+        is_valid = (
+            type(number) is int and type(frame) is int and runs.ndim == 1 and runs.dtype.kind == "i"
+            and runs.min() >= 0 and runs.max() <= video.height * video.width
+            and runs.sum() == video.height * video.width
+        )  # fmt: skip
+    except (ValueError, KeyError, TypeError, RecursionError):
+        is_valid = False
+    if not is_valid:
+        raise InputError("the painted mask does not fit this video. Load the object and the frame again.")
+    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return PaintedMask(number, frame, flat.reshape(video.width, video.height).T)
+
+
+def marked_frame(frame: Frame, prompts: list[Prompt]) -> Frame:
     """Return a frame with the points of prompts: discs on an object, rings outside it, each with the object's id."""
     canvas = Image.fromarray(frame)
     pen = ImageDraw.Draw(canvas)

@@ -17,7 +17,7 @@ from vidamodal.media.files import check_target
 from vidamodal.types import InputError
 
 HOST = "127.0.0.1"
-FILES = {"view.html": "text/html", "export.zip": "application/zip"}
+FILES = {"view.html": "text/html", "paint.html": "text/html", "export.zip": "application/zip"}
 """Files of a session that the server offers, and their types."""
 
 

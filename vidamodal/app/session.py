@@ -14,11 +14,13 @@ from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from vidamodal.app.bundle import write_bundle
 from vidamodal.app.corrections import Corrections
+from vidamodal.app.painting import PaintedMask, painter_page, read_painted
 from vidamodal.app.uploads import store_upload
 from vidamodal.demo import sample_clip
 from vidamodal.formats import VideoContext, find_masks, visible_masks
 from vidamodal.inference.api import predict
 from vidamodal.inference.prediction import Prediction
+from vidamodal.media.files import write_text
 from vidamodal.media.prompts import Prompt
 from vidamodal.media.video import VideoReader, open_video
 from vidamodal.models.folder import DEFAULT
@@ -271,6 +273,23 @@ class Session:
         corrected = self.corrections.masks.get(number, {}).get(frame)
         mask = corrected if corrected is not None else (track.amodal or (None,) * info.frames)[frame]
         return Rle.empty(info.height, info.width).decode() if mask is None else mask.decode()
+
+    @_exclusive
+    def write_painter(self, number: int, frame: int) -> Path:
+        """Write the page on which the amodal mask of an object in a frame can be painted, and return its path.
+
+        Raises:
+            InputError: If there is no such object or frame.
+        """
+        path = self.folder / "paint.html"
+        write_text(path, painter_page(self.frame(frame), self.amodal(number, frame), number, frame))
+        return path
+
+    @_exclusive
+    def correct_as_painted(self, text: str) -> tuple[PaintedMask, str | None]:
+        """Correct an amodal mask as the painter hands it back; see `correct` and `read_painted`."""
+        painted = read_painted(text, self._video().info)
+        return painted, self.correct(painted.object, painted.frame, painted.mask)
 
     @_exclusive
     def write_page(self) -> Path:

@@ -7,13 +7,10 @@ file is data to the page's script, and the content policy of the page allows tha
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -25,6 +22,7 @@ from vidamodal.occlusion.layers import layers_of_clip
 from vidamodal.occlusion.order import with_order
 from vidamodal.report.colours import object_colour
 from vidamodal.report.embedded_frames import EmbeddedSize, choose_size, jpeg_frames
+from vidamodal.report.html_page import data_element, page_end, page_start, read_asset
 from vidamodal.rle import areas, pack
 from vidamodal.tracks import read_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track
@@ -147,19 +145,9 @@ def _write_page(
     anchors: Mapping[int, Collection[int]],
     quiet: bool,
 ) -> None:
-    script, style = _asset("view.js"), _asset("report.css") + _asset("view.css")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     kind = None if pictures is None else pictures.kind
-    record = json.dumps(_record(clip, kind, anchors), separators=(",", ":"), sort_keys=True)
-    file.write(
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(clip.video.path)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"{_body(clip, kind, size)}\n"
-        f'<script id="data" type="application/json">{record.replace("<", chr(92) + "u003c")}</script>\n'
-    )
+    file.write(page_start(clip.video.path, "view"))
+    file.write(f"{_body(clip, kind, size)}\n{data_element(_record(clip, kind, anchors))}")
     if pictures is not None and size is not None:
         stream = tqdm(
             jpeg_frames(pictures.reader, size), total=clip.video.frames, desc="view", unit="frame", disable=quiet
@@ -167,11 +155,7 @@ def _write_page(
         for number, picture in enumerate(stream):
             data = base64.b64encode(picture).decode("ascii")
             file.write(f'<script id="frame-{number}" type="text/plain">{data}</script>\n')
-    file.write(f"<script>{script}</script>\n</body>\n</html>\n")
-
-
-def _asset(name: str) -> str:
-    return (resources.files("vidamodal") / "assets" / name).read_text(encoding="utf-8")
+    file.write(page_end("view"))
 
 
 def _body(clip: ClipTracks, kind: PictureKind | None, size: EmbeddedSize | None) -> str:
@@ -185,7 +169,7 @@ def _body(clip: ClipTracks, kind: PictureKind | None, size: EmbeddedSize | None)
         f"{'exhaustive' if clip.exhaustive else 'partial'} scene",
         *([] if size is None or size.note is None else [size.note]),
     ]
-    template = _asset("view.html")
+    template = read_asset("view.html")
     values = {"title": escape(video.path), "facts": escape("; ".join(facts)), "left": left}
     for key, value in values.items():
         template = template.replace(f"<!--{key}-->", value)
