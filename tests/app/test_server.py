@@ -86,7 +86,7 @@ class Tab:
         self.page.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.errors.append(dialog.message), dialog.dismiss()))
+        self.page.on("dialog", lambda dialog: (self.errors.append(dialog.message), dialog.dismiss()))  # type: ignore[func-returns-value]
         self.page.on("request", lambda request: self._check(request.url, address))
         self.page.goto(address)
 
