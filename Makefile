@@ -7,11 +7,15 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 # Without this mode, a folder named vidamodal in the working directory, such as the clone, hides the installed package.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: demo test coverage test-slow lint bench datagen docs clean
+.PHONY: demo app test coverage test-slow test-pages lint bench datagen docs clean
 
 # Predict the bundled clip and score the result.
 demo: $(VENV)/.base
 	$(BIN)/vidamodal demo --out demo
+
+# Open the page on which videos are completed and corrected.
+app: $(VENV)/.app
+	$(BIN)/vidamodal app
 
 test: $(VENV)/.dev
 	$(TEST) --numprocesses 2 --dist loadfile
@@ -23,6 +27,10 @@ coverage: $(VENV)/.dev
 # Tests that train, render or launch processes.
 test-slow: $(VENV)/.dev $(VENV)/.datagen $(VENV)/.ray $(VENV)/.onnx
 	$(TEST) -m "slow or blender or needs"
+
+# Tests that drive the pages in a browser, where Chromium is installed.
+test-pages: $(VENV)/.dev $(VENV)/.browser
+	$(TEST) -m needs tests/app tests/report
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -62,6 +70,16 @@ $(VENV)/.ray: $(VENV)/.base
 
 $(VENV)/.onnx: $(VENV)/.base
 	$(PIP) $(EDITABLE) ".[onnx]"
+	touch $@
+
+# Gradio declares pillow below 13, and works with the pinned one.
+$(VENV)/.app: $(VENV)/.base vidamodal/app/requirements.txt
+	$(PIP) -r vidamodal/app/requirements.txt
+	$(PIP) --no-deps gradio
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.app
+	$(PIP) playwright
 	touch $@
 
 # Kubric declares TensorFlow and Beam, which are not used here: without its dependencies it takes 1.6 GB, not 4.3.

@@ -86,9 +86,13 @@ class Tab:
         self.page.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.errors.append(dialog.message), dialog.dismiss()))  # type: ignore[func-returns-value]
+        self.page.on("dialog", self._refuse)
         self.page.on("request", lambda request: self._check(request.url, address))
         self.page.goto(address)
+
+    def _refuse(self, dialog: Any) -> None:
+        self.errors.append(dialog.message)
+        dialog.dismiss()
 
     def _check(self, url: str, address: str) -> None:
         if not url.startswith((address, "data:", "blob:")):
