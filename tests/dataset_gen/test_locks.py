@@ -32,8 +32,8 @@ locks = Locks(Path({str(tmp_path / "locks")!r})); print(locks.acquire(3), flush=
 
 def test_scratch_folders_of_dead_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "vidamodal-scratch-deadbeef").mkdir()
-    (tmp_path / "vidamodal-scratch-deadbeef" / "frame.exr").touch()
+    (tmp_path / "vidamodal-scratch-dead1234").mkdir()
+    (tmp_path / "vidamodal-scratch-dead1234" / "frame.exr").touch()
     with scratch_folder() as first, scratch_folder() as second:
         assert sorted(tmp_path.iterdir()) == sorted([first, second])
     assert not list(tmp_path.iterdir())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from scripts.dev.torture_checks.base import Attempt
@@ -18,18 +17,17 @@ PROMISE = (
     "prediction has the perfect score"
 )
 COUNT = 1000
-
-
-def _check_random(check: Callable[[Sequence[Object]], None], value: int) -> None:
-    check(random_objects(value))
-
-
-PROPERTIES: tuple[Callable[[Sequence[Object]], None], ...] = (check_bounds, check_perfect_scores, check_invariance)
+Property = Callable[[Sequence[Object]], None]
+PROPERTIES: tuple[Property, ...] = (check_bounds, check_perfect_scores, check_invariance)
 
 
 def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:  # noqa: ARG001 (writes no files)
     """Draw objects for each property; see `base.Check`."""
     for number, check in enumerate(PROPERTIES):
+
+        def of_seed(value: int, check: Property = check) -> None:
+            check(random_objects(value))
+
         share = (count - number - 1) // len(PROPERTIES) + 1
         if share > 0:
-            yield from search(check.__name__, partial(_check_random, check), seeds, seed, share)
+            yield from search(check.__name__, of_seed, seeds, seed, share)

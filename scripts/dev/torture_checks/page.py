@@ -57,8 +57,8 @@ hostile files.
 
 {markdown_table(rows)}
 
-A command may take 30 s of processor time (10 s on a full disk) and 2 GB of memory beside its libraries. An attempt may
-consist of several commands.
+A command may take 30 s of processor time and 2 GB of memory beside its libraries, where nothing else is said. An
+attempt may consist of several commands.
 
 ## What was lost before
 
