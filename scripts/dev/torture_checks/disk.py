@@ -28,8 +28,8 @@ TRIED = (
     "full disks (any number of free pages) and read-only disks, in predict, convert, evaluate, train and dataset_gen"
 )
 PROMISE = (
-    "exit status 1 with one line, within 10 s (30 s for dataset_gen, which starts a worker); earlier results are whole, "
-    "and nothing is left behind"
+    "exit status 1 with one line, within 10 s (30 s for dataset_gen, which starts a worker); earlier results are "
+    "whole, and nothing is left behind"
 )
 COUNT = 100
 PAGE = 4096
