@@ -77,7 +77,7 @@ def test_vehicles_follow_their_path_on_the_floor(
         lowest = world(name, performance, t)[:, 2].min()
         width = np.ptp(CAST.load(name).mesh.vertices[:, 1])
         sunk = 0.5 * width * 0.7 if leans else 0.3 if kind == "boat" else 0.02
-        assert -sunk < lowest < 0.01
+        assert -sunk < lowest < 0.02  # a wheel with corners stands on one of them or between two
 
 
 def test_wheels_roll_without_sliding() -> None:
