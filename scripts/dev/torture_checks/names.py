@@ -14,7 +14,7 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -149,7 +149,7 @@ def _evaluate(source: Path, place: _Place) -> list[list[object]]:
     return [["evaluate", "--pred", source, "--truth", source, *out]]
 
 
-def _tar(path: Path, members: dict[str, bytes | tarfile.TarInfo]) -> Path:
+def _tar(path: Path, members: Mapping[str, bytes | tarfile.TarInfo]) -> Path:
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
         for name, content in members.items():
             member = tarfile.TarInfo(name) if isinstance(content, bytes) else content
