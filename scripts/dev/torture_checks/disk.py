@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dataset_gen.__main__ import main as generate
 from scripts.dev.torture_checks.base import Attempt
 from scripts.dev.torture_checks.processes import Ended, Limits, run_child
 from scripts.dev.torture_checks.sandbox import Inputs, changes, listing, write_inputs
@@ -125,7 +125,8 @@ def _jobs(inputs: Inputs, folder: Path) -> list[_Job]:
         _command("train", "--config", config, "--save_every=1", "--quiet")
 
     def generate_worlds(disk: Path) -> int:
-        return generate(["--out", str(disk / "worlds"), "--scenes", "2", "--seed", "1", "--masks-only", "--quiet"])
+        options = ["--out", str(disk / "worlds"), "--scenes", "2", "--seed", "1", "--masks-only", "--quiet"]
+        return subprocess.call([sys.executable, "-m", "dataset_gen", *options])  # not a fork: it spawns a worker
 
     def in_child(call: Callable[[Path], int | None]) -> Callable[[Path], None]:
         """Run a command in a child process, before the disk is filled."""
