@@ -22,16 +22,16 @@ from tests.media.helpers import make
 from tests.training.helpers import ROOT, environment
 
 FULL = {
-    "training": 10,
-    "disk": 28,
-    "inference": 8,
-    "videos": 1000,
-    "models": 120,
-    "names": 60,
-    "formats": 220,
-    "metrics": 90,
+    "training": 4,
+    "disk": 14,
+    "inference": 4,
+    "videos": 300,
+    "models": 60,
+    "names": 30,
+    "formats": 110,
+    "metrics": 45,
 }
-"""Attempts of the slow tests, each of which takes some minutes."""
+"""Attempts of the slow tests, each of which takes up to a minute or two."""
 
 
 def run(name: str, folder: Path, count: int) -> list[Attempt]:

@@ -143,7 +143,8 @@ def _listed(path: Path) -> int:
         return len(list(path.iterdir()))
     try:
         with Image.open(path) as image:
-            return int(getattr(image, "n_frames", 1))
+            # Pillow counts the image that programs without animations show, which is not part of the animation.
+            return int(getattr(image, "n_frames", 1)) - bool(getattr(image, "default_image", False))
     except Exception:  # not an image, or one that the reader refuses
         pass
     try:
