@@ -25,7 +25,7 @@ FULL = {
     "training": 4,
     "disk": 14,
     "inference": 4,
-    "videos": 300,
+    "videos": 100,
     "models": 60,
     "names": 30,
     "formats": 110,
