@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests.media.helpers import H, W, picture, refused
-from vidamodal.media.images import MAX_PIXELS, read_image, save_png
+from vidamodal.media.images import MAX_PIXELS, read_image, save_png, write_image
 from vidamodal.media.video import open_video
 from vidamodal.types import InputError
 
@@ -79,3 +82,16 @@ def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
 def test_huge_images_are_refused(tmp_path: Path) -> None:
     Image.new("1", (MAX_PIXELS // 4096 + 1, 4096)).save(tmp_path / "a.png")
     assert "megapixels" in refused(tmp_path / "a.png")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_an_image_that_does_not_fit_raises_one_error_and_prints_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignored: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    (tmp_path / "a.png").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_image(tmp_path / "a.png", picture(3))
+    gc.collect()
+    assert ignored == []

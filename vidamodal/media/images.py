@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
@@ -122,7 +121,7 @@ def to_rgb(image: Image.Image, white: int | None, name: Path | str) -> Frame:
 
 @contextmanager
 def image_errors(path: Path | str) -> Iterator[None]:
-    """Convert the exceptions of imageio and Pillow for a damaged image into an InputError, and hide their warnings."""
+    """Convert the exceptions of Pillow for a damaged image into an InputError, and hide their warnings."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -136,7 +135,7 @@ def image_errors(path: Path | str) -> Iterator[None]:
 
 def write_image(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     """Write RGB or RGBA as a PNG, neither atomically nor synced: for folders that are renamed when complete."""
-    iio.imwrite(path, image, plugin="pillow", extension=".png")
+    Image.fromarray(image).save(path, format="PNG")
 
 
 def save_png(path: str | os.PathLike[str], image: Frame) -> None:
