@@ -445,7 +445,9 @@ def _add_app_options(parser: Parser) -> None:
         "--max-upload", type=float, default=1000, metavar="MB", help="largest video or set of masks in megabytes"
     )
     parser.add_argument("--model", default="tiny", help="model that completes: a folder, a bundled name, or owner/name")
-    parser.add_argument("--sam", metavar="MODEL", help="SAM 2 video model that follows marked objects")
+    parser.add_argument("--sam", metavar="MODEL", help="SAM 2 video model that follows objects")
+    parser.add_argument("--detector", metavar="MODEL", help="model that finds what words name")
+    parser.add_argument("--offline", action="store_true", help="download nothing from the Hub")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
 
@@ -454,7 +456,7 @@ def _app(options: Namespace) -> int:
     from vidamodal.app.session import AppSettings
 
     max_upload = int(options.max_upload * 1e6)
-    settings = AppSettings(max_upload, options.model, options.sam, options.device)
+    settings = AppSettings(max_upload, options.model, options.sam, options.detector, options.device, options.offline)
     serve(settings, options.workdir, options.port)
     return 0
 

@@ -141,7 +141,9 @@ def test_a_walk_from_the_upload_to_a_scored_export(address: str, browser: Any, c
     tab.press("take", "object 1 is loaded in frame 5")
     correct_by_painting(tab)
     tab.press("again", "anchors: 1 frame of 1 track")
-    tab.page.wait_for_timeout(1000)
+    shown = tab.page.frame_locator("#result iframe")
+    assert shown.locator("#number").inner_text() == f"frame 5 / {FRAMES - 1}"
+    assert shown.locator('.object[data-id="1"] .anchor').count() == 1
     tab.press("export", "exported: ")
     folder = tab.download(tmp_path / "export.zip")
     result, corrections = read_tracks(folder / "tracks.json"), read_tracks(folder / "corrections.json")

@@ -18,7 +18,9 @@ from vidamodal.types import InputError
 
 @pytest.fixture
 def sessions(tmp_path: Path, model_folder: Path) -> Sessions:
-    return Sessions(tmp_path / "work", AppSettings(10**7, model=str(model_folder)))
+    return Sessions(
+        tmp_path / "work", AppSettings(10**7, model=str(model_folder), detector=str(tmp_path / "none"), offline=True)
+    )
 
 
 @pytest.fixture
@@ -137,6 +139,8 @@ def test_a_missing_model_is_one_line(tmp_path: Path, model_folder: Path, clip: T
     [
         (lambda s: s.complete("masks"), "no masks are open"),
         (lambda s: s.complete("points"), "no object is marked"),
+        (lambda s: s.complete("text", " "), "no words are written"),
+        (lambda s: s.complete("text", "dog."), "detector="),
         (lambda s: s.complete_again(), "there is no result yet"),
         (lambda s: s.export(["png"]), "there is no result yet"),
         (lambda s: s.frame(FRAMES), "there is no frame 14"),

@@ -21,15 +21,16 @@ CSS = """
 .gradio-container { max-width: 1320px !important; margin: 0 auto !important; padding-bottom: 110px !important; }
 #result iframe { width: 100%; height: min(1180px, 92vh); border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
-#painter iframe { width: 100%; height: min(860px, 88vh); border: 1px solid var(--border-color-primary);
+#painter iframe { width: 100%; height: min(860px, 80vh); border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
 #status { position: fixed; bottom: 8px; left: 50%; width: min(1280px, 100vw - 24px); transform: translateX(-50%);
-  z-index: 20; padding: 8px; border: 1px solid var(--border-color-primary); border-radius: 8px;
-  background: var(--background-fill-primary); box-shadow: 0 2px 14px rgb(0 0 0 / 25%); }
+  z-index: 20; padding: 8px !important; border: 1px solid var(--body-text-color-subdued) !important;
+  border-radius: 8px !important; background: var(--background-fill-primary); box-shadow: 0 2px 14px rgb(0 0 0 / 25%); }
 """
 _SOURCES = [
     ("the masks that were opened", "masks"),
     ("marked points, which SAM 2 follows", "points"),
+    ("words, with a text detector and SAM 2", "text"),
     ("objects that the bundled segmenter detects", "detect"),
 ]
 _SHOWN_FRAME = """() => {
@@ -62,9 +63,9 @@ def _tab(request: gr.Request) -> str:
     return str(request.session_hash)
 
 
-def _frame(session: Session, name: str, title: str) -> str:
+def _frame(session: Session, name: str, title: str, shown: int = 0) -> str:
     """Return an inline frame with a page of the session, at a new address, so that the browser loads it again."""
-    return f'<iframe title="{title}" src="/files/{session.key}/{name}?{secrets.token_hex(4)}"></iframe>'
+    return f'<iframe title="{title}" src="/files/{session.key}/{name}?{secrets.token_hex(4)}#{shown}"></iframe>'
 
 
 class _Page:
@@ -109,6 +110,7 @@ class _Page:
             )
             self.unmark = gr.Button("Clear the marks of this object")
         self.source = gr.Radio(_SOURCES, value="masks", label="Visible masks", elem_id="source")
+        self.text = gr.Textbox(label="Words", placeholder="person. dog.", elem_id="text")
         self.complete = gr.Button("Complete", variant="primary", elem_id="complete")
 
     def _make_result(self) -> None:
@@ -149,7 +151,7 @@ class _Page:
         marking = [self.mark_object, self.mark_frame, self.mark_inside]
         self.marks.select(self._do_mark, marking, [self.status, self.marks, self.source], api_visibility="private")
         self._on(self.unmark.click, self._do_unmark, [self.mark_object, self.mark_frame], [self.status, self.marks])
-        self._on(self.complete.click, self._do_complete, [self.source], results, **running)
+        self._on(self.complete.click, self._do_complete, [self.source, self.text], results, **running)
         loading = (place, [self.status, self.painter])
         taken = self.take.click(None, None, self.frame, js=_SHOWN_FRAME)
         self._on(taken.then, self._do_load, *loading)
@@ -158,7 +160,7 @@ class _Page:
         self._on(self.use.click, self._do_use, [self.painted], corrected, js=_PAINTED_MASK)
         self._on(self.gone.click, self._do_gone, place, corrected)
         self._on(self.uncorrect.click, self._do_uncorrect, place, corrected)
-        self._on(self.again.click, self._do_complete_again, [], results, **running)
+        self._on(self.again.click, self._do_complete_again, place, results, **running)
         self._on(self.export.click, self._do_export, [self.formats], [self.status, self.link])
 
     def _on(
@@ -223,22 +225,24 @@ class _Page:
 
     # Complete and correct
 
-    def _do_complete(self, session: Session, source: Any) -> dict[Any, Any]:
-        return self._completed(session, session.complete(source, quiet=False))
+    def _do_complete(self, session: Session, source: Any, text: str) -> dict[Any, Any]:
+        return self._completed(session, session.complete(source, text, quiet=False))
 
-    def _do_complete_again(self, session: Session) -> dict[Any, Any]:
-        return self._completed(session, session.complete_again(quiet=False))
+    def _do_complete_again(self, session: Session, number: int | None, frame: float) -> dict[Any, Any]:
+        return self._completed(session, session.complete_again(quiet=False), number, int(frame))
 
-    def _completed(self, session: Session, notes: tuple[str, ...]) -> dict[Any, Any]:
+    def _completed(
+        self, session: Session, notes: tuple[str, ...], number: int | None = None, frame: int = 0
+    ) -> dict[Any, Any]:
         path = session.write_page()
         choices = [(f"{track.id} {track.label or ''}".strip(), track.id) for track in session.tracks]
         done = f"{len(session.tracks)} objects completed in {session.length} frames"
         return {
             self.status: "\n".join((done, *notes)),
-            self.result: _frame(session, path.name, "Result"),
+            self.result: _frame(session, path.name, "Result", frame),
             self.painter: "",
-            self.object: gr.update(choices=choices, value=choices[0][1]),
-            self.frame: gr.update(maximum=max(session.length - 1, 1)),
+            self.object: gr.update(choices=choices, value=choices[0][1] if number is None else number),
+            self.frame: gr.update(maximum=max(session.length - 1, 1), value=frame),
             self.corrections: self._listed(session),
         }
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from vidamodal.app.bundle import write_bundle
 from vidamodal.app.corrections import Corrections
@@ -27,8 +27,8 @@ from vidamodal.models.folder import DEFAULT
 from vidamodal.report.viewer import Pictures, write_view
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, InputError, Mask, Rle, Track
 
-Source = Literal["masks", "points", "detect"]
-"""What gives the visible masks: the masks that were opened, marked points, or a segmenter."""
+Source = Literal["masks", "points", "text", "detect"]
+"""What gives the visible masks: the masks that were opened, marked points, words, or a segmenter."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,8 +43,12 @@ class AppSettings:
     model: str = DEFAULT
     """The model that completes."""
     sam: str | None = None
-    """SAM 2 video model for points; None for the default of `vidamodal.predict`."""
+    """SAM 2 video model for points and words; None for the default of `vidamodal.predict`."""
+    detector: str | None = None
+    """Model that finds what words name; None for the default of `vidamodal.predict`."""
     device: str = "auto"
+    offline: bool = False
+    """True to download nothing."""
 
 
 def _exclusive(method: Callable[Concatenate[Session, P], T]) -> Callable[Concatenate[Session, P], T]:
@@ -183,11 +187,12 @@ class Session:
         self.prompts.pop(number, None)
 
     @_exclusive
-    def complete(self, source: Source, quiet: bool = True) -> tuple[str, ...]:
+    def complete(self, source: Source, text: str = "", quiet: bool = True) -> tuple[str, ...]:
         """Predict the amodal masks from a source of visible masks; earlier corrections are dropped.
 
         Args:
             source: What gives the visible masks.
+            text: What to find, such as "person. dog.", for the source "text".
             quiet: Show no progress.
 
         Returns:
@@ -201,13 +206,9 @@ class Session:
             raise InputError("no masks are open. Open some, or mark or detect the objects.")
         if source == "points" and not self.prompts:
             raise InputError("no object is marked. Click on one, or choose another source of the masks.")
-        points = self._write_points() if source == "points" else None
-        sam = self.settings.sam if source == "points" else None
-        given = self.masks if source == "masks" else None
-        prediction = predict(
-            self._path(), given, points=points, sam=sam, detect=True if source == "detect" else None,
-            model=self.settings.model, device=self.settings.device, quiet=quiet,
-        )  # fmt: skip
+        if source == "text" and not text.strip():
+            raise InputError('no words are written. Write what to find, such as "person. dog.".')
+        prediction = predict(self._path(), quiet=quiet, **self._source(source, text), **self._model())
         if not any(track.ever_visible for track in prediction.tracks):
             raise InputError("no object was found. Open masks, or mark the objects.")
         self.prediction, self.corrections = prediction, Corrections()
@@ -256,10 +257,7 @@ class Session:
         tracks = tuple(Track(track.id, track.visible, label=track.label) for track in clip.tracks)
         visible = replace(clip, tracks=tracks, order=None, provenance={}, notes=())
         anchors = self.corrections.as_tracks(clip) if self.corrections.count else None
-        self.prediction = predict(
-            self._path(), visible, anchors=anchors,
-            model=self.settings.model, device=self.settings.device, quiet=quiet,
-        )  # fmt: skip
+        self.prediction = predict(self._path(), visible, anchors=anchors, quiet=quiet, **self._model())
         return self.prediction.notes
 
     @_exclusive
@@ -339,6 +337,21 @@ class Session:
             if track.id == number:
                 return track
         raise InputError(f"there is no object {number}.")
+
+    def _source(self, source: Source, text: str) -> dict[str, Any]:
+        """Return the arguments of `predict` for a source of visible masks."""
+        if source == "masks":
+            return {"masks": self.masks}
+        if source == "points":
+            return {"points": self._write_points(), "sam": self.settings.sam}
+        if source == "text":
+            return {"text": text, "sam": self.settings.sam, "detector": self.settings.detector}
+        return {"detect": True}
+
+    def _model(self) -> dict[str, Any]:
+        """Return the arguments of `predict` that are the same for all predictions."""
+        settings = self.settings
+        return {"model": settings.model, "device": settings.device, "offline": settings.offline}
 
     def _write_points(self) -> Path:
         objects = [
