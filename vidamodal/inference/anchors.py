@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from vidamodal.tracks import read_tracks
 from vidamodal.types import ClipTracks, InputError, Rle, Track
 
@@ -17,10 +15,6 @@ AnchorInput = str | os.PathLike[str] | ClipTracks
 
 RECALLED = 4
 """Number of anchors outside a chunk of frames from which the chunk is completed: those nearest to it."""
-
-
-LEAST_COVERED = 0.5
-"""Smallest share of an object's visible mask that its anchor may cover."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ def read_anchors(source: AnchorInput, clip: ClipTracks) -> Anchors:
 
     Raises:
         InputError: If there is no amodal mask, if size, length or a track's id do not fit the clip, or if an anchor
-            leaves out most of the visible mask of its object.
+            leaves out visible pixels of its object.
     """
     given = source if isinstance(source, ClipTracks) else read_tracks(Path(source))
     name = "anchors=" if isinstance(source, ClipTracks) else str(source)
@@ -84,8 +78,8 @@ def read_anchors(source: AnchorInput, clip: ClipTracks) -> Anchors:
         for t, anchor in anchors.items():
             if _contradicts(anchor, visible[track.id][t]):
                 raise InputError(
-                    f"{name}: the anchor of track {track.id} in frame {t} leaves out most of its visible mask. Correct "
-                    "the visible mask as well, or remove the anchor."
+                    f"{name}: the anchor of track {track.id} in frame {t} leaves out pixels of its visible mask. Add "
+                    "them to the anchor, or correct the visible mask."
                 )
         if anchors:
             masks[track.id] = anchors
@@ -95,7 +89,4 @@ def read_anchors(source: AnchorInput, clip: ClipTracks) -> Anchors:
 
 
 def _contradicts(anchor: Rle, visible: Rle | None) -> bool:
-    if visible is None or not visible.area():
-        return False
-    shown = visible.decode()
-    return bool(np.count_nonzero(anchor.decode() & shown) < LEAST_COVERED * np.count_nonzero(shown))
+    return visible is not None and bool((visible.decode() & ~anchor.decode()).any())
