@@ -27,7 +27,7 @@ FULL = {
     "inference": 4,
     "videos": 100,
     "models": 60,
-    "names": 30,
+    "names": 16,
     "formats": 110,
     "metrics": 45,
 }
