@@ -92,7 +92,7 @@ def _unpack(archive: Path, folder: Path, limit: int) -> None:
                         if left < 0:
                             raise InputError(f"{name}: more than {_size(limit)} when unpacked. Choose a smaller one.")
                         file.write(data)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError) as error:
         raise InputError(f"{name}: cannot be unpacked ({error}). Pack the files again, without a password.") from None
 
 

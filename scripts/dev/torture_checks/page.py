@@ -57,7 +57,7 @@ hostile files.
 
 {markdown_table(rows)}
 
-A command may take 30 s of processor time and 2 GB of memory beside its libraries, where nothing else is said. An
+A command may take 30 s of processor time and 2 GB of memory beside its libraries, unless another limit is stated. An
 attempt may consist of several commands.
 
 ## What was lost before

@@ -39,7 +39,7 @@ def listing(folder: Path, without: Path | None = None) -> dict[str, str]:
 
     Args:
         folder: The folder. Links are not followed.
-        without: A folder or file below it that is left out.
+        without: A folder or file below it to skip.
     """
     found = {}
     for root, folders, files in os.walk(folder):
