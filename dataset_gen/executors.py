@@ -6,10 +6,8 @@ the submitting process, so the machines of a cluster need no common disk, only t
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
-import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -17,11 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from vidamodal.types import InputError
-
-ExecutorKind = Literal["local", "ray"]
+from vidamodal.batch.processes import ExecutorKind, connect_ray, end_with_parent, outcome_of, unwrap
 
 T = TypeVar("T")
 _SPAWN = multiprocessing.get_context("spawn")
@@ -96,7 +92,7 @@ class _ProcessExecutor(Executor):
             child.join()
             with self._lock:
                 self._children.discard(child)
-        return cast(T, _unwrap(outcome))
+        return cast(T, unwrap(outcome))
 
     def close(self) -> None:
         with self._lock:
@@ -108,19 +104,9 @@ class _ProcessExecutor(Executor):
 
 def _run_in_child(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Run one job. The process ends with its parent, and Blender's messages stay off stdout."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well and stops this process
-    # Kubric creates locks; those for a forked process leave nothing behind when this process is killed.
-    multiprocessing.set_start_method("fork", force=True)
+    end_with_parent()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def exit_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=exit_with_parent, daemon=True).start()
-    pipe.send(_wrap(function, arguments))
+    pipe.send(outcome_of(function, *arguments))
     pipe.close()
     os._exit(0)  # skips Blender's slow shutdown
 
@@ -129,25 +115,17 @@ class _RayExecutor(Executor):
     """Tasks of a Ray cluster: the one at RAY_ADDRESS, else one running on this machine, else a new local one."""
 
     def __init__(self, workers: int | None) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise InputError("Ray is not installed. Install the extra [ray], or use the local executor.") from None
-        self._ray: Any = ray  # its functions have no types
-        self._is_owner = not self._ray.is_initialized()
-        if self._is_owner:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            self._ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        self._ray, self._is_owner = connect_ray()
         super().__init__(workers or max(1, int(self._ray.cluster_resources().get("CPU", 1))))
         # A task is tried again elsewhere if its machine fails.
-        self._task = self._ray.remote(num_cpus=1, max_calls=1, max_retries=3)(_wrap)
+        self._task = self._ray.remote(num_cpus=1, max_calls=1, max_retries=3)(outcome_of)
         self._running: set[Any] = set()
 
     def _run(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
-        task = self._task.remote(function, arguments)
+        task = self._task.remote(function, *arguments)
         self._running.add(task)
         try:
-            return cast(T, _unwrap(self._ray.get(task)))
+            return cast(T, unwrap(self._ray.get(task)))
         except self._ray.exceptions.RayError as error:
             raise RuntimeError(f"ray: {str(error).strip().splitlines()[0]}") from None
         finally:
@@ -160,18 +138,3 @@ class _RayExecutor(Executor):
         super().close()
         if self._is_owner:
             self._ray.shutdown()
-
-
-def _wrap(function: Callable[..., T], arguments: tuple[Any, ...]) -> tuple[T | None, Exception | None]:
-    """Return what a function returns or raises, so that errors cross unchanged to the other process."""
-    try:
-        return function(*arguments), None
-    except Exception as error:
-        return None, error
-
-
-def _unwrap(outcome: tuple[T | None, Exception | None]) -> T:
-    value, error = outcome
-    if error is not None:
-        raise error
-    return cast(T, value)

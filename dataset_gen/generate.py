@@ -15,11 +15,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset_gen.executors import ExecutorKind, open_executor
+from dataset_gen.executors import open_executor
 from dataset_gen.run import Run
 from dataset_gen.timing import Stopwatch, summary
 from dataset_gen.work_folder import ALL_SHARDS, Part, WorkFolder, open_work_folder
 from dataset_gen.worker import SceneResult, make_scenes, run_versions
+from vidamodal.batch.processes import ExecutorKind
 
 _WORLDS_PER_JOB = 8
 _POLL_SECONDS = 0.5

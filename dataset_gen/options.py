@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from typing import get_args
 
-from dataset_gen.executors import ExecutorKind
+from vidamodal.batch.processes import ExecutorKind
 from vidamodal.commandline import Parser
 from vidamodal.types import InputError
 

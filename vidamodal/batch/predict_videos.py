@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from vidamodal.batch.companions import add_companions
 from vidamodal.batch.manifest import FAILURES, WAITING, Entry, Manifest, Part, earlier_entries, remove_parts
+from vidamodal.batch.processes import ExecutorKind
 from vidamodal.batch.video_job import BatchSettings, describe_result, failure, predict_video, prepare
 from vidamodal.batch.video_set import BatchVideo, CompanionKind, VideoSet, find_videos
-from vidamodal.batch.workers import ExecutorKind, Pool, open_pool
+from vidamodal.batch.workers import Pool, open_pool
 from vidamodal.inference.depth.depth_model import DEFAULT_DEPTH
 from vidamodal.media.files import check_target
 from vidamodal.types import InputError

@@ -6,24 +6,20 @@ results do not depend on the number of workers. A worker that dies is replaced, 
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import queue
-import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 from vidamodal.allocator import keep_freed_memory
+from vidamodal.batch.processes import ExecutorKind, Outcome, connect_ray, end_with_parent, outcome_of, unwrap
 from vidamodal.types import InputError
 
-ExecutorKind = Literal["local", "ray"]
-
-T = TypeVar("T")
 Call = Callable[[], Any]
 """A function without arguments that can be pickled."""
 
@@ -175,7 +171,7 @@ class _Process(Worker):
         except (EOFError, OSError):
             self._process.join()
             raise WorkerDiedError(f"a worker process died (exit status {self._process.exitcode})") from None
-        return _unwrap(outcome)
+        return unwrap(outcome)
 
     def close(self) -> None:
         self._process.kill()
@@ -184,18 +180,8 @@ class _Process(Worker):
 
 def _serve(pipe: Connection, number: int) -> None:
     """Run calls until the parent ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted as well, and ends this process
-    # Libraries create locks; those for a forked process leave nothing behind when this process is killed.
-    multiprocessing.set_start_method("fork", force=True)
+    end_with_parent()
     keep_freed_memory()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def exit_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=exit_with_parent, daemon=True).start()
     global _number
     _number = number
     while True:
@@ -203,20 +189,12 @@ def _serve(pipe: Connection, number: int) -> None:
             function = pipe.recv()
         except EOFError:
             os._exit(0)
-        pipe.send(_run(function))
+        pipe.send(outcome_of(function))
 
 
 @contextmanager
 def _ray_pool(workers: int | None, needs_gpu: bool) -> Iterator[Pool]:
-    try:
-        import ray
-    except ImportError:
-        raise InputError("Ray is not installed. Install the extra [ray], or use the local executor.") from None
-    api: Any = ray  # its functions have no types
-    is_owner = not api.is_initialized()
-    if is_owner:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        api.init(log_to_driver=False, logging_level=logging.ERROR)
+    api, is_owner = connect_ray()
     try:
         resources = api.cluster_resources()
         gpus = int(resources.get("GPU", 0)) if needs_gpu else 0
@@ -234,9 +212,9 @@ def _ray_pool(workers: int | None, needs_gpu: bool) -> Iterator[Pool]:
 class _Server:
     """The class of the actors."""
 
-    def run(self, function: Call) -> tuple[Any, Exception | None]:
+    def run(self, function: Call) -> Outcome[Any]:
         """Run one call."""
-        return _run(function)
+        return outcome_of(function)
 
 
 class _Actor(Worker):
@@ -250,25 +228,10 @@ class _Actor(Worker):
             outcome = self._api.get(self._handle.run.remote(function))
         except self._api.exceptions.RayError as error:
             raise WorkerDiedError(f"ray: {str(error).strip().splitlines()[0]}") from None
-        return _unwrap(outcome)
+        return unwrap(outcome)
 
     def close(self) -> None:
         self._api.kill(self._handle)
-
-
-def _run(function: Call) -> tuple[Any, Exception | None]:
-    """Return what a function returns or raises, so that errors cross unchanged to the other process."""
-    try:
-        return function(), None
-    except Exception as error:
-        return None, error
-
-
-def _unwrap(outcome: tuple[Any, Exception | None]) -> Any:
-    value, error = outcome
-    if error is not None:
-        raise error
-    return value
 
 
 @contextmanager
