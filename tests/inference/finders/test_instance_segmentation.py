@@ -20,10 +20,10 @@ from tests.inference.hub_models import (
     save_instance_model,
     watched_video,
 )
+from vidamodal.inference.finders.hub_finder import mask_size
 from vidamodal.inference.finders.instance_segmentation import (
     InstanceSegmentationFinder,
     load_instance_model,
-    mask_size,
 )
 from vidamodal.types import InputError, VideoInfo
 

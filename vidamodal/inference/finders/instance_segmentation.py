@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,13 @@ from vidamodal.backbones.pretrained import (
     read_tokenizer,
 )
 from vidamodal.geometry import resize_nearest
-from vidamodal.inference.finders.base import Finder
-from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
-from vidamodal.inference.track_builder import build_tracks
-from vidamodal.inference.tracker import TrackerConfig
-from vidamodal.types import ClipTracks, Frame, FrameInstance, InputError, VideoInfo
+from vidamodal.inference.finders.hub_finder import HubFinder, mask_size
+from vidamodal.inference.runtime import FrameSource, open_frames
+from vidamodal.types import Frame, FrameInstance, InputError
 
 EXAMPLE = "tue-mps/coco_instance_eomt_large_640"
 FRAME_MODELS = ("eomt", "eomt_dinov3", "mask2former", "maskformer", "oneformer")
 """Types of the models in config.json."""
-LONGEST_SIDE = 1024
-"""Larger side in pixels of the masks that are compared with each other; the models predict a quarter of it."""
 
 
 @dataclass(frozen=True)
@@ -93,60 +89,28 @@ def load_instance_model(name: str) -> LoadedInstanceModel:
     return LoadedInstanceModel(model.eval(), processor, reader, short, config_fingerprint(model), fingerprint(model))
 
 
-class InstanceSegmentationFinder(Finder):
+class InstanceSegmentationFinder(HubFinder[LoadedInstanceModel]):
     """A model that segments the instances of single frames, on a device, for whole videos."""
 
     ID = "instance-segmentation"
-
-    def __init__(self, loaded: LoadedInstanceModel, device: str = "auto", rules: TrackerConfig | None = None) -> None:
-        """Move the model to a device.
-
-        Args:
-            loaded: The model.
-            device: "auto", "cpu" or "cuda".
-            rules: How instances of different frames are joined.
-
-        Raises:
-            InputError: If the device is not available.
-        """
-        self.loaded, self.rules = loaded, rules or TrackerConfig()
-        loaded.model.to(Runtime.choose(device).device)
-        self.timings = Timings()
-
-    @classmethod
-    def create(cls, device: str, seed: int) -> InstanceSegmentationFinder:
-        """A model is needed, so there is no default.
-
-        Raises:
-            InputError: Always.
-        """
-        raise InputError(f"this finder needs a model. Pass its folder or name as detect=, such as {EXAMPLE}.")
+    EXAMPLE = EXAMPLE
 
     @property
     def size(self) -> None:
         """None: the image processor of the model determines the size of a frame."""
         return None
 
-    def find(self, video: VideoInfo, frames: FrameSource, quiet: bool = True) -> ClipTracks:
-        """Return tracks with visible masks and labels."""
-        return visible_only(build_tracks(video, self._instances(frames), self.rules, self.timings, quiet))
-
     def run_record(self) -> dict[str, Any]:
         """Return the rules of association."""
         return {"association": asdict(self.rules)}
 
-    def _instances(self, frames: FrameSource) -> Iterator[list[FrameInstance]]:
+    def instances(self, frames: FrameSource) -> Iterator[list[FrameInstance]]:
+        """Yield the instances of each frame; their masks do not overlap."""
         for frame in open_frames(frames, "an instance segmentation model"):
             began = time.perf_counter()
             instances = self.loaded.segment(frame)
             self.timings.add("model", began)
             yield instances
-
-
-def mask_size(height: int, width: int) -> tuple[int, int]:
-    """Return the height and width of the masks that are compared with each other, with the shape of the frame."""
-    scale = min(1.0, LONGEST_SIDE / max(height, width))
-    return max(1, round(scale * height)), max(1, round(scale * width))
 
 
 def instances_of(found: dict[str, Any], labels: dict[int, str], height: int, width: int) -> list[FrameInstance]:
@@ -167,8 +131,3 @@ def instances_of(found: dict[str, Any], labels: dict[int, str], height: int, wid
             label = labels.get(segment["label_id"])
             instances.append(FrameInstance(mask, mask, 1, label, float(segment["score"])))
     return instances
-
-
-def visible_only(clip: ClipTracks) -> ClipTracks:
-    """Return the tracks without amodal masks, confidences and an order, which the model does not predict."""
-    return replace(clip, tracks=tuple(replace(t, amodal=None, confidence=None) for t in clip.tracks), order=None)

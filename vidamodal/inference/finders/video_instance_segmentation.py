@@ -28,12 +28,9 @@ from vidamodal.backbones.pretrained import (
 )
 from vidamodal.geometry import resize_nearest
 from vidamodal.hub import first_line
-from vidamodal.inference.finders.base import Finder
-from vidamodal.inference.finders.instance_segmentation import mask_size, visible_only
-from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
-from vidamodal.inference.track_builder import build_tracks
-from vidamodal.inference.tracker import TrackerConfig
-from vidamodal.types import ClipTracks, Frame, FrameInstance, InputError, VideoInfo
+from vidamodal.inference.finders.hub_finder import HubFinder, mask_size
+from vidamodal.inference.runtime import FrameSource, open_frames
+from vidamodal.types import Frame, FrameInstance, InputError
 
 EXAMPLE = "tue-mps/videomt-dinov2-small-ytvis2019"
 VIDEO_MODELS = ("videomt",)
@@ -117,50 +114,27 @@ def load_video_model(name: str) -> LoadedVideoModel:
     return LoadedVideoModel(model.eval(), processor, short, config_fingerprint(model), fingerprint(model))
 
 
-class VideoInstanceSegmentationFinder(Finder):
-    """VidEoMT on a device. A track is the object of a query, also after it was out of sight for a while."""
+class VideoInstanceSegmentationFinder(HubFinder[LoadedVideoModel]):
+    """VidEoMT on a device. A track is the object of a query, also after it was out of sight for a while.
+
+    Of the rules of association, ``max_unseen`` and ``min_frames`` apply.
+    """
 
     ID = "video-instance-segmentation"
-
-    def __init__(self, loaded: LoadedVideoModel, device: str = "auto", rules: TrackerConfig | None = None) -> None:
-        """Move the model to a device.
-
-        Args:
-            loaded: The model.
-            device: "auto", "cpu" or "cuda".
-            rules: ``max_unseen`` and ``min_frames`` apply.
-
-        Raises:
-            InputError: If the device is not available.
-        """
-        self.loaded, self.rules = loaded, rules or TrackerConfig()
-        loaded.model.to(Runtime.choose(device).device)
-        self.timings = Timings()
-
-    @classmethod
-    def create(cls, device: str, seed: int) -> VideoInstanceSegmentationFinder:
-        """A model is needed, so there is no default.
-
-        Raises:
-            InputError: Always.
-        """
-        raise InputError(f"this finder needs a model. Pass its folder or name as detect=, such as {EXAMPLE}.")
+    EXAMPLE = EXAMPLE
 
     @property
     def size(self) -> int:
         """Side in pixels of the square that the model reads."""
         return int(self.loaded.model.config.image_size)
 
-    def find(self, video: VideoInfo, frames: FrameSource, quiet: bool = True) -> ClipTracks:
-        """Return tracks with visible masks and labels; masks do not overlap."""
-        return visible_only(build_tracks(video, self._instances(frames), self.rules, self.timings, quiet))
-
     def run_record(self) -> dict[str, Any]:
         """Return the size of the canvas and the rules that apply."""
         applied = {"max_unseen": self.rules.max_unseen, "min_frames": self.rules.min_frames}
         return {"canvas": self.size, "association": applied}
 
-    def _instances(self, frames: FrameSource) -> Iterator[list[FrameInstance]]:
+    def instances(self, frames: FrameSource) -> Iterator[list[FrameInstance]]:
+        """Yield the instances of each frame; their masks do not overlap."""
         queries: Float[Tensor, "1 q d"] | None = None
         tracks = _QueryTracks(self.rules.max_unseen)
         for t, frame in enumerate(open_frames(frames, "a video instance segmentation model")):
