@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.media.helpers import H, W, picture, refused
-from vidamodal.media.images import MAX_PIXELS, read_image, save_png, write_image
+from vidamodal.media.images import MAX_PIXELS, encode_image, read_image, save_png, write_image
 from vidamodal.media.video import open_video
 from vidamodal.types import InputError
 
@@ -95,3 +95,10 @@ def test_an_image_that_does_not_fit_raises_one_error_and_prints_nothing(
         write_image(tmp_path / "a.png", picture(3))
     gc.collect()
     assert ignored == []
+
+
+@pytest.mark.parametrize(("suffix", "channels"), [(".png", 3), (".png", 4), (".jpg", 3), (".webp", 3)])
+def test_encoded_images_are_those_that_pillow_saves(suffix: str, channels: int, tmp_path: Path) -> None:
+    image = np.dstack([picture(3), picture(4)])[..., :channels]
+    Image.fromarray(image).save(tmp_path / f"a{suffix}", quality=83)
+    assert encode_image(image, suffix, quality=83) == (tmp_path / f"a{suffix}").read_bytes()  # type: ignore[arg-type]

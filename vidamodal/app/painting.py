@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from vidamodal.media.images import encode_image
 from vidamodal.media.prompts import Prompt
 from vidamodal.report.colours import DARK, object_colour
 from vidamodal.report.html_page import data_element, page_end, page_start, read_asset
@@ -37,8 +37,6 @@ def painter_page(frame: Frame, mask: Mask, number: int, t: int) -> str:
         number: Id of the object.
         t: Number of the frame.
     """
-    file = io.BytesIO()
-    Image.fromarray(frame).save(file, "JPEG", quality=_QUALITY)
     record = {
         "object": number,
         "frame": t,
@@ -47,7 +45,9 @@ def painter_page(frame: Frame, mask: Mask, number: int, t: int) -> str:
         "colour": "#{:02x}{:02x}{:02x}".format(*object_colour(number)),
         "runs": run_lengths(Rle.encode(mask).counts).tolist(),
     }
-    body = read_asset("paint.html").replace("<!--frame-->", base64.b64encode(file.getvalue()).decode("ascii"))
+    body = read_asset("paint.html").replace(
+        "<!--frame-->", base64.b64encode(encode_image(frame, ".jpg", quality=_QUALITY)).decode("ascii")
+    )
     return page_start(f"object {number}, frame {t}", "paint") + body + data_element(record) + page_end("paint")
 
 

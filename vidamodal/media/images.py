@@ -13,7 +13,9 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
+import imageio.v3 as iio
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
@@ -133,9 +135,21 @@ def image_errors(path: Path | str) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read as an image ({reason}). Replace the file.") from None
 
 
+def encode_image(image: UInt8[np.ndarray, "h w c"], suffix: Literal[".png", ".jpg", ".webp"], **options: Any) -> bytes:
+    """Return the content of an image file.
+
+    Args:
+        image: RGB, or RGBA for PNG.
+        suffix: Suffix of the format.
+        options: Options of Pillow's writer, such as ``quality``.
+    """
+    content: bytes = iio.imwrite("<bytes>", image, plugin="pillow", extension=suffix, **options)
+    return content
+
+
 def write_image(path: Path, image: UInt8[np.ndarray, "h w c"]) -> None:
     """Write RGB or RGBA as a PNG, neither atomically nor synced: for folders that are renamed when complete."""
-    Image.fromarray(image).save(path, format="PNG")
+    path.write_bytes(encode_image(image, ".png"))
 
 
 def save_png(path: str | os.PathLike[str], image: Frame) -> None:

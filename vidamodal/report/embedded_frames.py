@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
+from vidamodal.media.images import encode_image
 from vidamodal.media.video import VideoReader
 from vidamodal.types import Frame
 
@@ -74,9 +75,7 @@ def _estimate(samples: list[Frame], size: EmbeddedSize, frames: int) -> float:
 
 
 def _jpeg(frame: Frame, size: EmbeddedSize) -> bytes:
-    image = Image.fromarray(frame)
-    if image.size != (size.width, size.height):
-        image = image.resize((size.width, size.height), Image.Resampling.BOX, reducing_gap=2.0)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY)
-    return file.getvalue()
+    if frame.shape[:2] != (size.height, size.width):
+        image = Image.fromarray(frame)
+        frame = np.asarray(image.resize((size.width, size.height), Image.Resampling.BOX, reducing_gap=2.0))
+    return encode_image(frame, ".jpg", quality=QUALITY)

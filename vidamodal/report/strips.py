@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from vidamodal.media.images import encode_image
 from vidamodal.metrics.shapes import erode
 from vidamodal.report.colours import FALSE_NEGATIVE, FALSE_POSITIVE, OCCLUDED, VISIBLE, Colour
 from vidamodal.types import ClipTracks, Frame, InputError, Mask, Rle, Track
@@ -204,6 +204,4 @@ def _plain_background(truth: ClipTracks, track_id: int, t: int) -> Frame:
 
 
 def _webp(picture: Frame) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="WEBP", quality=_QUALITY, method=6)
-    return buffer.getvalue()
+    return encode_image(picture, ".webp", quality=_QUALITY, method=6)

@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from PIL import Image
-
 from vidamodal.formats.annotation_files import ImageEntry, Record, read_annotations, read_optional_mask
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
 from vidamodal.formats.clip_record import masks_of, stored_kind
@@ -24,6 +22,7 @@ from vidamodal.formats.json_layouts import Layout, match_files
 from vidamodal.formats.videos import coco
 from vidamodal.formats.videos.frame_annotations import FrameFormat, FrameVideo, add_frames, frame_clips
 from vidamodal.formats.videos.writing import Categories, box_record, write_json
+from vidamodal.media.images import encode_image
 from vidamodal.tracks.write import rle_record
 from vidamodal.types import InputError, Rle, VideoInfo
 
@@ -99,6 +98,6 @@ def _write_pictures(folder: Path, clip: Clip, video: VideoInfo, names: list[str]
     for count, frame in enumerate(frames, 1):
         if count > len(names) or frame.shape[:2] != (video.height, video.width):
             raise misfit
-        Image.fromarray(frame).save(folder / names[count - 1], format="JPEG", quality=_QUALITY)
+        (folder / names[count - 1]).write_bytes(encode_image(frame, ".jpg", quality=_QUALITY))
     if count < len(names):
         raise misfit
