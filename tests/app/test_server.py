@@ -112,9 +112,10 @@ class Tab:
     def upload(self, place: int, file: Path) -> None:
         self.page.locator("input[type=file]").nth(place).set_input_files(file)
 
-    def download(self, path: Path) -> Path:
+    def export(self, path: Path) -> Path:
+        """Export, and unpack what is downloaded."""
         with self.page.expect_download() as download:
-            self.page.click("#link a")
+            self.press("export", "exported: ")
         download.value.save_as(path)
         with zipfile.ZipFile(path) as archive:
             archive.extractall(path.with_suffix(""))
@@ -144,8 +145,7 @@ def test_a_walk_from_the_upload_to_a_scored_export(address: str, browser: Any, c
     shown = tab.page.frame_locator("#result iframe")
     assert shown.locator("#number").inner_text() == f"frame 5 / {FRAMES - 1}"
     assert shown.locator('.object[data-id="1"] .anchor').count() == 1
-    tab.press("export", "exported: ")
-    folder = tab.download(tmp_path / "export.zip")
+    folder = tab.export(tmp_path / "export.zip")
     result, corrections = read_tracks(folder / "tracks.json"), read_tracks(folder / "corrections.json")
     painted = (corrections.tracks[0].amodal or ())[5]
     assert painted is not None and (result.tracks[0].amodal or ())[5] == painted

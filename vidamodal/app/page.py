@@ -21,7 +21,7 @@ CSS = """
 .gradio-container { max-width: 1320px !important; margin: 0 auto !important; padding-bottom: 110px !important; }
 #result iframe { width: 100%; height: min(1180px, 92vh); border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
-#painter iframe { width: 100%; height: min(860px, 80vh); border: 1px solid var(--border-color-primary);
+#painter iframe { width: 100%; height: min(860px, 80vh, 100vw + 60px); border: 1px solid var(--border-color-primary);
   border-radius: 8px; background: white; }
 #status { position: fixed; bottom: 8px; left: 50%; width: min(1280px, 100vw - 24px); transform: translateX(-50%);
   z-index: 20; padding: 8px !important; border: 1px solid var(--body-text-color-subdued) !important;
@@ -40,6 +40,12 @@ _SHOWN_FRAME = """() => {
 """Returns the frame that the result shows."""
 _PAINTED_MASK = """() => document.querySelector("#painter iframe")?.contentWindow.paintedMask?.() ?? \"\" """
 """Returns what the painter hands back, and an empty text if there is none."""
+_DOWNLOAD = """() => {
+  const link = document.querySelector("#link a[data-new]");
+  link?.removeAttribute("data-new");
+  link?.click();
+}"""
+"""Downloads an export once, if there is a new one."""
 _CARRY = "complete again to carry it into the other frames"
 _PROGRESS = gr.Progress(track_tqdm=True)
 """As the default of an argument, it shows the progress bars of an action on the page."""
@@ -161,18 +167,19 @@ class _Page:
         self._on(self.gone.click, self._do_gone, place, corrected)
         self._on(self.uncorrect.click, self._do_uncorrect, place, corrected)
         self._on(self.again.click, self._do_complete_again, place, results, **running)
-        self._on(self.export.click, self._do_export, [self.formats], [self.status, self.link])
+        exported = self._on(self.export.click, self._do_export, [self.formats], [self.status, self.link])
+        exported.then(None, js=_DOWNLOAD)
 
     def _on(
         self, listen: Callable[..., Any], action: Callable[..., dict[Any, Any]], inputs: list[Any], outputs: list[Any],
         **settings: Any,
-    ) -> None:  # fmt: skip
-        """Run an action with the tab's session and the values of some components at an event."""
+    ) -> Any:  # fmt: skip
+        """Run an action with the tab's session and the values of some components at an event, and return its end."""
 
         def run(request: gr.Request, _progress: gr.Progress = _PROGRESS, *values: Any) -> dict[Any, Any]:
             return self._answer(request, action, *values)
 
-        listen(run, inputs, outputs, api_visibility="private", **settings)
+        return listen(run, inputs, outputs, api_visibility="private", **settings)
 
     def _answer(self, request: gr.Request, action: Callable[..., dict[Any, Any]], *values: Any) -> dict[Any, Any]:
         """Return the changes that an action makes, or its error in the status line."""
@@ -285,7 +292,6 @@ class _Page:
     def _do_export(self, session: Session, choices: list[str]) -> dict[Any, Any]:
         path = session.export(choices)
         address = f"/files/{session.key}/{path.name}"
-        link = (
-            f'<a href="{address}" download="{path.name}">Download {path.name} ({path.stat().st_size / 1e6:.1f} MB)</a>'
-        )
+        text = f"Download {path.name} ({path.stat().st_size / 1e6:.1f} MB)"
+        link = f'<a href="{address}" download="{path.name}" data-new>{text}</a>'
         return {self.status: f"exported: {', '.join(choices)}", self.link: link}
