@@ -50,6 +50,15 @@ def test_parts_are_connected_cells_above_each_cut() -> None:
     assert not parts.labels[[0, 2, 3, 4]].any()
 
 
+def test_the_newest_frames_are_judged_as_among_all() -> None:
+    window = body()
+    logits = completed(window, (1, slice(8, 14), slice(16, 20), 1.0), (4, slice(8, 14), slice(16, 20), 1.0))
+    judge = keeping("mean visible share", above=0.5)
+    judged, newest = (judge.without_rejected(logits, window, 10.0, since) for since in (0, 4))
+    assert (newest[4] == judged[4]).all() and (newest[:4] == logits[:4]).all()
+    assert (judged[1] != logits[1]).any() and (judged[4] != logits[4]).any()
+
+
 def test_listed_objects_and_pixels_outside_the_image_have_no_parts() -> None:
     window = body()
     others = np.zeros_like(window.visible)

@@ -73,14 +73,15 @@ class TrackLogits:
         masks = np.where(gone[:, None, None], -CERTAIN, self.masks)
         return TrackLogits(masks, presence)
 
-    def judge_parts(self, judge: PartJudge, window: TrackWindows) -> TrackLogits:
+    def judge_parts(self, judge: PartJudge, window: TrackWindows, since: int = 0) -> TrackLogits:
         """Return the logits with those that remain when a judge has chosen among the completed parts.
 
         Args:
             judge: The judge.
             window: What the windows of the track show in these frames.
+            since: First frame that is judged.
         """
-        judged = np.stack([judge.without_rejected(values, window, float(HOLE_LOGIT)) for values in self.masks])
+        judged = np.stack([judge.without_rejected(values, window, float(HOLE_LOGIT), since) for values in self.masks])
         return replace(self, judged=judged)
 
 

@@ -75,7 +75,7 @@ class PartJudge:
         return np.asarray(hidden @ np.array(self.outer) + self.offset)
 
     def without_rejected(
-        self, logits: Float[np.ndarray, "t s s"], window: TrackWindows, certain: float
+        self, logits: Float[np.ndarray, "t s s"], window: TrackWindows, certain: float, since: int = 0
     ) -> Float[np.ndarray, "t s s"]:
         """Return the logits, lowered outside all listed masks where no part is kept.
 
@@ -83,10 +83,12 @@ class PartJudge:
             logits: Logits of a track in consecutive frames.
             window: What its windows show.
             certain: Logit from which a cell belongs to the object in any case.
+            since: First frame that is judged; the logits of those before it stay the same.
         """
-        parts = find_parts(logits, window)
+        parts = find_parts(logits, window, since)
         kept = parts.choose(self.score(parts.features) > self.threshold)
-        return lower_rejected(logits, parts.cells(kept), window, certain)
+        lowered = lower_rejected(logits, parts.cells(kept), window, certain)
+        return np.concatenate([logits[:since], lowered[since:]])
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def lower_rejected(
     return np.where(kept | outline, logits, np.minimum(logits, NOT_COMPLETED))
 
 
-def find_parts(logits: Float[np.ndarray, "t s s"], window: TrackWindows) -> Parts:
+def find_parts(logits: Float[np.ndarray, "t s s"], window: TrackWindows, since: int = 0) -> Parts:
     """Find the parts that a completion adds to the visible masks of a track outside the masks of other objects.
 
     Frames in which nothing is visible have no parts.
@@ -153,6 +155,7 @@ def find_parts(logits: Float[np.ndarray, "t s s"], window: TrackWindows) -> Part
     Args:
         logits: Logits of the track in consecutive frames; -inf in frames outside its span.
         window: What its windows show.
+        since: First frame whose parts are found; those before it are only compared with.
     """
     shown = window.visible > 0.5
     probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
@@ -160,7 +163,7 @@ def find_parts(logits: Float[np.ndarray, "t s s"], window: TrackWindows) -> Part
     parents: list[Int[np.ndarray, " k"]] = []
     features: list[Float[np.ndarray, "k f"]] = []
     count = 0
-    for t in np.flatnonzero(shown.any(axis=(1, 2))).tolist():
+    for t in (since + np.flatnonzero(shown[since:].any(axis=(1, 2)))).tolist():
         frame = _Frame.of(t, logits, probability, shown, window)
         for level in range(len(CUTS)):
             cells, found = frame.part_cells(level)
