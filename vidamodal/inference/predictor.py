@@ -46,10 +46,6 @@ from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
 
-LIVE_MARGIN = 0.75
-"""Added to the threshold of the judge in live prediction: without later frames the network completes more parts that
-are not there, and their scores are higher. `scripts/experiments/stream` measures what it costs and gains."""
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -270,10 +266,9 @@ class Predictor:
         relations = self._relate(scene, state, newest, {k: values.since(last - first) for k, values in logits.items()})
         carried.evidence = state.evidence
         if rules.partial.judge is not None and not scene.clip.exhaustive and self.constrain:
-            strict = replace(rules.partial.judge, threshold=rules.partial.judge.threshold + LIVE_MARGIN)
             near = Chunk(max(first, last - NEAR), last + 1, last + 1)  # parts are compared with no other frames
             logits = {k: values.since(near.start - first) for k, values in logits.items()}
-            logits, first = self._judge_parts(strict, views, near, logits, last - near.start), near.start
+            logits, first = self._judge_parts(rules.partial.judge, views, near, logits, last - near.start), near.start
         final = {k: values.at(last - first) for k, values in logits.items()}
         frame = CompletedFrame(last, final, relations.weights[0], relations.front[0], views[last])
         objects, order = self._compose(scene, frame, carried.order)

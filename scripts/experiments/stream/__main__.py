@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from scripts.experiments.common import RESULTS, experiment_parser, markdown_table, run_experiment, spread_clips
 from vidamodal.formats import Clip
-from vidamodal.inference.predictor import LIVE_MARGIN, Predictor
+from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.stream import Stream
 from vidamodal.media.files import write_text
 from vidamodal.metrics.counting import count_video
@@ -140,8 +140,7 @@ first pixel, a stream has no mask of it, which counts as a miss.
 
 In partial scenes a judge decides which completed parts outside all listed masks are kept
 ([partial scenes](partial.md)). Without later frames the network completes more parts that are not there, at any time
-and not only in the first frames, and their scores are higher. So the score of a part must be {LIVE_MARGIN:g} higher in
-a stream than in `predict`.
+and not only in the first frames.
 """
 
 
