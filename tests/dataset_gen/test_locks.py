@@ -35,5 +35,5 @@ def test_scratch_folders_of_dead_processes_are_removed(tmp_path: Path, monkeypat
     (tmp_path / "vidamodal-scratch-dead1234").mkdir()
     (tmp_path / "vidamodal-scratch-dead1234" / "frame.exr").touch()
     with scratch_folder() as first, scratch_folder() as second:
-        assert sorted(tmp_path.iterdir()) == sorted([first, second])
+        assert sorted(tmp_path.iterdir()) == sorted([first.parent, second.parent])
     assert not list(tmp_path.iterdir())

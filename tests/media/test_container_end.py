@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.media.helpers import make
-from vidamodal.media.container_end import is_cut_off
+from vidamodal.media.container_end import is_cut_off, listed_png_frames
 
 CONTAINERS = [
     ("v.mp4", "libx264"),
@@ -65,3 +65,11 @@ def test_boxes_of_64_bits() -> None:
     content = b"\0\0\0\x08free\0\0\0\x01mdat" + (32).to_bytes(8, "big") + bytes(16)
     assert is_cut_off(io.BytesIO(content)) is False
     assert is_cut_off(io.BytesIO(content[:-1])) is True
+
+
+@pytest.mark.parametrize(("frames", "listed"), [(1, 0), (2, 2), (5, 5)])
+def test_an_animated_png_lists_its_frames(frames: int, listed: int) -> None:
+    images = [Image.fromarray(np.full((9, 9), number, np.uint8)) for number in range(frames)]
+    file = io.BytesIO()
+    images[0].save(file, format="PNG", save_all=True, append_images=images[1:])
+    assert listed_png_frames(file) == listed

@@ -106,3 +106,15 @@ def check_mutations(folder: Path, count: int) -> None:
 
 def test_damaged_files_give_frames_or_one_line(tmp_path: Path) -> None:
     check_mutations(tmp_path, 8)
+
+
+@pytest.mark.parametrize("name", ["\\\\host\\share", "C:\\a", "a\\b"])
+def test_a_name_holds_no_backslashes_as_they_make_absolute_paths_elsewhere(name: str, tmp_path: Path) -> None:
+    """Written names must be plain on every system."""
+    video = make(tmp_path / f"{name}.mp4", numbers=range(2))
+    image, folder = tmp_path / f"{name}.png", tmp_path / name
+    folder.mkdir()
+    for path in (image, folder / "0.png"):
+        Image.fromarray(picture(0)).save(path)
+    for path in (video, image, folder):
+        assert open_video(path).info.path == path.name.replace("\\", "_")

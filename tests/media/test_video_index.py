@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.media.helpers import H, N, W, cut, make, number_of, picture, refused, remux
 from vidamodal.media.video import open_video
@@ -134,3 +135,18 @@ def test_a_motion_jpeg_stream_is_a_video(tmp_path: Path) -> None:
         reader = open_video(tmp_path / name)
         assert [number_of(image) for image in reader.frames()] == list(range(6))
         assert [number_of(image) for image in reader.frames(2, 4)] == [2, 3]
+
+
+def test_a_missing_frame_of_an_animated_png_is_reported(tmp_path: Path) -> None:
+    """One whose control chunk has another name is no frame for FFmpeg."""
+    images = [Image.fromarray(picture(number)) for number in range(4)]
+    path = tmp_path / "a.png"
+    images[0].save(path, save_all=True, append_images=images[1:])
+    assert open_video(path).info.frames == 4 and not open_video(path).notes
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"fcTL", 0, content.rindex(b"fcTL"))
+    content[place : place + 4] = b"fCTL"
+    path.write_bytes(content)
+    reader = open_video(path)
+    (note,) = reader.notes
+    assert len(list(reader.frames())) == 3 and "3 frames can be decoded, although the file lists 4" in note

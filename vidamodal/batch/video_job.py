@@ -21,10 +21,11 @@ from vidamodal.inference.depth.depth_model import LoadedDepthModel, load_depth_m
 from vidamodal.inference.depth.depth_source import DepthKind
 from vidamodal.inference.finders.sam_stream import DEFAULT_SAM, LoadedSam, load_sam
 from vidamodal.inference.finders.text_boxes import DEFAULT_DETECTOR, LoadedDetector, load_detector
-from vidamodal.inference.prediction import DEFAULT_FORMATS, TEMPORARY_PREFIX, check_formats
+from vidamodal.inference.prediction import DEFAULT_FORMATS, check_formats
 from vidamodal.inference.predictor import Predictor
 from vidamodal.inference.runtime import Runtime
 from vidamodal.inference.sources import DetectInput, MaskInputs, load_detecting_model, load_network
+from vidamodal.media.files import TEMPORARY_PREFIX
 from vidamodal.models.folder import DEFAULT, LoadedModel, LoadedSegmenter
 from vidamodal.types import InputError
 

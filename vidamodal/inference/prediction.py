@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -36,8 +35,6 @@ _FILES: dict[str, str] = {
 }
 """File or folder of each format, in the order in which they are moved to their final names."""
 _RUN = "run.json"
-TEMPORARY_PREFIX = ".vidamodal-"
-"""Start of the name of the folder inside the output folder that an unfinished prediction is written to."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Prediction:
         """
         check_output(Path(out), formats)
         began = time.perf_counter()
-        with _temporary_folder(Path(out)) as temporary:
+        with made_folder(Path(out)), temporary_folder(out) as temporary:
             self._write(temporary, formats)
             self.timings.seconds["write"] = time.perf_counter() - began
             record = {
@@ -174,16 +171,6 @@ def check_formats(formats: Sequence[str]) -> None:
     unknown = [name for name in formats if name not in get_args(Format)]
     if unknown or not formats:
         raise InputError(f"unknown format {(unknown or [''])[0]!r}. Choose among {', '.join(get_args(Format))}.")
-
-
-@contextmanager
-def _temporary_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder inside ``out``, on the same disk. Folders made for it are removed if they stay empty.
-
-    Those of killed predictions are removed first.
-    """
-    with made_folder(out), temporary_folder(out, TEMPORARY_PREFIX) as temporary:
-        yield temporary
 
 
 def _earlier_files(out: Path) -> set[str]:

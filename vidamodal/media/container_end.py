@@ -1,4 +1,4 @@
-"""Detection of truncated mp4, Matroska, AVI and PNG files.
+"""Detection of truncated mp4, Matroska, AVI and PNG files, and the number of frames that a PNG lists.
 
 The counts and durations in a header may be wrong in a complete file: of an AVI with dropped frames, or of a Matroska
 file whose last frame is long. The sizes of the outermost parts of a file tell whether bytes are missing.
@@ -37,6 +37,20 @@ def is_cut_off(file: BinaryIO) -> bool | None:
     else:
         return False
     return None if end is None else end > size
+
+
+def listed_png_frames(file: BinaryIO) -> int:
+    """Return the number of frames in the header of an animated PNG (its ``acTL`` chunk); 0 if there is none."""
+    size, place = file.seek(0, 2), 8
+    while place + 12 <= size:
+        file.seek(place)
+        length, kind = int.from_bytes(file.read(4), "big"), file.read(4)
+        if kind == b"acTL":
+            return int.from_bytes(file.read(4), "big")
+        if kind == b"IDAT":
+            break
+        place += length + 12
+    return 0
 
 
 def _end_of_riff(file: BinaryIO, size: int) -> int | None:

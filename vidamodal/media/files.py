@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import functools
+import glob
 import os
 import re
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +19,12 @@ try:
     import fcntl
 except ImportError:  # Windows, where folders of killed processes stay
     fcntl = None  # type: ignore[assignment]
+
+TEMPORARY_PREFIX = ".vidamodal-"
+"""Start of the names of temporary folders."""
+_LOCK, _CONTENT = "lock", "new"
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+"""Errors of file systems without locks, where folders of killed processes stay."""
 
 
 def check_target(path: str | os.PathLike[str], folder: bool = False) -> None:
@@ -49,18 +57,14 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     ``path`` stays as it was. Missing parent folders are created.
 
     Yields:
-        The temporary path, in the same folder and with the same suffix as ``path``.
+        The temporary path: a file of the same name in a temporary folder beside ``path``.
     """
     path = Path(path)
     with made_folder(path.parent):
-        temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix[:16]}")
-        try:
-            yield temporary
-            _sync(temporary)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with temporary_folder(path.parent) as folder:
+            yield folder / path.name
+            _sync(folder / path.name)
+            os.replace(folder / path.name, path)
         _sync(path.parent)
 
 
@@ -87,13 +91,13 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     folders are created.
 
     Yields:
-        The temporary folder, beside ``path``.
+        The temporary folder, inside another one beside ``path``.
     """
     path = Path(path)
     with made_folder(path.parent):
-        temporary = path.with_name(f".{secrets.token_hex(8)}")
-        temporary.mkdir()
-        try:
+        with temporary_folder(path.parent) as outer:
+            temporary = outer / path.name
+            temporary.mkdir()
             yield temporary
             for file in temporary.iterdir():
                 _sync(file)
@@ -103,58 +107,81 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             except OSError:
                 if not path.is_dir():
                     raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         _sync(path.parent)
 
 
 @contextmanager
-def temporary_folder(parent: str | os.PathLike[str], prefix: str) -> Iterator[Path]:
+def temporary_folder(parent: str | os.PathLike[str], prefix: str = TEMPORARY_PREFIX) -> Iterator[Path]:
     """Create a temporary folder that is deleted at the end of the block.
 
-    Folders that killed processes left behind are deleted first: those with this prefix and a name as this function
-    gives, which no process holds locked.
+    The first call of a process for ``parent`` also deletes folders that killed processes left behind there: those with
+    this prefix and a name as this function gives, which no process holds locked.
 
     Args:
         parent: The folder to create it in.
         prefix: Start of its name.
 
     Yields:
-        The temporary folder.
+        The folder; its parent, with the prefix, also holds the lock.
     """
     parent = Path(parent)
-    for stale in parent.glob(f"{prefix}*"):
+    _sweep(parent.absolute(), prefix)
+    outer, lock = _make_locked(parent, prefix)
+    try:
+        inner = outer / _CONTENT
+        inner.mkdir()
+        yield inner
+    finally:
+        _remove(outer, lock)
+
+
+@functools.lru_cache(maxsize=1000)
+def _sweep(parent: Path, prefix: str) -> None:
+    """Delete what killed processes left; once for each folder, because it lists thousands of scenes in some."""
+    for stale in parent.glob(f"{glob.escape(prefix)}*"):
         is_ours = re.fullmatch("[a-z0-9_]{8}", stale.name.removeprefix(prefix)) and not stale.is_symlink()
-        if is_ours and (lock := _lock_folder(stale)) is not None:
-            _remove_locked(stale, lock)
+        with suppress(OSError):  # another process holds its lock or removes it, or the file system has no locks
+            if is_ours and (lock := _lock(stale)) is not None:
+                _remove(stale, lock)
+
+
+def _make_locked(parent: Path, prefix: str) -> tuple[Path, int | None]:
+    """Create a folder and lock it; return both."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        lock = _lock_folder(folder)
-        if fcntl is None or (lock is not None and folder.exists()):  # else another process took it for a stale one
-            break
-    try:
-        yield folder
-    finally:
-        _remove_locked(folder, lock)
+        try:
+            lock = _lock(folder)
+        except (BlockingIOError, FileNotFoundError):  # another process took it for one that was left behind
+            continue
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                _remove(folder, None)
+                raise
+            return folder, None
+        if folder.exists():
+            return folder, lock
+        if lock is not None:
+            os.close(lock)
 
 
-def _lock_folder(folder: Path) -> int | None:
-    """Return the descriptor that holds the folder's lock; None if another process holds it or the folder is gone."""
+def _lock(folder: Path) -> int | None:
+    """Lock a folder by a file in it, which on NFS also holds between machines; return the file's descriptor.
+
+    Raises:
+        OSError: Another process holds the lock (BlockingIOError), the folder is gone, or it cannot be locked.
+    """
     if fcntl is None:
         return None
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        return None
+        raise
     return handle
 
 
-def _remove_locked(folder: Path, lock: int | None) -> None:
+def _remove(folder: Path, lock: int | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if lock is not None:
         os.close(lock)

@@ -1,4 +1,4 @@
-"""Content of folders: the natural order of names, and the files of other programs, which every reader passes over."""
+"""Names and content of folders: the natural order of names, and other programs' files, which readers pass over."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ _FOREIGN = {
 def is_foreign(name: str) -> bool:
     """Return True for the name of a hidden entry, or of one that another program left in a folder."""
     return name.startswith((".", "~$")) or name.lower() in _FOREIGN
+
+
+def plain_name(path: Path) -> str:
+    """Return the name of a file or folder with underscores for backslashes, which Windows takes for separators."""
+    return path.name.replace("\\", "_")
 
 
 def list_folder(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from PIL import Image
 from vidamodal.media.animations import Animation, read_animation, video_format
 from vidamodal.media.image_kinds import frames_among
 from vidamodal.media.images import find_white, is_deep, is_image, load_image, starts_like_image, to_rgb
-from vidamodal.media.listing import list_folder, list_folders
+from vidamodal.media.listing import list_folder, list_folders, plain_name
 from vidamodal.media.video_decoding import decode_frames, decode_with_decord, load_decord, rotate
 from vidamodal.media.video_index import index_video
 from vidamodal.media.video_source import VideoSource
@@ -109,7 +109,7 @@ def open_video(path: str | os.PathLike[str]) -> VideoReader:
     known = video_format(path) if is_picture else None
     if is_picture and known is None:
         return _open_picture(path)
-    return _open_source(VideoSource(path, str(path), known), path.name)
+    return _open_source(VideoSource(path, str(path), known), plain_name(path))
 
 
 def open_bytes(data: bytes, name: str) -> VideoReader:
@@ -176,7 +176,7 @@ def _open_pictures(
     read: Callable[[int, int], Iterator[tuple[str, Image.Image]]],
 ) -> VideoReader:
     """Open a sequence of decoded images; ``read`` yields them with their names in error messages."""
-    name = source.resolve().name or source.name
+    name = plain_name(source.resolve()) or source.name
     first = next(read(0, 1))[1]
     height, width, deep = first.height, first.width, is_deep(first)
     white = find_white(image for _, image in read(0, count)) if deep else None

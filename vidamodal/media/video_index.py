@@ -20,7 +20,7 @@ from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 
-from vidamodal.media.container_end import is_cut_off
+from vidamodal.media.container_end import is_cut_off, listed_png_frames
 from vidamodal.media.mp4_tables import lists_impossible_counts
 from vidamodal.media.video_source import VideoSource, choose_stream, moving_streams
 from vidamodal.types import InputError
@@ -75,7 +75,7 @@ def index_video(source: VideoSource) -> VideoIndex:
         stream, note = choose_stream(source.short_name, container, {k: len(p.times) for k, p in packets_of.items()})
         number, packets = stream.index, packets_of[stream.index]
         source = replace(source, stream=number)
-        listed = _listed_frames(container, stream)
+        listed = _listed_frames(source, container, stream)
         _check_complete(source, packets, listed, container, stream)
         rate, base = stream.average_rate or stream.guessed_rate or Fraction(1), stream.time_base or Fraction(1)
         simple = _is_simple_h264(packets, container, stream)
@@ -234,9 +234,12 @@ def _read_packets(container: InputContainer) -> dict[int, _Packets]:
     return packets
 
 
-def _listed_frames(container: InputContainer, stream: VideoStream) -> int:
+def _listed_frames(source: VideoSource, container: InputContainer, stream: VideoStream) -> int:
     """Return how many frames the container lists, 0 if it does not say."""
     displayed = 0
+    if _holds(container, "apng"):
+        with source.open_binary() as file:
+            return listed_png_frames(file)
     if _holds(container, "mov"):
         displayed = sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
     return displayed or stream.frames

@@ -264,6 +264,8 @@ def _array_of_an_npz(name: str, place: _Place) -> list[list[object]]:
 
 
 def _folder_of_a_clip(name: str, place: _Place) -> list[list[object]]:
+    if name.count("/") > 100:
+        raise ValueError("deeper than Python can list and remove; `videos` has a folder that is 500 deep")
     for path in (place.source / name, place.source / "other"):
         path.mkdir(parents=True)
         (path / "tracks.json").write_bytes(_scene())

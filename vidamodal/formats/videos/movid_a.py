@@ -27,7 +27,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ import numpy as np
 
 from vidamodal.formats.base import Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.build import unite_visible
-from vidamodal.media.files import write_text
+from vidamodal.media.files import temporary_folder, write_text
 from vidamodal.media.images import read_image, write_image
 from vidamodal.media.json_records import FieldError, check_type, optional, required
 from vidamodal.media.listing import list_folders
@@ -231,8 +230,8 @@ def write_split(folder: str | os.PathLike[str], clips: Iterable[Clip], split: st
     instances: list[str] = []
     frames: list[str] = []
     count = 0
-    with tempfile.TemporaryDirectory(prefix=".vidamodal-", dir=folder) as temporary:
-        beside = Path(temporary) / split
+    with temporary_folder(folder) as temporary:
+        beside = temporary / split
         beside.mkdir()
         for count, clip in enumerate(clips, 1):
             video = beside / str(count - 1)
