@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -81,6 +82,11 @@ def failing(error: BaseException) -> Callable[[], NoReturn]:
     ("error", "status", "line"),
     [
         (InputError("a\n b"), 2, "toy: a b\n"),
+        (
+            OSError(errno.ENAMETOOLONG, "too long", "x" * 5000),
+            2,
+            f"toy: {'x' * 60}...: a path of 5000 characters is too long. Pass a shorter one.\n",
+        ),
         (OSError("disk"), 1, "toy: failed: disk; try again\n"),
         (RuntimeError("bug"), 1, "toy: failed: bug; try again\n"),
         (KeyboardInterrupt(), 130, "toy: stopped; try again\n"),

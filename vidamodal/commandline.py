@@ -8,6 +8,7 @@ here: `vidamodal --help` has to start in half a second.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import signal
@@ -144,7 +145,13 @@ def run_command(command: Callable[[], int | None], program: str, hint: str = "")
             return command() or 0
     except InputError as error:
         return _report(program, str(error), 2)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and error.filename is not None:
+            name = str(error.filename)
+            message = f"{name[:60]}...: a path of {len(name)} characters is too long. Pass a shorter one."
+            return _report(program, message, 2)
+        return _report(program, f"failed: {error}{advice}", 1)
+    except RuntimeError as error:
         return _report(program, f"failed: {error}{advice}", 1)
     except KeyboardInterrupt:
         return _report(program, f"stopped{advice}", 130)

@@ -1,7 +1,8 @@
 """`python -m dataset_gen` with noise for images: real ground truth and files without Blender or physics.
 
-STAND_IN_SECONDS is the least time that a scene takes. For each scene that is begun, a line is added to the file
-STAND_IN_LOG: the seed, the process that makes it, and that process's parent. See test_generate.py.
+STAND_IN_SECONDS is the least time that a scene takes, and STAND_IN_SHARD the number of scenes of a shard, if it is set.
+For each scene that is begun, a line is added to the file STAND_IN_LOG: the seed, the process that makes it, and that
+process's parent. See test_generate.py.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+import dataset_gen.run
 from dataset_gen import generate
 from dataset_gen.__main__ import main
 from dataset_gen.library import scene_meshes
@@ -44,6 +46,8 @@ def _make_scene(run: Run, seed: int) -> SceneResult:
 
 
 setattr(generate, "make_scenes", make_scenes)  # noqa: B010
+if size := os.environ.get("STAND_IN_SHARD"):
+    setattr(dataset_gen.run, "SHARD_SCENES", int(size))  # noqa: B010
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,6 +18,7 @@ from scripts.dev import torture
 from scripts.dev.torture_checks import CHECKS, models, names, page, videos
 from scripts.dev.torture_checks.base import Attempt, Check
 from scripts.dev.torture_checks.processes import Limits, run_child
+from scripts.dev.torture_checks.sandbox import Payload
 from tests.media.helpers import make
 from tests.training.helpers import ROOT, environment
 
@@ -126,7 +127,7 @@ def test_frames_that_are_left_out_silently_are_lost(tmp_path: Path, monkeypatch:
 def test_a_pickle_that_is_executed_is_lost(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     models._pickled(tmp_path, canary)
-    os.system(models._Payload(canary).__reduce__()[1][0])
+    os.system(Payload(canary).__reduce__()[1][0])
     trial = models._Trial("x", models._pickled, "predict")
     assert models._judge(trial, ["--help"], tmp_path, canary, tmp_path / "log") == "code in the file was executed"
 

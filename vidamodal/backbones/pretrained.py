@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ import torch
 from huggingface_hub.utils import logging as hub
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from vidamodal.errors import InputError
 from vidamodal.hub import DownloadError, download_hint, fetch, first_line
@@ -71,14 +72,17 @@ def read_pretrained(kind: Any, name: str, setting: str, example: str, **options:
         **options: Further arguments of ``from_pretrained``.
 
     Raises:
-        InputError: If the network cannot be loaded, or if its files lack weights, which would otherwise be random.
+        InputError: If the network cannot be loaded, if its files lack weights, which would otherwise be random, or if
+            a weight is not finite.
     """
     folder = find_pretrained(name, setting, example)
+    trust = {"trust_remote_code": False} if kind.__module__.startswith("transformers.") else {}
     try:
+        _check_lists(folder / options.get("subfolder", ""))
         with quiet_libraries():
             network, report = kind.from_pretrained(
                 str(folder), use_safetensors=True, dtype=torch.float32, output_loading_info=True,
-                ignore_mismatched_sizes=True, **options,
+                ignore_mismatched_sizes=True, **trust, **options,
             )  # fmt: skip
     except LOADING_ERRORS as error:
         raise _loading_error(error, f"a {kind.__name__} in safetensors", name, setting, example) from error
@@ -89,7 +93,23 @@ def read_pretrained(kind: Any, name: str, setting: str, example: str, **options:
             f"{setting}: the weights of {name!r} are not those of a {kind.__name__}: {wrong[0]} is missing or has "
             f"another shape. {download_hint(example, setting)}"
         )
+    for key, weight in network.named_parameters():
+        check_finite(key, weight, f"{setting}: {name!r}")
     return network
+
+
+def _check_lists(folder: Path) -> None:
+    """Check that weights in several files are all safetensors: the libraries open files of other names as pickles."""
+    for path in folder.glob("*.safetensors.index.json"):
+        files = json.loads(path.read_bytes())["weight_map"].values()
+        if other := [file for file in files if not str(file).endswith(".safetensors")]:
+            raise ValueError(f"{path.name} lists {other[0]!r}, which is no safetensors file")
+
+
+def check_finite(name: str, value: Tensor, where: str) -> None:
+    """Raise InputError if a weight is NaN or infinite."""
+    if value.is_floating_point() and not torch.isfinite(value).all():
+        raise InputError(f"{where}: {name} holds values that are not finite. The file is damaged: copy it again.")
 
 
 def read_image_processor(name: str, setting: str, example: str, **settings: Any) -> Any:
@@ -109,7 +129,7 @@ def read_image_processor(name: str, setting: str, example: str, **settings: Any)
     folder = find_pretrained(name, setting, example)
     try:
         with quiet_libraries():
-            return AutoImageProcessor.from_pretrained(str(folder), backend="pil", **settings)
+            return AutoImageProcessor.from_pretrained(str(folder), backend="pil", trust_remote_code=False, **settings)
     except LOADING_ERRORS as error:
         raise _loading_error(error, "an image processor", name, setting, example) from error
 
@@ -121,7 +141,7 @@ def read_tokenizer(name: str, setting: str, example: str) -> Any:
     folder = find_pretrained(name, setting, example)
     try:
         with quiet_libraries():
-            tokenizer = AutoTokenizer.from_pretrained(str(folder))
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers accepts a tokenizer without words
             raise ValueError("it has no vocabulary")
         return tokenizer
@@ -173,13 +193,16 @@ def _loading_error(error: Exception, what: str, name: str, setting: str, example
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Silence warnings, log messages and progress bars of transformers, diffusers and the Hub."""
+    """Silence warnings, log messages and progress bars of transformers, diffusers and the Hub.
+
+    Errors are not logged either: the libraries raise them as well.
+    """
     bars_disabled = are_progress_bars_disabled()
     libraries = [sys.modules[name].utils.logging for name in ("transformers", "diffusers") if name in sys.modules]
     levels = [each.get_verbosity() for each in (hub, *libraries)]
     bars = [each.is_progress_bar_enabled() for each in libraries]
     for each in (hub, *libraries):
-        each.set_verbosity_error()
+        each.set_verbosity(logging.CRITICAL)
     for each in libraries:
         each.disable_progress_bar()
     try:

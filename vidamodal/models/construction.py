@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from vidamodal.types import InputError
@@ -95,12 +94,6 @@ def check_regular(path: Path) -> None:
         raise InputError(
             f"{path} cannot be read as safetensors: there is no regular file. Pass a complete model folder."
         )
-
-
-def check_finite(name: str, value: Tensor, where: str) -> None:
-    """Raise InputError if a weight is NaN or infinite."""
-    if value.is_floating_point() and not torch.isfinite(value).all():
-        raise InputError(f"{where}: {name} holds values that are not finite. The file is damaged: copy it again.")
 
 
 class _Budget(TorchFunctionMode):

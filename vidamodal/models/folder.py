@@ -19,13 +19,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from vidamodal.backbones.pretrained import check_finite
 from vidamodal.config import build
 from vidamodal.heads.base import find_head
 from vidamodal.hub import find_model
 from vidamodal.media.files import atomic_file
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
-from vidamodal.models.construction import check_finite, check_numbers, check_regular, construct
+from vidamodal.models.construction import check_numbers, check_regular, construct
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.segmenters.base import FrameSegmenter, find_segmenter
 from vidamodal.types import InputError

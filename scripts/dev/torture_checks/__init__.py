@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from scripts.dev.torture_checks import disk, formats, inference, metrics, models, names, training, videos
+from scripts.dev.torture_checks import (
+    batch,
+    disk,
+    formats,
+    generation,
+    inference,
+    metrics,
+    models,
+    names,
+    training,
+    videos,
+)
 from scripts.dev.torture_checks.base import Check
 
-_ALL: tuple[Check, ...] = (training, disk, inference, videos, models, names, formats, metrics)
+_ALL: tuple[Check, ...] = (training, disk, generation, inference, batch, videos, models, names, formats, metrics)
 CHECKS: dict[str, Check] = {check.NAME: check for check in _ALL}
 """The checks by name, in the order of the page."""

@@ -22,14 +22,15 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from scripts.dev.torture_checks.base import Attempt
+from scripts.dev.torture_checks.networks import MAY_ACCEPT, MUST_REFUSE, NETWORKS, damage_network, save_networks
 from scripts.dev.torture_checks.processes import run_command
-from scripts.dev.torture_checks.sandbox import renew, write_inputs
+from scripts.dev.torture_checks.sandbox import Payload, renew, write_inputs
 from tests.training.helpers import write_config
 
 NAME = "models"
-TRIED = "hostile model folders and training configs, in predict and train"
+TRIED = "hostile folders of models and of networks from outside, and training configs, in predict and train"
 PROMISE = "nothing in them is executed; refused in one line with exit status 2"
-COUNT = 200
+COUNT = 250
 
 WEIGHTS = "model.safetensors"
 VALUES: tuple[Any, ...] = (
@@ -48,19 +49,9 @@ class _Trial:
     write: Callable[[Path, Path], None]
     """Called with the model folder, or the folder of the config, and the path of the canary."""
     command: str
-    """"predict" or "train"."""
+    """"predict", "train" or the name of a network from outside."""
     must_refuse: bool = True
     """False for random changes, which may be harmless."""
-
-
-class _Payload:
-    """A pickle of this creates the canary."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch '{self.canary}'",)
 
 
 def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:
@@ -68,7 +59,13 @@ def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:
     inputs, canary = write_inputs(folder / "inputs"), folder / "canary"
     for trial in itertools.islice(itertools.chain(_trials(), _random_trials(seed)), count):
         place = renew(folder / "hostile")
-        if trial.command == "predict":
+        if trial.command in NETWORKS:
+            intact = folder / "networks"
+            if not intact.exists():
+                save_networks(intact)
+            damage_network(intact / trial.command, place / "network", trial.write, canary)
+            arguments = NETWORKS[trial.command].arguments(inputs, intact, place / "network", place / "out")
+        elif trial.command == "predict":
             shutil.copytree(inputs.model, place / "model")
             trial.write(place / "model", canary)
             arguments = inputs.predict(place / "out", "--model", place / "model")
@@ -104,6 +101,10 @@ def _trials() -> Iterator[_Trial]:
     for name, path in (("init", "init"), ("worlds", "worlds"), ("validation", "validation")):
         yield _Trial(f"training config: {name} is a pickle", partial(_pickle_as_setting, path), "train")
 
+    for kind, damages in ((True, MUST_REFUSE), (False, MAY_ACCEPT)):
+        for name, damage in damages.items():
+            yield from (_Trial(f"--{option}: {name}", damage, option, kind) for option in NETWORKS)
+
 
 def _random_trials(seed: int) -> Iterator[_Trial]:
     for number in itertools.count():
@@ -118,17 +119,17 @@ def _random_trials(seed: int) -> Iterator[_Trial]:
 
 
 def _pickled(model: Path, canary: Path) -> None:
-    (model / WEIGHTS).write_bytes(pickle.dumps(_Payload(canary)))
+    (model / WEIGHTS).write_bytes(pickle.dumps(Payload(canary)))
 
 
 def _saved_by_torch(model: Path, canary: Path) -> None:
-    torch.save({"weights": _Payload(canary)}, model / WEIGHTS)
+    torch.save({"weights": Payload(canary)}, model / WEIGHTS)
 
 
 def _pickle_beside(model: Path, canary: Path) -> None:
     (model / WEIGHTS).unlink()
     for name in ("pytorch_model.bin", "model.pt", "model.bin", "model.ckpt"):
-        (model / name).write_bytes(pickle.dumps(_Payload(canary)))
+        (model / name).write_bytes(pickle.dumps(Payload(canary)))
 
 
 def _with_header(change: Callable[[dict[str, Any]], Any], model: Path, _canary: Path) -> None:
@@ -341,7 +342,7 @@ def _pickle_as_setting(setting: str, folder: Path, canary: Path) -> None:
     evil = folder / "evil"
     evil.mkdir()
     for name in ("model.safetensors", "pytorch_model.bin", "worlds.jsonl", "meshes.safetensors", "config.json"):
-        (evil / name).write_bytes(pickle.dumps(_Payload(canary)))
+        (evil / name).write_bytes(pickle.dumps(Payload(canary)))
     with (folder / "run.yaml").open("a") as file:
         file.write(f"{setting}: {evil}\n")
 

@@ -146,6 +146,20 @@ def kill(child: int, number: int = signal.SIGKILL) -> None:
         os.kill(child, number)
 
 
+def workers_of(parent: int) -> list[int]:
+    """Return the ids of the worker processes that a command has spawned."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (entry / "stat").read_text().rpartition(")")[2].split()
+            words = (entry / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        if int(status[1]) == parent and b"spawn_main" in words:
+            found.append(int(entry.name))
+    return sorted(found)
+
+
 def _set_limits(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.seconds, limits.seconds + 1))

@@ -8,6 +8,7 @@ import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.helpers import small_model, write_toy_clip
 from vidamodal.models.folder import save_model
@@ -24,6 +25,16 @@ class Inputs:
     def predict(self, out: Path, *options: object) -> list[object]:
         """Return the arguments of a prediction; options may repeat those given here and replace them."""
         return ["predict", self.video, "--masks", self.masks, "--out", out, "--model", self.model, *options]
+
+
+class Payload:
+    """A pickle of this creates the canary."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self.canary}'",)
 
 
 def write_inputs(folder: Path) -> Inputs:
