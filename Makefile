@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 # Without this mode, a folder named vidamodal in the working directory, such as the clone, hides the installed package.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: demo app test coverage test-slow test-pages lint bench datagen docs clean
+.PHONY: demo app test coverage test-slow test-pages lint bench audit datagen docs clean
 
 # Predict the bundled clip and score the result.
 demo: $(VENV)/.base
@@ -40,6 +40,11 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.base
 	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.dev.bench
+
+# Known vulnerabilities of the pinned versions, from a data base on the network, and the licences of what is installed.
+audit: $(VENV)/.dev $(VENV)/.audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/python -m scripts.dev.licences
 
 # Install what data generation needs.
 datagen: $(VENV)/.datagen
@@ -76,6 +81,10 @@ $(VENV)/.onnx: $(VENV)/.base
 $(VENV)/.app: $(VENV)/.base vidamodal/app/requirements.txt
 	$(PIP) -r vidamodal/app/requirements.txt
 	$(PIP) --no-deps gradio
+	touch $@
+
+$(VENV)/.audit: $(VENV)/.base
+	$(PIP) pip-audit
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.app

@@ -18,44 +18,21 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from tests.training.ddp_gradients import learn
+from tests.training.agreement import check_agreement, learn_alone_and_together
 from tests.training.helpers import ROOT, environment, logged, weights, write_config, write_worlds
 from vidamodal.models.folder import load_model
 
 
 @pytest.fixture(scope="module")
 def one_and_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What `ddp_gradients` finds with one process and with two."""
-    folder, script = tmp_path_factory.mktemp("ddp"), str(Path(__file__).with_name("ddp_gradients.py"))
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", script]
-    done = subprocess.run([*launch, str(folder / "two")], capture_output=True, text=True, env=environment())
-    assert done.returncode == 0, done.stderr[-3000:]
-    return learn(folder / "one"), load_file(folder / "two" / "learnt.safetensors")
+    return learn_alone_and_together(tmp_path_factory.mktemp("ddp"))
 
 
 @pytest.mark.parametrize("sharded", ["", "sharded "])
 def test_two_processes_give_the_gradients_and_weights_of_one(
     one_and_two: tuple[dict[str, Tensor], dict[str, Tensor]], sharded: str
 ) -> None:
-    """A step of four clips, in two batches of each process: its gradients, and the weights after it.
-
-    Weights agree to 1e-6, or to 1e-6 of the largest.
-    """
-    one, two = one_and_two
-    for stage in ("tokenizer", "amodal"):
-        whole, mine = float(one[f"{stage} counted"]), float(two[f"{sharded}{stage} counted"])
-        assert 0 < mine < whole and mine != whole - mine  # each had its own share, of another size than the other's
-        for kind, least in (("gradient", 10), ("weight", 30)):
-            names = [name for name in one if name.startswith(f"{stage} {kind}")]
-            assert len(names) > least
-            for name in names:
-                value, found = one[name].double(), two[sharded + name].double()
-                largest = value.abs().max().item()
-                exact = 1e-6 * max(1.0, largest) if kind == "weight" else 1e-5 * largest
-                torch.testing.assert_close(found, value, rtol=0, atol=exact, msg=name)
-        moved = [name for name in one if name.startswith(f"{stage} weight") and one[name].is_floating_point()]
-        begun = {name: one[f"{stage} begun{name.removeprefix(f'{stage} weight')}"] for name in moved}
-        assert sum((one[name] - begun[name]).abs().max() > 1e-4 for name in moved) > 10
+    check_agreement(*one_and_two, sharded)
 
 
 def launch(config: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -6,12 +6,17 @@ import hashlib
 import os
 import shutil
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.helpers import small_model, write_toy_clip
+from vidamodal.demo import sample_clip
+from vidamodal.media.images import save_png
+from vidamodal.media.video import open_video
 from vidamodal.models.folder import save_model
+from vidamodal.tracks import read_tracks, write_tracks
+from vidamodal.types import ClipTracks, Track
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,25 @@ def write_inputs(folder: Path) -> Inputs:
     clip = write_toy_clip(folder)
     save_model(folder / "model", small_model(), {}, "# small\n")
     return Inputs(clip.video, clip.truth, folder / "model")
+
+
+def write_part_of_sample(frames: range, video: Path, masks: Path) -> None:
+    """Write some frames of the bundled clip to a folder of PNGs, and their tracks.json to a file."""
+    source, truth = sample_clip()
+    video.mkdir(parents=True)
+    for number, frame in enumerate(open_video(source).frames(frames.start, frames.stop)):
+        save_png(video / f"{number:05d}.png", frame)
+    clip = read_tracks(truth)
+    part = slice(frames.start, frames.stop)
+
+    def cut(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        return None if values is None else values[part]
+
+    tracks = tuple(
+        Track(track.id, track.visible[part], amodal=cut(track.amodal), label=track.label) for track in clip.tracks
+    )
+    info = replace(clip.video, path=video.name, frames=len(frames))
+    write_tracks(masks, ClipTracks(info, tracks, exhaustive=clip.exhaustive))
 
 
 def listing(folder: Path, without: Path | None = None) -> dict[str, str]:
