@@ -34,12 +34,12 @@ VENDOR = ("nvidia-", "cuda-")
 def stated_licence(package: Distribution) -> str:
     """Return the licence in a package's metadata: its SPDX expression, its classifiers, or its text; "" if none."""
     metadata = package.metadata
-    if expression := metadata.get("License-Expression"):
+    if expression := metadata["License-Expression"]:
         return str(expression)
     classifiers = [each.rpartition(" :: ")[2] for each in metadata.get_all("Classifier") or () if "License ::" in each]
     if classifiers:
         return " AND ".join(classifiers)
-    return str(metadata.get("License") or "").strip().split("\n")[0]
+    return str(metadata["License"] or "").strip().split("\n")[0]
 
 
 def is_allowed(licence: str) -> bool:

@@ -8,27 +8,39 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from scripts.dev import torture
-from scripts.dev.torture_checks import CHECKS, models, names, page, videos
+from scripts.dev.torture_checks import CHECKS, determinism, generation, long, models, names, numerics, page, videos
 from scripts.dev.torture_checks.base import Attempt, Check
+from scripts.dev.torture_checks.networks import NETWORKS
 from scripts.dev.torture_checks.processes import Limits, run_child
 from scripts.dev.torture_checks.sandbox import Payload
 from tests.media.helpers import make
 from tests.training.helpers import ROOT, environment
+from vidamodal.media.video import open_video
+from vidamodal.tracks import read_tracks, write_tracks
+from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 FULL = {
     "training": 4,
     "disk": 14,
+    "generation": 3,
     "inference": 4,
+    "batch": 3,
+    "conversion": 10,
     "videos": 100,
     "models": 60,
     "names": 16,
+    "long": 2,
+    "determinism": 14,
+    "numerics": 2,
     "formats": 110,
     "metrics": 45,
 }
@@ -44,7 +56,9 @@ def assert_nothing_lost(attempts: list[Attempt], count: int) -> None:
     assert [attempt for attempt in attempts if attempt.lost is not None] == []
 
 
-@pytest.mark.parametrize(("name", "count"), [("videos", 20), ("names", 2), ("formats", 4), ("metrics", 3)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("videos", 20), ("names", 2), ("conversion", 2), ("formats", 4), ("metrics", 3)]
+)
 def test_nothing_is_lost_in_a_small_run(name: str, count: int, tmp_path: Path) -> None:
     assert_nothing_lost(run(name, tmp_path, count), count)
 
@@ -64,7 +78,16 @@ def test_nothing_is_lost_in_a_long_run(name: str) -> None:
             pytest.skip("needs the right to mount")
     done = subprocess.run(script, capture_output=True, text=True, env=environment(), cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout == f"{name}: tried {FULL[name]} / survived {FULL[name]} / lost 0\n"
+    assert done.stdout.splitlines()[-1] == f"{name}: tried {FULL[name]} / survived {FULL[name]} / lost 0"
+
+
+@pytest.mark.slow
+def test_hostile_networks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every third kind of damage to each network."""
+    trials = [trial for trial in models._trials() if trial.command in NETWORKS]
+    chosen = [trial for k, trial in enumerate(trials) if k // len(NETWORKS) % 3 == 2]  # an index of pickles is one
+    monkeypatch.setattr(models, "_trials", lambda: iter(chosen))
+    assert_nothing_lost(run("models", tmp_path, len(chosen)), len(chosen))
 
 
 def fake(*attempts: Attempt) -> Check:
@@ -130,6 +153,63 @@ def test_a_pickle_that_is_executed_is_lost(tmp_path: Path) -> None:
     os.system(Payload(canary).__reduce__()[1][0])
     trial = models._Trial("x", models._pickled, "predict")
     assert models._judge(trial, ["--help"], tmp_path, canary, tmp_path / "log") == "code in the file was executed"
+
+
+def square(offset: int) -> Rle:
+    mask = np.zeros((40, 40), dtype=bool)
+    mask[5:35, 5 + offset : 35 + offset] = True
+    return Rle.encode(mask)
+
+
+def result(folder: Path, amodal: Rle, confidence: float) -> dict[str, Any]:
+    track = Track(1, (square(5),), amodal=(amodal,), confidence=(confidence,))
+    clip = ClipTracks(VideoInfo("v", 40, 40, 1, 1.0), (replace(track, visible=(Rle.empty(40, 40),)),), order=((),))
+    write_tracks(folder / "tracks.json", clip)
+    return dict(determinism._result(folder))
+
+
+def test_results_that_differ_are_lost(tmp_path: Path) -> None:
+    first, same, moved, unsure = (
+        result(tmp_path / name, square(offset), confidence)
+        for name, offset, confidence in (("a", 0, 0.9), ("b", 0, 0.9), ("c", 1, 0.9), ("d", 0, 0.8))
+    )
+    assert determinism._differing(first, same) is None and determinism._far_off(first, same) is None
+    assert determinism._differing(first, moved) == "track 1 differs" == determinism._differing(first, unsure)
+    assert "an IoU of 0.9" in str(determinism._far_off(first, moved))
+    assert "confidences of 0.9 and 0.8" in str(determinism._far_off(first, unsure))
+
+
+def test_scores_that_differ_are_lost() -> None:
+    numerics._compare({"full": 90.0, "occ": None}, {"full": 90.2, "occ": None})
+    for other in ({"full": 90.4, "occ": None}, {"full": 90.0, "occ": 1.0}):
+        with pytest.raises(AssertionError, match=r"full|occ"):
+            numerics._compare({"full": 90.0, "occ": None}, other)
+
+
+def test_memory_that_grows_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = iter(([500.0], [500.0, 520.0, 900.0], [500.0], [500.0]))
+    monkeypatch.setattr(long, "_measure", lambda *_: next(curves))
+    attempts = list(long.run(tmp_path, 0, 4))
+    assert [attempt.lost is not None for attempt in attempts] == [False, False, True, False]
+
+
+def test_a_long_video_repeats_its_cycle(tmp_path: Path) -> None:
+    long._write_video(tmp_path, 0, 2, 30)
+    frames = list(open_video(tmp_path / "video.mp4").frames())
+    assert len(frames) == 30 and np.array_equal(frames[1], frames[13]) and not np.array_equal(frames[1], frames[2])
+    tracks = read_tracks(tmp_path / "tracks.json").tracks
+    assert len(tracks) == 2 and tracks[0].visible[1] == tracks[0].visible[13] != tracks[0].visible[2]
+
+
+def test_scenes_that_are_made_twice_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation._Bench, "finish", lambda *_: None)
+    bench = generation._bench(tmp_path / "bench")
+    bench.out.mkdir()
+    (kind,) = (each for each in generation.KINDS if not each.kills)
+    for begun, lost in (("1 5 4\n2 6 4\n", False), ("1 5 4\n1 6 4\n", True)):
+        (bench.folder / "begun").write_text(begun)
+        assert (generation._judge(bench, kind, {}) is not None) == lost
+    assert generation._judge(bench, kind, {"manifest.json": "x"}) == "manifest.json differ from an undisturbed run"
 
 
 @pytest.mark.parametrize("name", ["nul.txt", "a b", ".hidden", "a\nb"])

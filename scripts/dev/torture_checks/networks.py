@@ -10,6 +10,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,9 @@ def _unknown_classes(folder: Path, canary: Path) -> None:
     _code(folder, canary, model_type="evil", architectures=["evil.Evil"], **dict.fromkeys(names, "evil.Evil"))
 
 
-def _write(content: bytes) -> Damage:
-    return lambda folder, _canary: [path.write_bytes(content) for path in folder.glob("*config.json")] and None
+def _write(content: bytes, folder: Path, _canary: Path) -> None:
+    for path in folder.glob("*config.json"):
+        path.write_bytes(content)
 
 
 def _nan_weights(folder: Path, _canary: Path) -> None:
@@ -153,10 +155,10 @@ MUST_REFUSE: dict[str, Damage] = {
     "an index of pickles": _index_of_pickles,
     "NaN weights": _nan_weights,
     "sizes of 10^9": _huge,
-    "nested lists": _write(b"[" * 200_000 + b"]" * 200_000),
-    "nested objects": _write(b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
-    "a list": _write(b"[1]"),
-    "no text": _write(bytes(range(256))),
+    "nested lists": partial(_write, b"[" * 200_000 + b"]" * 200_000),
+    "nested objects": partial(_write, b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
+    "a list": partial(_write, b"[1]"),
+    "no text": partial(_write, bytes(range(256))),
 }
 """Damages after which a network is refused."""
 MAY_ACCEPT: dict[str, Damage] = {"code beside it": _code, "classes in code beside it": _unknown_classes}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -83,11 +84,12 @@ def _scores(
         write_part_of_sample(frames, video, masks)
     loaded = load_model()
     for part in loaded.model.modules():
-        if hasattr(getattr(part, "config", None), "attention"):
-            part.config = replace(part.config, attention=attention)
+        config: Any = getattr(part, "config", None)
+        if hasattr(config, "attention"):
+            part.config = replace(config, attention=attention)
     with mock.patch("vidamodal.inference.runtime.pick_precision", return_value=precision):
         predict(video, masks, folder / "out", model=loaded, device=device, formats=["tracks"], exhaustive=True)
-    primary = evaluate(folder / "out/tracks.json", masks, match="visible").primary
+    primary = evaluate(folder / "out/tracks.json", masks).primary
     values = {name: getattr(primary, name) for name in MEASURES}
     return {name: None if value is None else 100 * value for name, value in values.items()}
 
@@ -102,11 +104,11 @@ def _compare(one: dict[str, float | None], two: dict[str, float | None]) -> None
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (
+    ("bf16", _bf16),
+    ("attention", _attention),
     ("two processes (DDP)", partial(_two_processes, "")),
     ("two processes (FSDP2)", partial(_two_processes, "sharded ")),
     ("accumulation", _accumulation),
-    ("bf16", _bf16),
-    ("attention", _attention),
     *((("CUDA", _cuda),) if torch.cuda.is_available() else ()),
 )
 """The comparisons by name."""
