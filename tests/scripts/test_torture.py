@@ -181,7 +181,8 @@ def test_results_that_differ_are_lost(tmp_path: Path) -> None:
 
 def test_scores_that_differ_are_lost() -> None:
     numerics._compare({"full": 90.0, "occ": None}, {"full": 90.2, "occ": None})
-    for other in ({"full": 90.4, "occ": None}, {"full": 90.0, "occ": 1.0}):
+    others: list[dict[str, float | None]] = [{"full": 90.4, "occ": None}, {"full": 90.0, "occ": 1.0}]
+    for other in others:
         with pytest.raises(AssertionError, match=r"full|occ"):
             numerics._compare({"full": 90.0, "occ": None}, other)
 

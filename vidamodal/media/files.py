@@ -185,6 +185,7 @@ def _remove(folder: Path, lock: int | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if lock is not None:
         os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)  # NFS keeps a removed file in its folder while it is open
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

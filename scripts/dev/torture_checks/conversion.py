@@ -40,7 +40,11 @@ def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:
     inputs, log, out = write_inputs(folder / "inputs"), folder / "log", folder / "out"
     jobs = [
         *(
-            _Job(f"convert to {form}", ("convert", inputs.masks, "--to", form), (("--out", "converted"),))
+            _Job(
+                f"convert to {form}",
+                ("convert", inputs.masks, "--video", inputs.video, "--to", form),
+                (("--out", "converted"),),
+            )
             for form in ("sav", "coco", "shards", "movid-a")
         ),
         _Job(
