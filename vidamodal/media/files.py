@@ -61,7 +61,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     with made_folder(path.parent):
-        with temporary_folder(path.parent) as folder:
+        with _beside(path) as folder:
             yield folder / path.name
             _sync(folder / path.name)
             os.replace(folder / path.name, path)
@@ -95,7 +95,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     with made_folder(path.parent):
-        with temporary_folder(path.parent) as outer:
+        with _beside(path) as outer:
             temporary = outer / path.name
             temporary.mkdir()
             yield temporary
@@ -114,8 +114,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 def temporary_folder(parent: str | os.PathLike[str], prefix: str = TEMPORARY_PREFIX) -> Iterator[Path]:
     """Create a temporary folder that is deleted at the end of the block.
 
-    The first call of a process for ``parent`` also deletes folders that killed processes left behind there: those with
-    this prefix and a name as this function gives, which no process holds locked.
+    Folders that killed processes left behind are deleted first: those with this prefix and a name as this function
+    gives, which no process holds locked.
 
     Args:
         parent: The folder to create it in.
@@ -125,7 +125,36 @@ def temporary_folder(parent: str | os.PathLike[str], prefix: str = TEMPORARY_PRE
         The folder; its parent, with the prefix, also holds the lock.
     """
     parent = Path(parent)
-    _sweep(parent.absolute(), prefix)
+    _sweep(parent, prefix)
+    with _locked_folder(parent, prefix) as folder:
+        yield folder
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A temporary folder beside a path. Those of killed processes are only looked for once in each parent folder."""
+    _sweep_once(path.parent.absolute())
+    with _locked_folder(path.parent, TEMPORARY_PREFIX) as folder:
+        yield folder
+
+
+@functools.lru_cache(maxsize=1000)
+def _sweep_once(parent: Path) -> None:
+    """Sweep a folder that may get thousands of files, each of which would list all earlier ones."""
+    _sweep(parent, TEMPORARY_PREFIX)
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Delete what killed processes left behind."""
+    for stale in parent.glob(f"{glob.escape(prefix)}*"):
+        is_ours = re.fullmatch("[a-z0-9_]{8}", stale.name.removeprefix(prefix)) and not stale.is_symlink()
+        with suppress(OSError):  # another process holds its lock or removes it, or the file system has no locks
+            if is_ours and (lock := _lock(stale)) is not None:
+                _remove(stale, lock)
+
+
+@contextmanager
+def _locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
     outer, lock = _make_locked(parent, prefix)
     try:
         inner = outer / _CONTENT
@@ -133,16 +162,6 @@ def temporary_folder(parent: str | os.PathLike[str], prefix: str = TEMPORARY_PRE
         yield inner
     finally:
         _remove(outer, lock)
-
-
-@functools.lru_cache(maxsize=1000)
-def _sweep(parent: Path, prefix: str) -> None:
-    """Delete what killed processes left; once for each folder, because it lists thousands of scenes in some."""
-    for stale in parent.glob(f"{glob.escape(prefix)}*"):
-        is_ours = re.fullmatch("[a-z0-9_]{8}", stale.name.removeprefix(prefix)) and not stale.is_symlink()
-        with suppress(OSError):  # another process holds its lock or removes it, or the file system has no locks
-            if is_ours and (lock := _lock(stale)) is not None:
-                _remove(stale, lock)
 
 
 def _make_locked(parent: Path, prefix: str) -> tuple[Path, int | None]:
