@@ -104,7 +104,7 @@ class AmodalStage(ClipStage):
     validates = True
     FULLY_MASKED = 0.85
     """Share of the samples in which all codes are masked."""
-    ANCHORED = 0.15
+    ANCHORED = 0.3
     """Share of the tracks with anchors."""
 
     def __init__(self, model: AmodalModel, loss: LossConfig) -> None:
