@@ -22,7 +22,6 @@ from pathlib import Path
 from scripts.dev.torture_checks.base import Attempt
 from scripts.dev.torture_checks.processes import workers_of
 from scripts.dev.torture_checks.sandbox import changes, listing, renew
-from tests.dataset_gen import stand_in
 from tests.dataset_gen.helpers import ROOT
 
 NAME = "generation"
@@ -37,7 +36,7 @@ PROMISE = (
 COUNT = 30
 WORLDS = ("--scenes", "20", "--seed", "3", "--masks-only", "--preset", "street", "--size", "32", "--frames", "4")
 SHARDS = ("--scenes", "4", "--seed", "3", "--split", "test", "--size", "32", "--frames", "2")
-_PROGRAMS = {WORLDS: ("-m", "dataset_gen"), SHARDS: (stand_in.__file__,)}
+_PROGRAMS = {WORLDS: ("-m", "dataset_gen"), SHARDS: (str(ROOT / "tests" / "dataset_gen" / "stand_in.py"),)}
 _LIMIT = 600.0
 """Seconds that a command may take on a busy computer."""
 _TIMES = (0, 2**32)
