@@ -1,13 +1,14 @@
 # Every target installs what it needs into .venv, in the versions of constraints.txt, and can be run again.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
 TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c $(CONSTRAINTS)
 # Without this mode, a folder named vidamodal in the working directory, such as the clone, hides the installed package.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: demo app test coverage test-slow test-pages lint bench audit datagen docs clean
+.PHONY: demo app test test-lowest coverage test-slow test-pages lint bench audit datagen docs clean
 
 # Predict the bundled clip and score the result.
 demo: $(VENV)/.base
@@ -19,6 +20,10 @@ app: $(VENV)/.app
 
 test: $(VENV)/.dev
 	$(TEST) --numprocesses 2 --dist loadfile
+
+# The same tests with the lowest versions that pyproject.toml allows, in a separate environment.
+test-lowest:
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
 # The same tests with line coverage, which makes them 30 to 45 % slower.
 coverage: $(VENV)/.dev
@@ -57,7 +62,7 @@ docs: $(VENV)/.docs
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/.base: $(BIN)/python pyproject.toml $(CONSTRAINTS)
 	$(PIP) $(EDITABLE) .
 	touch $@
 
@@ -98,4 +103,4 @@ $(VENV)/.datagen: $(VENV)/.base dataset_gen/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage
+	rm -rf $(VENV) .venv-lowest demo build *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage
