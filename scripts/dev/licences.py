@@ -22,7 +22,7 @@ ALLOWED = frozenset({
 })  # fmt: skip
 """Licences that allow any use of what is made with the package."""
 EXCEPTIONS: Mapping[str, str] = {
-    "bpy": "GPL-3.0; Blender, for [datagen] only, in a process of its own, and not distributed with vidamodal",
+    "bpy": "GPL-3.0; Blender, for [datagen] only, in a separate process, and not distributed with vidamodal",
     "frozendict": "LGPL-3.0; a dependency of vector-quantize-pytorch, used unchanged",
     "openexr": "its metadata state none; the project is under BSD-3-Clause",
 }

@@ -69,7 +69,7 @@ def predict_videos(
     """Predict the amodal masks of many videos, each into ``out/<key>``.
 
     The results are those of `predict`, and the same whatever the number of workers. A video that fails does not stop
-    the others. A video whose result is complete, made with the same settings and newer than its inputs, is left out, so
+    the others. A video is skipped if its result is complete, has the same settings and is newer than its inputs, so
     the same call continues an interrupted one.
 
     Args:

@@ -200,7 +200,9 @@ def _video_set(path: Path, videos: Sequence[Path], note: str) -> VideoSet:
     lengthened = [key for key, video in zip(keys, videos, strict=True) if key != _key((video.name,), video)]
     notes = [note]
     if lengthened:
-        notes.append(f"{path.name}: files of one name are told apart by their folders: {name_some(lengthened)}")
+        notes.append(
+            f"{path.name}: videos with the same file name are named after their folders, too: {name_some(lengthened)}"
+        )
     return VideoSet(
         path, tuple(BatchVideo(key, Source(video)) for key, video in zip(keys, videos, strict=True)), (*notes,)
     )

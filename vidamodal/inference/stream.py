@@ -1,7 +1,7 @@
 """`vidamodal.Stream`: amodal masks of a live video, frame by frame, without any later frame.
 
 Offline, a window is laid from the frames before and after it, and a first pass shows how objects move. Here the window
-of the newest frame follows from the frames before and the completed masks in them, and stays as it is from then on. So
+of the newest frame follows from the frames before and the completed masks in them, and never changes afterwards. So
 each frame is cut once, and each step is one pass of the network over the last frames of every object.
 """
 
