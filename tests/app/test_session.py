@@ -166,13 +166,15 @@ def test_tabs_do_not_mix(sessions: Sessions, clip: ToyClip) -> None:
     assert not list(sessions.workdir.iterdir())
 
 
-def test_closing_waits_for_a_running_action(session: Session, sessions: Sessions, clip: ToyClip) -> None:
+def test_closing_stops_a_running_prediction(session: Session, sessions: Sessions, clip: ToyClip) -> None:
     session.open([clip.video], [clip.truth])
     with session.lock:
         closing = threading.Thread(target=sessions.close, args=("tab",))
         closing.start()
-        session.complete("masks")
-        assert session.folder.exists()
+        session.closing.wait(10)
+        with pytest.raises(InputError, match="this tab was closed"):
+            session.complete("masks")
+        assert session.folder.exists() and session.prediction is None
     closing.join()
     assert not session.folder.exists()
 

@@ -24,6 +24,7 @@ from vidamodal.media.files import write_text
 from vidamodal.media.prompts import Prompt
 from vidamodal.media.video import VideoReader, open_video
 from vidamodal.models.folder import DEFAULT
+from vidamodal.progress import StoppedError, stoppable
 from vidamodal.report.viewer import Pictures, write_view
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, InputError, Mask, Rle, Track
 
@@ -56,9 +57,13 @@ def _exclusive(method: Callable[Concatenate[Session, P], T]) -> Callable[Concate
 
     def run(session: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with session.lock:
-            if session.closed:
-                raise InputError("this tab was closed. Reload the page.")
-            return method(session, *args, **kwargs)
+            try:
+                if session.closed:
+                    raise StoppedError
+                with stoppable(session.closing):
+                    return method(session, *args, **kwargs)
+            except StoppedError:
+                raise InputError("this tab was closed. Reload the page.") from None
 
     return run
 
@@ -75,6 +80,8 @@ class Session:
     key: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     """Unguessable name under which the server offers the files of the session."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    closing: threading.Event = field(default_factory=threading.Event, repr=False)
+    """Set when the tab is gone: a running prediction stops."""
     closed: bool = False
     path: Path | None = None
     reader: VideoReader | None = None
@@ -308,7 +315,8 @@ class Session:
         return path
 
     def close(self) -> None:
-        """Wait for a running prediction and remove the folder, unless it is kept."""
+        """Stop a running prediction and remove the folder, unless it is kept."""
+        self.closing.set()
         with self.lock:
             self.closed = True
             self.reader = self.masks = self.prediction = None

@@ -15,7 +15,6 @@ from itertools import pairwise, repeat
 import numpy as np
 from jaxtyping import Float
 from scipy.special import expit
-from tqdm import tqdm
 
 from vidamodal.data.crops import FrameCrops
 from vidamodal.inference.anchors import AnchorInput, read_anchors
@@ -43,6 +42,7 @@ from vidamodal.occlusion.evidence import REACH, front_confidence, label_weights
 from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.occlusion.parts import NEAR, PartJudge, TrackWindows
 from vidamodal.occlusion.thresholds import PartialDecision
+from vidamodal.progress import progress
 from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
 
@@ -213,7 +213,7 @@ class Predictor:
         predictions: dict[int, dict[int, ObjectPrediction]] = {track.id: {} for track in clip.tracks}
         orders: list[FrameOrder] = []
         stream = self.stream(clip, quiet, frames, order, depth, anchors)
-        for frame in tqdm(stream, total=clip.video.frames, desc="predict", unit="frame", disable=quiet):
+        for frame in progress(stream, clip.video.frames, "predict", "frame", quiet):
             for key, prediction in frame.objects.items():
                 predictions[key][frame.number] = prediction
             orders.append(frame.order)
@@ -240,7 +240,7 @@ class Predictor:
         inputs = _Inputs(frames, None if depth is None else self._orient(scene, depth, first=windows.passes == 2))
         if windows.passes == 2:
             first = self._first_frames(scene, inputs)
-            bar = tqdm(first, total=clip.video.frames, desc="first pass", unit="frame", disable=quiet)
+            bar = progress(first, clip.video.frames, "first pass", "frame", quiet)
             scene = scene.after_first_pass(bar, windows, self.model.view.order)
             if depth is not None and inputs.disparity is None:
                 inputs = _Inputs(frames, self._orient(scene, depth, least=LEAST_PREDICTED))

@@ -11,12 +11,12 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Bool
 from scipy.ndimage import center_of_mass
-from tqdm import tqdm
 
 from vidamodal.geometry import Window, paste
 from vidamodal.inference.runtime import Timings
 from vidamodal.inference.tracker import Tracker, TrackerConfig, shift_mask
 from vidamodal.occlusion.order import OrderKeeper
+from vidamodal.progress import progress
 from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, FrameInstance, FrameOrder, Rle, Track, VideoInfo
 
@@ -58,7 +58,7 @@ def build_tracks(
     tracker = Tracker(rules)
     sightings: dict[int, dict[int, _Sighting]] = {}
     front_to_back: list[list[int]] = []
-    for t, instances in enumerate(tqdm(frames, total=video.frames, desc="segment", unit="frame", disable=quiet)):
+    for t, instances in enumerate(progress(frames, video.frames, "segment", "frame", quiet)):
         began = time.perf_counter()
         ids = [one.key for one in instances]
         if None in ids:

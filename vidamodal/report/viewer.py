@@ -14,12 +14,11 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from tqdm import tqdm
-
 from vidamodal.media.files import atomic_file, check_target
 from vidamodal.media.video import VideoReader, open_video
 from vidamodal.occlusion.layers import layers_of_clip
 from vidamodal.occlusion.order import with_order
+from vidamodal.progress import progress
 from vidamodal.report.colours import object_colour
 from vidamodal.report.embedded_frames import EmbeddedSize, choose_size, jpeg_frames
 from vidamodal.report.html_page import data_element, page_end, page_start, read_asset
@@ -149,9 +148,7 @@ def _write_page(
     file.write(page_start(clip.video.path, "view"))
     file.write(f"{_body(clip, kind, size)}\n{data_element(_record(clip, kind, anchors))}")
     if pictures is not None and size is not None:
-        stream = tqdm(
-            jpeg_frames(pictures.reader, size), total=clip.video.frames, desc="view", unit="frame", disable=quiet
-        )
+        stream = progress(jpeg_frames(pictures.reader, size), clip.video.frames, "view", "frame", quiet)
         for number, picture in enumerate(stream):
             data = base64.b64encode(picture).decode("ascii")
             file.write(f'<script id="frame-{number}" type="text/plain">{data}</script>\n')

@@ -6,13 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tqdm import tqdm
-
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.finders.sam_follow import MODEL, Mark, Masks, follow_backward, group
 from vidamodal.inference.finders.sam_stream import SamStream, disjoint_masks
 from vidamodal.inference.runtime import FrameRanges, Runtime, Timings, open_frames
 from vidamodal.media.prompts import Prompt
+from vidamodal.progress import progress
 from vidamodal.types import ClipTracks, InputError, Track, VideoInfo
 
 
@@ -93,7 +92,7 @@ class Sam2Finder(Finder):
         stream = SamStream(self.model, self.runtime, self.memory)
         marked = group(marks, lambda mark: mark.frame)
         opened = open_frames(frames, MODEL)
-        for t, frame in enumerate(tqdm(opened, total=video.frames, desc="follow", unit="frame", disable=quiet)):
+        for t, frame in enumerate(progress(opened, video.frames, "follow", "frame", quiet)):
             if not stream.ids and t not in marked:
                 continue
             pixels = stream.prepare(frame)

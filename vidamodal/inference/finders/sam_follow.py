@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm import tqdm
 
 from vidamodal.inference.finders.sam_stream import SamStream, disjoint_masks
 from vidamodal.inference.runtime import FrameRanges, backward_frames
 from vidamodal.media.prompts import Prompt
+from vidamodal.progress import progress
 from vidamodal.types import Rle, VideoInfo
 
 Masks = dict[int, list[Rle | None]]
@@ -81,10 +81,7 @@ def follow_backward(
         return
     rule = None if patience is None else Patience(patience)
     marked, last = group(starts, lambda mark: mark.frame), max(mark.frame for mark in starts)
-    pairs = tqdm(
-        backward_frames(frames, MODEL, last + 1), total=last + 1, desc="follow back", unit="frame", disable=quiet
-    )
-    for t, frame in pairs:
+    for t, frame in progress(backward_frames(frames, MODEL, last + 1), last + 1, "follow back", "frame", quiet):
         pixels = stream.prepare(frame)
         for mark in marked.get(t, ()):
             stream.follow(mark.key, stream.look(t, pixels, mark.prompt, video.height, video.width))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from vidamodal.inference.finders.base import Finder
 from vidamodal.inference.finders.sam_follow import MODEL, Mark, Masks, Patience, follow_backward
@@ -17,6 +16,7 @@ from vidamodal.inference.finders.sam_stream import Logits, SamStream, disjoint_m
 from vidamodal.inference.finders.text_boxes import Detection, LoadedDetector, parse_names
 from vidamodal.inference.runtime import FrameRanges, Runtime, Timings, open_frames
 from vidamodal.media.prompts import Prompt
+from vidamodal.progress import progress
 from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 
 INTERVAL = 10
@@ -129,7 +129,7 @@ class TextFinder(Finder):
         search = _Search(video, SamStream(self.sam, self.runtime))
         rule = Patience(self.patience)
         opened = open_frames(frames, MODEL)
-        for t, frame in enumerate(tqdm(opened, total=video.frames, desc="find", unit="frame", disable=quiet)):
+        for t, frame in enumerate(progress(opened, video.frames, "find", "frame", quiet)):
             masks = self._find_in(search, t, frame)
             for key, mask in masks.items():
                 search.visible[key][t] = mask
