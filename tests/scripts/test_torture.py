@@ -30,7 +30,7 @@ from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 FULL = {
     "training": 4,
-    "disk": 14,
+    "disk": 16,
     "generation": 3,
     "inference": 4,
     "batch": 3,

@@ -185,7 +185,7 @@ class _Page:
         """Return the changes that an action makes, or its error in the status line."""
         try:
             return action(self.sessions.of(_tab(request)), *values)
-        except InputError as error:
+        except (InputError, OSError) as error:  # OSError: the disk is full, say
             return {self.status: f"Not possible: {with_option_names(' '.join(str(error).split()))}"}
 
     # Open and mark

@@ -20,12 +20,16 @@ from scripts.dev.torture_checks.base import Attempt
 from scripts.dev.torture_checks.processes import Ended, Limits, run_child
 from scripts.dev.torture_checks.sandbox import Inputs, changes, listing, write_inputs
 from tests.training.helpers import write_config
+from vidamodal.app.bundle import DEFAULT_CHOICES
+from vidamodal.app.session import AppSettings, Session
 from vidamodal.cli import main as command
+from vidamodal.commandline import run_command as run_program
 from vidamodal.errors import InputError
 
 NAME = "disk"
 TRIED = (
-    "full disks (any number of free pages) and read-only disks, in predict, convert, evaluate, train and dataset_gen"
+    "full disks (any number of free pages) and read-only disks, in predict, convert, evaluate, train, dataset_gen and a "
+    "tab of the app"
 )
 PROMISE = (
     "exit status 1 with one line, within 10 s (30 s for dataset_gen, which starts a worker); earlier results are "
@@ -124,6 +128,18 @@ def _jobs(inputs: Inputs, folder: Path) -> list[_Job]:
         config = write_config(folder, disk / "run", steps=2)
         _command("train", "--config", config, "--save_every=1", "--quiet")
 
+    def use_page(disk: Path) -> None:
+        session = Session(disk / "tab", AppSettings(model=str(inputs.model), device="cpu", offline=True))
+        try:
+            session.folder.mkdir()
+            session.open([inputs.video], [inputs.masks])
+            session.complete("masks")
+            session.write_painter(session.tracks[0].id, 0)
+            session.write_page()
+            session.export(DEFAULT_CHOICES)
+        finally:
+            session.close()
+
     def generate_worlds(disk: Path) -> int:
         options = ["--out", str(disk / "worlds"), "--scenes", "2", "--seed", "1", "--masks-only", "--quiet"]
         return subprocess.call([sys.executable, "-m", "dataset_gen", *options])  # not a fork: it spawns a worker
@@ -139,6 +155,7 @@ def _jobs(inputs: Inputs, folder: Path) -> list[_Job]:
         _Job("convert to a folder", nothing, partial(convert, "sav")),
         _Job("evaluate", in_child(evaluate), evaluate),
         _Job("train", nothing, train, resumes=True),
+        _Job("app", nothing, lambda disk: run_program(lambda: use_page(disk), "app")),
         _Job("dataset_gen", nothing, generate_worlds, resumes=True, seconds=30),
     ]
 
