@@ -449,6 +449,7 @@ def _add_app_options(parser: Parser) -> None:
     parser.add_argument("--detector", metavar="MODEL", help="model that finds what words name")
     parser.add_argument("--offline", action="store_true", help="download nothing from the Hub")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page in the browser")
 
 
 def _app(options: Namespace) -> int:
@@ -457,7 +458,7 @@ def _app(options: Namespace) -> int:
 
     max_upload = int(options.max_upload * 1e6)
     settings = AppSettings(max_upload, options.model, options.sam, options.detector, options.device, options.offline)
-    serve(settings, options.workdir, options.port)
+    serve(settings, options.workdir, options.port, show=not options.no_browser)
     return 0
 
 
@@ -536,7 +537,7 @@ examples:
     ),
     "app": _Command(
         "open a page to complete, correct and export videos",
-        "Open a page on this computer to complete videos, correct the masks and export them. Only this computer can "
+        "Open a page in the browser to complete videos, correct the masks and export them. Only this computer can "
         "reach it. Stop it with Ctrl-C.",
         _add_app_options,
         _app,

@@ -58,6 +58,27 @@ def test_bad_arguments_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.needs("gradio")
+@pytest.mark.parametrize("screen", [True, False])
+def test_the_page_is_opened_in_a_browser_that_has_a_screen(
+    screen: bool,
+    tmp_path: Path,
+    model_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
+    monkeypatch.setattr("vidamodal.app.server._keep_inside", lambda folder: None)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0") if screen else monkeypatch.delenv("DISPLAY", raising=False)
+    serve(AppSettings(model=str(model_folder)), tmp_path / "work", 0, show=True)
+    address = capsys.readouterr().out.split()[2]
+    assert opened == ([address] if screen else []) and address.startswith("http://127.0.0.1:")
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Iterator[str]:
     """Run the app with a small model and a limit of 1 MB, and check that it leaves nothing behind."""

@@ -53,7 +53,8 @@ _PROGRESS = gr.Progress(track_tqdm=True)
 
 def build_page(sessions: Sessions) -> gr.Blocks:
     """Return the page of some sessions."""
-    with gr.Blocks(title="vidamodal", analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
+    blocks = gr.Blocks(title="vidamodal", analytics_enabled=False, delete_cache=(3600, 86400))
+    with blocks:
         gr.Markdown("# vidamodal\nComplete the masks of occluded objects: open, complete, correct, export.")
         _Page(sessions)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+import sys
 import tempfile
+import webbrowser
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,13 +23,14 @@ FILES = {"view.html": "text/html", "paint.html": "text/html", "export.zip": "app
 """Files of a session that the server offers, and their types."""
 
 
-def serve(settings: AppSettings, workdir: Path | None = None, port: int = 7860) -> None:
+def serve(settings: AppSettings, workdir: Path | None = None, port: int = 7860, show: bool = False) -> None:
     """Serve the page until the process is interrupted.
 
     Args:
         settings: Settings of all sessions.
         workdir: Folder for everything that is written, whose content is kept; None for a temporary one.
         port: Port on 127.0.0.1; 0 for any free one.
+        show: Open the page in the user's browser, if there is a screen.
 
     Raises:
         InputError: If Gradio is missing, if the port is taken, or if the folder or the model cannot be used.
@@ -48,10 +51,10 @@ def serve(settings: AppSettings, workdir: Path | None = None, port: int = 7860) 
         import uvicorn
 
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-        print(
-            f"vidamodal app: http://{HOST}:{listener.getsockname()[1]}   (files in {folder}; stop with Ctrl-C)",
-            flush=True,
-        )
+        address = f"http://{HOST}:{listener.getsockname()[1]}"
+        print(f"vidamodal app: {address}   (files in {folder}; stop with Ctrl-C)", flush=True)
+        if show and _has_screen():
+            webbrowser.open(address)
         server.run(sockets=[listener])
 
 
@@ -85,6 +88,11 @@ def make_app(sessions: Sessions) -> Any:
     )  # fmt: skip
 
 
+def _has_screen() -> bool:
+    """Return whether a browser has somewhere to open a window."""
+    return sys.platform != "linux" or any(name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
 @contextmanager
 def _listen(port: int) -> Iterator[socket.socket]:
     """Open the port."""
@@ -94,6 +102,7 @@ def _listen(port: int) -> Iterator[socket.socket]:
             listener.bind((HOST, port))
         except (OSError, OverflowError) as error:
             raise InputError(f"port= {port} cannot be used ({error}). Pass another one, or 0 for any.") from None
+        listener.listen()  # from now on browsers wait for the server
         yield listener
 
 

@@ -28,8 +28,8 @@ from vidamodal.errors import InputError
 
 NAME = "disk"
 TRIED = (
-    "full disks (any number of free pages) and read-only disks, in predict, convert, evaluate, train, dataset_gen and a "
-    "tab of the app"
+    "full disks (any number of free pages) and read-only disks, in predict, convert, evaluate, train, dataset_gen and "
+    "a tab of the app"
 )
 PROMISE = (
     "exit status 1 with one line, within 10 s (30 s for dataset_gen, which starts a worker); earlier results are "
