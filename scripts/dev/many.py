@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +36,30 @@ def main() -> None:
 
     def run() -> int:
         with tempfile.TemporaryDirectory() as name:
-            return compare(Path(name), options.videos, options.frames, options.model)
+            return show(compare(Path(name), options.videos, options.frames, options.model))
 
     raise SystemExit(run_command(run, "many"))
 
 
-def compare(folder: Path, count: int, frames: int, model: str) -> int:
-    """Print the times of the three ways; return 1 if their files differ."""
+@dataclass(frozen=True)
+class Many:
+    """Times of the three ways.
+
+    Attributes:
+        videos: Number of videos.
+        frames: Number of frames of each.
+        seconds: Seconds and CPU-seconds by way.
+        same: True if all three wrote the same files.
+    """
+
+    videos: int
+    frames: int
+    seconds: Mapping[str, tuple[float, float]]
+    same: bool
+
+
+def compare(folder: Path, count: int, frames: int, model: str) -> Many:
+    """Predict the videos in the three ways, below a folder."""
     for number in range(count):
         write_example(folder, f"v{number:04d}", number, frames)
     common = ["--model", model, "--quiet", "--out"]
@@ -54,13 +73,17 @@ def compare(folder: Path, count: int, frames: int, model: str) -> int:
         + [*common, str(folder / "loop" / key)]
         for key in keys
     ])  # fmt: skip
-    first = timed["1 worker"][0]
-    for name, (wall, cpu) in timed.items():
-        print(f"{name:10}  {wall:7.1f} s  {cpu:7.1f} CPU-s  {wall / first:5.2f} of one worker")
     files = [contents(folder / name, keys) for name in ("1", "2", "loop")]
-    same = files[0] == files[1] == files[2]
-    print(f"{count} videos of {frames} frames; {'the same files' if same else 'DIFFERENT FILES'}")
-    return 0 if same else 1
+    return Many(count, frames, timed, files[0] == files[1] == files[2])
+
+
+def show(many: Many) -> int:
+    """Print the times; return 1 if the files differ."""
+    first = many.seconds["1 worker"][0]
+    for name, (wall, cpu) in many.seconds.items():
+        print(f"{name:10}  {wall:7.1f} s  {cpu:7.1f} CPU-s  {wall / first:5.2f} of one worker")
+    print(f"{many.videos} videos of {many.frames} frames; {'the same files' if many.same else 'DIFFERENT FILES'}")
+    return 0 if many.same else 1
 
 
 def write_example(folder: Path, key: str, seed: int, frames: int) -> None:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from scripts.dev.many import Many
 from scripts.experiments.cost.measure import (
     SIZE,
     Cost,
+    FormatCost,
     Load,
     Scale,
     Stopwatch,
     count_multiply_adds,
     load_network,
+    measure_formats,
     measure_load,
     measure_scale,
     moving_shapes,
     paint_frames,
     predict,
 )
-from scripts.experiments.cost.page import render_curves, render_page
+from scripts.experiments.cost.page import Measured, render_curves, render_page
+from vidamodal.inference.prediction import Format
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import InputError
 
@@ -76,6 +81,7 @@ def test_networks_of_configs_and_names(tmp_path: Path) -> None:
 def test_memory_hardly_grows_with_the_frames(model_folder: Path) -> None:
     """Memory per frame grows by far less than the pixels of a mask."""
     short, long = (measure_load(str(model_folder), 1, frames) for frames in (48, 240))
+    assert short.traced is not None and long.traced is not None
     assert (long.traced - short.traced) / 192 < 4096 < SIZE**2
 
 
@@ -83,6 +89,12 @@ def test_the_parts_of_a_prediction_are_timed_for_a_video_file(model_folder: Path
     scale = measure_scale(str(model_folder), 2, 4, 48, 64)
     assert (scale.objects, scale.frames, scale.height, scale.width) == (2, 4, 48, 64)
     assert 0 < scale.network < scale.tracks < scale.default and scale.beside > 0
+
+
+def test_the_writing_of_each_format_is_timed(model_folder: Path) -> None:
+    formats = measure_formats(str(model_folder), 3, 48, 64)
+    assert [one.name for one in formats] == list(get_args(Format))
+    assert all(one.seconds > 0 and one.size > 0 for one in formats)
 
 
 def test_cost_page_and_picture() -> None:
@@ -93,9 +105,14 @@ def test_cost_page_and_picture() -> None:
     loads = [Load(n, 24, n * 0.2, 10**8, 2 * 10**8, 10**6, 1.0) for n in (1, 5)]
     loads += [Load(1, t, t * 0.01, 10**8, 2 * 10**8, 10**6 + 100 * t, 1.1) for t in (240, 2400)]
     scales = [Scale(1, 10, size, size, 0.1, 0.02, 0.2 * size / 256, 0.5, 10**9) for size in (256, 512)]
-    page = render_page(["tiny", "configs/c2f/full.yaml"], "some/where/tiny", "cost.png", costs, loads, scales)
+    loads.append(Load(1, 24000, 240, 10**8, 21 * 10**7, None, 1.1))
+    many = Many(9, 24, {"1 worker": (30, 31), "2 workers": (15, 32), "shell loop": (90, 91)}, True)
+    measured = Measured(costs, loads, scales, [FormatCost("png", 0.0123, 4500)], many)
+    page = render_page(["tiny", "configs/c2f/full.yaml"], "some/where/tiny", "cost.png", measured)
     assert "| c2f | 100.00 | 200.000 | 1000.0 | 4000.0 | 1000.0 | 1 | 5000.0 |" in page
-    assert "power 1.00" in page and "by 100 bytes per frame" in page and "some/where" not in page
+    assert "power 1.00" in page and "take 100 bytes for each" in page and "by 5 %" in page and "some/where" not in page
+    assert "| 1 | 24000 | 240.00 | 10.00 | 100 | 210 | - |" in page
+    assert "| `png` | 12.3 | 4.5 |" in page and "| 2 workers | 15 | 32 | 6.0 |" in page
     assert "| 1 | 2400 | 24.00 | 10.00 | 100 | 200 | 1.24 |" in page
     assert "| 512 x 512 | 1 | 10.0 | 2.0 | 5 % | 40.0 | 2.00 | 50.0 | 1000 |" in page
     assert render_curves(loads).shape == (800, 920, 3)

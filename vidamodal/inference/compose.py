@@ -14,6 +14,9 @@ from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.rle import Patch
 from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
 
+NEGLIGIBLE = -6.9
+"""Logit below which pixels, one in a thousand of which belongs to the object, are left out of the expected IoU."""
+
 
 @dataclass(frozen=True)
 class WindowProbability:
@@ -152,7 +155,10 @@ def compose_object(
         present: Probability that any of the object is inside the image; None if unknown.
     """
     height, width = logits.context.labels.shape
-    pasted = [_paste_probability(logits, h, rules.partial) for h in range(len(logits.values))]
+    window = logits.context.window
+    if not rules.keep_probabilities:
+        window = _likely_part(logits.values.max(axis=0), window, NEGLIGIBLE, (height, width)) or window
+    pasted = [_paste_probability(logits, h, window, rules.partial) for h in range(len(logits.values))]
     # A sampled hypothesis is overconfident about itself. The deterministic first one judges all; if there is none,
     # their mean does.
     judge = np.mean([p.values for p in pasted], axis=0) if rules.all_sampled else pasted[0].values
@@ -279,11 +285,11 @@ class _Probability:
         return patch if visible is None else patch.union(visible)
 
 
-def _paste_probability(logits: WindowLogits, hypothesis: int, partial: PartialDecision) -> _Probability:
-    """Probabilities at the size of the image, weighted by what may occlude the object."""
+def _paste_probability(logits: WindowLogits, hypothesis: int, window: Window, partial: PartialDecision) -> _Probability:
+    """Probabilities at the size of the image in (a part of) the window, weighted by what may occlude the object."""
     context = logits.context
     size = context.labels.shape
-    rows, columns, values = paste(logits.values[hypothesis], context.window, *size)
+    rows, columns, values = paste(logits.values[hypothesis], window, *size)
     places = np.flatnonzero(context.undecided(rows, columns).T)
     labels = context.labels[rows, columns].T.ravel()[places]
     chosen = values.T.ravel()[places]
@@ -291,7 +297,7 @@ def _paste_probability(logits: WindowLogits, hypothesis: int, partial: PartialDe
     if context.possible:
         judged = chosen
         if logits.judged is not None:
-            judged = paste(logits.judged[hypothesis], context.window, *size)[2].T.ravel()[places]
+            judged = paste(logits.judged[hypothesis], window, *size)[2].T.ravel()[places]
         chosen = np.where(uncertain, judged / partial.temperature + partial.shift, chosen)
     probability = expit(chosen)
     if context.visible is not None:  # if it is unknown, nothing can be ruled out either

@@ -131,7 +131,7 @@ class Prediction:
 
     def _write_overlay(self, path: Path) -> None:
         frames = overlay_frames(made_ahead(self.reader.frames()), self.clip)
-        write_video(path, made_ahead(frames), self.video.fps, preset="superfast")
+        write_video(path, made_ahead(frames), self.video.fps, crf=22, preset="ultrafast")
 
     def _write_pngs(self, folder: Path) -> None:
         for track in self.tracks:

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from vidamodal.media.files import atomic_file
 from vidamodal.types import Frame, Mask
 
-Preset = Literal["superfast", "medium"]
+Preset = Literal["ultrafast", "medium"]
 """How much time x264 spends to make a file smaller."""
 
 _BT709 = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
@@ -48,7 +48,7 @@ def write_video(
         frames: RGB frames of one size, at least one.
         fps: Frames per second.
         crf: Constant rate factor of x264; lower is better and larger.
-        preset: Preset of x264. For a preview, "superfast" takes a third of the time, for a file a fifth larger.
+        preset: Preset of x264. For a preview, "ultrafast" takes a tenth of the time, for a file twice as large.
 
     Raises:
         ValueError: There are no frames, or they differ in size.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import binary_dilation, distance_transform_edt, label, maximum
+from scipy.ndimage import binary_dilation, distance_transform_edt, label
 
 CUTS = (-0.5, 0.5, 1.5)
 """Logits above which connected cells form a part. Parts of a higher cut lie within those of a lower one."""
@@ -169,7 +169,7 @@ def find_parts(logits: Float[np.ndarray, "t s s"], window: TrackWindows, since: 
             cells, found = frame.part_cells(level)
             labels[t, level][cells > 0] = cells[cells > 0] + count
             below = labels[t, level - 1] if level else np.zeros_like(cells)
-            parents.append(np.atleast_1d(maximum(below, cells, np.arange(1, found + 1))).astype(int)[:found] - 1)
+            parents.append(_greatest(below, cells, found).astype(int) - 1)
             features.append(frame.describe(level, cells, found))
             count += found
     width = len(FEATURES)
@@ -233,13 +233,9 @@ class _Frame:
 
     def describe(self, level: int, cells: Int[np.ndarray, "s s"], found: int) -> Float[np.ndarray, "k f"]:
         """Return the features of the parts of a cut."""
-        numbers = np.arange(1, found + 1)
 
         def total(values: Float[np.ndarray, "s s"] | Bool[np.ndarray, "s s"]) -> Float[np.ndarray, " k"]:
             return np.bincount(cells.ravel(), values.ravel().astype(np.float64), found + 1)[1:]
-
-        def greatest(values: Float[np.ndarray, "s s"]) -> Float[np.ndarray, " k"]:
-            return np.atleast_1d(maximum(values, cells, numbers))[:found]
 
         area = np.count_nonzero(self.shown)
         size, root = np.maximum(total(np.ones_like(self.shown)), 1), np.sqrt(area)
@@ -253,10 +249,10 @@ class _Frame:
         return np.stack(
             [
                 np.full(found, CUTS[level]),
-                np.minimum(greatest(self.distance) / root, 3),
+                np.minimum(_greatest(self.distance, cells, found) / root, 3),
                 total(self.distance) / size / root,
                 total(np.clip(self.logits, -30, 30)) / size,
-                greatest(self.logits),
+                _greatest(self.logits, cells, found),
                 np.log(size / area),
                 *(border / outline for border in borders),
                 total(self.between) / size,
@@ -269,6 +265,15 @@ class _Frame:
             ],
             axis=1,
         )
+
+
+def _greatest(
+    values: Float[np.ndarray, "s s"] | Int[np.ndarray, "s s"], cells: Int[np.ndarray, "s s"], found: int
+) -> Float[np.ndarray, " k"]:
+    """Return the greatest value in each part."""
+    greatest = np.full(found + 1, -np.inf)
+    np.maximum.at(greatest, cells.ravel(), values.ravel().astype(np.float64))
+    return greatest[1:]
 
 
 def _mean(frames: Float[np.ndarray, "t s s"], default: Float[np.ndarray, "s s"]) -> Float[np.ndarray, "s s"]:

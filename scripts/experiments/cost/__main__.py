@@ -1,7 +1,7 @@
 """Measure the cost of models per object and frame and write docs/results/cost.md and .png.
 
     python -m scripts.experiments.cost --models tiny tiny:conddiff configs/c2f/full.yaml ... [--curves tiny]
-        [--objects 1 10 100] [--frames 24 240 2400] [--heights 256 720 1080]
+        [--objects 1 10 100] [--frames 24 240 2400] [--heights 256 720 1080] [--videos 100]
 
 A model is a folder or a name, with a head after a colon, or a training config, whose model gets random weights. Every
 measurement runs in a separate process, so that its peak memory can be read.
@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from argparse import SUPPRESS, Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -20,9 +21,19 @@ from typing import Any
 
 from tqdm import tqdm
 
+from scripts.dev.many import compare
 from scripts.experiments.common import RESULTS, experiment_parser, run_experiment
-from scripts.experiments.cost.measure import Cost, Load, Scale, measure_cost, measure_load, measure_scale
-from scripts.experiments.cost.page import render_curves, render_page
+from scripts.experiments.cost.measure import (
+    Cost,
+    FormatCost,
+    Load,
+    Scale,
+    measure_cost,
+    measure_formats,
+    measure_load,
+    measure_scale,
+)
+from scripts.experiments.cost.page import Measured, render_curves, render_page
 from vidamodal.errors import InputError
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
@@ -40,6 +51,7 @@ def main() -> None:
     parser.add_argument("--objects", nargs="+", type=int, default=[1, 10, 40, 100], help="numbers of objects")
     parser.add_argument("--frames", nargs="+", type=int, default=[24, 240, 2400, 24000], help="numbers of frames")
     parser.add_argument("--heights", nargs="+", type=int, default=[256, 480, 720, 1080, 2160], help="sizes in pixels")
+    parser.add_argument("--videos", type=int, default=100, help="number of short videos that are predicted together")
     parser.add_argument("--out", type=Path, default=RESULTS / "cost.md", help="page; its picture lies beside it")
     parser.add_argument("--child", nargs="+", help=SUPPRESS)
     options = parser.parse_args()
@@ -58,8 +70,12 @@ def write_page(options: Namespace) -> None:
         Scale(**run_child(options.curves, n, SCALE_FRAMES, *size))
         for n, *size in tqdm(sizes, desc="sizes", unit="clip")
     ]
+    formats = [FormatCost(**cost) for cost in run_child(options.curves, SCALE_FRAMES, *frame_size(720))]
+    with tempfile.TemporaryDirectory() as folder:
+        many = compare(Path(folder), options.videos, SCALE_FRAMES, options.curves)
     picture = options.out.with_suffix(".png")
-    page = render_page(options.models, options.curves, picture.name, costs, loads, scales)
+    measured = Measured(costs, loads, scales, formats, many)
+    page = render_page(options.models, options.curves, picture.name, measured)
     write_text(options.out, page)
     save_png(picture, render_curves(loads))
     print(page)
@@ -71,17 +87,20 @@ def frame_size(height: int) -> tuple[int, int]:
 
 
 def measure_child(model: str, *clip: str) -> None:
-    """Measure the cost of a model, its load for a number of objects and frames, or a size; print it as JSON."""
+    """Measure a model's cost, its load for objects and frames, formats, or a size of frames, and print it as JSON."""
     numbers = list(map(int, clip))
+    if len(numbers) == 3:
+        print(json.dumps([asdict(cost) for cost in measure_formats(model, *numbers)]))
+        return
     measured: Cost | Load | Scale
-    if len(numbers) > 2:
+    if len(numbers) > 3:
         measured = measure_scale(model, *numbers)
     else:
         measured = measure_load(model, *numbers) if numbers else measure_cost(model)
     print(json.dumps(asdict(measured)))
 
 
-def run_child(*arguments: object) -> dict[str, Any]:
+def run_child(*arguments: object) -> Any:
     """Run `measure_child` in a separate process, on one thread.
 
     Raises:
@@ -92,8 +111,7 @@ def run_child(*arguments: object) -> dict[str, Any]:
     child = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **one_thread})
     if child.returncode:
         raise InputError(f"{' '.join(map(str, arguments))}: {child.stderr.strip().splitlines()[-1]}")
-    measured: dict[str, Any] = json.loads(child.stdout)
-    return measured
+    return json.loads(child.stdout)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidamodal.errors import InputError
 from vidamodal.inference.api import predict as predict_video
-from vidamodal.inference.prediction import DEFAULT_FORMATS
+from vidamodal.inference.prediction import DEFAULT_FORMATS, Format
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.video_writer import write_video
 from vidamodal.models.amodal import AmodalOutput
@@ -31,6 +31,8 @@ from vidamodal.types import ClipTracks, Frame, Rle, Track, VideoInfo
 
 SIZE = 128
 """Height and width of the frames in pixels."""
+MAX_TRACED = 2400
+"""Number of frames of the longest clip whose memory is traced."""
 MAX_MULTIPLY_ADDS = 40e9
 """A network is timed on the longest clip, of 2 to 24 frames, that needs at most this many multiply-adds."""
 
@@ -68,7 +70,8 @@ class Load:
         seconds: CPU-seconds.
         start: Peak memory of the process before the prediction, in bytes.
         peak: Peak memory of the process afterwards.
-        traced: Peak size of the Python objects and arrays of the prediction; exact, unlike the other two.
+        traced: Peak size of the Python objects and arrays of the prediction; exact, unlike the other two. None for
+            clips of more than `MAX_TRACED` frames, since tracing is slow.
         slowing: CPU time of the last third of the frames over that of the first third.
     """
 
@@ -77,8 +80,23 @@ class Load:
     seconds: float
     start: int
     peak: int
-    traced: int
+    traced: int | None
     slowing: float
+
+
+@dataclass(frozen=True)
+class FormatCost:
+    """Cost of writing a format of `predict` beside tracks.json.
+
+    Attributes:
+        name: Name of the format.
+        seconds: CPU-seconds for each frame.
+        size: Bytes for each frame.
+    """
+
+    name: str
+    seconds: float
+    size: float
 
 
 @dataclass(frozen=True)
@@ -183,18 +201,25 @@ def measure_load(name: str, objects: int, frames: int) -> Load:
     model = load_network(name)
     predict(model, moving_shapes(1, model.config.chunk))  # one-time setup of torch
     clip = moving_shapes(objects, frames)
-    start = peak_memory()
-    began = time.process_time()
-    predict(model, clip)
-    seconds, peak = time.process_time() - began, peak_memory()
-    tracemalloc.start()
+    start, began = peak_memory(), time.process_time()
+    times = _stream(model, clip)
+    seconds, peak, third = time.process_time() - began, peak_memory(), frames // 3
+    traced = None
+    if frames <= MAX_TRACED:
+        tracemalloc.start()
+        _stream(model, clip)
+        traced = tracemalloc.get_traced_memory()[1]
+    slowing = (times[-1] - times[-1 - third]) / (times[third] - times[0])
+    return Load(objects, frames, seconds, start, peak, traced, slowing)
+
+
+def _stream(model: Model, clip: ClipTracks) -> list[float]:
+    """Predict a clip, keep what a prediction keeps until the end, and return the CPU time after each frame."""
     results, times = [], []
     for result in Predictor(model, "cpu").stream(clip, frames=lambda: paint_frames(clip)):
-        results.append((result.objects, result.order))  # a prediction keeps these
+        results.append((result.objects, result.order))
         times.append(time.process_time())
-    third = frames // 3
-    slowing = (times[-1] - times[-1 - third]) / (times[third] - times[0])
-    return Load(objects, frames, seconds, start, peak, tracemalloc.get_traced_memory()[1], slowing)
+    return times
 
 
 def peak_memory() -> int:
@@ -225,6 +250,24 @@ def measure_scale(name: str, objects: int, frames: int, height: int, width: int)
             spent["+".join(formats)] = time.process_time() - began
     tracks, default = spent.values()
     return Scale(objects, frames, height, width, network, beside, tracks, default, peak_memory())
+
+
+def measure_formats(name: str, frames: int, height: int, width: int) -> list[FormatCost]:
+    """Time the writing of each format of one object's prediction, beside tracks.json."""
+    clip = moving_shapes(1, frames, height, width)
+    costs: dict[str, FormatCost] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / clip.video.path
+        write_video(video, paint_frames(clip), clip.video.fps)
+        prediction = predict_video(video, clip, model=name, device="cpu")
+        for form in get_args(Format):
+            out = Path(folder) / form
+            began = time.process_time()
+            prediction.save(out, [form])
+            seconds = time.process_time() - began
+            size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file() and path.name != "run.json")
+            costs[form] = FormatCost(form, seconds / frames, size / frames)
+    return list(costs.values())
 
 
 def moving_shapes(objects: int, frames: int, height: int = SIZE, width: int | None = None) -> ClipTracks:

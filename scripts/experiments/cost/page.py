@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from scripts.dev.many import Many
 from scripts.experiments.common import markdown_table
-from scripts.experiments.cost.measure import SIZE, Cost, Load, Scale
+from scripts.experiments.cost.measure import SIZE, Cost, FormatCost, Load, Scale
 from scripts.experiments.curves import Axis, Curve, line_chart, tile_panels
 from vidamodal.types import Frame
 
 
-def render_page(
-    models: Sequence[str],
-    curve_model: str,
-    picture: str,
-    costs: Sequence[Cost],
-    loads: Sequence[Load],
-    scales: Sequence[Scale],
-) -> str:
+@dataclass(frozen=True)
+class Measured:
+    """What the page shows."""
+
+    costs: Sequence[Cost]
+    """Cost of each model."""
+    loads: Sequence[Load]
+    """Load for several numbers of objects, and of frames."""
+    scales: Sequence[Scale]
+    """Time for several sizes of frames."""
+    formats: Sequence[FormatCost]
+    """Cost of each format."""
+    many: Many
+    """Time of many short videos."""
+
+
+def render_page(models: Sequence[str], curve_model: str, picture: str, measured: Measured) -> str:
     """Return the page as Markdown.
 
     Args:
         models: Models as on the command line.
-        curve_model: The model of ``loads``.
+        curve_model: The model of everything but the first table.
         picture: File name of the picture.
-        costs: Cost of each model.
-        loads: Load for several numbers of objects, and of frames.
-        scales: Time for several sizes of frames.
+        measured: What the page shows.
     """
     curve_name = public_name(curve_model)
-    *_, middle, last = (load for load in loads if load.objects == 1)
-    growth = (last.traced - middle.traced) / (last.frames - middle.frames)
-    power = np.log(last.seconds / middle.seconds) / np.log(last.frames / middle.frames)
+    costs = measured.costs
+    short, *_, last = (load for load in measured.loads if load.objects == 1 and load.frames > measured.loads[0].frames)
+    power = np.log(last.seconds / short.seconds) / np.log(last.frames / short.frames)
     sections = [
         "# Cost",
         f"Written by `python -m scripts.experiments.cost --models {' '.join(map(public_name, models))} --curves "
@@ -45,21 +55,52 @@ def render_page(
         "Multiply-adds are those of matrix products and convolutions, as PyTorch counts them, for one object that is "
         f"visible in all {SIZE} px frames. `predict` includes all passes, cropping, pasting and the order of objects.",
         f"## Objects and frames ({curve_name})",
-        markdown_table(_load_rows(loads)),
-        f"From {middle.frames} to {last.frames} frames of one object the time grows with the power {power:.2f} of the "
+        markdown_table(_load_rows(measured.loads)),
+        f"From {short.frames} to {last.frames} frames of one object the time grows with the power {power:.2f} of the "
         f"number of frames (1 is linear; the last third of {last.frames} frames takes {last.slowing:.2f} times as long "
-        f"as the first), and the peak memory of the prediction by {growth:.0f} bytes per frame: boxes, windows, the "
-        "order of the first pass, and run lengths. A single chunk costs less per frame than a long video, whose chunks "
-        "overlap.",
+        f"as the first), and the peak memory of the process by {100 * (last.peak / short.peak - 1):.0f} %. "
+        f"{_growth(measured.loads)} A single chunk costs less per frame than a long video, whose chunks overlap.",
         f"![CPU-seconds and memory over objects and frames]({picture})",
         f"## Size of the frames ({curve_name})",
-        markdown_table(_scale_rows(scales)),
+        markdown_table(_scale_rows(measured.scales)),
         "CPU-ms for each frame of a video file. The objects grow with the frames: one object spans about half of the "
         "height. The network sees windows of the same number of cells at every size. The third column is what cutting, "
         "pasting and order, and all other work between the masks and the tracks, take of the time with `--formats "
         "tracks`; then no pixel is decoded for a model that reads only masks.",
+        f"## Formats ({curve_name})",
+        markdown_table(_format_rows(measured.formats)),
+        "For each frame of 1280 x 720 pixels with one object, without the prediction. Every format is written beside "
+        "tracks.json.",
+        f"## Many videos ({curve_name})",
+        markdown_table(_many_rows(measured.many)),
+        f"{measured.many.videos} videos of {measured.many.frames} frames of 96 x 96 pixels with two objects, on "
+        f"{os.cpu_count()} threads of one machine. The last row predicts them one by one, each with a command. "
+        f"{'All rows gave the same files.' if measured.many.same else 'THE FILES OF THE ROWS DIFFER.'}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _growth(loads: Sequence[Load]) -> str:
+    """Return a sentence on how much memory each further frame takes."""
+    traced = [(load.frames, load.traced) for load in loads if load.objects == 1 and load.traced is not None]
+    (first, before), (last, after) = traced[-2:]
+    return (
+        f"Boxes, windows, the order of the first pass and run lengths take {(after - before) / (last - first):.0f} "
+        "bytes for each further frame."
+    )
+
+
+def _format_rows(formats: Sequence[FormatCost]) -> list[list[str]]:
+    rows = [["format", "CPU-ms", "kB"]]
+    return rows + [[f"`{one.name}`", f"{1000 * one.seconds:.1f}", f"{one.size / 1000:.1f}"] for one in formats]
+
+
+def _many_rows(many: Many) -> list[list[str]]:
+    rows = [["", "seconds", "CPU-seconds", "times as fast as the last"]]
+    slowest = many.seconds["shell loop"][0]
+    return rows + [
+        [name, f"{wall:.0f}", f"{cpu:.0f}", f"{slowest / wall:.1f}"] for name, (wall, cpu) in many.seconds.items()
+    ]
 
 
 def _cost_rows(costs: Sequence[Cost]) -> list[list[str]]:
@@ -92,7 +133,8 @@ def _load_rows(loads: Sequence[Load]) -> list[list[str]]:
     rows = [header]
     for load in loads:
         per_frame = f"{1000 * load.seconds / (load.objects * load.frames):.2f}"
-        memory = [f"{load.start / 1e6:.0f}", f"{load.peak / 1e6:.0f}", f"{load.traced / 1e6:.2f}"]
+        traced = "-" if load.traced is None else f"{load.traced / 1e6:.2f}"
+        memory = [f"{load.start / 1e6:.0f}", f"{load.peak / 1e6:.0f}", traced]
         rows.append([str(load.objects), str(load.frames), f"{load.seconds:.2f}", per_frame, *memory])
     return rows
 
