@@ -5,27 +5,34 @@ Timings vary between runs, so compare ratios rather than milliseconds.
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from scripts.experiments.cost.measure import measure_scale
+from scripts.experiments.cost.measure import measure_scale, moving_shapes
 from vidamodal.baselines import predict_baseline
 from vidamodal.commandline import Parser
 from vidamodal.data.clips import ClipConfig, TrainingClips
-from vidamodal.data.crops import boxes_and_areas
+from vidamodal.data.crops import TrackCrops, boxes_and_areas
 from vidamodal.demo import sample_clip
 from vidamodal.geometry import paste
 from vidamodal.inference.api import predict
 from vidamodal.inference.predictor import Predictor
+from vidamodal.inference.runtime import Runtime
 from vidamodal.metrics.counting import count_video
 from vidamodal.metrics.evaluate import score_counts
+from vidamodal.models.amodal import AmodalOutput
 from vidamodal.models.attention import Backend, attend
 from vidamodal.models.folder import load_model
 from vidamodal.tracks import read_tracks
@@ -44,6 +51,7 @@ def main() -> None:
     torch.set_num_threads(1)
     benchmark_prediction()
     benchmark_sizes()
+    benchmark_network()
     benchmark_evaluation()
     benchmark_attention()
     benchmark_training_data()
@@ -85,6 +93,43 @@ def benchmark_sizes(frames: int = 24) -> None:
     print(f"  cutting, pasting and order: {shares} of the whole (limit 25 %)")
     beside = 1000 * (full.tracks - full.network) / full.objects / frames
     print(f"  beside the network at 1920 x 1080: {beside:.1f} CPU-ms per object-frame (limit 12)")
+
+
+def benchmark_network() -> None:
+    """Compare the network with matrix products alone, and with its compiled and its 8-bit form."""
+    model = load_model().model
+    runtime = Runtime.choose("cpu")
+    inputs: list[tuple[Any, ...]] = []
+    complete = model.complete
+
+    def keep(*values: Any) -> AmodalOutput:
+        inputs.append(values)
+        output: AmodalOutput = complete(*values)
+        return output
+
+    model.complete = keep  # type: ignore[assignment, method-assign]
+    Predictor(model, "cpu").predict(moving_shapes(1, model.config.chunk))
+    crops = inputs[-1][0]
+
+    @torch.inference_mode()
+    def run(network: Callable[[TrackCrops], object]) -> None:
+        with runtime.autocast():
+            network(crops)
+
+    with FlopCounterMode(display=False) as counter:
+        run(model)
+    square = torch.randn(1024, 1024, dtype=runtime.precision)
+    rate = 2 * 1024**3 / _seconds(lambda: square @ square, 20)
+    spent = _seconds(partial(run, model), 5)
+    share = counter.get_total_flops() / spent / rate
+    print(f"the network computes at {100 * share:.0f} % of the rate of products of 1024 x 1024 matrices")
+    compiled = torch.compile(model)
+    print(f"  compiled by torch.compile it takes {_seconds(partial(run, compiled), 5) / spent:.2f} times as long")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch moves this function to another package
+        small = torch.ao.quantization.quantize_dynamic(copy.deepcopy(load_model().model), {nn.Linear}, torch.qint8)
+    eight = _seconds(lambda: small(crops), 5)
+    print(f"  with linear layers in 8 bits, all else in fp32, it takes {eight / spent:.2f} times as long")
 
 
 def benchmark_evaluation(object_frames: int = 10_000) -> None:
