@@ -140,7 +140,9 @@ def clip_from_id_maps(
     for frame, values in maps:
         values = np.asfortranarray(values)
         collector.annotated.add(frame)
-        for number in set(np.unique(values).tolist()) - {0}:
+        runs = values.ravel(order="F")
+        runs = np.append(runs[:-1][runs[1:] != runs[:-1]], runs[-1:])
+        for number in set(runs.tolist()) - {0}:
             collector.add(number, frame, values == number)
     note = f"{name}: each frame lists only objects that are new there; the others are unknown"
     return replace(collector.clip(), notes=(*notes, *((note,) if collector.lists_new_objects else ())))

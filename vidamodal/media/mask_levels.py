@@ -99,18 +99,13 @@ def count_levels(values: Int[np.ndarray, "h w"], is_colour: bool, lossy: bool) -
     across, down = values[:, 1:] != values[:, :-1], values[1:] != values[:-1]
     between[:, 1:-1] |= across[:, 1:] & across[:, :-1] & (values[:, 2:] != values[:, :-2])
     between[1:-1] |= down[1:] & down[:-1] & (values[2:] != values[:-2])
-    codes = _distinct(values)
-    # Small values count themselves; others are counted by their place among the distinct ones.
-    is_small = codes[0] >= 0 and codes[-1] < MOST_LEVELS
-    place = values if is_small else np.searchsorted(codes, values)
-    size, kept = (int(codes[-1]) + 1, codes) if is_small else (len(codes), slice(None))
-    counts = [np.bincount(part.ravel(), minlength=size)[kept] for part in (place, place[solid], place[between])]
+    codes, counts = _count(values, solid, between)
     small = 0
     if not is_colour:
         step = np.abs(values[:, 1:][across].astype(np.int64) - values[:, :-1][across])
         small = int(np.count_nonzero(step <= 2))
-    table = np.stack([*counts, np.ones_like(codes)], axis=1).astype(np.int64)
-    return Levels(codes.astype(np.int64), table, int(flat.sum()), int(across.sum()), small)
+    table = np.stack([*counts, np.ones_like(codes)], axis=1)
+    return Levels(codes, table, int(flat.sum()), int(across.sum()), small)
 
 
 def _undo_enlargement(values: Int[np.ndarray, "h w"], factor: int) -> Int[np.ndarray, "h2 w2"]:
@@ -223,7 +218,21 @@ def _same(
     return np.asarray(np.abs(one.astype(np.int32) - other.astype(np.int32)) <= _LOSSY_STEP)
 
 
-def _distinct(values: Int[np.ndarray, "h w"]) -> Int[np.ndarray, " k"]:
-    if values.dtype.itemsize <= 2 and values.dtype.kind == "u":
-        return np.flatnonzero(np.bincount(values.ravel()))
-    return np.unique(values)
+def _count(
+    values: Int[np.ndarray, "h w"], solid: Bool[np.ndarray, "h w"], between: Bool[np.ndarray, "h w"]
+) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, "3 k"]]:
+    """Return the distinct values, and the numbers of all their pixels, of the solid ones and of those between."""
+    low, high = int(values.min()), int(values.max())
+    if low >= 0 and high < MOST_LEVELS:  # small values count themselves, others by their place among the distinct ones
+        codes, place = np.arange(high + 1), values
+    else:
+        codes = np.unique(values).astype(np.int64)
+        place = np.searchsorted(codes, values)
+
+    def count(part: Int[np.ndarray, " p"]) -> Int[np.ndarray, " k"]:
+        return np.bincount(part, minlength=len(codes)).astype(np.int64)
+
+    pixels = count(place.ravel())
+    table = np.stack([pixels, pixels - count(place[~solid]), count(place[between])])  # most pixels are solid
+    kept = pixels > 0
+    return codes[kept], table[:, kept]
