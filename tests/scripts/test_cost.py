@@ -100,7 +100,7 @@ def test_the_writing_of_each_format_is_timed(model_folder: Path) -> None:
 def test_cost_page_and_picture() -> None:
     costs = [
         Cost("tiny", "bfloat16", 10**6, 2e8, 0.004, 2, 0.01),
-        Cost("c2f", "float32", 10**8, 2e11, 4, 1, 5),
+        Cost("configs/c2f/full.yaml", "float32", 10**8, 2e11, 4, 1, 5),
     ]
     loads = [Load(n, 24, n * 0.2, 10**8, 2 * 10**8, 10**6, 1.0) for n in (1, 5)]
     loads += [Load(1, t, t * 0.01, 10**8, 2 * 10**8, 10**6 + 100 * t, 1.1) for t in (240, 2400)]
@@ -109,7 +109,7 @@ def test_cost_page_and_picture() -> None:
     many = Many(9, 24, {"1 worker": (30, 31), "2 workers": (15, 32), "shell loop": (90, 91)}, True)
     measured = Measured(costs, loads, scales, [FormatCost("png", 0.0123, 4500)], many)
     page = render_page(["tiny", "configs/c2f/full.yaml"], "some/where/tiny", "cost.png", measured)
-    assert "| c2f | 100.00 | 200.000 | 1000.0 | 4000.0 | 1000.0 | 1 | 5000.0 |" in page
+    assert "| c2f/full | 100.00 | 200.000 | 1000.0 | 4000.0 | 1000.0 | 1 | 5000.0 |" in page
     assert "power 1.00" in page and "take 100 bytes for each" in page and "by 5 %" in page and "some/where" not in page
     assert "| 1 | 24000 | 240.00 | 10.00 | 100 | 210 | - |" in page
     assert "| `png` | 12.3 | 4.5 |" in page and "| 2 workers | 15 | 32 | 6.0 |" in page

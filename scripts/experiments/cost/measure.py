@@ -154,7 +154,7 @@ def measure_cost(name: str) -> Cost:
     began = time.process_time()
     predictor = predict(model, clip)
     return Cost(
-        name=Path(name).stem,
+        name=name,
         precision=str(predictor.runtime.precision).removeprefix("torch."),
         parameters=sum(p.numel() for p in model.parameters()),
         multiply_adds=multiply_adds,

@@ -116,7 +116,8 @@ def _cost_rows(costs: Sequence[Cost]) -> list[list[str]]:
     for c in costs:
         adds = [f"{c.multiply_adds / 1e9:.3f}", f"{c.multiply_adds / first.multiply_adds:.1f}"]
         network = [f"{1000 * c.network:.1f}", f"{c.network / first.network:.1f}"]
-        rows.append([c.name, f"{c.parameters / 1e6:.2f}", *adds, *network, str(c.passes), f"{1000 * c.seconds:.1f}"])
+        name = public_name(c.name).removesuffix(".yaml")
+        rows.append([name, f"{c.parameters / 1e6:.2f}", *adds, *network, str(c.passes), f"{1000 * c.seconds:.1f}"])
     return rows
 
 
