@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import sys
+import tempfile
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,16 +27,21 @@ def kubric_imports() -> Iterator[None]:
             from kubric.renderer.blender import Blender
 
     A stand-in for ``tensorflow`` exists only inside the block: if it stayed in ``sys.modules``, other libraries would
-    assume that TensorFlow is installed. If TensorFlow is already imported, nothing is changed.
+    assume that TensorFlow is installed. If TensorFlow is already imported, it is used. The temporary folders that
+    Kubric makes while it is imported, as default values of arguments, are removed.
     """
-    if "tensorflow" in sys.modules:
-        yield
-        return
-    sys.modules["tensorflow"] = _tensorflow_stand_in()
-    try:
-        yield
-    finally:
-        del sys.modules["tensorflow"]
+    has_tensorflow = "tensorflow" in sys.modules
+    usual = tempfile.tempdir
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            tempfile.tempdir = temporary
+            if not has_tensorflow:
+                sys.modules["tensorflow"] = _tensorflow_stand_in()
+            yield
+        finally:
+            tempfile.tempdir = usual
+            if not has_tensorflow:
+                del sys.modules["tensorflow"]
 
 
 def _tensorflow_stand_in() -> types.ModuleType:

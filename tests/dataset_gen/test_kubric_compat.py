@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +31,13 @@ def test_the_stand_in_for_tensorflow_exists_only_inside_the_block(monkeypatch: p
     with kubric_imports():
         assert hasattr(sys.modules["tensorflow"].io.gfile, "copy")
     assert "tensorflow" not in sys.modules
+
+
+@pytest.mark.needs("etils")
+def test_folders_that_are_made_while_kubric_is_imported_are_removed() -> None:
+    from dataset_gen.kubric_compat import kubric_imports
+
+    usual = tempfile.gettempdir()
+    with kubric_imports():
+        made = Path(tempfile.mkdtemp())
+    assert not made.exists() and tempfile.gettempdir() == usual
