@@ -15,7 +15,7 @@ from vidamodal.rle import Patch
 from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
 
 NEGLIGIBLE = -6.9
-"""Logit below which pixels, one in a thousand of which belongs to the object, are left out of the expected IoU."""
+"""Logit below which pixels are left out of the expected IoU: a probability of one in a thousand."""
 
 
 @dataclass(frozen=True)
