@@ -12,7 +12,14 @@ from scipy.special import expit
 
 from tests.inference.helpers import behind_a_bar
 from vidamodal.geometry import Window, paste
-from vidamodal.inference.compose import MaskRules, ObjectContext, WindowLogits, compose_object, measure_extent
+from vidamodal.inference.compose import (
+    NEGLIGIBLE,
+    MaskRules,
+    ObjectContext,
+    WindowLogits,
+    compose_object,
+    measure_extent,
+)
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.occlusion.thresholds import PartialDecision
@@ -97,8 +104,8 @@ def test_judged_logits_count_where_an_occluder_may_have_no_mask() -> None:
     assert np.flatnonzero(mask.whole(12, 12)[0]).tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
 
 
-def plain_mask(logits: WindowLogits, rules: MaskRules) -> tuple[np.ndarray, float]:
-    """The mask and its confidence, computed on all pixels of the image."""
+def plain_mask(logits: WindowLogits, rules: MaskRules) -> tuple[np.ndarray, float, float]:
+    """The mask, its confidence computed on all pixels of the image, and that without negligible pixels."""
     context, partial = logits.context, rules.partial
     rows, columns, values = paste(logits.values[0], context.window, *context.labels.shape)
     size = context.labels.shape
@@ -107,13 +114,17 @@ def plain_mask(logits: WindowLogits, rules: MaskRules) -> tuple[np.ndarray, floa
     uncertain = (context.labels == 0) & context.possible
     probability, inside = np.zeros(size), np.zeros(size, dtype=bool)
     probability[rows, columns], inside[rows, columns] = values, True
+    counted = probability > NEGLIGIBLE
     probability = expit(np.where(uncertain, probability / partial.temperature + partial.shift, probability))
     weights = context.weights[context.labels]
     if context.open is not None:
         weights = np.where((context.labels > 0) | context.open.whole(*size), weights, 0)
     probability = np.where(visible, 1.0, probability * (1 if unknown else weights)) * (inside | visible)
     mask = visible | (probability > np.where(uncertain, partial.threshold, rules.threshold))
-    return mask, float((probability[mask].sum() + 1) / (mask.sum() + probability[~mask].sum() + 1))
+    both = probability[mask].sum() + 1
+    missed = (probability * ~mask).sum(), (probability * ~mask * counted).sum()
+    low, high = (float(both / (mask.sum() + each + 1)) for each in missed)
+    return mask, low, high
 
 
 @st.composite
@@ -135,17 +146,19 @@ def contexts(draw: st.DrawFn) -> ObjectContext:
 
 
 @settings(max_examples=200, deadline=None)
-@given(contexts(), st.integers(0, 2**32 - 1), st.floats(-6, 6))
+@given(contexts(), st.integers(0, 2**32 - 1), st.floats(-12, 6))
 def test_masks_and_extents_are_those_computed_on_all_pixels(context: ObjectContext, seed: int, mean: float) -> None:
     size = context.labels.shape
     values = np.random.default_rng(seed).normal(mean, 3, (1, 16, 16)).astype(np.float32)
     logits = WindowLogits(values, context)
     for rules in (STRICT, MaskRules(0.5, PartialDecision(), presence=0.5, all_sampled=False)):
-        mask, confidence = plain_mask(logits, rules)
+        mask, low, high = plain_mask(logits, rules)
         prediction, patch = compose_object(logits, rules)
         np.testing.assert_array_equal(patch.whole(*size), mask)
         assert prediction.masks == (Rle.encode(mask),)
-        assert prediction.confidence[0] == pytest.approx(confidence, abs=1e-6)
+        assert low - 1e-6 <= prediction.confidence[0] <= high + 1e-6
+        kept = compose_object(logits, replace(rules, keep_probabilities=True))[0]
+        assert kept.masks == prediction.masks and kept.confidence[0] == pytest.approx(low, abs=1e-6)
     extent = measure_extent(logits, 0.5)
     whole = Rle.encode(mask)
     assert (None if extent is None else (extent.box, extent.area)) == (

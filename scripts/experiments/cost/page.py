@@ -43,7 +43,8 @@ def render_page(models: Sequence[str], curve_model: str, picture: str, measured:
     """
     curve_name = public_name(curve_model)
     costs = measured.costs
-    short, *_, last = (load for load in measured.loads if load.objects == 1 and load.frames > measured.loads[0].frames)
+    single = [load for load in measured.loads if load.objects == 1]
+    short, last = single[len(single) > 2], single[-1]  # a single chunk is cheaper than longer clips
     power = np.log(last.seconds / short.seconds) / np.log(last.frames / short.frames)
     sections = [
         "# Cost",
