@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from tests.helpers import DISC_SCENE_SIZE
-from vidamodal.geometry import Cropper, Window, crop_weights, paste, paste_matrix
+from vidamodal.geometry import Cropper, Pieces, Window, crop_weights, paste, pieces_above
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -61,14 +63,18 @@ def test_crop_weights_sum_to_one_inside_and_to_less_at_the_border(
     assert not sums[(at < -reach) | (at > pixels + reach)].any()
 
 
+def cells_of(center: float, side: float, line: np.ndarray) -> np.ndarray:
+    resampling = crop_weights(center, side, CELLS, slice(0, len(line)))
+    return resampling.cells(line[resampling.pixels, None])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.floats(20, 60), sides, st.integers(-15, 15))
 def test_crops_are_equivariant_to_shifts_by_whole_pixels(center: float, side: float, move: int) -> None:
     line = np.zeros(400, dtype=np.float32)
     line[150:250] = np.random.default_rng(0).random(100)
-    whole = slice(0, 400)
-    here = crop_weights(center + 150, side, CELLS, whole).cells(line[:, None], 0)
-    there = crop_weights(center + 150 + move, side, CELLS, whole).cells(np.roll(line, move)[:, None], 0)
+    here = cells_of(center + 150, side, line)
+    there = cells_of(center + 150 + move, side, np.roll(line, move))
     assert np.allclose(here, there, atol=1e-5)
 
 
@@ -93,35 +99,67 @@ def full_weights(center: float, side: float, pixels: int) -> np.ndarray:
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(centers, centers, sides, st.integers(1, 99), st.integers(1, 99), SEEDS)
-def test_a_rectangle_of_an_image_is_cut_like_the_whole_image(
+def test_masks_and_values_of_their_pieces_are_cut_by_the_weights_of_all_pixels(
     x: float, y: float, side: float, height: int, width: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    top, left = rng.integers(0, height), rng.integers(0, width)
-    part = rng.random((rng.integers(0, height - top + 1), rng.integers(0, width - left + 1))) < 0.5
-    image = np.zeros((height, width))
-    image[top : top + part.shape[0], left : left + part.shape[1]] = part
+    mask = rng.random((height, width)) < rng.random()
     cropper = Cropper.at(square((x, y), side), CELLS, height, width)
     rows, columns = full_weights(y, side, height), full_weights(x, side, width)
-    assert np.allclose(cropper.cut(part, (int(top), int(left))), rows @ image @ columns.T, atol=1e-5)
-    assert np.allclose(cropper.cut(image), rows @ image @ columns.T, atol=1e-5)
+    assert np.allclose(cropper.cut(mask), rows @ mask @ columns.T, atol=1e-5)
     assert np.allclose(cropper.inside, np.outer(rows.sum(axis=1), columns.sum(axis=1)), atol=1e-5)
+    pieces = Pieces.of(mask)
+    values = rng.normal(size=len(pieces.columns)).astype(np.float32)
+    image = np.zeros((height, width))
+    for column, top, bottom, value in zip(pieces.columns, pieces.tops, pieces.bottoms, values, strict=True):
+        image[top:bottom, column] = value
+    both = cropper.cut_values(pieces, [values, None])
+    assert np.allclose(both[0], rows @ image @ columns.T, atol=1e-5)
+    np.testing.assert_array_equal(both[1], cropper.cut(mask))
 
 
 @settings(max_examples=40, deadline=None)
-@given(centers, centers, sides, st.integers(1, 120), st.integers(1, 120), SEEDS)
+@given(centers, centers, sides, st.integers(1, 120), st.integers(1, 120), st.integers(1, 9), SEEDS)
 def test_pasting_interpolates_between_the_centres_of_cells(
-    x: float, y: float, side: float, height: int, width: int, seed: int
+    x: float, y: float, side: float, height: int, width: int, step: int, seed: int
 ) -> None:
     values = np.random.default_rng(seed).normal(size=(CELLS, CELLS)).astype(np.float32)
-    rows, columns, pasted = paste(values, square((x, y), side), height, width)
+    rows, columns, pasted = paste(values, square((x, y), side), height, width, step)
     at = [
-        np.clip((np.arange(pixels.start, pixels.stop) + 0.5 - center + side / 2) / side * CELLS - 0.5, 0, CELLS - 1)
+        np.clip((np.r_[pixels] + 0.5 - center + side / 2) / side * CELLS - 0.5, 0, CELLS - 1)
         for pixels, center in ((rows, y), (columns, x))
     ]
     assert np.allclose(pasted, map_coordinates(values, np.meshgrid(*at, indexing="ij"), order=1), atol=1e-4)
+    every = paste(values, square((x, y), side), height, width)[:2]
+    for some, whole, length in zip((rows, columns), every, pasted.shape, strict=True):
+        assert whole.start <= some.start <= whole.stop and some.stop == whole.stop
+        assert length == len(np.r_[some]) >= (whole.stop - whole.start) // step
+
+
+@settings(max_examples=100, deadline=None)
+@given(centers, centers, sides, sides, st.integers(1, 120), st.integers(1, 120), st.floats(-3, 3), SEEDS)
+def test_pieces_above_a_limit_are_the_pixels_whose_interpolated_values_exceed_it(
+    x: float, y: float, across: float, down: float, height: int, width: int, limit: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(8, 8)).astype(np.float32)
+    window = Window((x, y), (across, down))
+    if rng.random() < 0.5:
+        top, left = int(rng.integers(0, height)), int(rng.integers(0, width))
+        window = replace(window, shown=(top, left, int(rng.integers(top, height)), int(rng.integers(left, width))))
+    rows, columns, pasted = paste(values, window, height, width)
+    pieces = pieces_above(values, limit, window, height, width)
+    mask = np.zeros((height, width), dtype=bool)
+    for column, top, bottom in zip(pieces.columns, pieces.tops, pieces.bottoms, strict=True):
+        assert not mask[top:bottom, column].any() and bottom > top
+        mask[top:bottom, column] = True
+    expected = np.zeros_like(mask)
+    expected[rows, columns] = pasted > limit
+    close = np.zeros_like(mask)
+    close[rows, columns] = np.abs(pasted - limit) < 1e-4
+    assert ((mask == expected) | close).all()
 
 
 def test_crops_keep_the_orientation() -> None:
@@ -135,7 +173,7 @@ def test_crops_keep_the_orientation() -> None:
 @settings(max_examples=60, deadline=None)
 @given(centers, sides, st.integers(1, 120))
 def test_pasting_covers_the_pixels_whose_centres_lie_in_the_window(center: float, side: float, pixels: int) -> None:
-    covered, weights = paste_matrix(center, side, CELLS, slice(0, pixels))
+    covered = paste(np.ones((CELLS, CELLS), dtype=np.float32), square((center, 0.5), side), 1, pixels)[1]
     middles = np.arange(pixels) + 0.5
     margin = 1e-6
     within = np.abs(middles - center) < side / 2 - margin
@@ -143,7 +181,6 @@ def test_pasting_covers_the_pixels_whose_centres_lie_in_the_window(center: float
     taken = np.zeros(pixels, dtype=bool)
     taken[covered] = True
     assert taken[within].all() and not taken[beyond].any()
-    assert np.allclose(weights.sum(axis=1), 1, atol=1e-5) and weights.min(initial=0) >= 0
 
 
 @settings(max_examples=30, deadline=None)

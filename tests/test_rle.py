@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from tests.formats.tracks_data import BITS
 from tests.metrics.helpers import (
     seeds,
 )
-from vidamodal.rle import Patch, overlaps, pack, run_lengths, shared_area
+from vidamodal.rle import overlaps, pack, run_lengths, shared_area
 from vidamodal.types import Rle
 
 
@@ -42,69 +41,3 @@ def test_run_lengths_agree_with_pycocotools(mask: np.ndarray) -> None:
     runs = run_lengths(Rle.encode(mask).counts)
     painted = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     np.testing.assert_array_equal(painted.reshape(mask.shape[1], mask.shape[0]).T, mask)
-
-
-def framed(mask: np.ndarray, margins: tuple[int, int, int, int]) -> np.ndarray:
-    """Return a mask with empty rows and columns around it."""
-    return np.pad(mask, (margins[:2], margins[2:]))
-
-
-MARGINS = st.tuples(*[st.integers(0, 3)] * 4)
-
-
-@given(BITS, MARGINS)
-@settings(max_examples=200, deadline=None)
-def test_a_patch_holds_the_mask_in_its_bounding_box(mask: np.ndarray, margins: tuple[int, int, int, int]) -> None:
-    whole = framed(mask, margins)
-    patch = Patch.of(Rle.encode(whole))
-    np.testing.assert_array_equal(patch.whole(*whole.shape), whole)
-    assert patch.area == whole.sum() and patch.box == Rle.encode(whole).box()
-    assert (patch.mask.size == 0) if patch.box is None else (patch.mask.shape == _size(patch.box))
-
-
-def _size(box: tuple[int, int, int, int]) -> tuple[int, int]:
-    return box[2] - box[0], box[3] - box[1]
-
-
-@given(BITS, MARGINS)
-@settings(max_examples=200, deadline=None)
-def test_a_patch_anywhere_in_the_image_is_encoded_as_the_whole_mask(
-    mask: np.ndarray, margins: tuple[int, int, int, int]
-) -> None:
-    whole = framed(mask, margins)
-    assert Patch(margins[0], margins[2], mask).encode(*whole.shape) == Rle.encode(whole)
-
-
-@given(BITS, MARGINS, st.integers(0, 6), st.integers(0, 6), st.integers(0, 9), st.integers(0, 9))
-@settings(max_examples=200, deadline=None)
-def test_a_patch_within_a_rectangle_is_the_mask_there(
-    mask: np.ndarray, margins: tuple[int, int, int, int], top: int, left: int, height: int, width: int
-) -> None:
-    whole = framed(mask, margins)
-    rows, columns = (
-        slice(min(first, size), min(first + count, size))
-        for first, count, size in zip((top, left), (height, width), whole.shape, strict=True)
-    )
-    np.testing.assert_array_equal(Patch(margins[0], margins[2], mask).within(rows, columns), whole[rows, columns])
-
-
-def test_runs_of_no_pixels_are_read() -> None:
-    text = coco_mask.frPyObjects({"size": [4, 5], "counts": [2, 0, 3, 2, 0, 1, 12]}, 4, 5)["counts"].decode()
-    mask = Rle(4, 5, text)
-    np.testing.assert_array_equal(Patch.of(mask).whole(4, 5), mask.decode())
-
-
-@given(BITS, MARGINS, MARGINS)
-@settings(max_examples=100, deadline=None)
-def test_the_union_of_patches_is_that_of_the_masks(
-    mask: np.ndarray, margins: tuple[int, int, int, int], others: tuple[int, int, int, int]
-) -> None:
-    total = sum(others[:2]) + sum(margins[:2]), sum(others[2:]) + sum(margins[2:])
-    one, other = np.zeros((2, mask.shape[0] + total[0], mask.shape[1] + total[1]), dtype=bool)
-    one[margins[0] : margins[0] + mask.shape[0], margins[2] : margins[2] + mask.shape[1]] = mask
-    flipped = mask[::-1, ::-1]
-    other[others[1] : others[1] + mask.shape[0], others[3] : others[3] + mask.shape[1]] = flipped
-    joined = Patch(margins[0], margins[2], mask).union(Patch(others[1], others[3], flipped))
-    np.testing.assert_array_equal(joined.whole(*one.shape), one | other)
-    empty = Patch.of(Rle.empty(*one.shape))
-    assert joined.union(empty) is joined and empty.union(joined) is joined

@@ -5,14 +5,14 @@ Image coordinates are in pixels, x to the right, y down; pixel i covers [i, i + 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
-
-_BLOCK = 8
-"""Cells that are resampled together: each product then reads only the pixels near them."""
+from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True)
@@ -62,42 +62,92 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """k pieces of columns of pixels, which do not overlap, sorted by column."""
+
+    columns: Int[np.ndarray, " k"]
+    tops: Int[np.ndarray, " k"]
+    """First row of each piece."""
+    bottoms: Int[np.ndarray, " k"]
+    """One past the last row."""
+
+    @staticmethod
+    def of(mask: Bool[np.ndarray, "h w"]) -> Pieces:
+        """Return the pieces of a mask."""
+        height, width = mask.shape
+        # A background pixel at the end of each column, and one in front of the first, delimit the pieces.
+        padded = np.zeros(width * (height + 1) + 1, dtype=bool)
+        padded[1:].reshape(width, height + 1)[:, :height] = mask.T
+        columns, rows = np.divmod(np.flatnonzero(padded[1:] != padded[:-1]), height + 1)
+        return Pieces(columns[::2], rows[::2], rows[1::2])
+
+
+@dataclass(frozen=True)
 class Resampling:
-    """Weights that average a line of pixels to the cells of a window. Only the pixels near a cell have a weight."""
+    """Weights that average a line of pixels to the cells of a window.
+
+    Products are sparse: only the pixels near a cell have a weight, and the threads of a BLAS library, which would wait
+    for each other, are not used.
+    """
 
     pixels: slice
     """The p pixels of the line that have weights."""
-    weights: Float[np.ndarray, "cells p"]
-    blocks: tuple[tuple[slice, slice], ...]
-    """Groups of cells, and the pixels of the line that they average."""
+    first: Int[np.ndarray, " cells"]
+    """The first pixel near each cell, relative to ``pixels``; it may lie outside."""
+    weights: Float[np.ndarray, "cells n"]
+    """Weights of the n pixels from there on; zero for those outside ``pixels``."""
 
-    def cells(self, values: Shaped[np.ndarray, "*batch k q"], first: int) -> Float[np.ndarray, "*batch cells q"]:
-        """Return the cells of q lines of pixels.
+    def cells(self, values: Shaped[np.ndarray, "p q"]) -> Float[np.ndarray, "cells q"]:
+        """Return the cells of q lines, of which the pixels that have weights are given along the first axis."""
+        return np.asarray(self._matrix(np.arange(len(values)), None) @ values)
+
+    def average(
+        self, places: Int[np.ndarray, " k"], lines: Float[np.ndarray, "k q"], factors: Float[np.ndarray, " k"] | None
+    ) -> Float[np.ndarray, "cells q"]:
+        """Return the cells of q lines that consist of k parts of single pixels.
 
         Args:
-            values: Consecutive pixels, along the last axis but one; those before and after them are zero.
-            first: Place of the first of these pixels in the line.
+            places: Pixel of each part, relative to ``pixels``, in order; several parts may have one.
+            lines: The values of the parts.
+            factors: Factor of each part; None if all are 1.
         """
-        out = np.zeros((*values.shape[:-2], len(self.weights), values.shape[-1]), dtype=np.float32)
-        known = slice(first, first + values.shape[-2])
-        for cells, pixels in self.blocks:
-            near = intersection(pixels, known)
-            if near.start < near.stop:
-                weights = self.weights[cells, shifted(near, -self.pixels.start)]
-                out[..., cells, :] = weights @ values[..., shifted(near, -first), :]
-        return out
+        return np.asarray(self._matrix(places, factors) @ lines)
 
-    @property
+    @cached_property
+    def before(self) -> Float[np.ndarray, "p_plus_1 cells"]:
+        """Sum of the weights before each pixel, for each cell."""
+        pixels, cells = np.arange(self.pixels.stop - self.pixels.start + 1), np.arange(len(self.first))
+        index = self.first[:, None] + np.arange(1, self.weights.shape[1] + 1)
+        sums = np.cumsum(self.weights, axis=1)
+        # All weights of the first cells lie before a pixel, some of those of the next, and none of the others.
+        whole = np.tri(len(cells) + 1, len(cells), -1, dtype=np.float32) * sums[:, -1]
+        out = whole.take(np.searchsorted(index[:, -1], pixels, side="right"), axis=0)
+        inside = (index >= 1) & (index < len(pixels))
+        out[index[inside], np.broadcast_to(cells[:, None], index.shape)[inside]] = sums[inside]
+        return np.asarray(out)
+
+    @cached_property
     def shares(self) -> Float[np.ndarray, " cells"]:
         """Share of each cell that lies inside the line."""
         return np.asarray(self.weights.sum(axis=1))
 
-    @property
+    @cached_property
     def centers(self) -> Int[np.ndarray, " cells"]:
-        """The pixel of the largest weight of each cell; any for a cell without weights."""
-        if not self.weights.shape[1]:
-            return np.zeros(len(self.weights), dtype=np.int64)
-        return np.asarray(self.pixels.start + self.weights.argmax(axis=1))
+        """The pixel of the largest weight of each cell, not decreasing; any for a cell without weights."""
+        largest = self.pixels.start + self.first + self.weights.argmax(axis=1)
+        return np.asarray(np.clip(largest, self.pixels.start, max(self.pixels.stop - 1, self.pixels.start)))
+
+    def _matrix(self, places: Int[np.ndarray, " k"], factors: Float[np.ndarray, " k"] | None) -> csr_array:
+        """Return the weights (cells x k) of some pixels in order."""
+        start = np.searchsorted(places, self.first)
+        counts = np.searchsorted(places, self.first + self.weights.shape[1]) - start
+        ends = np.cumsum(counts)
+        cell = np.repeat(np.arange(len(counts)), counts)
+        part = np.arange(len(cell)) + (start - ends + counts)[cell]
+        weights = self.weights[cell, places[part] - self.first[cell]]
+        if factors is not None:
+            weights = weights * factors[part]
+        return csr_array((weights, part, np.append(0, ends)), shape=(len(counts), len(places)))
 
 
 @dataclass(frozen=True)
@@ -128,27 +178,29 @@ class Cropper:
         """Share of each cell that lies inside the image."""
         return np.outer(self.rows.shares, self.columns.shares)
 
-    def cut(
-        self, image: Shaped[np.ndarray, "p q"], corner: tuple[int, int] = (0, 0)
-    ) -> Float[np.ndarray, "cells cells"]:
-        """Return the mean of each cell: for a mask, the covered share of the cell in [0, 1].
+    def cut(self, mask: Bool[np.ndarray, "h w"] | Pieces) -> Float[np.ndarray, "cells cells"]:
+        """Return the mean of each cell: for a mask, the covered share of the cell in [0, 1]."""
+        return np.asarray(self.cut_values(mask if isinstance(mask, Pieces) else Pieces.of(mask), [None])[0])
 
-        Args:
-            image: The image, or a rectangle of it outside which it is zero.
-            corner: Row and column of the upper left pixel of the rectangle.
-        """
-        (top, left), (height, width) = corner, image.shape
-        rows = intersection(slice(top, top + height), self.rows.pixels)
-        columns = intersection(slice(left, left + width), self.columns.pixels)
-        part = image[shifted(rows, -top), shifted(columns, -left)].astype(np.float32)
-        return self.columns.cells(self.rows.cells(part, rows.start).T, columns.start).T
+    def cut_values(
+        self, pieces: Pieces, values: Sequence[Float[np.ndarray, " k"] | None]
+    ) -> Float[np.ndarray, "planes cells cells"]:
+        """Return the mean of each cell for several values of the same pieces; None is 1 for all of them."""
+        rows, columns = self.rows, self.columns
+        near = slice(*np.searchsorted(pieces.columns, (columns.pixels.start, columns.pixels.stop)))
+        start = rows.pixels.start
+        covered = rows.before.take(pieces.bottoms[near] - start, axis=0, mode="clip")
+        covered -= rows.before.take(pieces.tops[near] - start, axis=0, mode="clip")
+        places = pieces.columns[near] - columns.pixels.start
+        planes = [columns.average(places, covered, None if each is None else each[near]) for each in values]
+        return np.stack(planes).transpose(0, 2, 1)
 
     def cut_image(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 cells cells"]:
         """Return the colours of each cell in [0, 1]; zero outside the image."""
         rows, columns = self.rows.pixels, self.columns.pixels
-        part = rearrange(image[rows, columns], "h w c -> c h w").astype(np.float32) / 255
-        tall = rearrange(self.rows.cells(part, rows.start), "c s w -> c w s")
-        return np.asarray(rearrange(self.columns.cells(tall, columns.start), "c r s -> c s r"))
+        part = rearrange(image[rows, columns], "h w c -> h (w c)").astype(np.float32) / 255
+        tall = rearrange(self.rows.cells(part), "s (w c) -> w (c s)", c=3)
+        return np.asarray(rearrange(self.columns.cells(tall), "r (c s) -> c s r", c=3))
 
     def pick(
         self, values: Shaped[np.ndarray, "h w"], outside: float | np.generic = 0
@@ -177,20 +229,13 @@ def crop_weights(center: float, side: float, cells: int, pixels: slice) -> Resam
     index = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 2)
     weight = np.maximum(1 - np.abs(index + 0.5 - at[:, None]) / reach, 0)
     weight /= weight.sum(axis=1, keepdims=True)
-    used = intersection(pixels, slice(int(index[0, 0]), int(index[-1, -1]) + 1))
-    matrix = np.zeros((cells, used.stop - used.start), dtype=np.float32)
-    inside = (index >= used.start) & (index < used.stop)
-    rows = np.broadcast_to(np.arange(cells)[:, None], index.shape)
-    matrix[rows[inside], index[inside] - used.start] = weight[inside]
-    blocks = []
-    for start in range(0, cells, _BLOCK):
-        block = slice(start, min(start + _BLOCK, cells))
-        blocks.append((block, intersection(used, slice(int(index[start, 0]), int(index[block.stop - 1, -1]) + 1))))
-    return Resampling(used, matrix, tuple(blocks))
+    used = intersection(pixels, slice(int(first[0]), int(index[-1, -1]) + 1))
+    weight[(index < used.start) | (index >= used.stop)] = 0
+    return Resampling(used, first - used.start, weight.astype(np.float32))
 
 
 def paste(
-    values: Float[np.ndarray, "cells cells"], window: Window, height: int, width: int
+    values: Float[np.ndarray, "cells cells"], window: Window, height: int, width: int, step: int = 1
 ) -> tuple[slice, slice, Float[np.ndarray, "p q"]]:
     """Interpolate the values of a window at the pixels of an image that it covers.
 
@@ -199,47 +244,78 @@ def paste(
         window: Where the window lies.
         height: Height of the image in pixels.
         width: Width of the image in pixels.
+        step: Every how many rows and columns a value is interpolated.
 
     Returns:
-        The rows and the columns that the window covers, and the values there, column-major.
+        The rows and the columns of the values, and the values, column-major.
     """
     top, left, bottom, right = window.shown or (0, 0, height, width)
-    rows, row_weights = paste_matrix(window.center[1], window.side[1], len(values), slice(top, bottom))
-    columns, column_weights = paste_matrix(window.center[0], window.side[0], len(values), slice(left, right))
-    tall = (row_weights @ values).T
-    out = np.empty((len(column_weights), len(row_weights)), dtype=tall.dtype)
-    pitch = int(window.side[0] / len(values)) + 1
-    for start in range(0, len(out), _BLOCK * pitch):
-        block = slice(start, start + _BLOCK * pitch)
-        near = np.flatnonzero(column_weights[block].any(axis=0))
-        cells = slice(near[0], near[-1] + 1)
-        np.matmul(column_weights[block, cells], tall[cells], out=out[block])
-    return rows, columns, out.T
+    rows, near_rows = _neighbours(window.center[1], window.side[1], len(values), slice(top, bottom), step)
+    columns, near_columns = _neighbours(window.center[0], window.side[0], len(values), slice(left, right), step)
+    return rows, columns, near_columns.interpolate(near_rows.interpolate(values).T).T
 
 
-def paste_matrix(center: float, side: float, cells: int, pixels: slice) -> tuple[slice, Float[np.ndarray, "p cells"]]:
-    """Return the p pixels of a line whose centres a window covers, and the weights that interpolate its cells there."""
+def pieces_above(
+    values: Float[np.ndarray, "cells cells"], limit: float, window: Window, height: int, width: int
+) -> Pieces:
+    """Return the pixels at which the interpolated values of a window exceed a limit: see `paste`."""
+    top, left, bottom, right = window.shown or (0, 0, height, width)
+    rows = _covered(window.center[1], window.side[1], slice(top, bottom))
+    columns, near = _neighbours(window.center[0], window.side[0], len(values), slice(left, right), 1)
+    tall = near.interpolate(np.ascontiguousarray(values.T))
+    # Between the centres of two cells of a column, the values are linear; beyond the first and the last, constant.
+    above = np.zeros((len(tall), len(values) + 2), dtype=bool)
+    np.greater(tall, limit, out=above[:, 1:-1])
+    column, before = np.divmod(np.flatnonzero(above[:, 1:] != above[:, :-1]), len(values) + 1)
+    low, high = np.maximum(before - 1, 0), np.minimum(before, len(values) - 1)
+    one, other = tall[column, low].astype(np.float64), tall[column, high].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(low < high, (limit - one) / (other - one), 0.0)
+    pitch = window.side[1] / len(values)
+    at = window.center[1] - window.side[1] / 2 + (low + share + 0.5) * pitch - 0.5
+    begins = np.where(before[::2] > 0, np.floor(at[::2]) + 1, rows.start)
+    ends = np.where(before[1::2] < len(values), np.ceil(at[1::2]), rows.stop)
+    tops, bottoms = (np.clip(each, rows.start, rows.stop).astype(np.intp) for each in (begins, ends))
+    kept = tops < bottoms
+    return Pieces(columns.start + column[::2][kept], tops[kept], bottoms[kept])
+
+
+@dataclass(frozen=True)
+class _Neighbours:
+    """The two cells between whose centres each of p pixels of a line lies."""
+
+    low: Int[np.ndarray, " p"]
+    """The first of the two cells."""
+    share: Float[np.ndarray, " p"]
+    """Weight of the second."""
+
+    def interpolate(self, values: Float[np.ndarray, "cells q"]) -> Float[np.ndarray, "p q"]:
+        """Return the values at the pixels of q lines of cells."""
+        share = self.share[:, None]
+        return np.asarray(values[self.low] * (1 - share) + values[self.low + 1] * share)
+
+
+def _covered(center: float, side: float, pixels: slice) -> slice:
+    """Return the pixels of a line whose centres a window covers."""
     start = center - side / 2
     first = int(np.clip(np.ceil(start - 0.5), pixels.start, pixels.stop))
-    last = int(np.clip(np.floor(start + side - 0.5) + 1, first, pixels.stop))
-    at = np.clip((np.arange(first, last) + 0.5 - start) / side * cells - 0.5, 0, cells - 1)
-    low = np.minimum(at.astype(int), cells - 2)
-    matrix = np.zeros((last - first, cells), dtype=np.float32)
-    rows = np.arange(last - first)
-    matrix[rows, low] = 1 - (at - low)
-    matrix[rows, low + 1] = at - low
-    return slice(first, last), matrix
+    return slice(first, int(np.clip(np.floor(start + side - 0.5) + 1, first, pixels.stop)))
+
+
+def _neighbours(center: float, side: float, cells: int, pixels: slice, step: int) -> tuple[slice, _Neighbours]:
+    """Return the pixels of a line that a window covers, in steps, and how its cells are interpolated there."""
+    covered = _covered(center, side, pixels)
+    covered = slice(covered.start + min(step // 2, max(covered.stop - covered.start - 1, 0)), covered.stop, step)
+    at = (np.arange(covered.start, covered.stop, step) + 0.5 - center + side / 2) / side * cells - 0.5
+    at = np.clip(at, 0, cells - 1)
+    low = np.minimum(at.astype(np.intp), cells - 2)
+    return covered, _Neighbours(low, (at - low).astype(np.float32))
 
 
 def intersection(one: slice, other: slice) -> slice:
     """Return the pixels that lie in two ranges; an empty range within the first if there are none."""
     start = min(max(one.start, other.start), one.stop)
     return slice(start, max(start, min(one.stop, other.stop)))
-
-
-def shifted(pixels: slice, by: int) -> slice:
-    """Return a range of pixels moved by a number of pixels."""
-    return slice(pixels.start + by, pixels.stop + by)
 
 
 def centroid(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, " 2"]:

@@ -10,7 +10,7 @@ import torch
 from tests.helpers import head_inputs
 from vidamodal.data.crops import FrameMap, cut_frame
 from vidamodal.geometry import Cropper, Window
-from vidamodal.rle import Patch
+from vidamodal.runs import LabelRuns, Runs
 
 
 def test_the_order_channel_holds_the_confidence_of_each_label() -> None:
@@ -18,10 +18,11 @@ def test_the_order_channel_holds_the_confidence_of_each_label() -> None:
     labels[:, :5], labels[:, 5:10], labels[:, 10:] = 1, 2, 3
     cropper = Cropper.at(Window((8, 8), (16, 16)), 16, 16, 16)
     front = np.array([0, 0, 1, -0.5], dtype=np.float32)
-    crops = cut_frame(cropper, Patch(0, 0, labels == 1), FrameMap(labels), True, front)
+    mask, frame = Runs.of_mask(labels == 1), FrameMap(LabelRuns.of_map(labels))
+    crops = cut_frame(cropper, mask, frame, True, front)
     assert np.allclose(crops.order[:, :4], 0) and np.allclose(crops.order[:, 6:9], 1)
     assert np.allclose(crops.order[:, 11:], -0.5)
-    assert not cut_frame(cropper, Patch(0, 0, labels == 1), FrameMap(labels), True).order.any()
+    assert not cut_frame(cropper, mask, frame, True).order.any()
 
 
 def test_occluders_lack_objects_that_lie_behind() -> None:

@@ -14,7 +14,7 @@ from tests.inference.helpers import (
 )
 from vidamodal.inference.completion import TrackFrames
 from vidamodal.inference.predictor import Predictor
-from vidamodal.inference.scene import REMEMBERED, Scene
+from vidamodal.inference.scene import REMEMBERED, Pictures, Scene
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
@@ -72,7 +72,7 @@ def test_an_object_occluded_for_longer_than_a_chunk_is_remembered(model: AmodalM
         clip = ClipTracks(VideoInfo("x.mp4", 32, 48, 40, 12.0), (Track(1, visible), Track(2, (wall,) * 40)))
         scene = Scene.from_clip(clip, replace(model.config.windows, growth=1.0, floor=0.0))
         predictor = Predictor(model)
-        views = {t: predictor._view(scene, t, None, None) for t in range(40)}
+        views = {t: predictor._view(scene, t, scene.masks(t), Pictures(), None) for t in range(40)}
         memory = scene.remember(0, {}, views, range(20))
         assert sorted(memory) == list(range(6))
         chunk = range(28, 40)

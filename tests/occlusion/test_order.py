@@ -18,7 +18,6 @@ from vidamodal.occlusion.order import (
     order_from_visible,
     without_cycles,
 )
-from vidamodal.rle import Patch
 from vidamodal.types import Rle
 
 
@@ -83,23 +82,23 @@ def test_order_from_a_relation_lists_overlapping_pairs_only() -> None:
     assert order_from_relation(amodal, lambda _front, _back: False) == ()
 
 
-def patch(first: int, stop: int) -> Patch:
-    return Patch.of(Rle.encode(columns(first, stop)))
+def runs(first: int, stop: int) -> Rle:
+    return Rle.encode(columns(first, stop))
 
 
 def test_a_pair_keeps_its_order_while_neither_object_is_visible_there() -> None:
-    keeper, amodal = OrderKeeper(16), {1: patch(0, 16), 2: patch(8, 24)}
-    nothing = Patch(0, 0, np.zeros((0, 0), dtype=bool))
+    keeper, amodal = OrderKeeper(16), {1: runs(0, 16), 2: runs(8, 24)}
+    nothing = runs(0, 0)
     assert keeper.from_masks(amodal, {1: amodal[1], 2: nothing}) == ((1, 2),)
     assert keeper.from_masks(amodal, {1: nothing, 2: None}) == ((1, 2),)
     assert keeper.from_masks(amodal, {1: nothing, 2: amodal[2]}) == ((2, 1),)
     assert keeper.from_masks(amodal, {1: None, 2: None}) == ((2, 1),)
     # Without any earlier order, the object with the larger visible mask lies in front.
-    assert OrderKeeper(16).from_masks(amodal, {1: patch(0, 2), 2: patch(20, 24)}) == ((2, 1),)
+    assert OrderKeeper(16).from_masks(amodal, {1: runs(0, 2), 2: runs(20, 24)}) == ((2, 1),)
 
 
 def test_an_undetected_object_keeps_its_last_order_or_lies_behind() -> None:
-    keeper, amodal = OrderKeeper(16), {1: patch(0, 16), 2: patch(8, 24)}
+    keeper, amodal = OrderKeeper(16), {1: runs(0, 16), 2: runs(8, 24)}
     assert keeper.from_ranks(amodal, [2]) == ((2, 1),)
     assert keeper.from_ranks(amodal, [1]) == ((1, 2),)
     assert keeper.from_ranks(amodal, [2, 1]) == ((2, 1),)

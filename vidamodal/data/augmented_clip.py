@@ -14,6 +14,7 @@ from vidamodal.data.first_pass import simulate_first_boxes
 from vidamodal.data.rough_depth import degrade_depth
 from vidamodal.geometry import Windows
 from vidamodal.occlusion.thresholds import least_counted_area
+from vidamodal.runs import LabelRuns
 from vidamodal.windows import View, WindowConfig, follow_scene, lay_windows
 from vidamodal.worlds.sample import ClipMasks
 
@@ -98,7 +99,7 @@ class AugmentedClip:
 
     def frame_maps(self, pixels: bool) -> list[FrameMap]:
         """Return what the listed objects show in each frame."""
-        labels = self.labels
+        labels = [LabelRuns.of_map(each) for each in self.labels]
         nothing = [None] * len(labels)
         images = self.images() if pixels else nothing
         disparity = nothing if self.disparity is None else self.disparity

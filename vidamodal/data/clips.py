@@ -26,7 +26,7 @@ from vidamodal.data.crops import (
 )
 from vidamodal.data.first_pass import simulate_first_order
 from vidamodal.geometry import Cropper, Windows
-from vidamodal.rle import Patch
+from vidamodal.runs import LabelRuns, Runs
 from vidamodal.windows import View
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
 
@@ -190,10 +190,10 @@ def _cut_track(
         cropper = Cropper.at(window.at(0, t), view.cells, height, width)
         visible, frame = scene.degraded.visible[track, t], frame_maps[t]
         if not scene.listed[track]:  # the target is an input even without a track
-            labels = np.where(visible, np.uint16(track + 1), frame.labels)
-            frame = FrameMap(labels, frame.image, frame.disparity)
+            labels = np.where(visible, np.uint16(track + 1), frame.labels.decode())
+            frame = FrameMap(LabelRuns.of_map(labels), frame.image, frame.disparity)
         front = None if scene.front is None else np.append(np.float32(0), scene.front[t, track])
-        shown = Patch(0, 0, visible) if known[t] else None
+        shown = Runs.of_mask(visible) if known[t] else None
         crops.append(cut_frame(cropper, shown, frame, bool(exhaustive[t]), front, view.depth))
         amodal.append(cropper.cut(scene.clip.amodal[track, t]))
     annotated, area = scene.annotated[track, picked], scene.true_areas[track, picked]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int, UInt8, UInt16
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from vidamodal.geometry import Cropper, Windows, intersection
+from vidamodal.geometry import Cropper, Windows
 from vidamodal.occlusion.evidence import DEPTH_PLANES, DepthComparison, WindowMasks, compare_depth, gather_evidence
-from vidamodal.rle import Patch
+from vidamodal.runs import LabelRuns, Runs
 
 BOX_NUMBERS = 8
 """Numbers that describe an object's window in one frame: see `box_numbers`."""
@@ -148,37 +148,12 @@ def box_numbers(
 class FrameMap:
     """Visible masks of all listed objects in one frame."""
 
-    labels: UInt16[np.ndarray, "h w"]
+    labels: LabelRuns
     """Number of the object that each pixel shows; 0 for none."""
     image: UInt8[np.ndarray, "h w 3"] | None = None
     """Colours of the frame; None if the model reads no pixels."""
     disparity: Float[np.ndarray, "h w"] | None = None
     """One over the depth, up to scale and shift; nan where unknown. None if all of it is unknown."""
-    boxes: Int[np.ndarray, "k 4"] | None = None
-    """(top, left, bottom, right) in pixels of rectangles that together hold all labels; None for the whole frame."""
-
-    def labels_in(self, cropper: Cropper) -> tuple[UInt16[np.ndarray, "p q"], tuple[int, int]]:
-        """Return the labels in a rectangle that holds all that a window shows of the boxes, and its corner.
-
-        It holds the pixels beside them, too, and does not depend on boxes that the window does not show.
-        """
-        rows, columns = cropper.rows.pixels, cropper.columns.pixels
-        if self.boxes is not None:
-            top, left, bottom, right = (self.boxes - (1, 1, 0, 0)).T
-            shown = (top < rows.stop) & (bottom > rows.start) & (left < columns.stop) & (right > columns.start)
-            if not shown.any():
-                return self.labels[:0, :0], (0, 0)
-            rows = intersection(rows, slice(int(top[shown].min()), int(bottom[shown].max())))
-            columns = intersection(columns, slice(int(left[shown].min()), int(right[shown].max())))
-        return self.labels[rows.start : rows.stop + 1, columns.start : columns.stop + 1], (rows.start, columns.start)
-
-
-def borders(labels: UInt16[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Return the pixels whose right or lower neighbour has another label."""
-    edges = np.zeros_like(labels, dtype=bool)
-    np.not_equal(labels[:, :-1], labels[:, 1:], out=edges[:, :-1])
-    edges[:-1] |= labels[:-1] != labels[1:]
-    return edges
 
 
 @dataclass(frozen=True)
@@ -199,7 +174,7 @@ class FrameCrops:
 
 def cut_frame(
     cropper: Cropper,
-    visible: Patch | None,
+    visible: Runs | None,
     frame: FrameMap,
     exhaustive: bool,
     front: Float[np.ndarray, " labels"] | None = None,
@@ -221,17 +196,20 @@ def cut_frame(
     """
     inside = cropper.inside
     nothing = np.zeros_like(inside)
-    own = nothing if visible is None else cropper.cut(visible.mask, (visible.top, visible.left))
-    labels, corner = frame.labels_in(cropper)
-    order = nothing if front is None or not front.any() else cropper.cut(front[labels], corner)
+    own = nothing if visible is None else cropper.cut(visible.pieces)
+    labels = frame.labels
+    if front is not None and front.any():
+        taken, order = cropper.cut_values(labels.pieces, [None, front[labels.piece_labels]])
+    else:
+        taken, order = cropper.cut(labels.pieces), nothing
     comparison = _compare_depth(cropper, own, frame.disparity) if depth or rule else None
     decisive = comparison if rule and not exhaustive and comparison and comparison.is_dense(inside) else None
-    masks = WindowMasks(own, cropper.cut(labels != 0, corner), inside, order)
+    masks = WindowMasks(own, taken, inside, order)
     evidence = gather_evidence(masks, exhaustive, decisive)
     return FrameCrops(
         own,
         evidence.others,
-        cropper.cut(borders(labels), corner),
+        cropper.cut(labels.borders.pieces),
         inside,
         evidence.background,
         evidence.order,

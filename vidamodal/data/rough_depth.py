@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import uniform_filter
 
-from vidamodal.geometry import paste_matrix
+from vidamodal.geometry import Window, paste
 
 USED = 0.7
 """Probability of each degradation."""
@@ -134,9 +134,9 @@ _STEPS = (_bend, _warp, _blur, _add_noise)
 def _smooth_fields(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> Iterator[Float[np.ndarray, "h w"]]:
     """Yield a smooth random field for each frame, of a lasting and a changing part."""
     frames, height, width = shape
-    rows, columns = (paste_matrix(size / 2, size, cells, slice(0, size))[1] for size in (height, width))
+    window = Window((width / 2, height / 2), (width, height))
     lasting = rng.standard_normal((cells, cells))
     for _ in range(frames):
         changing = rng.standard_normal((cells, cells))
         grid = np.sqrt(1 - FLICKERING) * lasting + np.sqrt(FLICKERING) * changing
-        yield rows @ grid.astype(np.float32) @ columns.T
+        yield paste(grid.astype(np.float32), window, height, width)[2]

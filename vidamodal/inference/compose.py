@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt16
+from jaxtyping import Bool, Float, Int
 from scipy.special import expit, logit
 
-from vidamodal.geometry import Window, paste
+from vidamodal.geometry import Window, paste, pieces_above
 from vidamodal.occlusion.thresholds import PartialDecision
-from vidamodal.rle import Patch
+from vidamodal.runs import LabelRuns, Runs
 from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
 
 NEGLIGIBLE = -6.9
 """Logit below which pixels are left out of the expected IoU: a probability of one in a thousand."""
+SAMPLES = 96
+"""Rows and columns of a window on which the expected IoU is estimated, at least; fewer if it has fewer."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,19 @@ class ObjectContext:
     """What the masks of an object in one frame depend on besides its logits."""
 
     window: Window
-    visible: Patch | None
+    visible: Runs | None
     """Its visible mask; None if unknown."""
-    labels: UInt16[np.ndarray, "h w"]
-    """The visible track at each pixel: see `vidamodal.inference.scene.LabelMap`."""
+    labels: LabelRuns
+    """The visible track at each pixel: see `vidamodal.inference.scene.FrameMasks`."""
     weights: Float[np.ndarray, " labels"]
     """How far the object may extend under each label, in [0, 1]."""
-    open: Patch | None = None
+    open: Runs | None = None
     """Unlabelled pixels under which it may extend; None for all of them."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        return self.labels.height, self.labels.width
 
     @property
     def possible(self) -> bool:
@@ -105,18 +112,7 @@ class ObjectContext:
 
     def uncertain(self, rows: slice, columns: slice) -> Bool[np.ndarray, "p q"]:
         """Return the pixels of a rectangle that may show an occluder without a mask."""
-        return np.asarray((self.labels[rows, columns] == 0) & self.possible)
-
-    def undecided(self, rows: slice, columns: slice) -> Bool[np.ndarray, "p q"]:
-        """Return the pixels of a rectangle that show something else, under which the object may extend."""
-        labels = self.labels[rows, columns]
-        if self.visible is None:  # then nothing can be ruled out
-            return np.ones(labels.shape, dtype=bool, order="F")
-        free = (self.weights > 0)[labels]
-        if self.open is not None:
-            free &= (labels > 0) | self.open.within(rows, columns)
-        free &= ~self.visible.within(rows, columns)
-        return np.asarray(free)
+        return np.asarray((self.labels.at(rows, columns) == 0) & self.possible)
 
 
 @dataclass(frozen=True)
@@ -144,55 +140,45 @@ class MaskRules:
     keep_probabilities: bool = False
 
 
-def compose_object(
-    logits: WindowLogits, rules: MaskRules, present: float | None = None
-) -> tuple[ObjectPrediction, Patch]:
-    """Return the masks of an object in one frame, with the decoded mask of the first hypothesis.
+def compose_object(logits: WindowLogits, rules: MaskRules, present: float | None = None) -> ObjectPrediction:
+    """Return the masks of an object in one frame.
+
+    The confidence of a mask is estimated on `SAMPLES` rows and columns of the window, or on all if it has fewer.
 
     Args:
         logits: Logits of each hypothesis, with the object's window, visible mask and possible occluders.
         rules: How masks are decided.
         present: Probability that any of the object is inside the image; None if unknown.
     """
-    height, width = logits.context.labels.shape
-    window = logits.context.window
+    context = logits.context
+    window, step = context.window, 1
     if not rules.keep_probabilities:
-        window = _likely_part(logits.values.max(axis=0), window, NEGLIGIBLE, (height, width)) or window
-    pasted = [_paste_probability(logits, h, window, rules.partial) for h in range(len(logits.values))]
+        window = _likely_part(logits.values.max(axis=0), window, NEGLIGIBLE, context.size) or window
+        step = max(1, int(max(window.side) / SAMPLES))
+    sampled = [_sample(logits, h, window, rules.partial, step) for h in range(len(logits.values))]
     # A sampled hypothesis is overconfident about itself. The deterministic first one judges all; if there is none,
     # their mean does.
-    judge = np.mean([p.values for p in pasted], axis=0) if rules.all_sampled else pasted[0].values
-    masks, scores = zip(*(p.decide(judge, rules) for p in pasted), strict=True)
-    kept = pasted[0].in_window() if rules.keep_probabilities else None
+    judge = np.mean([s.values for s in sampled], axis=0) if rules.all_sampled else sampled[0].values
+    masks = [_decide(logits, h, rules) for h in range(len(logits.values))]
+    scores = [s.expected_iou(mask, judge, rules) for s, mask in zip(sampled, masks, strict=True)]
+    kept = sampled[0].in_window() if rules.keep_probabilities else None
     cells = logits if rules.keep_probabilities else None
     if present is not None:
         # A mask is right only if the object is there, and an empty mask only if it is not.
-        scores = tuple(score * (1 - present if present < rules.presence else present) for score in scores)
-    runs = tuple(mask.encode(height, width) for mask in masks)
-    return ObjectPrediction(runs, scores, kept, present, cells), masks[0]
+        scores = [score * (1 - present if present < rules.presence else present) for score in scores]
+    return ObjectPrediction(tuple(mask.encode() for mask in masks), tuple(scores), kept, present, cells)
 
 
 def measure_extent(logits: WindowLogits, threshold: float) -> Extent | None:
-    """Return the extent of the mask of the first hypothesis, None if it is empty; cheaper than the mask.
+    """Return the extent of the mask of the first hypothesis, None if it is empty.
 
     Args:
         logits: Logits of the object, of which nothing is judged.
         threshold: A pixel belongs to the mask above this probability.
     """
-    context = logits.context
-    visible = context.visible or Patch(0, 0, np.zeros((0, 0), dtype=bool))
-    limits = _logit_limits(context, threshold)
-    likely = _likely_part(logits.values[0], context.window, float(limits.min()), context.labels.shape)
-    if likely is None:
-        return None if visible.box is None else Extent(visible.box, visible.area)
-    rows, columns, values = paste(logits.values[0], likely, *context.labels.shape)
-    chosen = (values > limits[context.labels[rows, columns]]) & context.undecided(rows, columns)
-    added = Patch(rows.start, columns.start, chosen)
-    boxes = [box for box in (visible.box, added.box) if box is not None]
-    if not boxes:
-        return None
-    low, high = np.min(boxes, axis=0), np.max(boxes, axis=0)
-    return Extent((int(low[0]), int(low[1]), int(high[2]), int(high[3])), visible.area + added.area)
+    mask = _decide(logits, 0, MaskRules(threshold, PartialDecision(threshold=threshold), 0.0, False))
+    box = mask.box
+    return None if box is None else Extent(box, mask.area)
 
 
 def compose_track(track: Track, predictions: Mapping[int, ObjectPrediction], frames: int) -> Track:
@@ -239,83 +225,104 @@ def _detection_confidence(track: Track, frames: int) -> list[float]:
 
 
 @dataclass(frozen=True)
-class _Probability:
-    """Probabilities of the undecided pixels of a window, column by column."""
+class _Sample:
+    """Probabilities of undecided pixels in every so many rows and columns of a window, column by column."""
 
     context: ObjectContext
     rows: slice
     columns: slice
     places: Int[np.ndarray, " k"]
-    """The undecided pixels among those of the window."""
+    """The undecided pixels among all of these rows and columns."""
     uncertain: Bool[np.ndarray, " k"] | bool
     """True for pixels that may show an occluder without a mask."""
     values: Float[np.ndarray, " k"]
 
-    def decide(self, judge: Float[np.ndarray, " k"], rules: MaskRules) -> tuple[Patch, float]:
-        """Return the mask, and its expected IoU under the probabilities ``judge`` of the same pixels."""
+    def expected_iou(self, mask: Runs, judge: Float[np.ndarray, " k"], rules: MaskRules) -> float:
+        """Return the expected IoU of a mask under the probabilities ``judge`` of the same pixels."""
         chosen = self.values > np.where(self.uncertain, rules.partial.threshold, rules.threshold)
-        mask = self._with_visible(self.places[chosen])
+        visible = 0 if self.context.visible is None else self.context.visible.area
+        each = self.rows.step * self.columns.step
         # E[intersection] / E[union]; one pixel is added to both, so that an empty mask of an absent object scores 1.
-        intersection = judge[chosen].sum() + mask.area - np.count_nonzero(chosen)
-        union = mask.area + judge[~chosen].sum()
-        return mask, float((intersection + 1) / (union + 1))
+        intersection = visible + min(each * float(judge[chosen].sum()), mask.area - visible)
+        union = mask.area + each * float(judge[~chosen].sum())
+        return float((intersection + 1) / (union + 1))
 
     def in_window(self) -> WindowProbability:
         """Return the probability of every pixel of the window: 1 on the visible mask, 0 where the object cannot be."""
-        values = np.zeros(self._size)
+        values = np.zeros((self.columns.stop - self.columns.start, self.rows.stop - self.rows.start))
         values.ravel()[self.places] = self.values
         if self.context.visible is not None:
-            values[self.context.visible.within(self.rows, self.columns).T] = 1
+            values[self.context.visible.at(self.rows, self.columns).T] = 1
         return WindowProbability(self.rows, self.columns, values.T)
 
-    @property
-    def _size(self) -> tuple[int, int]:
-        return self.columns.stop - self.columns.start, self.rows.stop - self.rows.start
 
-    def _with_visible(self, places: Int[np.ndarray, " c"]) -> Patch:
-        """Return some pixels of the window and the visible mask."""
-        visible = self.context.visible
-        if visible is not None and not len(places):
-            return visible
-        columns, rows = np.divmod(places, self._size[1])
-        top, left = int(rows.min(initial=0)), int(columns.min(initial=0))
-        added = np.zeros((int(columns.max(initial=-1)) + 1 - left, int(rows.max(initial=-1)) + 1 - top), dtype=bool)
-        added[columns - left, rows - top] = True
-        patch = Patch(self.rows.start + top, self.columns.start + left, added.T)
-        return patch if visible is None else patch.union(visible)
-
-
-def _paste_probability(logits: WindowLogits, hypothesis: int, window: Window, partial: PartialDecision) -> _Probability:
-    """Probabilities at the size of the image in (a part of) the window, weighted by what may occlude the object."""
+def _sample(logits: WindowLogits, hypothesis: int, window: Window, partial: PartialDecision, step: int) -> _Sample:
+    """Sample (a part of) the window: probabilities weighted by what may occlude the object."""
     context = logits.context
-    size = context.labels.shape
-    rows, columns, values = paste(logits.values[hypothesis], window, *size)
-    places = np.flatnonzero(context.undecided(rows, columns).T)
-    labels = context.labels[rows, columns].T.ravel()[places]
+    rows, columns, values = paste(logits.values[hypothesis], window, *context.size, step)
+    labels = context.labels.at(rows, columns).T.ravel()
+    if context.visible is None:  # then nothing can be ruled out
+        places = np.arange(len(labels))
+    else:
+        free = (context.weights > 0)[labels]
+        if context.open is not None:
+            free &= (labels > 0) | context.open.at(rows, columns).T.ravel()
+        free &= ~context.visible.at(rows, columns).T.ravel()
+        places = np.flatnonzero(free)
+    labels = labels[places]
     chosen = values.T.ravel()[places]
     uncertain = (labels == 0) if context.possible else False
     if context.possible:
         judged = chosen
         if logits.judged is not None:
-            judged = paste(logits.judged[hypothesis], window, *size)[2].T.ravel()[places]
+            judged = paste(logits.judged[hypothesis], window, *context.size, step)[2].T.ravel()[places]
         chosen = np.where(uncertain, judged / partial.temperature + partial.shift, chosen)
     probability = expit(chosen)
     if context.visible is not None:  # if it is unknown, nothing can be ruled out either
         probability = probability * context.weights[labels]
-    return _Probability(context, rows, columns, places, uncertain, probability)
+    return _Sample(context, rows, columns, places, uncertain, probability)
 
 
-def _logit_limits(context: ObjectContext, threshold: float) -> Float[np.ndarray, " labels"]:
-    """Return the logit under each label above which a pixel belongs to the mask."""
+def _decide(logits: WindowLogits, hypothesis: int, rules: MaskRules) -> Runs:
+    """Return the mask of a hypothesis."""
+    context, values = logits.context, logits.values[hypothesis]
     if context.visible is None:
-        return np.full(len(context.weights), logit(threshold), dtype=np.float32)
+        return _above(values, float(logit(rules.threshold)), context)
+    mask = context.visible
+    limits, most = _limits(context.weights, rules.threshold), float(values.max())
+    for limit in sorted(set(limits[1:].tolist())):
+        if most > limit:
+            mask |= _above(values, limit, context) & context.labels.where(np.append(False, limits[1:] == limit))
+    limit, unlabelled = float(limits[0]), values
+    if context.possible:
+        limit = (
+            float(_limits(context.weights, rules.partial.threshold)[0]) - rules.partial.shift
+        ) * rules.partial.temperature
+        unlabelled = values if logits.judged is None else logits.judged[hypothesis]
+    if float(unlabelled.max()) > limit:
+        added = _above(unlabelled, limit, context) - context.labels.labelled
+        mask |= added if context.open is None else added & context.open
+    return mask
+
+
+def _above(values: Float[np.ndarray, "s s"], limit: float, context: ObjectContext) -> Runs:
+    """Return the pixels of a window above a logit."""
+    part = _likely_part(values, context.window, limit, context.size)
+    if part is None:
+        return Runs.nothing(*context.size)
+    return Runs.of_pieces(pieces_above(values, limit, part, *context.size), *context.size)
+
+
+def _limits(weights: Float[np.ndarray, " labels"], threshold: float) -> Float[np.ndarray, " labels"]:
+    """Return the logit under each label above which a pixel belongs to the mask."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.minimum(threshold / context.weights, 1)
-    return np.asarray(logit(shares), dtype=np.float32)
+        shares = np.minimum(threshold / weights, 1)
+    limits = np.asarray(logit(shares), dtype=np.float64)
+    return np.where(weights > 0, limits, np.inf)
 
 
 def _likely_part(
-    values: Float[np.ndarray, "s s"], window: Window, limit: float, size: tuple[int, ...]
+    values: Float[np.ndarray, "s s"], window: Window, limit: float, size: tuple[int, int]
 ) -> Window | None:
     """Return the window, restricted to the cells between which a logit above a limit is interpolated."""
     rows, columns = (np.flatnonzero((values > limit).any(axis=axis)) for axis in (1, 0))

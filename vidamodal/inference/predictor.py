@@ -34,7 +34,7 @@ from vidamodal.inference.compose import (
 from vidamodal.inference.depth.depth_sign import LEAST_PREDICTED, count_votes, orient
 from vidamodal.inference.depth.depth_source import DepthSource, DisparityMaps
 from vidamodal.inference.runtime import FrameSource, Runtime, Timings, open_frames
-from vidamodal.inference.scene import LabelMap, Memory, Pictures, Reading, Scene, Views, WindowView
+from vidamodal.inference.scene import FrameMasks, Memory, Pictures, Reading, Scene, Views, WindowView
 from vidamodal.inference.track_logits import FrameLogits, TrackLogits
 from vidamodal.inference.unlisted import HOLE_LOGIT, short_holes
 from vidamodal.models.folder import Model
@@ -43,7 +43,6 @@ from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.occlusion.parts import NEAR, PartJudge, TrackWindows
 from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.progress import progress
-from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError
 
 
@@ -73,6 +72,8 @@ class _PassState:
     memory: list[Memory]
     evidence: Float[np.ndarray, "t m m"]
     """Evidence of the last frames before the chunk, as far as it reaches."""
+    masks: dict[int, FrameMasks] = field(default_factory=dict)
+    """By frame number."""
     views: Views = field(default_factory=dict)
     pending: dict[int, TrackLogits] = field(default_factory=dict)
     """Logits of the last chunk in the frames that it shares with the next."""
@@ -133,6 +134,8 @@ class CompletedFrame:
     """How far a track may extend under each label."""
     front: Float[np.ndarray, "m m"]
     """As in `FramePrediction`."""
+    masks: FrameMasks
+    """The visible masks."""
     views: Sequence[WindowView | None]
     """By track."""
 
@@ -246,19 +249,22 @@ class Predictor:
                 inputs = _Inputs(frames, self._orient(scene, depth, least=LEAST_PREDICTED))
         yield from self._last_frames(scene, inputs)
 
-    def predict_newest(self, scene: Scene, views: Views, memory: list[Memory], carried: Carried) -> FramePrediction:
+    def predict_newest(
+        self, scene: Scene, views: Views, masks: FrameMasks, memory: list[Memory], carried: Carried
+    ) -> FramePrediction:
         """Predict the last frame of a scene from it and the frames before it.
 
         Args:
             scene: The scene; of its masks only those of the last frame are read.
             views: Views of the last frames without a gap, by frame number.
+            masks: Masks of the last frame.
             memory: The clearest earlier frames of each track.
             carried: Evidence and order of the frames before; they are updated.
         """
         settings, rules = self._last_pass, self._last_pass.rules
         first, last = min(views), max(views)
         chunk, newest = Chunk(first, last + 1, last + 1), Chunk(last, last + 1, last + 1)
-        state = _PassState(memory, carried.evidence, views)
+        state = _PassState(memory, carried.evidence, views=views)
         logits = {
             k: values.decide_presence(scene.areas[k, first : last + 1] > 0, rules.presence)
             for k, values in self._complete_chunk(scene, state, chunk, settings).items()
@@ -270,7 +276,7 @@ class Predictor:
             logits = {k: values.since(near.start - first) for k, values in logits.items()}
             logits, first = self._judge_parts(rules.partial.judge, views, near, logits, last - near.start), near.start
         final = {k: values.at(last - first) for k, values in logits.items()}
-        frame = CompletedFrame(last, final, relations.weights[0], relations.front[0], views[last])
+        frame = CompletedFrame(last, final, relations.weights[0], relations.front[0], masks, views[last])
         objects, order = self._compose(scene, frame, carried.order)
         self.timings.object_frames += len(objects)
         return FramePrediction(last, objects, order, relations.front[0])
@@ -316,7 +322,6 @@ class Predictor:
         threshold = self._first_pass.rules.threshold
         for frame in self._run_pass(scene, self._first_pass, inputs):
             began = time.perf_counter()
-            labels = None
             extents = {}
             for k, values in frame.logits.items():
                 anchor = scene.anchors.of(scene.tracks[k].id).get(frame.number)
@@ -325,11 +330,7 @@ class Predictor:
                     box = anchor.box()
                     extent = None if box is None else Extent(box, anchor.area())
                 elif scene.areas[k, frame.number] > 0:
-                    if labels is None:
-                        visible = scene.visible_masks(frame.number)
-                        labels = scene.label_map(visible)
-                    context = self._context(scene, frame, k, visible, labels)
-                    extent = measure_extent(WindowLogits(values.masks, context), threshold)
+                    extent = measure_extent(WindowLogits(values.masks, self._context(scene, frame, k)), threshold)
                 if extent is not None:
                     extents[k] = extent
             self.timings.add("paste", began)
@@ -351,8 +352,11 @@ class Predictor:
         images = self._images(inputs.frames)
         state = _PassState.begin(scene)
         for chunk in self._chunks(scene.clip.video.frames):
+            state.masks = {t: state.masks[t] if t in state.masks else scene.masks(t) for t in chunk.frames}
             state.views = {
-                t: state.views[t] if t in state.views else self._view(scene, t, next(images), inputs.disparity)
+                t: state.views[t]
+                if t in state.views
+                else self._view(scene, t, state.masks[t], Pictures(next(images)), inputs.disparity)
                 for t in chunk.frames
             }
             raw = self._complete_chunk(scene, state, chunk, settings)
@@ -366,7 +370,8 @@ class Predictor:
                 logits = self._judge_parts(rules.partial.judge, state.views, chunk, logits)
             for place, t in enumerate(chunk.new_frames):
                 included = {k: values.at(place) for k, values in logits.items() if scene.includes(k, t)}
-                yield CompletedFrame(t, included, relations.weights[place], relations.front[place], state.views[t])
+                weights, front = relations.weights[place], relations.front[place]
+                yield CompletedFrame(t, included, weights, front, state.masks[t], state.views[t])
 
     def _images(self, frames: FrameSource | None) -> Iterator[Frame | None]:
         """The frames; None for each if the model does not read pixels."""
@@ -383,16 +388,15 @@ class Predictor:
             yield Chunk(start, min(start + config.chunk, frames), next_start)
 
     def _view(
-        self, scene: Scene, frame: int, image: Frame | None, maps: DisparityMaps | None
+        self, scene: Scene, frame: int, masks: FrameMasks, pictures: Pictures, maps: DisparityMaps | None
     ) -> list[WindowView | None]:
-        disparity = None
         if maps is not None:
             began = time.perf_counter()
-            disparity = maps.read(frame)
+            pictures = replace(pictures, disparity=maps.read(frame))
             self.timings.add("depth", began)
         began = time.perf_counter()
         reads = self.model.view
-        views = scene.view(frame, Pictures(image, disparity), Reading(reads.cells, reads.depth, self.depth_rule))
+        views = scene.view(frame, masks, pictures, Reading(reads.cells, reads.depth, self.depth_rule))
         self.timings.add("cut", began)
         return views
 
@@ -429,7 +433,7 @@ class Predictor:
         video, reads = scene.clip.video, self.model.view
         black = np.zeros((video.height, video.width, 3), dtype=np.uint8) if reads.pixels else None
         reading = Reading(reads.cells, reads.depth, self.depth_rule)
-        view = scene.view(frame, Pictures(black), reading, only=[k])[k]
+        view = scene.view(frame, scene.masks(frame), Pictures(black), reading, only=[k])[k]
         assert view is not None  # spans include all anchors
         return view.crops
 
@@ -490,22 +494,19 @@ class Predictor:
         self, scene: Scene, frame: CompletedFrame, keeper: OrderKeeper
     ) -> tuple[dict[int, ObjectPrediction], FrameOrder]:
         """The masks of a frame at the size of the image, and their order."""
-        visible = scene.visible_masks(frame.number)
-        labels = scene.label_map(visible)
-        objects, first_masks = {}, {}
+        objects, amodal, visible = {}, {}, {}
         for k, values in frame.logits.items():
             key = scene.tracks[k].id
-            logits = WindowLogits(values.masks, self._context(scene, frame, k, visible, labels), values.judged)
+            logits = WindowLogits(values.masks, self._context(scene, frame, k), values.judged)
             present = None if values.presence is None else float(expit(values.presence))
-            objects[key], first_masks[key] = compose_object(logits, self._last_pass.rules, present)
+            objects[key] = compose_object(logits, self._last_pass.rules, present)
             if (anchor := scene.anchors.of(key).get(frame.number)) is not None:
-                objects[key], first_masks[key] = objects[key].with_mask(anchor), Patch.of(anchor)
-        return objects, keeper.from_masks(first_masks, visible)
+                objects[key] = objects[key].with_mask(anchor)
+            amodal[key], visible[key] = objects[key].masks[0], scene.tracks[k].visible[frame.number]
+        return objects, keeper.from_masks(amodal, visible)
 
-    def _context(
-        self, scene: Scene, frame: CompletedFrame, k: int, visible: Mapping[int, Patch | None], labels: LabelMap
-    ) -> ObjectContext:
-        view = frame.views[k]
-        opened = Patch.of(view.open) if self.constrain and view is not None and view.open is not None else None
+    def _context(self, scene: Scene, frame: CompletedFrame, k: int) -> ObjectContext:
+        view, masks = frame.views[k], frame.masks
+        opened = view.open if self.constrain and view is not None else None
         window = scene.windows.at(k, frame.number)
-        return ObjectContext(window, visible[scene.tracks[k].id], labels, frame.weights[k], opened)
+        return ObjectContext(window, masks.visible[scene.tracks[k].id], masks.labels, frame.weights[k], opened)

@@ -14,17 +14,25 @@ from vidamodal.geometry import Cropper, Window, Windows
 from vidamodal.inference.anchors import Anchors
 from vidamodal.inference.compose import FirstPassFrame
 from vidamodal.occlusion.evidence import front_confidence_from_order, open_pixels
-from vidamodal.rle import Patch
+from vidamodal.runs import LabelRuns, Runs
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Rle, Track, known_span
 from vidamodal.windows import WindowConfig, follow_scene, lay_windows
 
 REMEMBERED = 8
 """Number of earlier frames remembered of each track, for when it is occluded for longer than a chunk."""
 
-LabelMap = UInt16[np.ndarray, "h w"]
-"""The place of the visible track at each pixel among the clip's tracks, counted from 1; 0 where there is none."""
 Memory = dict[int, FrameCrops]
 """The clearest earlier frames of a track: its crops by frame number, in order."""
+
+
+@dataclass(frozen=True)
+class FrameMasks:
+    """The visible masks of a frame."""
+
+    visible: dict[int, Runs | None]
+    """By id of the track; None if unknown."""
+    labels: LabelRuns
+    """The place of the visible track at each pixel among the clip's tracks, from 1; of several, the last one counts."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class WindowView:
 
     crops: FrameCrops
     labels: UInt16[np.ndarray, "s s"]
-    open: Rle | None
+    open: Runs | None
     """Unlabelled pixels under which the object may extend, as far as depth tells; None if depth tells nothing."""
 
 
@@ -139,27 +147,24 @@ class Scene:
         """Return the tracks whose span includes any of these frames."""
         return [k for k, (first, last) in enumerate(self.spans) if first < stop and last > start]
 
-    def visible_masks(self, frame: int) -> dict[int, Patch | None]:
-        """Return the visible masks of all the clip's tracks in a frame, by id."""
-        masks = {track.id: track.visible[frame] for track in self.clip.tracks}
-        return {key: None if mask is None else Patch.of(mask) for key, mask in masks.items()}
-
-    def label_map(self, visible: dict[int, Patch | None]) -> LabelMap:
-        """Return the label of every pixel; of overlapping masks the last one counts."""
-        out = np.zeros((self.clip.video.height, self.clip.video.width), dtype=np.uint16, order="F")
-        for label, mask in enumerate(visible.values(), start=1):
-            if mask is not None:
-                np.copyto(out[mask.rows, mask.columns], np.uint16(label), where=mask.mask)
-        return out
+    def masks(self, frame: int) -> FrameMasks:
+        """Return the visible masks of all the clip's tracks in a frame."""
+        known = {track.id: track.visible[frame] for track in self.clip.tracks}
+        visible = {key: None if mask is None else Runs.of(mask) for key, mask in known.items()}
+        video = self.clip.video
+        return FrameMasks(visible, LabelRuns.of(list(visible.values()), video.height, video.width))
 
     def view(
-        self, frame: int, pictures: Pictures, reading: Reading, only: Collection[int] | None = None
+        self,
+        frame: int,
+        masks: FrameMasks,
+        pictures: Pictures,
+        reading: Reading,
+        only: Collection[int] | None = None,
     ) -> list[WindowView | None]:
-        """Return the view of every track, or of some, in a frame of which the pictures are known."""
-        visible = self.visible_masks(frame)
-        labels = self.label_map(visible)
-        boxes = [mask.rectangle for mask in visible.values() if mask is not None and mask.area]
-        frame_map = FrameMap(labels, pictures.image, pictures.disparity, np.array(boxes).reshape(-1, 4))
+        """Return the view of every track, or of some, in a frame of which the masks and pictures are known."""
+        visible, labels = masks.visible, masks.labels
+        frame_map = FrameMap(labels, pictures.image, pictures.disparity)
         # If the visible mask of an object in its span is unknown, unlabelled pixels may still show that object.
         no_unknown = all(
             visible[track.id] is not None or not self.includes(k, frame) for k, track in enumerate(self.tracks)
@@ -171,18 +176,19 @@ class Scene:
                 views.append(None)
                 continue
             window = self.windows.at(k, frame)
-            cropper = Cropper.at(window, reading.cells, *labels.shape)
+            cropper = Cropper.at(window, reading.cells, labels.height, labels.width)
             front = None if self.front is None else np.append(np.float32(0), self.front[frame, self.places[k]])
             crops = cut_frame(cropper, visible[track.id], frame_map, exhaustive, front, reading.depth, rule)
-            views.append(WindowView(crops, cropper.pick(labels), _open_mask(crops, window, pictures.disparity)))
+            shown = labels.at(cropper.rows.centers, cropper.columns.centers)
+            shown[cropper.inside <= 0.5] = 0
+            views.append(WindowView(crops, shown, _open_pixels(crops, window, pictures.disparity)))
         return views
 
     def anchor_cells(self, track: int, frame: int, cells: int) -> Float[np.ndarray, "s s"]:
         """Return an anchor of a track in its window: the covered share of each cell."""
         video = self.clip.video
         cropper = Cropper.at(self.windows.at(track, frame), cells, video.height, video.width)
-        anchor = Patch.of(self.anchors.of(self.tracks[track].id)[frame])
-        return cropper.cut(anchor.mask, (anchor.top, anchor.left))
+        return cropper.cut(Runs.of(self.anchors.of(self.tracks[track].id)[frame]).pieces)
 
     def visible_share(self, track: int, frame: int) -> float:
         """Return the share of its window that a track visibly fills."""
@@ -213,9 +219,9 @@ def _measure(
     return areas, boxes
 
 
-def _open_mask(crops: FrameCrops, window: Window, disparity: Float[np.ndarray, "h w"] | None) -> Rle | None:
+def _open_pixels(crops: FrameCrops, window: Window, disparity: Float[np.ndarray, "h w"] | None) -> Runs | None:
     """The pixels of the image that are open by depth; None if depth is not used as a rule."""
     if crops.comparison is None or disparity is None:
         return None
     rows, columns, pixels = open_pixels(crops.comparison, window, disparity)
-    return Patch(rows.start, columns.start, pixels).encode(*disparity.shape)
+    return Runs.placed(pixels, (rows.start, columns.start), *disparity.shape)

@@ -18,7 +18,7 @@ from vidamodal.data.crops import BOX_NUMBERS, box_numbers
 from vidamodal.geometry import Windows
 from vidamodal.inference.compose import FramePrediction
 from vidamodal.inference.predictor import Carried, Predictor
-from vidamodal.inference.scene import REMEMBERED, Memory, Pictures, Reading, Scene, Views, WindowView
+from vidamodal.inference.scene import REMEMBERED, FrameMasks, Memory, Pictures, Reading, Scene, Views, WindowView
 from vidamodal.models.folder import DEFAULT, LoadedModel, load_model
 from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, InputError, Mask, Rle, Track, VideoInfo
@@ -184,7 +184,7 @@ class Stream:
             self.prediction = FramePrediction(self._now, {}, (), np.zeros((0, 0)))
             return {}
         self._place_windows()
-        self._cut(frame)
+        newest = self._cut(frame)
         scene, last = self._scene(), self._slots - 1
         frames = self._last_frames(self._window)
         views: Views = {
@@ -193,7 +193,7 @@ class Stream:
         }
         memory = [self._memory(item) for item in self._objects]
         assert self._carried is not None
-        predicted = self._predictor.predict_newest(scene, views, memory, self._carried)
+        predicted = self._predictor.predict_newest(scene, views, newest, memory, self._carried)
         self._front = predicted.front.astype(np.float32)
         self._store(predicted)
         self.prediction = replace(predicted, number=self._now)
@@ -290,15 +290,16 @@ class Stream:
             )[0, 1]
             item.kept[self._now] = _Kept(item.seen[self._now].visible is not None, place, numbers)
 
-    def _cut(self, frame: Frame | None) -> None:
-        """Cut the newest frame."""
+    def _cut(self, frame: Frame | None) -> FrameMasks:
+        """Cut the newest frame and return its masks."""
         reads = self._predictor.model.view
         image = frame if reads.pixels else None
-        views = self._scene().view(
-            self._slots - 1, Pictures(image), Reading(reads.cells, reads.depth, depth_rule=False)
-        )
+        scene, last = self._scene(), self._slots - 1
+        masks = scene.masks(last)
+        views = scene.view(last, masks, Pictures(image), Reading(reads.cells, reads.depth, depth_rule=False))
         for item, view in zip(self._objects, views, strict=True):
             item.kept[self._now] = replace(item.kept[self._now], view=view)
+        return masks
 
     @property
     def _slots(self) -> int:

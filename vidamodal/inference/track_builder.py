@@ -17,7 +17,6 @@ from vidamodal.inference.runtime import Timings
 from vidamodal.inference.tracker import Tracker, TrackerConfig, shift_mask
 from vidamodal.occlusion.order import OrderKeeper
 from vidamodal.progress import progress
-from vidamodal.rle import Patch
 from vidamodal.types import ClipTracks, FrameInstance, FrameOrder, Rle, Track, VideoInfo
 
 Mask = Bool[np.ndarray, "h w"]
@@ -148,5 +147,5 @@ def _order(tracks: Sequence[Track], front_to_back: Sequence[Sequence[int]], heig
     """The order of each frame, from the ids of the instances detected in it."""
     keeper = OrderKeeper(height)
     for t, ids in enumerate(front_to_back):
-        amodal = {k.id: Patch.of(mask) for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
+        amodal = {k.id: mask for k in tracks if k.amodal is not None and (mask := k.amodal[t]) is not None}
         yield keeper.from_ranks(amodal, ids)

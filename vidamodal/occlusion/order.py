@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, permutations
+from itertools import permutations
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.sparse.csgraph import connected_components
 
-from vidamodal.geometry import intersection
 from vidamodal.occlusion.thresholds import least_shared_area
-from vidamodal.rle import Patch, overlaps, pack, shared_area
-from vidamodal.types import ClipTracks, FrameOrder, Mask, Rle
+from vidamodal.rle import overlaps, pack, shared_area
+from vidamodal.types import ClipTracks, FrameOrder, Rle
 
 
 def order_from_depth(depth: Float[np.ndarray, "n h w"], ids: Sequence[int]) -> FrameOrder:
@@ -92,37 +91,17 @@ def without_cycles(areas: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
         areas[np.unravel_index(np.where(within, areas, np.inf).argmin(), areas.shape)] = 0
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """Two objects of a frame whose amodal masks share enough pixels to be ordered."""
-
-    one: int
-    other: int
-    rows: slice
-    columns: slice
-    shared: Mask
-    """The shared pixels: all of them lie in these rows and columns."""
-
-    def count_in(self, mask: Patch | None) -> int:
-        """Return how many of the shared pixels lie in a mask; none if it is unknown."""
-        return 0 if mask is None else int(np.count_nonzero(self.shared & mask.within(self.rows, self.columns)))
-
-
-def overlapping_pairs(amodal: Mapping[int, Patch], height: int) -> Iterator[Overlap]:
+def overlapping_pairs(amodal: Mapping[int, Rle], height: int) -> Iterator[tuple[int, int]]:
     """Yield the pairs of objects whose amodal masks share enough pixels to be ordered.
 
     Args:
         amodal: Amodal masks by id.
         height: Height of the image in pixels.
     """
-    enough = least_shared_area(height)
-    for (a, mask_a), (b, mask_b) in combinations(amodal.items(), 2):
-        rows, columns = intersection(mask_a.rows, mask_b.rows), intersection(mask_a.columns, mask_b.columns)
-        if (rows.stop - rows.start) * (columns.stop - columns.start) < enough:
-            continue
-        shared = mask_a.within(rows, columns) & mask_b.within(rows, columns)
-        if np.count_nonzero(shared) >= enough:
-            yield Overlap(a, b, rows, columns, shared)
+    ids, masks = list(amodal), list(amodal.values())
+    shared = overlaps(masks, masks)[1] if len(masks) > 1 else np.zeros((len(masks), len(masks)))
+    for a, b in np.argwhere(np.triu(shared >= least_shared_area(height), k=1)):
+        yield ids[a], ids[b]
 
 
 @dataclass
@@ -133,10 +112,10 @@ class OrderKeeper:
     """Height of the image in pixels."""
     _a_in_front: dict[tuple[int, int], bool] = field(default_factory=dict)
 
-    def from_masks(self, amodal: Mapping[int, Patch], visible: Mapping[int, Patch | None]) -> FrameOrder:
+    def from_masks(self, amodal: Mapping[int, Rle], visible: Mapping[int, Rle | None]) -> FrameOrder:
         """Return the pairs (front, back) of the next frame, from its masks.
 
-        The object that is visible at more of the shared pixels lies in front. If neither is (a third object occludes
+        The object that shows at more pixels of the other one lies in front. If neither does (a third object occludes
         both, or the visible masks are unknown), the last known order holds, or else the object with the larger visible
         mask lies in front.
 
@@ -145,13 +124,15 @@ class OrderKeeper:
             visible: Visible masks of the same ids; None if unknown.
         """
         pairs = []
-        for pair in overlapping_pairs(amodal, self.height):
-            a, b = pair.one, pair.other
-            shown_a, shown_b = (pair.count_in(visible[k]) for k in (a, b))
+        packed = {key: pack(mask) for key, mask in visible.items() if mask is not None}
+        for a, b in overlapping_pairs(amodal, self.height):
+            shown_a, shown_b = (
+                shared_area(packed[k], pack(amodal[other])) if k in packed else 0 for k, other in ((a, b), (b, a))
+            )
             if shown_a != shown_b:
                 self._a_in_front[a, b] = shown_a > shown_b
             elif (a, b) not in self._a_in_front:
-                total_a, total_b = (0 if (v := visible[k]) is None else v.area for k in (a, b))
+                total_a, total_b = (0 if (v := visible[k]) is None else v.area() for k in (a, b))
                 self._a_in_front[a, b] = total_a >= total_b
             pairs.append((a, b) if self._a_in_front[a, b] else (b, a))
         return tuple(pairs)
@@ -160,7 +141,7 @@ class OrderKeeper:
         """Forget the order of an object, whose id another one may have from now on."""
         self._a_in_front = {pair: front for pair, front in self._a_in_front.items() if key not in pair}
 
-    def from_ranks(self, amodal: Mapping[int, Patch], front_to_back: Sequence[int]) -> FrameOrder:
+    def from_ranks(self, amodal: Mapping[int, Rle], front_to_back: Sequence[int]) -> FrameOrder:
         """Return the pairs (front, back) of the next frame, from a list of the ids that were detected in it.
 
         If one of two objects was not detected, the last known order holds, or else that object lies behind.
@@ -171,8 +152,7 @@ class OrderKeeper:
         """
         rank = {key: place for place, key in enumerate(front_to_back)}
         pairs = []
-        for pair in overlapping_pairs(amodal, self.height):
-            a, b = pair.one, pair.other
+        for a, b in overlapping_pairs(amodal, self.height):
             a_first = rank.get(a, len(rank)) <= rank.get(b, len(rank))
             if a in rank and b in rank:
                 self._a_in_front[a, b] = a_first
@@ -185,12 +165,11 @@ def with_order(clip: ClipTracks) -> ClipTracks:
     keeper, order = OrderKeeper(clip.video.height), []
     for t in range(clip.video.frames):
         amodal = {
-            track.id: Patch.of(mask)
+            track.id: mask
             for track in clip.tracks
             if track.amodal is not None and (mask := track.amodal[t]) is not None
         }
-        visible = {track.id: None if (mask := track.visible[t]) is None else Patch.of(mask) for track in clip.tracks}
-        order.append(keeper.from_masks(amodal, visible))
+        order.append(keeper.from_masks(amodal, {track.id: track.visible[t] for track in clip.tracks}))
     return replace(clip, order=tuple(order))
 
 

@@ -20,7 +20,7 @@ from vidamodal.report.colours import DARK, Colour, object_colour
 from vidamodal.report.contours import Points, on_dash, smooth, stretches, trace_contours
 from vidamodal.report.labels import Label, rank_places, write_labels
 from vidamodal.report.style import MIN_SIDE, Style
-from vidamodal.rle import Patch
+from vidamodal.runs import Runs
 from vidamodal.types import ClipTracks, Frame, Mask
 
 _VISIBLE_ALPHA = 0.50
@@ -100,7 +100,7 @@ def render_overlay(frame: Frame, objects: Sequence[ObjectMasks]) -> Frame:
                 )
         text = item.label if item.label is not None else str(item.id)
         rgb = object_colour(item.id) if item.rgb is None else item.rgb
-        visible, amodal = (None if mask is None else Patch(0, 0, mask) for mask in (item.visible, item.amodal))
+        visible, amodal = (None if mask is None else Runs.of_mask(mask) for mask in (item.visible, item.amodal))
         shapes.append(_Shape(item.id, text, rgb, visible, amodal))
     return _paint(frame, shapes)
 
@@ -126,15 +126,15 @@ class _Shape:
     id: int
     text: str
     rgb: Colour
-    visible: Patch | None
-    amodal: Patch | None
+    visible: Runs | None
+    amodal: Runs | None
 
 
 def _shapes_at(tracks: ClipTracks, frame: int) -> list[_Shape]:
     shapes = []
     for track in tracks.tracks:
         masks = track.visible[frame], track.amodal[frame] if track.amodal else None
-        visible, amodal = (None if mask is None else Patch.of(mask) for mask in masks)
+        visible, amodal = (None if mask is None else Runs.of(mask) for mask in masks)
         shapes.append(_Shape(track.id, str(track.id), object_colour(track.id), visible, amodal))
     return shapes
 
@@ -183,7 +183,7 @@ class _Cutout:
         margin = math.ceil(style.margin / scale)
         top, left = (max(0, min(box[i] for box in boxes) - margin) for i in (0, 1))
         bottom, right = (min(max(box[i] for box in boxes) + margin, size[i - 2]) for i in (2, 3))
-        cuts = [mask.within(slice(top, bottom), slice(left, right)) for mask in masks]
+        cuts = [mask.at(slice(top, bottom), slice(left, right)) for mask in masks]
         visible = cuts[0] if shape.visible is not None else np.zeros_like(cuts[0])
         whole = np.logical_or(cuts[0], cuts[-1])
         visible, whole = np.ascontiguousarray(visible), np.ascontiguousarray(whole)

@@ -62,7 +62,7 @@ class StepBatches:
         settings, workers = self._settings, self._config.workers
         clips, count = settings.clips, settings.clips * settings.steps
         data = self._stage.data(SampleRequest(self._config.worlds, self._seed, clips, count, settings.sample))
-        numbers = [k for k in range(clips * first, count) if k % self._share.ranks == self._share.rank]
+        numbers = range(clips * first + self._share.rank, count, self._share.ranks)  # each process has as many clips
         size = clips // self._share.ranks // settings.accumulate
         loader = DataLoader(
             Subset[Any](data, numbers),

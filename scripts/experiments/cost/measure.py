@@ -22,7 +22,7 @@ from vidamodal.inference.predictor import Predictor
 from vidamodal.media.video_writer import write_video
 from vidamodal.models.amodal import AmodalOutput
 from vidamodal.models.folder import Model, load_model
-from vidamodal.rle import Patch
+from vidamodal.runs import Runs
 from vidamodal.training.command import read_recipe
 from vidamodal.training.stages.amodal import AmodalFamily
 from vidamodal.training.stages.c2f import C2FFamily
@@ -297,8 +297,8 @@ def moving_shapes(objects: int, frames: int, height: int = SIZE, width: int | No
             labels[place][inside] = k + 1
             places.append(place)
         for k, place in enumerate(places):
-            mask = Patch(place[0].start, place[1].start, labels[place] == k + 1)
-            visible[k].append(mask.encode(height, width))
+            corner = place[0].start, place[1].start
+            visible[k].append(Runs.placed(labels[place] == k + 1, corner, height, width).encode())
     tracks = tuple(Track(k + 1, tuple(masks)) for k, masks in enumerate(visible))
     return ClipTracks(VideoInfo("shapes.mp4", height, width, frames, 12.0), tracks, exhaustive=True)
 
@@ -309,7 +309,7 @@ def paint_frames(clip: ClipTracks) -> Iterator[Frame]:
         frame = np.full((clip.video.height, clip.video.width, 3), 40, dtype=np.uint8)
         for k, track in enumerate(clip.tracks):
             mask = track.visible[t]
-            if mask is not None:
-                patch = Patch.of(mask)
-                frame[patch.rows, patch.columns][patch.mask] = 60 + 180 * (k + 1) // len(clip.tracks)
+            if mask is not None and (box := mask.box()) is not None:
+                rows, columns = slice(box[0], box[2]), slice(box[1], box[3])
+                frame[rows, columns][Runs.of(mask).at(rows, columns)] = 60 + 180 * (k + 1) // len(clip.tracks)
         yield frame

@@ -119,10 +119,10 @@ class PredictedTrack:
 
 
 def _cut(context: ObjectContext, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    cropper = Cropper.at(context.window, cells, *context.labels.shape)
+    cropper = Cropper.at(context.window, cells, *context.size)
     nothing, visible = np.zeros_like(cropper.inside), context.visible
-    own = nothing if visible is None else cropper.cut(visible.mask, (visible.top, visible.left))
-    masks = WindowMasks(own, cropper.cut(context.labels != 0), cropper.inside, nothing)
+    own = nothing if visible is None else cropper.cut(visible.pieces)
+    masks = WindowMasks(own, cropper.cut(context.labels.pieces), cropper.inside, nothing)
     return masks.own, gather_evidence(masks, False, None).others, masks.inside
 
 
@@ -202,12 +202,12 @@ def _add(
     judged: Float[np.ndarray, "choices s s"],
     rules: MaskRules,
 ) -> None:
-    visible = np.zeros_like(truth) if context.visible is None else context.visible.whole(*truth.shape)
+    visible = np.zeros_like(truth) if context.visible is None else context.visible.decode()
     area, counts = int(np.count_nonzero(truth)), []
     values = track.logits[place][None]
     for reliability, logits in zip(out.pixels, judged, strict=True):
-        prediction, mask = compose_object(WindowLogits(values, context, logits[None]), rules)
-        added = mask.whole(*truth.shape) & ~visible
+        prediction = compose_object(WindowLogits(values, context, logits[None]), rules)
+        added = prediction.masks[0].decode() & ~visible
         counts.append((np.count_nonzero(added & truth), np.count_nonzero(added & ~truth)))
         if (window := prediction.probability) is not None:
             open_ = context.uncertain(window.rows, window.columns) & added[window.rows, window.columns]

@@ -43,7 +43,7 @@ def write(out: Path, clips: Iterable[Clip], kind: MaskKind) -> None:
     """Write ``clips-000000.tar`` and so on."""
     waiting = iter(clips)
     for number, group in enumerate(iter(lambda: list(islice(waiting, SHARD_CLIPS)), [])):
-        with tarfile.open(out / f"clips-{number:06d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        with tarfile.open(out / f"clips-{number:06d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
             for clip in group:
                 content = dumps_tracks(clip.tracks()).encode()
                 member = tarfile.TarInfo(f"{clip.key}{SUFFIX}")
