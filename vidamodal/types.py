@@ -24,7 +24,7 @@ MAX_TRACK_ID = 2**31 - 1
 """Largest id that a track may have."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rle:
     """A binary mask as COCO's compressed run lengths (column-major), as in tracks.json."""
 

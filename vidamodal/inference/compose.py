@@ -31,7 +31,7 @@ class WindowProbability:
     values: Float[np.ndarray, "p q"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ObjectPrediction:
     """Amodal masks of an object in one frame, one for each hypothesis."""
 
@@ -63,7 +63,7 @@ class FramePrediction:
     """Signed confidence that track j of the clip (last axis) lies in front of track i."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Extent:
     """The size of a mask that is not empty."""
 
@@ -73,7 +73,7 @@ class Extent:
     """Number of pixels."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FirstPassFrame:
     """What the second of two passes needs to know of a frame of the first."""
 
