@@ -80,3 +80,12 @@ def test_shards_hold_sixteen_clips_each(tmp_path: Path) -> None:
             assert [m.name for m in tar] == [f"clip-{number:02d}.tracks.json" for number in keys]
             assert {(m.mtime, m.uid, m.uname) for m in tar} == {(0, 0, "")}
     assert len(find_dataset(tmp_path / "a").clips) == 17
+
+
+def test_long_keys_are_written_and_read_back(tmp_path: Path) -> None:
+    key = "x" * 150  # a tar of the oldest kind has room for 100
+    (tmp_path / "source").mkdir()
+    write_tracks(tmp_path / f"source/{key}.tracks.json", scene())
+    convert(tmp_path / "source", tmp_path / "shards", "shards")
+    clips = find_dataset(tmp_path / "shards").clips
+    assert list(clips) == [key] and clips[key].tracks().tracks == scene().tracks
