@@ -161,6 +161,14 @@ def test_pieces_above_a_limit_are_the_pixels_whose_interpolated_values_exceed_it
     close[rows, columns] = np.abs(pasted - limit) < 1e-4
     assert ((mask == expected) | close).all()
 
+    some = rng.random((height, width)) < 0.7
+    within = Pieces.of(some)
+    pieces = pieces_above(values, np.full(len(within.columns), limit), window, height, width, within)
+    mask[:] = False
+    for column, top, bottom in zip(pieces.columns, pieces.tops, pieces.bottoms, strict=True):
+        mask[top:bottom, column] = True
+    assert ((mask == (expected & some)) | close).all()
+
 
 def test_crops_keep_the_orientation() -> None:
     image = np.zeros((40, 60), dtype=bool)

@@ -88,8 +88,6 @@ def test_label_maps_hold_the_label_of_every_pixel(seed: int) -> None:
     runs = LabelRuns.of_map(labels)
     np.testing.assert_array_equal(runs.decode(), labels)
     np.testing.assert_array_equal(runs.labelled.decode(), labels > 0)
-    chosen = np.array([True, True, False, True])
-    np.testing.assert_array_equal(runs.where(chosen).decode(), (labels > 0) & chosen[labels])
     masks = [Runs.of_mask(labels == k) for k in range(1, 4)]
     np.testing.assert_array_equal(LabelRuns.of(masks, *labels.shape).decode(), labels)
 

@@ -81,6 +81,10 @@ class Pieces:
         columns, rows = np.divmod(np.flatnonzero(padded[1:] != padded[:-1]), height + 1)
         return Pieces(columns[::2], rows[::2], rows[1::2])
 
+    def some(self, chosen: Int[np.ndarray, " n"]) -> Pieces:
+        """Return some of the pieces, by their places in order."""
+        return Pieces(self.columns[chosen], self.tops[chosen], self.bottoms[chosen])
+
 
 @dataclass(frozen=True)
 class Resampling:
@@ -188,7 +192,8 @@ class Cropper:
         """Return the mean of each cell for several values of the same pieces; None is 1 for all of them."""
         rows, columns = self.rows, self.columns
         near = slice(*np.searchsorted(pieces.columns, (columns.pixels.start, columns.pixels.stop)))
-        start = rows.pixels.start
+        shown = (pieces.tops[near] < rows.pixels.stop) & (pieces.bottoms[near] > rows.pixels.start)
+        near, start = near.start + np.flatnonzero(shown), rows.pixels.start
         covered = rows.before.take(pieces.bottoms[near] - start, axis=0, mode="clip")
         covered -= rows.before.take(pieces.tops[near] - start, axis=0, mode="clip")
         places = pieces.columns[near] - columns.pixels.start
@@ -256,28 +261,51 @@ def paste(
 
 
 def pieces_above(
-    values: Float[np.ndarray, "cells cells"], limit: float, window: Window, height: int, width: int
+    values: Float[np.ndarray, "cells cells"],
+    limits: float | Float[np.ndarray, " k"],
+    window: Window,
+    height: int,
+    width: int,
+    pieces: Pieces | None = None,
 ) -> Pieces:
-    """Return the pixels at which the interpolated values of a window exceed a limit: see `paste`."""
+    """Return the pixels at which the interpolated values of a window exceed a limit: see `paste`.
+
+    Args:
+        values: One value for each cell of the window.
+        limits: The limit, or one for each piece.
+        window: Where the window lies.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        pieces: The pixels that are looked at; None for all that the window covers.
+    """
     top, left, bottom, right = window.shown or (0, 0, height, width)
     rows = _covered(window.center[1], window.side[1], slice(top, bottom))
     columns, near = _neighbours(window.center[0], window.side[0], len(values), slice(left, right), 1)
     tall = near.interpolate(np.ascontiguousarray(values.T))
+    if pieces is None:
+        column = np.arange(len(tall))
+        lowest, highest, limit = (np.full(len(tall), each) for each in (rows.start, rows.stop, limits))
+    else:
+        shown = slice(*np.searchsorted(pieces.columns, (columns.start, columns.stop)))
+        column, limit = pieces.columns[shown] - columns.start, np.broadcast_to(limits, pieces.columns.shape)[shown]
+        lowest, highest = np.maximum(pieces.tops[shown], rows.start), np.minimum(pieces.bottoms[shown], rows.stop)
+        tall = tall[column]
     # Between the centres of two cells of a column, the values are linear; beyond the first and the last, constant.
     above = np.zeros((len(tall), len(values) + 2), dtype=bool)
-    np.greater(tall, limit, out=above[:, 1:-1])
-    column, before = np.divmod(np.flatnonzero(above[:, 1:] != above[:, :-1]), len(values) + 1)
+    np.greater(tall, limit[:, None], out=above[:, 1:-1])
+    piece, before = np.divmod(np.flatnonzero(above[:, 1:] != above[:, :-1]), len(values) + 1)
     low, high = np.maximum(before - 1, 0), np.minimum(before, len(values) - 1)
-    one, other = tall[column, low].astype(np.float64), tall[column, high].astype(np.float64)
+    one, other = tall[piece, low].astype(np.float64), tall[piece, high].astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(low < high, (limit - one) / (other - one), 0.0)
+        share = np.where(low < high, (limit[piece] - one) / (other - one), 0.0)
     pitch = window.side[1] / len(values)
     at = window.center[1] - window.side[1] / 2 + (low + share + 0.5) * pitch - 0.5
     begins = np.where(before[::2] > 0, np.floor(at[::2]) + 1, rows.start)
     ends = np.where(before[1::2] < len(values), np.ceil(at[1::2]), rows.stop)
-    tops, bottoms = (np.clip(each, rows.start, rows.stop).astype(np.intp) for each in (begins, ends))
+    piece = piece[::2]
+    tops, bottoms = (np.clip(each, lowest[piece], highest[piece]).astype(np.intp) for each in (begins, ends))
     kept = tops < bottoms
-    return Pieces(columns.start + column[::2][kept], tops[kept], bottoms[kept])
+    return Pieces(columns.start + column[piece[kept]], tops[kept], bottoms[kept])
 
 
 @dataclass(frozen=True)

@@ -179,11 +179,7 @@ class LabelRuns:
     @property
     def labelled(self) -> Runs:
         """All pixels with a label."""
-        return self._runs(slice(None))
-
-    def where(self, chosen: Bool[np.ndarray, " labels"]) -> Runs:
-        """Return the pixels of some labels, of which 0 is not counted."""
-        return self._runs(chosen[self.labels])
+        return Runs(self.height, self.width, np.stack([self.begins, self.ends], axis=1).ravel())
 
     def at(self, rows: Lines, columns: Lines) -> UInt16[np.ndarray, "p q"]:
         """Return the labels of some rows and columns, column-major."""
@@ -235,10 +231,6 @@ class LabelRuns:
         places, labels = places[order], labels[order]
         last = np.append(places[1:] != places[:-1], True)[: len(places)]
         return places[last], labels[last]
-
-    def _runs(self, chosen: Any) -> Runs:
-        edges = np.stack([self.begins[chosen], self.ends[chosen]], axis=1).ravel()
-        return Runs(self.height, self.width, edges)
 
 
 def _split(

@@ -46,8 +46,13 @@ def is_allowed(licence: str) -> bool:
     """Return True if all licences of an SPDX expression, or all of one of its alternatives, are on the list."""
     if licence in ALLOWED:
         return True
-    plain = re.sub(r"[()]", "", licence)
-    return any(all(part.strip() in ALLOWED for part in option.split(" AND ")) for option in plain.split(" OR "))
+    allowed = {_plain(each) for each in ALLOWED}
+    options = (option.split(" AND ") for option in _plain(licence).split(" OR "))
+    return any(all(part.strip() in allowed for part in option) for option in options)
+
+
+def _plain(licence: str) -> str:
+    return re.sub(r"[()]", "", licence)
 
 
 def report(packages: Iterable[Distribution]) -> tuple[list[str], list[str]]:

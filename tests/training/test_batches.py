@@ -49,7 +49,7 @@ def test_a_run_of_a_billion_steps_starts_at_once_and_shares_its_clips(tmp_path: 
     batches.start(5 * 10**8)
     first = batches.current
     batches.advance()
-    assert tracemalloc.get_traced_memory()[1] < 10e6
+    assert tracemalloc.get_traced_memory()[1] < 1e9  # their numbers alone would take 12 GB
     tracemalloc.stop()
     numbers = [cast("Numbers", batch).numbers for step in (first, batches.current) for _, batch in step]
     start = 6 * 5 * 10**8

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit, logit
 
-from vidamodal.geometry import Window, paste, pieces_above
+from vidamodal.geometry import Pieces, Window, paste, pieces_above
 from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.runs import LabelRuns, Runs
 from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
@@ -288,29 +288,36 @@ def _decide(logits: WindowLogits, hypothesis: int, rules: MaskRules) -> Runs:
     context, values = logits.context, logits.values[hypothesis]
     if context.visible is None:
         return _above(values, float(logit(rules.threshold)), context)
+    labels, limits = context.labels, _limits(context.weights, rules.threshold)
+    open_labels = np.append(False, limits[1:] < values.max())  # nothing exceeds an infinite limit
     mask = context.visible
-    limits, most = _limits(context.weights, rules.threshold), float(values.max())
-    for limit in sorted(set(limits[1:].tolist())):
-        if most > limit:
-            mask |= _above(values, limit, context) & context.labels.where(np.append(False, limits[1:] == limit))
+    if open_labels.any():
+        chosen = np.flatnonzero(open_labels[labels.piece_labels])
+        each = limits[labels.piece_labels[chosen]]
+        mask |= _above(values, each, context, labels.pieces.some(chosen))
     limit, unlabelled = float(limits[0]), values
     if context.possible:
-        limit = (
-            float(_limits(context.weights, rules.partial.threshold)[0]) - rules.partial.shift
-        ) * rules.partial.temperature
+        uncertain = float(_limits(context.weights, rules.partial.threshold)[0])
+        limit = (uncertain - rules.partial.shift) * rules.partial.temperature
         unlabelled = values if logits.judged is None else logits.judged[hypothesis]
     if float(unlabelled.max()) > limit:
-        added = _above(unlabelled, limit, context) - context.labels.labelled
+        added = _above(unlabelled, limit, context) - labels.labelled
         mask |= added if context.open is None else added & context.open
     return mask
 
 
-def _above(values: Float[np.ndarray, "s s"], limit: float, context: ObjectContext) -> Runs:
-    """Return the pixels of a window above a logit."""
-    part = _likely_part(values, context.window, limit, context.size)
+def _above(
+    values: Float[np.ndarray, "s s"],
+    limits: float | Float[np.ndarray, " k"],
+    context: ObjectContext,
+    pieces: Pieces | None = None,
+) -> Runs:
+    """Return the pixels of a window, or of some pieces, above a logit."""
+    lowest = np.min(limits, initial=np.inf)
+    part = _likely_part(values, context.window, float(lowest), context.size)
     if part is None:
         return Runs.nothing(*context.size)
-    return Runs.of_pieces(pieces_above(values, limit, part, *context.size), *context.size)
+    return Runs.of_pieces(pieces_above(values, limits, part, *context.size, pieces), *context.size)
 
 
 def _limits(weights: Float[np.ndarray, " labels"], threshold: float) -> Float[np.ndarray, " labels"]:
