@@ -20,7 +20,7 @@ from vidamodal.types import ClipTracks
 NAME = "formats"
 TRIED = "random clips, in each written format, as visible and as amodal masks"
 PROMISE = "read back as they were, also after a second conversion, or refused in one line where the format lacks room"
-COUNT = 1000
+COUNT = 10_000
 
 
 def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:

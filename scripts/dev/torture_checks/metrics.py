@@ -16,7 +16,7 @@ PROMISE = (
     "scores within their bounds and ceilings, unchanged by padding, flips and the order of objects; a perfect "
     "prediction has the perfect score"
 )
-COUNT = 1000
+COUNT = 10_000
 Property = Callable[[Sequence[Object]], None]
 PROPERTIES: tuple[Property, ...] = (check_bounds, check_perfect_scores, check_invariance)
 
