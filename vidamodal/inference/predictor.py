@@ -352,7 +352,9 @@ class Predictor:
         images = self._images(inputs.frames)
         state = _PassState.begin(scene)
         for chunk in self._chunks(scene.clip.video.frames):
+            began = time.perf_counter()
             state.masks = {t: state.masks[t] if t in state.masks else scene.masks(t) for t in chunk.frames}
+            self.timings.add("cut", began)
             state.views = {
                 t: state.views[t]
                 if t in state.views

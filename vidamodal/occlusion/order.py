@@ -98,8 +98,9 @@ def overlapping_pairs(amodal: Mapping[int, Rle], height: int) -> Iterator[tuple[
         amodal: Amodal masks by id.
         height: Height of the image in pixels.
     """
-    ids, masks = list(amodal), list(amodal.values())
-    shared = overlaps(masks, masks)[1] if len(masks) > 1 else np.zeros((len(masks), len(masks)))
+    known = {key: mask for key, mask in amodal.items() if mask.area()}
+    ids, masks = list(known), list(known.values())
+    shared = overlaps(masks, masks)[1]
     for a, b in np.argwhere(np.triu(shared >= least_shared_area(height), k=1)):
         yield ids[a], ids[b]
 
@@ -115,7 +116,7 @@ class OrderKeeper:
     def from_masks(self, amodal: Mapping[int, Rle], visible: Mapping[int, Rle | None]) -> FrameOrder:
         """Return the pairs (front, back) of the next frame, from its masks.
 
-        The object that shows at more pixels of the other one lies in front. If neither does (a third object occludes
+        The object that is visible at more of the shared pixels lies in front. If neither is (a third object occludes
         both, or the visible masks are unknown), the last known order holds, or else the object with the larger visible
         mask lies in front.
 
@@ -124,11 +125,9 @@ class OrderKeeper:
             visible: Visible masks of the same ids; None if unknown.
         """
         pairs = []
-        packed = {key: pack(mask) for key, mask in visible.items() if mask is not None}
         for a, b in overlapping_pairs(amodal, self.height):
-            shown_a, shown_b = (
-                shared_area(packed[k], pack(amodal[other])) if k in packed else 0 for k, other in ((a, b), (b, a))
-            )
+            both = pack(amodal[a]), pack(amodal[b])
+            shown_a, shown_b = (0 if (v := visible[k]) is None else shared_area(pack(v), *both) for k in (a, b))
             if shown_a != shown_b:
                 self._a_in_front[a, b] = shown_a > shown_b
             elif (a, b) not in self._a_in_front:
