@@ -27,6 +27,7 @@ def discs(count: int, seed: int, side: int = CODEC.crop) -> Tensor:
 def test_the_tokenizer_learns_to_reconstruct_masks() -> None:
     torch.manual_seed(0)
     tokenizer = MaskTokenizer(TokenizerConfig(crop=16, width=24, dim=8, codes=64)).train()
+    tokenizer.prepare_training()
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=5e-3)
     for step in range(150):
         masks = discs(24, step)
@@ -44,6 +45,7 @@ def test_the_tokenizer_learns_to_reconstruct_masks() -> None:
 
 def test_encode_gives_the_quantisers_own_nearest_codes() -> None:
     tokenizer = model().tokenizer
+    tokenizer.prepare_training()
     masks = discs(20, 0)
     latent = tokenizer.encoder(masks[:, None])
     quantised, expected, _ = tokenizer.quantiser(latent)
@@ -54,6 +56,7 @@ def test_encode_gives_the_quantisers_own_nearest_codes() -> None:
 
 def test_forward_decodes_the_codes_it_returns() -> None:
     tokenizer = model().tokenizer
+    tokenizer.prepare_training()
     masks = discs(10, 0)
     logits, found, _ = tokenizer(masks)
     torch.testing.assert_close(found, tokenizer.encode(masks))

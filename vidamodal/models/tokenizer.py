@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from vector_quantize_pytorch import VectorQuantize
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class Codec(nn.Module, ABC):
     @abstractmethod
     def codebook(self) -> Float[Tensor, "codes dim"]:
         """The embeddings of the codes."""
+
+    def prepare_training(self) -> None:
+        """Add what only training needs. It must be called before the codec learns, and changes no weights."""
 
     @abstractmethod
     def latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
@@ -74,6 +77,26 @@ class Codec(nn.Module, ABC):
         return self.images(logits.float().softmax(dim=-1) @ self.codebook)
 
 
+class StoredCodebook(nn.Module):
+    """The state of a `VectorQuantize`, which is enough to encode and decode.
+
+    Importing vector_quantize_pytorch takes longer than importing torch, so that only training does.
+    """
+
+    def __init__(self, codes: int, dim: int) -> None:
+        super().__init__()
+        state = self._codebook = nn.Module()
+        state.register_buffer("initted", torch.tensor(False))
+        state.register_buffer("cluster_size", torch.ones(1, codes))
+        state.register_buffer("embed_avg", torch.zeros(1, codes, dim))
+        state.register_buffer("embed", torch.zeros(1, codes, dim))
+
+    @property
+    def codebook(self) -> Float[Tensor, "codes dim"]:
+        """The embeddings of the codes."""
+        return self._codebook.get_buffer("embed")[0]
+
+
 class MaskTokenizer(Codec):
     """Masks (n, s, s) in [0, 1] to codes (n, g, g) and back to logits."""
 
@@ -89,21 +112,30 @@ class MaskTokenizer(Codec):
             nn.Conv2d(config.dim, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU(),
             nn.Conv2d(width, cells, 3, padding=1), nn.PixelShuffle(config.patch),
         )  # fmt: skip
-        self.quantiser = VectorQuantize(
-            dim=config.dim, codebook_size=config.codes, accept_image_fmap=True, decay=0.99, commitment_weight=0.25,
-            kmeans_init=True, threshold_ema_dead_code=2,
+        self.quantiser: nn.Module = StoredCodebook(config.codes, config.dim)
+
+    def prepare_training(self) -> None:
+        """Let the quantiser learn: an EMA updates its codebook."""
+        from vector_quantize_pytorch import VectorQuantize  # see StoredCodebook
+
+        if not isinstance(self.quantiser, StoredCodebook):
+            return
+        learner = VectorQuantize(
+            dim=self.config.dim, codebook_size=self.config.codes, accept_image_fmap=True, decay=0.99,
+            commitment_weight=0.25, kmeans_init=True, threshold_ema_dead_code=2,
         )  # fmt: skip
+        learner.load_state_dict(self.quantiser.state_dict())
+        self.quantiser = learner.to(self.codebook.device).train(self.training)
 
     @property
     def codebook(self) -> Float[Tensor, "codes dim"]:
         """The embeddings of the codes."""
-        embeddings: Tensor = self.quantiser.codebook
-        return embeddings
+        return cast(Tensor, self.quantiser.codebook)
 
     def forward(
         self, masks: Float[Tensor, "n s s"], last: bool = True
     ) -> tuple[Float[Tensor, "n s s"], Int[Tensor, "n g g"], Tensor]:
-        """Return the logits of the reconstruction, the codes and the commitment loss.
+        """Return the logits of the reconstruction, the codes and the commitment loss, after `prepare_training`.
 
         In training mode, an EMA updates the codebook after the ``last`` batch of a step, from all its batches.
         """

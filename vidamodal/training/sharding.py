@@ -54,8 +54,8 @@ class Average(Generic[Network]):
     def update(self, decay: float) -> None:
         """Update the average after a step: it keeps ``decay`` of its value."""
         torch._foreach_lerp_(_local(self.parts), _local(list(self.model.parameters())), 1 - decay)
-        for mine, theirs in zip(self.whole.buffers(), self.model.buffers(), strict=True):
-            mine.copy_(theirs)
+        for name, mine in self.whole.named_buffers():
+            mine.copy_(self.model.get_buffer(name))
 
     @torch.no_grad()
     def gather(self) -> Network:

@@ -17,7 +17,6 @@ import torch
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from vector_quantize_pytorch import VectorQuantize
 
 from vidamodal.models.tokenizer import Codec
 
@@ -74,6 +73,8 @@ class VqGan(Codec):
     """
 
     def __init__(self, config: VqGanConfig, variant: Variant = "released") -> None:
+        from vector_quantize_pytorch import VectorQuantize  # see `vidamodal.models.tokenizer.StoredCodebook`
+
         super().__init__()
         self.config, self.variant = config, variant
         self.encoder, self.decoder = _encoder(config), _decoder(config)

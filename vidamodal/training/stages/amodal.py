@@ -52,6 +52,7 @@ class TokenizerStage(ClipStage):
         nn.Module.__init__(self)
         self.view = model.view
         self.tokenizer = model.tokenizer
+        self.tokenizer.prepare_training()
         self.tokenizer.requires_grad_(True)
 
     @property
