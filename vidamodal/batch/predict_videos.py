@@ -109,7 +109,7 @@ def predict_videos(
     chosen = _settings(settings, found, None if shared is None else str(shared))
     jobs = found.videos[part.index :: part.count]
     with open_pool(executor, workers, needs_gpu=chosen.device != "cpu") as pool:
-        identity: dict[str, Any] = pool.call(partial(prepare, chosen))
+        identity: dict[str, Any] = pool.prepare(partial(prepare, chosen), len(jobs))
         entries, differ = earlier_entries(out, identity)
         complete = _complete_entries(jobs, out, entries)
         notes = [*found.notes, *pool.notes]

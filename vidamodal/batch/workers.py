@@ -6,6 +6,7 @@ results do not depend on the number of workers. A worker that dies is replaced, 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import queue
@@ -65,6 +66,7 @@ class Pool:
         self.count = count
         self.notes = tuple(notes)
         self._workers: dict[int, Worker] = {}
+        self._calls = [threading.Lock() for _ in range(count)]
         self._lock = threading.Lock()
         self._is_open = True
 
@@ -74,6 +76,10 @@ class Pool:
         Raises:
             WorkerDiedError: The worker died in every try.
         """
+        with self._calls[number]:
+            return self._call(function, number)
+
+    def _call(self, function: Call, number: int) -> Any:
         for left in reversed(range(TRIES)):
             worker = self._worker(number)
             try:
@@ -85,6 +91,21 @@ class Pool:
                 if not left or not self._is_open:
                     raise
         raise AssertionError
+
+    def prepare(self, function: Call, workers: int) -> Any:
+        """Return what a function returns in the first worker; the next ones run it too, and are not waited for.
+
+        Raises:
+            WorkerDiedError: The first worker died in every try.
+        """
+
+        def run(number: int) -> None:
+            with contextlib.suppress(Exception):  # which the calls that follow raise, too
+                self.call(function, number)
+
+        for number in range(1, min(self.count, workers)):
+            threading.Thread(target=run, args=(number,), daemon=True).start()
+        return self.call(function)
 
     def map(self, calls: Iterable[tuple[str, Call]]) -> Iterator[tuple[str, Any]]:
         """Yield the name of each call with what it returned or raised, as the calls end."""
