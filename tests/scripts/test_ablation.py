@@ -27,6 +27,7 @@ from vidamodal.inference.predictor import Predictor
 from vidamodal.models.amodal import AmodalModel, ModelConfig
 from vidamodal.models.c2f.c2f_transformer import C2FTransformerConfig
 from vidamodal.models.c2f.model import C2F, C2FConfig
+from vidamodal.models.folder import save_model
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
@@ -145,6 +146,27 @@ def test_the_page_shows_existing_scores_and_marks_missing_ones(tmp_path: Path) -
     lines = render_page(page, tmp_path, None).splitlines()
     assert "| a | 1.0 | 25.0 (0.0) | 51.0 (1.0) | - | 25.0 (0.0) | 25.0 (0.0) |" in lines
     assert "| b | 1.0 | - | - | - | - | - |" in lines
+
+
+def test_the_page_fits_scores_to_size_and_length(tmp_path: Path) -> None:
+    key = "stages.amodal.steps"
+    sizes = [ours(), AmodalModel(replace(ours().config, transformer=TransformerConfig(width=32, depth=2, features=8)))]
+    rows = [{"name": f"{k} {n}", "set": {key: n, "seed": k}} for k in range(2) for n in (100, 200)]
+    tables = [{"name": "T", "data": ["static"], "measures": ["occ", "ms"], "rows": rows, "fit": True}]
+    page = parse_page(
+        "x", {"title": "X", "base": BASE, "sets": {"static": {"path": "x", "clips": 1}}, "tables": tables}
+    )
+    empty = render_page(page, tmp_path, None)
+    assert "| 0 100 | - | 12,800 | - | - | - |" in empty.splitlines() and "needs the scores of four rows" in empty
+    for row in page.tables[0].rows:
+        run = training.find_trained(row, BASE, 0, tmp_path, None)
+        save_model(Path(run.model), sizes[row.set["seed"]], {}, "")
+        score = {"occ": 0.3 + 0.1 * row.set["seed"] + 0.02 * (row.set[key] == 200), "ms": 5.0}
+        scoring.scores_path(run, {}, "static", page.sets["static"]).write_text(json.dumps(score))
+    lines = render_page(page, tmp_path, None).splitlines()
+    counts = [sum(parameter.numel() for parameter in model.parameters()) for model in sizes]
+    assert f"| 1 200 | {counts[1] / 1e6:.2f} | 25,600 | - | 42.0 | 5.0 |" in lines
+    assert f"| occ | {10 / np.log2(counts[1] / counts[0]):+.2f} | +2.00 | 0.00 |" in lines
 
 
 def test_settings_of_a_head_are_changed_and_no_others() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from scripts.experiments.ablation.doublings import Point, fit_doublings
 from scripts.experiments.ablation.scoring import read_score
 from scripts.experiments.ablation.tables import Page, Row, Table
-from scripts.experiments.ablation.training import TrainedModel, find_trained, training_size
+from scripts.experiments.ablation.training import TrainedModel, count_parameters, find_trained, seen, training_size
 from scripts.experiments.common import markdown_table, seeds_cell
 
 
@@ -23,9 +24,9 @@ def render_page(page: Page, runs: Path, steps: int | None) -> str:
     sections = [
         f"# {page.title}",
         f"Written by `python -m scripts.experiments.ablation{name}`; scores of the primary protocol in per cent unless "
-        f"stated otherwise. Every row is trained on the same {training_size(page.base, steps)}. Rows with two seeds "
-        "show their mean and, in brackets, half their difference. A dash marks scores that were not measured, and "
-        "training times that are unknown.",
+        "stated otherwise. Unless it says otherwise, every row is trained on the same "
+        f"{training_size(page.base, steps)}. Rows with two seeds show their mean and, in brackets, half their "
+        "difference. A dash marks scores that were not measured, and training times that are unknown.",
     ]
     for table in page.tables:
         sections.append(f"## {table.name}")
@@ -34,18 +35,47 @@ def render_page(page: Page, runs: Path, steps: int | None) -> str:
         if table.base != page.base:
             sections.append(f"Trained from `{table.base}`: {training_size(table.base, steps)}.")
         sections.append(markdown_table(_table_rows(page, table, runs, steps)))
+        if table.fit:
+            sections.append(_fit_text(page, table, runs, steps))
     return "\n\n".join(sections) + "\n"
 
 
 def _table_rows(page: Page, table: Table, runs: Path, steps: int | None) -> list[list[str]]:
     scores = (f"{measure.replace('_', ' ')}, {name}" for name in table.data for measure in table.measures)
-    rows = [["", "CPU-minutes", *scores]]
+    sizes = ["parameters (M)", "object-frames"] if table.fit else []
+    rows = [["", *sizes, "CPU-minutes", *scores]]
     for row in table.rows:
         models = [find_trained(row, table.base_of(row), seed, runs, steps) for seed in row.seeds]
         minutes = [model.seconds / 60 for model in models if not math.isnan(model.seconds)]
         spent = f"{sum(minutes) / len(minutes):.1f}" if minutes else "-"
-        rows.append([row.name, spent, *_score_cells(page, table, row, models)])
+        rows.append([row.name, *_size_cells(table, row, models[0]), spent, *_score_cells(page, table, row, models)])
     return rows
+
+
+def _size_cells(table: Table, row: Row, model: TrainedModel) -> list[str]:
+    if not table.fit:
+        return []
+    count = count_parameters(model)
+    return [f"{count / 1e6:.2f}" if count else "-", f"{seen(row, table.base_of(row)):,}"]
+
+
+def _fit_text(page: Page, table: Table, runs: Path, steps: int | None) -> str:
+    """Return what each doubling of size and training is worth in each measure of quality, and the fit's error."""
+    lines = []
+    for name in table.data:
+        for measure in (each for each in table.measures if each != "ms"):
+            points = []
+            for row in table.rows:
+                model = find_trained(row, table.base_of(row), row.seeds[0], runs, steps)
+                if (score := read_score(model, row.use, name, page.sets[name], measure)) is not None:
+                    points.append(Point(count_parameters(model), seen(row, table.base_of(row)), 100 * score))
+            if len(points) >= 4:
+                fit = fit_doublings(points)
+                lines.append([measure, f"{fit.size:+.2f}", f"{fit.length:+.2f}", f"{fit.error:.2f}"])
+    if not lines:
+        return "The fit needs the scores of four rows."
+    header = ["points for each doubling of", "the parameters", "the object-frames", "mean error of the fit"]
+    return "Least squares over the rows, linear in both logarithms:\n\n" + markdown_table([header, *lines])
 
 
 def _score_cells(page: Page, table: Table, row: Row, models: list[TrainedModel]) -> list[str]:

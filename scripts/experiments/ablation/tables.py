@@ -76,6 +76,8 @@ class Table:
     rows: Sequence[Row]
     measures: Sequence[str] = MEASURES_SHOWN
     note: str = ""
+    fit: bool = False
+    """Show the size and length of each row's training, and fit the scores to them."""
 
     def base_of(self, row: Row) -> str:
         """Return the config that a row is trained from."""

@@ -98,6 +98,19 @@ def training_size(base: str, steps: int | None) -> str:
     return f"{steps * stage.clips * sample.tracks * sample.frames:,} object-frames ({steps} steps)"
 
 
+def seen(row: Row, base: str) -> int:
+    """Return how many object-frames the last stage of a row's training sees."""
+    stage = training_config(row, base).stages[-1]
+    return stage.steps * stage.clips * stage.sample.tracks * stage.sample.frames
+
+
+def count_parameters(model: TrainedModel) -> int:
+    """Return the number of parameters of a trained model; 0 if it was not trained."""
+    if not (Path(model.model) / "config.json").is_file():
+        return 0
+    return sum(parameter.numel() for parameter in load_model(model.model, model.head).model.parameters())
+
+
 def training_config(row: Row, base: str) -> TrainConfig:
     """Return the training config of a row."""
     (config,) = read_recipe(str(ROOT / base), [(key, _option_text(value)) for key, value in row.set.items()])
