@@ -42,7 +42,8 @@ class WindowConfig:
     drift: float = 0.1
     """Penalty on the squared velocity of the centre; it slows the windows of objects that are not visible."""
     passes: int = 2
-    """2: complete each clip twice, the second time in windows from `follow_scene`. 1: only in the first windows."""
+    """How often a clip is completed: first in these windows, then in windows that `follow_scene` lays around the
+    completion before."""
 
 
 @dataclass(frozen=True)

@@ -398,6 +398,34 @@ def test_mirrored_windows_are_averaged_in_the_last_pass(model: AmodalModel, monk
     assert different[0] < 0.1 * different[1]
 
 
+def test_each_pass_lays_windows_around_the_completions_of_the_one_before(
+    model: AmodalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, scenes = behind_a_bar(6), []
+    after = Scene.after_pass
+
+    def record(scene: Scene, *given: Any) -> Scene:
+        scenes.append((scene, after(scene, *given)))
+        return scenes[-1][1]
+
+    monkeypatch.setattr(Scene, "after_pass", record)
+    predictions = []
+    for passes in (1, 2, 3):
+        windows = replace(model.config.windows, passes=passes)
+        monkeypatch.setattr(model, "config", replace(model.config, windows=windows))
+        predictions.append(Predictor(model).predict(clip))
+        check_prediction(clip, predictions[-1])
+        assert len(scenes) == passes - 1
+        if passes < 3:
+            scenes.clear()
+    (first, second), (later, third) = scenes
+    assert later is second
+    assert not np.array_equal(first.windows.center, second.windows.center)
+    assert not np.array_equal(second.windows.center, third.windows.center)
+    confidences = [prediction.tracks[0].confidence for prediction in predictions]
+    assert confidences[1] != confidences[0] and confidences[2] != confidences[1]
+
+
 def decoded(masks: Sequence[Rle | None] | None) -> list[np.ndarray]:
     return [mask.decode() for mask in masks or () if mask is not None]
 

@@ -129,7 +129,7 @@ def sample_tracks(clip: ClipMasks, rng: np.random.Generator, config: ClipConfig,
     usable = scene.usable_tracks()
     if not len(usable):
         return None
-    second = view.windows.passes == 2 and rng.random() < config.second
+    second = view.windows.passes > 1 and rng.random() < config.second
     if second and view.order:
         scene = replace(scene, front=simulate_first_order(clip, rng))
     frame_maps = scene.frame_maps(view.pixels)

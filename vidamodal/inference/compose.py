@@ -74,8 +74,8 @@ class Extent:
 
 
 @dataclass(frozen=True, slots=True)
-class FirstPassFrame:
-    """What the second of two passes needs to know of a frame of the first."""
+class EarlyFrame:
+    """What a pass needs to know of a frame of the pass before."""
 
     number: int
     extents: dict[int, Extent]

@@ -1,8 +1,8 @@
 """Prediction of amodal tracks from visible masks, chunk by chunk, so that memory does not grow with the video.
 
 The boxes of the visible masks lay the windows. Then each chunk of frames is cut, completed and pasted back, and
-neighbouring chunks are cross-faded. Of a first of two passes only boxes and order are kept: they let the windows of
-the second pass follow the scene while an object is occluded.
+neighbouring chunks are cross-faded. Of all passes but the last, only boxes and order are kept: they let the windows of
+the next pass follow the scene while an object is occluded.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from vidamodal.data.crops import FrameCrops
 from vidamodal.inference.anchors import AnchorInput, read_anchors
 from vidamodal.inference.completion import Completion, TrackFrames
 from vidamodal.inference.compose import (
+    EarlyFrame,
     Extent,
-    FirstPassFrame,
     FramePrediction,
     MaskRules,
     ObjectContext,
@@ -182,7 +182,7 @@ class Predictor:
         )
         self._last_pass = _Pass(hypotheses, rules, config.mirror)
         # The decision for partial scenes was fitted to windows that do not depend on it.
-        self._first_pass = _Pass(1, replace(rules, partial=PartialDecision()), mirror=False)
+        self._early_pass = _Pass(1, replace(rules, partial=PartialDecision()), mirror=False)
         self.completion = Completion(self.model, self.runtime, seed, self.timings)
         self.notes: list[str] = []
         """What the last prediction assumed about its inputs, one line each."""
@@ -203,8 +203,8 @@ class Predictor:
                 predicted confidences.
             quiet: Show no progress bar.
             frames: The frames of the video, for a model that reads pixels.
-            order: Known order of every frame, for a model that reads it. Without it, the second of two passes reads the
-                order that the first one predicted.
+            order: Known order of every frame, for a model that reads it. Without it, later passes read the order that
+                the first one predicted.
             depth: Depth maps of the frames.
             anchors: Tracks of the same ids whose amodal masks are true: they are returned unchanged, and all other
                 frames are completed from them.
@@ -233,18 +233,18 @@ class Predictor:
         depth: DepthSource | None = None,
         anchors: AnchorInput | None = None,
     ) -> Iterator[FramePrediction]:
-        """Yield the prediction of each frame in turn; with two passes, after a first pass over the whole clip.
+        """Yield the prediction of each frame in turn; before the last pass, the others complete the whole clip.
 
         The arguments and errors are those of `predict`.
         """
         windows = self.model.config.windows
         self.notes.clear()
         scene = self._scene(clip, order, anchors)
-        inputs = _Inputs(frames, None if depth is None else self._orient(scene, depth, first=windows.passes == 2))
-        if windows.passes == 2:
-            first = self._first_frames(scene, inputs)
-            bar = progress(first, clip.video.frames, "first pass", "frame", quiet)
-            scene = scene.after_first_pass(bar, windows, self.model.view.order)
+        inputs = _Inputs(frames, None if depth is None else self._orient(scene, depth, first=windows.passes > 1))
+        for number in range(1, windows.passes):
+            completed = self._completed_frames(scene, inputs)
+            bar = progress(completed, clip.video.frames, f"pass {number}", "frame", quiet)
+            scene = scene.after_pass(bar, windows, self.model.view.order)
             if depth is not None and inputs.disparity is None:
                 inputs = _Inputs(frames, self._orient(scene, depth, least=LEAST_PREDICTED))
         yield from self._last_frames(scene, inputs)
@@ -301,7 +301,7 @@ class Predictor:
         Args:
             scene: The scene.
             depth: The maps.
-            first: True before the first of two passes.
+            first: True before the first of several passes.
             least: Fewest observations of the order that decide.
         """
         if not (self.model.view.depth or self.depth_rule):
@@ -317,10 +317,10 @@ class Predictor:
         self.timings.add("depth", began)
         return maps
 
-    def _first_frames(self, scene: Scene, inputs: _Inputs) -> Iterator[FirstPassFrame]:
-        """Yield what the second pass needs to know of each frame."""
-        threshold = self._first_pass.rules.threshold
-        for frame in self._run_pass(scene, self._first_pass, inputs):
+    def _completed_frames(self, scene: Scene, inputs: _Inputs) -> Iterator[EarlyFrame]:
+        """Yield what the next pass needs to know of each frame."""
+        threshold = self._early_pass.rules.threshold
+        for frame in self._run_pass(scene, self._early_pass, inputs):
             began = time.perf_counter()
             extents = {}
             for k, values in frame.logits.items():
@@ -334,7 +334,7 @@ class Predictor:
                 if extent is not None:
                     extents[k] = extent
             self.timings.add("paste", began)
-            yield FirstPassFrame(frame.number, extents, frame.front)
+            yield EarlyFrame(frame.number, extents, frame.front)
 
     def _last_frames(self, scene: Scene, inputs: _Inputs) -> Iterator[FramePrediction]:
         """Yield the predictions of each frame."""

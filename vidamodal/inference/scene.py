@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt16
 from vidamodal.data.crops import FrameCrops, FrameMap, box_numbers, cut_frame
 from vidamodal.geometry import Cropper, Window, Windows
 from vidamodal.inference.anchors import Anchors
-from vidamodal.inference.compose import FirstPassFrame
+from vidamodal.inference.compose import EarlyFrame
 from vidamodal.occlusion.evidence import front_confidence_from_order, open_pixels
 from vidamodal.runs import LabelRuns, Runs
 from vidamodal.types import ClipTracks, Frame, FrameOrder, InputError, Rle, Track, known_span
@@ -112,17 +112,17 @@ class Scene:
             raise InputError(f"order= has {len(order)} frames, but the clip has {frames}. Pass the order of this clip.")
         return replace(self, front=front_confidence_from_order(order, [track.id for track in self.clip.tracks]))
 
-    def after_first_pass(self, first: Iterable[FirstPassFrame], config: WindowConfig, reads_order: bool) -> Scene:
-        """Return the scene for a second pass: its windows follow the scene while an object is occluded.
+    def after_pass(self, completed: Iterable[EarlyFrame], config: WindowConfig, reads_order: bool) -> Scene:
+        """Return the scene for the next pass: its windows follow the scene while an object is occluded.
 
         Args:
-            first: Predictions of the first pass, frame by frame.
+            completed: Predictions of a pass, frame by frame.
             config: How windows are laid.
-            reads_order: True if the model reads the order that the first pass predicted.
+            reads_order: True if the model reads the order. That of the first pass holds for all later ones.
         """
         boxes, shares = np.zeros((*self.areas.shape, 4)), np.zeros(self.areas.shape)
         fronts = []
-        for frame in first:
+        for frame in completed:
             if reads_order and self.front is None:
                 fronts.append(frame.front.astype(np.float16))
             for k, extent in frame.extents.items():

@@ -270,7 +270,7 @@ class Stream:
         boxes = np.array([[moment.box for moment in row] for row in seen])
         areas = np.array([[moment.area for moment in row] for row in seen])
         windows = lay_windows(boxes, areas, height, width, config)
-        if config.passes == 2:
+        if config.passes > 1:
             completed, shares = boxes.copy(), np.zeros(areas.shape)
             for k, item in enumerate(self._objects):
                 for t, (box, area) in item.completed.items():

@@ -133,7 +133,7 @@ def _true_windows(
     amodal_boxes, amodal_areas = boxes_and_areas(amodal)
     config, (height, width) = model.config.windows, visible.shape[2:]
     windows = lay_windows(boxes, areas, height, width, config)
-    if config.passes == 2:
+    if config.passes > 1:
         shares = areas / np.maximum(amodal_areas, 1)
         windows = follow_scene(windows, np.where(areas[..., None] > 0, amodal_boxes, 0.0), shares, config)
     return windows
