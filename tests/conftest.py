@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.helpers import ToyClip, small_model, write_toy_clip
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import save_model
 
 torch.set_num_threads(1)  # small tensors
+settings.register_profile("no-deadline", deadline=None)  # a busy machine is not a failure
+settings.load_profile("no-deadline")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -65,7 +65,7 @@ def test_null_and_empty_frames() -> None:
 
 
 @given(seeds, st.sampled_from(sorted(load_baselines())))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_predictions_keep_the_format_s_rules(seed: int, name: str) -> None:
     visible = random_masks(seed)
     clip = clip_of(visible)

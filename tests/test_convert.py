@@ -56,7 +56,7 @@ def without_syncs() -> Iterator[None]:
 @pytest.mark.parametrize("kind", ["visible", "amodal"])
 @pytest.mark.parametrize("form", ONE + BOTH)
 @given(st.lists(clips(), min_size=1, max_size=2))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_written_clips_read_back_or_are_refused(
     tmp_path_factory: pytest.TempPathFactory, form: str, kind: MaskKind, found: list[ClipTracks]
 ) -> None:

@@ -29,7 +29,7 @@ def ellipse(height: int, width: int, center: tuple[float, float], radii: tuple[f
     return ((x - center[0]) / radii[0]) ** 2 + ((y - center[1]) / radii[1]) ** 2 <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(90, 170), st.integers(90, 170)),
     st.tuples(st.floats(40, 60), st.floats(40, 60)),
@@ -50,7 +50,7 @@ def test_cutting_and_pasting_preserves_a_mask(
     assert np.count_nonzero(mask & pasted) >= 0.95 * np.count_nonzero(mask | pasted)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(centers, sides, st.sampled_from([8, 64]), st.integers(1, 120))
 def test_crop_weights_sum_to_one_inside_and_to_less_at_the_border(
     center: float, side: float, cells: int, pixels: int
@@ -68,7 +68,7 @@ def cells_of(center: float, side: float, line: np.ndarray) -> np.ndarray:
     return resampling.cells(line[resampling.pixels, None])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(20, 60), sides, st.integers(-15, 15))
 def test_crops_are_equivariant_to_shifts_by_whole_pixels(center: float, side: float, move: int) -> None:
     line = np.zeros(400, dtype=np.float32)
@@ -78,7 +78,7 @@ def test_crops_are_equivariant_to_shifts_by_whole_pixels(center: float, side: fl
     assert np.allclose(here, there, atol=1e-5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(centers, centers, sides, st.integers(1, 99), st.integers(1, 99))
 def test_an_image_of_ones_is_cut_to_the_share_inside(x: float, y: float, side: float, height: int, width: int) -> None:
     cropper = Cropper.at(square((x, y), side), CELLS, height, width)
@@ -99,7 +99,7 @@ def full_weights(center: float, side: float, pixels: int) -> np.ndarray:
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(centers, centers, sides, st.integers(1, 99), st.integers(1, 99), SEEDS)
 def test_masks_and_values_of_their_pieces_are_cut_by_the_weights_of_all_pixels(
     x: float, y: float, side: float, height: int, width: int, seed: int
@@ -120,7 +120,7 @@ def test_masks_and_values_of_their_pieces_are_cut_by_the_weights_of_all_pixels(
     np.testing.assert_array_equal(both[1], cropper.cut(mask))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(centers, centers, sides, st.integers(1, 120), st.integers(1, 120), st.integers(1, 9), SEEDS)
 def test_pasting_interpolates_between_the_centres_of_cells(
     x: float, y: float, side: float, height: int, width: int, step: int, seed: int
@@ -138,7 +138,7 @@ def test_pasting_interpolates_between_the_centres_of_cells(
         assert length == len(np.r_[some]) >= (whole.stop - whole.start) // step
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(centers, centers, sides, sides, st.integers(1, 120), st.integers(1, 120), st.floats(-3, 3), SEEDS)
 def test_pieces_above_a_limit_are_the_pixels_whose_interpolated_values_exceed_it(
     x: float, y: float, across: float, down: float, height: int, width: int, limit: float, seed: int
@@ -178,7 +178,7 @@ def test_crops_keep_the_orientation() -> None:
     assert rows.max() < CELLS / 2 < columns.min()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(centers, sides, st.integers(1, 120))
 def test_pasting_covers_the_pixels_whose_centres_lie_in_the_window(center: float, side: float, pixels: int) -> None:
     covered = paste(np.ones((CELLS, CELLS), dtype=np.float32), square((center, 0.5), side), 1, pixels)[1]
@@ -191,7 +191,7 @@ def test_pasting_covers_the_pixels_whose_centres_lie_in_the_window(center: float
     assert taken[within].all() and not taken[beyond].any()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-10, 58), st.floats(-10, 58), st.floats(4, 90), SEEDS)
 def test_colours_are_cut_like_masks(x: float, y: float, side: float, seed: int) -> None:
     picture = np.random.default_rng(seed).integers(0, 2, (DISC_SCENE_SIZE, DISC_SCENE_SIZE), dtype=np.uint8)

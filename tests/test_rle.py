@@ -22,7 +22,7 @@ def test_any_number_of_masks_may_be_compared() -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_areas_and_iou_of_run_lengths_are_those_of_pixels_and_of_pycocotools(seed: int) -> None:
     rng = np.random.default_rng(seed)
     masks = [rng.random((13, 17)) < rng.random() for _ in range(5)]
@@ -36,7 +36,7 @@ def test_areas_and_iou_of_run_lengths_are_those_of_pixels_and_of_pycocotools(see
 
 
 @given(BITS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_run_lengths_agree_with_pycocotools(mask: np.ndarray) -> None:
     runs = run_lengths(Rle.encode(mask).counts)
     painted = np.repeat(np.arange(len(runs)) % 2 == 1, runs)

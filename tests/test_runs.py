@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @given(BITS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_mask_is_the_same_from_an_array_and_from_run_lengths(mask: np.ndarray) -> None:
     rle = Rle.encode(mask)
     for runs in (Runs.of(rle), Runs.of_mask(mask)):
@@ -26,7 +26,7 @@ def test_a_mask_is_the_same_from_an_array_and_from_run_lengths(mask: np.ndarray)
 
 
 @given(BITS, st.tuples(*[st.integers(0, 3)] * 4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_array_is_placed_in_an_image(mask: np.ndarray, margins: tuple[int, int, int, int]) -> None:
     whole = np.pad(mask, (margins[:2], margins[2:]))
     runs = Runs.placed(mask, (margins[0], margins[2]), *whole.shape)
@@ -35,7 +35,7 @@ def test_an_array_is_placed_in_an_image(mask: np.ndarray, margins: tuple[int, in
 
 
 @given(BITS, SEEDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_masks_are_joined_and_cut_like_arrays(mask: np.ndarray, seed: int) -> None:
     rng = np.random.default_rng(seed)
     other = rng.random(mask.shape) < rng.random()
@@ -59,7 +59,7 @@ def test_runs_of_no_pixels_are_read() -> None:
 
 
 @given(BITS, SEEDS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_some_rows_and_columns_are_those_of_the_array(mask: np.ndarray, seed: int) -> None:
     rng, (height, width) = np.random.default_rng(seed), mask.shape
     top, left = (int(rng.integers(0, size)) for size in mask.shape)
@@ -82,7 +82,7 @@ def label_maps(seed: int) -> np.ndarray:
 
 
 @given(SEEDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_label_maps_hold_the_label_of_every_pixel(seed: int) -> None:
     labels = label_maps(seed)
     runs = LabelRuns.of_map(labels)
@@ -93,7 +93,7 @@ def test_label_maps_hold_the_label_of_every_pixel(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_of_overlapping_masks_the_last_one_counts(seed: int) -> None:
     rng = np.random.default_rng(seed)
     masks = rng.random((3, 6, 5)) < rng.random((3, 1, 1))
@@ -107,7 +107,7 @@ def test_of_overlapping_masks_the_last_one_counts(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_borders_lie_above_and_left_of_another_label(seed: int) -> None:
     labels = label_maps(seed)
     expected = np.zeros(labels.shape, dtype=bool)

@@ -39,7 +39,7 @@ def same(first: Windows, second: Windows) -> bool:
     return centers and np.allclose(first.side, second.side, rtol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seen_boxes(), st.floats(-300, 300), st.floats(-300, 300))
 def test_windows_shift_with_the_scene(seen: tuple[np.ndarray, np.ndarray], right: float, down: float) -> None:
     boxes, areas = seen
@@ -48,7 +48,7 @@ def test_windows_shift_with_the_scene(seen: tuple[np.ndarray, np.ndarray], right
     assert same(moved, Windows(windows.center + [right, down], windows.side))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seen_boxes(), st.floats(0.2, 5))
 def test_windows_scale_with_the_scene(seen: tuple[np.ndarray, np.ndarray], scale: float) -> None:
     boxes, areas = seen
@@ -57,7 +57,7 @@ def test_windows_scale_with_the_scene(seen: tuple[np.ndarray, np.ndarray], scale
     assert same(grown, Windows(windows.center * scale, windows.side * scale))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seen_boxes())
 def test_windows_are_equivariant_to_mirroring_and_time_reversal(
     seen: tuple[np.ndarray, np.ndarray],
@@ -73,7 +73,7 @@ def test_windows_are_equivariant_to_mirroring_and_time_reversal(
         assert same(back, Windows(windows.center[:, ::-1], windows.side[:, ::-1]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seen_boxes())
 def test_gaps_are_filled_and_short_clips_have_one_size(seen: tuple[np.ndarray, np.ndarray]) -> None:
     boxes, areas = seen
@@ -117,7 +117,7 @@ def test_partial_occlusion_from_one_side_does_not_move_the_window() -> None:
     assert np.allclose(windows.side, 80)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seen_boxes())
 def test_windows_of_slivers_are_enlarged_within_bounds(
     seen: tuple[np.ndarray, np.ndarray],
@@ -176,7 +176,7 @@ def test_an_object_with_independent_motion_keeps_its_path() -> None:
     assert np.abs(np.delete(center, 3, axis=0) - np.delete(paths, 3, axis=0)).max() < 5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 30), st.floats(-200, 200), st.floats(0.3, 3))
 def test_following_the_scene_is_equivariant_to_shift_scale_and_time_reversal(
     seed: int, objects: int, frames: int, shift: float, scale: float
@@ -203,7 +203,7 @@ def test_tracks_that_are_never_visible_have_no_path() -> None:
     assert np.isnan(center[2]).all() and np.isfinite(np.delete(center, 2, axis=0)).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.integers(1, 6))
 def test_box_windows_show_twice_the_visible_box(seed: int, frames: int) -> None:
     clip = disc_scene(seed, frames)

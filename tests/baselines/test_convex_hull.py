@@ -48,7 +48,7 @@ def exact_hull(mask: np.ndarray) -> np.ndarray:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_hull_is_exact_and_holds_every_pixel(seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.random(rng.integers(1, 18, size=2)) < rng.choice([0.02, 0.1, 0.5])

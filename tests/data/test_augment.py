@@ -52,7 +52,7 @@ def clips(draw: st.DrawFn) -> Bool[np.ndarray, "n t h w"]:
     return masks
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(clips(), STRENGTHS, st.integers(0, 1000))
 def test_degraded_masks_stay_disjoint_and_depend_on_the_seed_alone(
     masks: Bool[np.ndarray, "n t h w"], how: Degradation, seed: int
@@ -68,14 +68,14 @@ def test_degraded_masks_stay_disjoint_and_depend_on_the_seed_alone(
     assert all((getattr(degraded, f.name) == getattr(again, f.name)).all() for f in fields(degraded))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(clips(), st.integers(0, 1000))
 def test_zero_strengths_change_nothing(masks: Bool[np.ndarray, "n t h w"], seed: int) -> None:
     degraded = degrade(masks, Degradation(), np.random.default_rng(seed))
     assert (degraded.visible == masks).all() and degraded.known.all() and degraded.listed.all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(clips(), st.sampled_from(["pieces", "dropped", "unknown", "gaps"]), SHARES, st.integers(0, 1000))
 def test_lost_masks_gain_no_pixels(masks: Bool[np.ndarray, "n t h w"], kind: str, share: float, seed: int) -> None:
     degraded = degrade(masks, Degradation(**{kind: share}), np.random.default_rng(seed))
@@ -88,7 +88,7 @@ def test_lost_masks_gain_no_pixels(masks: Bool[np.ndarray, "n t h w"], kind: str
         assert (degraded.known == degraded.known[:1]).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(clips(), st.floats(0, 0.5), st.integers(0, 1000))
 def test_edges_move_at_most_by_their_strength(masks: Bool[np.ndarray, "n t h w"], amount: float, seed: int) -> None:
     degraded = degrade(masks, Degradation(edge=amount), np.random.default_rng(seed)).visible

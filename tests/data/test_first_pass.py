@@ -17,7 +17,7 @@ from vidamodal.worlds.toy import toy_bank
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds)
 def test_the_simulated_order_is_antisymmetric_and_knows_only_objects_that_meet(seed: int) -> None:
     clip = disc_scene(seed)

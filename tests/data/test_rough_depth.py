@@ -22,7 +22,7 @@ def _box_before_wall() -> tuple[np.ndarray, np.ndarray]:
     return disparity, masks
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, st.floats(0.05, 1))
 def test_a_degraded_disparity_keeps_its_size_and_near_its_range(seed: int, strength: float) -> None:
     disparity, masks = _box_before_wall()

@@ -23,7 +23,7 @@ def test_unsafe_members_of_an_archive_are_refused_and_leave_nothing(tmp_path: Pa
     assert not list((tmp_path / "cache").iterdir())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["..", "a", "b", ".", ""]), min_size=1, max_size=5), st.booleans())
 def test_archives_are_unpacked_inside_their_folder_only(words: list[str], absolute: bool) -> None:
     name = "/" * absolute + "/".join(words)

@@ -21,7 +21,7 @@ from tests.dataset_gen.asset_files import archive_files, is_same_mesh, pack, sha
 from vidamodal.types import InputError
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text(), st.lists(st.sampled_from(sorted(reserved_ids())), max_size=3))
 def test_every_id_is_in_one_split_and_reserved_ones_in_none(name: str, reserved: list[str]) -> None:
     assert split_of(name) in SPLITS and split_of(name) == split_of(name)

@@ -15,7 +15,7 @@ from vidamodal.types import InputError
 
 
 @needs_things
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(ALL_IDS))
 def test_parts_are_closed_and_convex_with_outward_faces(name: str) -> None:
     item = load_asset(name)

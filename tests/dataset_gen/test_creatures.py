@@ -15,7 +15,7 @@ from vidamodal.types import InputError
 from vidamodal.worlds.spec import Mesh, deform
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(sorted(KINDS)), st.integers(0, 299), st.floats(0, 1), st.floats(0.02, 0.2))
 def test_creatures_keep_their_volume_and_stand_on_the_floor(kind: str, number: int, phase: float, pace: float) -> None:
     creature = load_creature(f"{kind}/{number:04d}")

@@ -14,7 +14,7 @@ from vidamodal.worlds.spec import Mesh
 
 
 @needs_assets
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([name for split in SPLITS for ids in asset_ids(split).values() for name in ids]))
 def test_offline_assets_are_closed_and_survive_obj(name: str) -> None:
     mesh = load_asset(name).mesh

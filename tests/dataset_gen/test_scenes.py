@@ -54,7 +54,7 @@ def test_seed_and_split_change_a_scene_but_size_and_frames_do_not() -> None:
 
 
 @needs_things
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), st.sampled_from(SPLITS))
 def test_scene_survives_json_and_starts_without_contact(seed: int, split: Split) -> None:
     scene = sample_scene("movid_a", split, seed, size=64, frames=4)

@@ -23,7 +23,7 @@ def spline(points: list[tuple[float, float, float]]) -> list[np.ndarray]:
     return path
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(*[st.floats(-0.5, 0.5)] * 3), min_size=2, max_size=6),
     length,
@@ -35,7 +35,7 @@ def test_tubes_are_closed(points: list[tuple[float, float, float]], radius: floa
     assert is_closed(mesh) and volume(mesh) > 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(length, length, length, st.integers(0, 100))
 def test_solids_have_the_volume_of_their_shape(x: float, y: float, z: float, seed: int) -> None:
     for mesh, expected, share in (

@@ -150,7 +150,7 @@ def contexts(draw: st.DrawFn) -> ObjectContext:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(contexts(), st.integers(0, 2**32 - 1), st.floats(-12, 6))
 def test_masks_and_extents_are_those_computed_on_all_pixels(context: ObjectContext, seed: int, mean: float) -> None:
     values = np.random.default_rng(seed).normal(mean, 3, (1, 16, 16)).astype(np.float32)

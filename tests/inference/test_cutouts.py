@@ -90,7 +90,7 @@ def test_prores_opens_again_with_alpha(tmp_path: Path) -> None:
     npst.arrays(bool, st.tuples(st.integers(1, 3), st.integers(2, 24), st.integers(2, 24))),
     st.sampled_from([1.0, 12.5, 23.976, 29.97]),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_masks_survive_as_alpha(tmp_path_factory: pytest.TempPathFactory, masks: np.ndarray, fps: float) -> None:
     folder = tmp_path_factory.mktemp("cutouts")
     count, height, width = masks.shape

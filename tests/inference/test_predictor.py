@@ -51,7 +51,7 @@ def clips(draw: st.DrawFn) -> ClipTracks:
     return clip_of(tracks, draw(st.booleans()), height, width)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(clip=clips())
 def test_predictions_of_any_clip_are_valid(clip: ClipTracks, model: AmodalModel) -> None:
     check_prediction(clip, Predictor(model).predict(clip))

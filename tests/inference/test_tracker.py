@@ -92,7 +92,7 @@ def scenes(draw: st.DrawFn) -> list[list[FrameInstance]]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(frames=scenes(), seed=st.integers(0, 2**32 - 1))
 def test_the_order_of_instances_affects_only_the_numbers_of_tracks(
     frames: list[list[FrameInstance]], seed: int
@@ -105,7 +105,7 @@ def test_the_order_of_instances_affects_only_the_numbers_of_tracks(
     assert len(set(zip(plain, back, strict=True))) == len(set(plain)) == len(set(back))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 4), frames=st.integers(2, 14))
 def test_perfect_instances_of_separate_objects_give_perfect_tracks(seed: int, count: int, frames: int) -> None:
     """Each on a way of its own, in lanes that do not touch, within the image, and given in any order."""

@@ -305,7 +305,7 @@ def test_masks_of_one_object_are_divided_at_half(tmp_path: Path) -> None:
 
 
 @given(npst.arrays(np.uint8, (2, 5, 6), elements=st.integers(0, 2)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_grey_palettes_and_the_usual_colours_mean_the_same(
     tmp_path_factory: pytest.TempPathFactory, maps: np.ndarray
 ) -> None:

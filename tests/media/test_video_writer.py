@@ -45,7 +45,7 @@ def test_colours_survive_writing(tmp_path: Path) -> None:
     npst.arrays(bool, st.tuples(st.integers(1, 4), st.integers(3, 33), st.integers(3, 33))),
     st.sampled_from([1.0, 12.5, 23.976, 29.97, 60.0]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_mask_videos_are_lossless(tmp_path_factory: pytest.TempPathFactory, masks: np.ndarray, fps: float) -> None:
     path = tmp_path_factory.mktemp("masks") / "1.mkv"
     write_mask_video(path, iter(masks), fps)

@@ -79,7 +79,7 @@ def dataset(annotations: Sequence[dict[str, Any]], images: int) -> COCO:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_average_precision_is_that_of_cocoeval_on_the_masks(seed: int) -> None:
     rng = np.random.default_rng(seed)
     frames = [random_frame(rng) for _ in range(4)]

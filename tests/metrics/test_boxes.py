@@ -111,7 +111,7 @@ def test_a_ground_truth_of_masks_has_no_box_scores() -> None:
 coordinates = st.floats(-40, 70, allow_nan=False)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(coordinates, coordinates, st.integers(0, 31), st.integers(1, 32))
 def test_the_iou_is_that_of_the_drawn_boxes(left: float, width: float, first: int, last: int) -> None:
     left, right = round(left), round(left) + max(1, round(abs(width)))

@@ -24,7 +24,7 @@ from vidamodal.types import ClipTracks, Track
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_cells_add_up_to_the_image(seed: int) -> None:
     video = count(random_objects(seed))
     for track in video.tracks:

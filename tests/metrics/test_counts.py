@@ -35,7 +35,7 @@ def test_occluded_starts_at_five_per_cent_hidden() -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_a_perfect_prediction_has_the_counts_of_the_ground_truth_as_prediction(seed: int) -> None:
     objects = random_objects(seed)
     expected = count([(a, a, v) for _, a, v in objects])

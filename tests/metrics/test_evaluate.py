@@ -152,7 +152,7 @@ def test_metrics_do_not_import_torch() -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_other_ids_change_nothing_not_even_among_equal_confidences(seed: int) -> None:
     prediction, truth = pair(random_objects(seed))
     rename = dict(enumerate(np.random.default_rng(seed).permutation(len(truth.tracks)).tolist()))
@@ -169,7 +169,7 @@ def test_other_ids_change_nothing_not_even_among_equal_confidences(seed: int) ->
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_the_same_video_twice_changes_no_mean_and_narrows_the_interval(seed: int) -> None:
     prediction, truth = pair(random_objects(seed))
     once = [count_video("a", prediction, truth)]
@@ -182,7 +182,7 @@ def test_the_same_video_twice_changes_no_mean_and_narrows_the_interval(seed: int
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_empty_predictions_score_nothing(seed: int) -> None:
     objects = random_objects(seed)
     video = count([([None] * len(a), a, v) for _, a, v in objects])

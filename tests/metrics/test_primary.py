@@ -101,14 +101,14 @@ def reference(objects: Sequence[Object]) -> dict[str, float | None]:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_equals_the_reference_written_from_the_definitions(seed: int) -> None:
     objects = random_objects(seed)
     assert numbers(score(objects)) == pytest.approx(reference(objects))
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_scores_are_fractions_but_for_false_completion_and_flicker(seed: int) -> None:
     check_bounds(random_objects(seed))
 

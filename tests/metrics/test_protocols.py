@@ -305,19 +305,19 @@ def test_mosev2_skips_the_ends_and_an_absence_at_the_start() -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_a_perfect_prediction_scores_one_and_reaches_every_ceiling(seed: int) -> None:
     check_perfect_scores(random_objects(seed))
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_flips_padding_at_the_side_and_the_order_of_objects_change_nothing(seed: int) -> None:
     check_invariance(random_objects(seed))
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_transposing_a_square_changes_nothing(seed: int) -> None:
     objects = mapped(
         random_objects(seed), lambda mask: np.pad(mask, ((0, 40 - mask.shape[0]), (0, 40 - mask.shape[1])))
@@ -326,7 +326,7 @@ def test_transposing_a_square_changes_nothing(seed: int) -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_doubling_the_resolution_changes_nothing(seed: int) -> None:
     objects = random_objects(seed)
     doubled = mapped(objects, lambda mask: mask.repeat(2, axis=0).repeat(2, axis=1))
@@ -336,7 +336,7 @@ def test_doubling_the_resolution_changes_nothing(seed: int) -> None:
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_splitting_a_video_changes_only_the_protocols_that_weigh_objects(seed: int) -> None:
     objects = [
         ([p[0], *p], [a[0], *a], [a[0], *v]) for p, a, v in random_objects(seed) if a[0] is not None and a[0].any()

@@ -16,7 +16,7 @@ from vidamodal.metrics.shapes import boundary_f, boundary_tolerance, erode
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_erosion_is_the_minimum_of_five_by_five_pixels(seed: int) -> None:
     mask = np.random.default_rng(seed).random((9, 12)) < 0.9
     expected = np.zeros_like(mask)
@@ -47,7 +47,7 @@ def slow_boundary_f(predicted: np.ndarray, true: np.ndarray, reach: int) -> floa
 
 
 @given(seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_boundary_f_is_that_of_davis(seed: int) -> None:
     rng = np.random.default_rng(seed)
     true = np.zeros((40, 120), dtype=bool)

@@ -74,7 +74,7 @@ def test_each_track_is_matched_once() -> None:
 
 
 @given(seeds, seeds)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_match_keeps_everything_but_ids(first: int, second: int) -> None:
     prediction, truth = random_clip(first), random_clip(second)
     clip, renamed = match_by_visible_masks(prediction, truth)

@@ -26,7 +26,7 @@ from vidamodal.worlds.sample import ClipMasks
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds)
 def test_evidence_counts_the_pixels_under_visible_masks(seed: int) -> None:
     clip = disc_scene(seed)
@@ -102,7 +102,7 @@ def test_only_jumps_that_touch_the_mask_are_occluders() -> None:
     assert not planes[3].any()  # and no occluder
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seeds, st.floats(0.1, 100), st.floats(-10, 10))
 def test_depth_planes_cancel_scale_and_shift(seed: int, scale: float, shift: float) -> None:
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ from vidamodal.occlusion.order import (
 from vidamodal.types import Rle
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 5))
 def test_order_from_depth_follows_the_majority_of_shared_pixels(seed: int, count: int) -> None:
     depth, _ = random_depth(seed, count)
@@ -63,7 +63,7 @@ def test_a_cycle_is_broken_at_the_smallest_occluded_area() -> None:
     assert without_cycles(opened) is not opened and (without_cycles(opened) == opened).all()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(arrays(np.float64, (5, 5), elements=st.integers(0, 9).map(float)))
 def test_without_cycles_every_object_has_a_layer_behind_its_occluders(hides: np.ndarray) -> None:
     np.fill_diagonal(hides, 0)

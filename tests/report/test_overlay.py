@@ -138,7 +138,7 @@ def test_a_single_pixel_is_seen() -> None:
             assert not (changed & ~dilated(dot, canvas_scale(size, size))).any()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_any_size_and_any_mask_change_only_pixels_near_the_mask(height: int, width: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -69,7 +69,7 @@ def test_ece_does_not_depend_on_order_or_parts(
     assert abs(whole.bias or 0) <= (whole.ece or 0) + 1e-12
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_ece_of_calibrated_probabilities_vanishes(seed: int) -> None:
     errors = []
@@ -80,7 +80,7 @@ def test_ece_of_calibrated_probabilities_vanishes(seed: int) -> None:
     assert errors[1] < 0.006 < errors[0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0.4, 3), st.floats(-1, 1))
 def test_scaling_recovers_a_known_temperature_and_shift(seed: int, sharpness: float, shift: float) -> None:
     found = Reliability.fine()

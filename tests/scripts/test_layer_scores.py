@@ -71,7 +71,7 @@ def test_means_are_over_the_frames_with_the_layer() -> None:
 
 
 @given(MASKS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_pixel_precision_is_the_area_under_the_precision_recall_steps(masks: np.ndarray) -> None:
     found, truth = masks
     if not truth.any():

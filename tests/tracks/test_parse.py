@@ -57,7 +57,7 @@ def slow_sum(counts: str) -> int | None:
 
 
 @given(BITS, st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_counts_never_reach_pycocotools(mask: np.ndarray, data: st.DataObject) -> None:
     counts = Rle.encode(mask).counts
     place = data.draw(st.integers(0, len(counts) - 1))

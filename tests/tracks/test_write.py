@@ -51,7 +51,7 @@ def clips(draw: st.DrawFn) -> ClipTracks:
 
 
 @given(clips())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_written_clips_read_back(clip: ClipTracks) -> None:
     text = dumps_tracks(clip)
     assert loads_tracks(text, "f") == clip
@@ -73,7 +73,7 @@ def on_canvas(clip: ClipTracks, margins: tuple[int, int, int, int]) -> ClipTrack
 
 
 @given(clips(), st.tuples(*[st.integers(0, 5)] * 4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_masks_on_a_padded_canvas_are_read_back(clip: ClipTracks, margins: tuple[int, int, int, int]) -> None:
     wide = on_canvas(clip, margins)
     assert loads_tracks(dumps_tracks(wide), "f") == wide

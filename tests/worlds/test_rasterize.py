@@ -24,7 +24,7 @@ from vidamodal.worlds.spec import (
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 4), st.integers(0, 2))
 def test_masks_and_depth_equal_those_of_a_ray_caster(seed: int, count: int, frame: int) -> None:
     fast, slow = random_depth(seed, count, frame)
@@ -41,7 +41,7 @@ def test_the_ray_caster_hits_objects_that_overlap() -> None:
     assert sum((h.sum(axis=0) >= 2).sum() for h in hits) > 8 * 20
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 5))
 def test_visible_masks_partition_the_union_of_amodal_masks_by_depth(seed: int, count: int) -> None:
     depth, _ = random_depth(seed, count)
@@ -79,7 +79,7 @@ def test_projection_of_known_points() -> None:
     np.testing.assert_allclose(depth, [4, 4, 4, 7])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(20, 60), st.integers(20, 60), st.integers(1, 3))
 def test_a_wide_image_is_the_middle_of_a_square_one(seed: int, height: int, width: int, count: int) -> None:
     """The sensor is as wide as the longer side, so a rectangle is what remains of a square that is cut."""
@@ -108,7 +108,7 @@ def test_disparity_of_the_floor_is_one_over_its_depth() -> None:
     assert disparity.min() >= 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_what_reaches_behind_the_camera_is_cut_and_not_left_out(seed: int) -> None:
     """A long box beside the camera: its far part looks as if the box began just before the camera."""

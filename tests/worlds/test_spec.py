@@ -31,7 +31,7 @@ from vidamodal.worlds.spec import (
 from vidamodal.worlds.toy import toy_bank
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1))
 def test_rotation_matrices_are_proper_rotations(quaternion: tuple[float, float, float, float]) -> None:
     unit = tuple((np.array(quaternion) / np.linalg.norm(quaternion)).tolist())
@@ -62,7 +62,7 @@ specs = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(specs)
 def test_a_scene_survives_json_exactly(spec: SceneSpec) -> None:
     again = SceneSpec.from_json(json.loads(json.dumps(spec.to_json())))
@@ -91,7 +91,7 @@ def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
     return float(np.einsum("fc,fc->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(-1.5, 1.5), st.floats(0.5, 2), st.floats(-3, 3))
 def test_deformation_preserves_volume_and_vertices_outside_the_limb(bend: float, squash: float, angle: float) -> None:
     mesh = toy_bank(0).meshes["ball"]
@@ -142,7 +142,7 @@ def test_a_joint_moves_only_the_vertices_that_follow_it_or_its_children() -> Non
     np.testing.assert_allclose(out[12:].mean(axis=0), (2, 0, 1), atol=1e-6)  # 2 m above the joint, now along x
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(angles)
 def test_turning_the_root_keeps_all_distances(turn: tuple[float, float, float]) -> None:
     mesh = limb()
@@ -154,7 +154,7 @@ def test_turning_the_root_keeps_all_distances(turn: tuple[float, float, float]) 
     np.testing.assert_allclose(distances(out), distances(mesh.vertices.astype(float)), atol=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.tuples(angles, angles, angles))
 def test_the_transform_of_a_joint_moves_what_follows_it_alone(turns: tuple[tuple[float, float, float], ...]) -> None:
     mesh = limb()

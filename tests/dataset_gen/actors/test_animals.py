@@ -127,7 +127,7 @@ def test_feet_that_stand_do_not_slide(kind: str) -> None:
     assert max(each.max() for each in pace) > 1.3 * speed
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sampled_from(sorted(ANIMALS)), st.integers(0, 299), st.floats(0, 6.3), st.floats(0.0, 1.0), st.integers(0, 9))
 def test_performances_follow_their_path(kind: str, number: int, heading: float, share: float, seed: int) -> None:
     name = f"{kind}/{number:04d}"

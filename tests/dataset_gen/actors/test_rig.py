@@ -16,7 +16,7 @@ from vidamodal.worlds.spec import joint_transforms, rotation_matrices
 directions = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: float(np.linalg.norm(v)) > 0.3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(directions, st.floats(0.5, 0.93))
 def test_a_limb_reaches_its_target(direction: tuple[float, float, float], far: float) -> None:
     target = np.array([direction]) / np.linalg.norm(direction) * far
@@ -47,7 +47,7 @@ def joints(moves: Moves) -> np.ndarray:
     return np.einsum("jab,jb->ja", turns, body.skeleton.pivots) + shifts
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.5, 0.95), st.floats(-0.2, 0.3))
 def test_knees_bend_forwards_and_lengths_are_kept(height: float, ahead: float) -> None:
     places = joints(between([0.0], [KeyPose(hips=(0, 0, height), left_foot=(ahead, 0, 0))], np.zeros(1)))

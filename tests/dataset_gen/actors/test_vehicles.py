@@ -62,7 +62,7 @@ def test_splits_share_no_vehicles() -> None:
     assert OFFLINE.asset("saloon/0205") is CAST.load("saloon/0205")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(sorted(VEHICLES)), st.integers(0, 299), st.floats(0, 1), st.floats(-0.8, 0.8), st.integers(0, 9))
 def test_vehicles_follow_their_path_on_the_floor(
     kind: str, number: int, share: float, turning: float, seed: int

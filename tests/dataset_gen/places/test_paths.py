@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dataset_gen.places.paths import beside, delayed, stand, walk
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 5), st.floats(0.1, 5.0))
 def test_a_walk_covers_the_given_distance_and_looks_where_it_goes(seed: int, count: int, speed: float) -> None:
     rng = np.random.default_rng(seed)

@@ -27,7 +27,7 @@ def test_encoded_masks_are_decoded(mask: np.ndarray) -> None:
     assert np.array_equal(decode_brush(encode_brush(mask), mask.shape[0], mask.shape[1], "here"), mask)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 399), st.integers(0, 399))
 def test_long_runs_are_cut(top: int, left: int) -> None:
     mask = np.zeros((400, 400), dtype=bool)

@@ -49,7 +49,7 @@ def exported(folder: Path, **changes: Any) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["visible", "amodal"])
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(found=clips())
 def test_written_folders_read_back(tmp_path_factory: pytest.TempPathFactory, kind: MaskKind, found: ClipTracks) -> None:
     folder = tmp_path_factory.mktemp("fiftyone")

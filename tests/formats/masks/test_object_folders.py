@@ -102,7 +102,7 @@ def test_folders_of_frames_and_of_nothing_are_left_out(tmp_path: Path) -> None:
 
 
 @given(npst.arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, T), st.just(H), st.just(W))))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_overlapping_masks_are_kept(tmp_path_factory: pytest.TempPathFactory, stack: np.ndarray) -> None:
     assume(stack.any())
     folder = tmp_path_factory.mktemp("masks")

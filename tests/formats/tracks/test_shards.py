@@ -31,7 +31,7 @@ def test_shards_iterate_with_webdataset(tmp_path: Path) -> None:
         assert loads_tracks(sample["tracks.json"].decode(), "sample") == scene()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(truths(), min_size=1, max_size=3))
 def test_shards_read_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, truth: list[ClipTracks]) -> None:
     path = tmp_path_factory.mktemp("shards") / "test-000000.tar"

@@ -36,7 +36,7 @@ from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, InputError, Rle, Track, VideoInfo
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(truths())
 def test_movid_a_reads_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, truth: ClipTracks) -> None:
     folder = tmp_path_factory.mktemp("movid")

@@ -18,7 +18,7 @@ from vidamodal.heads.conddiff.diffusion import SamplingNoise, ensemble
 from vidamodal.noise import Noise
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), grain=st.sampled_from([0.0, 1.0, 3.0]))
 def test_cells_leave_the_amodal_state_once_with_the_probability_of_eq_5(seed: int, grain: float) -> None:
     inputs = replace(random_inputs(tracks=8), noise=Noise.of(seed))
@@ -40,7 +40,7 @@ def test_smoothed_noise_has_deviation_1_and_correlated_neighbours(grain: float) 
     assert together == pytest.approx(np.exp(-1 / (4 * grain**2)) if grain else 0, abs=0.1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(arrays(np.float32, st.tuples(st.integers(1, 7), st.just(5)), elements=st.floats(0, 1, width=32)))
 def test_the_ensemble_follows_eq_12(predictions: np.ndarray) -> None:
     votes = (predictions > 0.5).sum(axis=0)

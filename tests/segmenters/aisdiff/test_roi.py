@@ -64,7 +64,7 @@ def test_roi_align_is_bilinear_sampling_in_float64(sampling: int, stride: int) -
             np.testing.assert_allclose(ours[k, c], expected, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(*(st.floats(-2, 2) for _ in range(3)), st.floats(1, 5), st.floats(1, 5), st.floats(0.2, 8), st.integers(1, 4))
 def test_roi_align_reproduces_a_linear_ramp(
     slope_x: float, slope_y: float, level: float, left: float, top: float, side: float, sampling: int
@@ -78,7 +78,7 @@ def test_roi_align_reproduces_a_linear_ramp(
     torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0.1, 50), st.floats(0.5, 20), st.sampled_from([0, 1, 2, 3]))
 def test_roi_align_is_zero_far_outside_the_image(off: float, side: float, where: int) -> None:
     features = torch.ones(1, 2, 6, 6)
@@ -108,7 +108,7 @@ BOXES = st.lists(st.tuples(*(st.integers(0, 20) for _ in range(2)), *(st.integer
                  min_size=1, max_size=8)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(BOXES, st.randoms(use_true_random=False))
 def test_suppression_keeps_the_best_of_overlapping_boxes(given_boxes: list[tuple[int, ...]], random: object) -> None:
     boxes = torch.tensor([(x, y, x + w, y + h) for x, y, w, h in given_boxes], dtype=torch.float32)

@@ -48,7 +48,7 @@ def test_the_score_is_the_agreement_of_the_samples() -> None:
     assert found.score == pytest.approx(16 / (16 + 0.5 * 16))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(arrays(bool, st.tuples(st.integers(1, 5), st.just(3), st.just(3))))
 def test_the_representative_sample_is_nearest_to_the_mean(samples: np.ndarray) -> None:
     there = [sample for sample in samples if sample.any()]
