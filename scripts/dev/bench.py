@@ -6,6 +6,9 @@ Timings vary between runs, so compare ratios rather than milliseconds.
 from __future__ import annotations
 
 import copy
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -49,12 +52,27 @@ def main() -> None:
     """Run all benchmarks."""
     Parser(description=__doc__).parse_args()
     torch.set_num_threads(1)
+    benchmark_start()
     benchmark_prediction()
     benchmark_sizes()
     benchmark_network()
     benchmark_evaluation()
     benchmark_attention()
     benchmark_training_data()
+
+
+def benchmark_start() -> None:
+    """Time what a command imports before it predicts, relative to torch alone."""
+    spent = {name: min(_seconds_to_import(name) for _ in range(3)) for name in ("torch", "vidamodal.inference.api")}
+    ratio = spent["vidamodal.inference.api"] / spent["torch"]
+    print(f"start: importing what predict needs takes {ratio:.2f} times as long as importing torch")
+
+
+def _seconds_to_import(name: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def benchmark_prediction() -> None:
