@@ -6,8 +6,6 @@ Timings vary between runs, so compare ratios rather than milliseconds.
 from __future__ import annotations
 
 import copy
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +21,7 @@ from jaxtyping import Bool
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from scripts.experiments.common import run_measured
 from scripts.experiments.cost.measure import measure_scale, moving_shapes
 from vidamodal.baselines import predict_baseline
 from vidamodal.commandline import Parser
@@ -63,16 +62,11 @@ def main() -> None:
 
 def benchmark_start() -> None:
     """Time what a command imports before it predicts, relative to torch alone."""
-    spent = {name: min(_seconds_to_import(name) for _ in range(3)) for name in ("torch", "vidamodal.inference.api")}
+    spent = {}
+    for name in ("torch", "vidamodal.inference.api"):
+        spent[name] = min(run_measured([sys.executable, "-c", f"import {name}"]) for _ in range(3))
     ratio = spent["vidamodal.inference.api"] / spent["torch"]
     print(f"start: importing what predict needs takes {ratio:.2f} times as long as importing torch")
-
-
-def _seconds_to_import(name: str) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def benchmark_prediction() -> None:

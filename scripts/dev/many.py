@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scripts.experiments.common import run_measured
 from vidamodal.commandline import Parser, run_command
 from vidamodal.media.video_writer import write_video
 from vidamodal.tracks import write_tracks
@@ -106,14 +106,11 @@ def write_example(folder: Path, key: str, seed: int, frames: int) -> None:
 
 def measure(commands: list[list[str]]) -> tuple[float, float]:
     """Run commands one after the other, on one thread each; return seconds and CPU-seconds."""
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    for words in commands:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run([sys.executable, "-m", "vidamodal.cli", *words], check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL, env=environment)  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.monotonic() - began, cpu
+    began, quiet = time.monotonic(), {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-m", "vidamodal.cli"]
+    spent = sum(run_measured([*program, *words], env=environment, **quiet) for words in commands)
+    return time.monotonic() - began, spent
 
 
 def contents(out: Path, keys: list[str]) -> dict[str, bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -78,6 +80,14 @@ def last_stage(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the last training stage of a run's config, in its present or its former form."""
     stage: dict[str, Any] = upgrade(config)["stages"][-1]
     return stage
+
+
+def run_measured(command: Sequence[str], **options: Any) -> float:
+    """Run a command and return its CPU-seconds and those of the processes it waited for; see `subprocess.run`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, **options)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def markdown_table(rows: Sequence[Sequence[str]], omit: Sequence[str] = ()) -> str:

@@ -157,7 +157,7 @@ def test_the_page_fits_scores_to_size_and_length(tmp_path: Path) -> None:
         "x", {"title": "X", "base": BASE, "sets": {"static": {"path": "x", "clips": 1}}, "tables": tables}
     )
     empty = render_page(page, tmp_path, None)
-    assert "| 0 100 | - | 12,800 | - | - | - |" in empty.splitlines() and "needs the scores of four rows" in empty
+    assert "| 0 100 | - | 12,800 | - | - | - |" in empty.splitlines() and "needs the scores of several sizes" in empty
     for row in page.tables[0].rows:
         run = training.find_trained(row, BASE, 0, tmp_path, None)
         save_model(Path(run.model), sizes[row.set["seed"]], {}, "")
@@ -166,7 +166,7 @@ def test_the_page_fits_scores_to_size_and_length(tmp_path: Path) -> None:
     lines = render_page(page, tmp_path, None).splitlines()
     counts = [sum(parameter.numel() for parameter in model.parameters()) for model in sizes]
     assert f"| 1 200 | {counts[1] / 1e6:.2f} | 25,600 | - | 42.0 | 5.0 |" in lines
-    assert f"| occ | {10 / np.log2(counts[1] / counts[0]):+.2f} | +2.00 | 0.00 |" in lines
+    assert f"| occ, static | {10 / np.log2(counts[1] / counts[0]):+.2f} | +2.00 | 0.00 |" in lines
 
 
 def test_settings_of_a_head_are_changed_and_no_others() -> None:

@@ -242,8 +242,8 @@ class Predictor:
         scene = self._scene(clip, order, anchors)
         inputs = _Inputs(frames, None if depth is None else self._orient(scene, depth, first=windows.passes > 1))
         for number in range(1, windows.passes):
-            completed = self._completed_frames(scene, inputs)
-            bar = progress(completed, clip.video.frames, f"pass {number}", "frame", quiet)
+            early = self._early_frames(scene, inputs)
+            bar = progress(early, clip.video.frames, f"pass {number}", "frame", quiet)
             scene = scene.after_pass(bar, windows, self.model.view.order)
             if depth is not None and inputs.disparity is None:
                 inputs = _Inputs(frames, self._orient(scene, depth, least=LEAST_PREDICTED))
@@ -317,7 +317,7 @@ class Predictor:
         self.timings.add("depth", began)
         return maps
 
-    def _completed_frames(self, scene: Scene, inputs: _Inputs) -> Iterator[EarlyFrame]:
+    def _early_frames(self, scene: Scene, inputs: _Inputs) -> Iterator[EarlyFrame]:
         """Yield what the next pass needs to know of each frame."""
         threshold = self._early_pass.rules.threshold
         for frame in self._run_pass(scene, self._early_pass, inputs):

@@ -116,10 +116,10 @@ class MaskTokenizer(Codec):
 
     def prepare_training(self) -> None:
         """Let the quantiser learn: an EMA updates its codebook."""
-        from vector_quantize_pytorch import VectorQuantize  # see StoredCodebook
-
         if not isinstance(self.quantiser, StoredCodebook):
             return
+        from vector_quantize_pytorch import VectorQuantize  # see StoredCodebook
+
         learner = VectorQuantize(
             dim=self.config.dim, codebook_size=self.config.codes, accept_image_fmap=True, decay=0.99,
             commitment_weight=0.25, kmeans_init=True, threshold_ema_dead_code=2,

@@ -29,16 +29,14 @@ class Doublings:
     """Root of the mean squared error of the points."""
 
 
-def fit_doublings(points: Sequence[Point]) -> Doublings:
-    """Fit scores by least squares.
-
-    Raises:
-        ValueError: There are fewer than three points, or all have one size or one length.
-    """
+def fit_doublings(points: Sequence[Point]) -> Doublings | None:
+    """Fit scores by least squares; None if there are fewer than three points, or all have one size or one length."""
+    if len(points) < 3:
+        return None
     rows = np.array([[1.0, np.log2(point.parameters), np.log2(point.object_frames)] for point in points])
     scores = np.array([point.score for point in points])
-    if len(points) < 3 or np.linalg.matrix_rank(rows) < 3:
-        raise ValueError("a fit needs three points, several sizes and several lengths")
+    if np.linalg.matrix_rank(rows) < 3:
+        return None
     weights = np.linalg.lstsq(rows, scores, rcond=None)[0]
     error = float(np.sqrt(np.mean((rows @ weights - scores) ** 2)))
     return Doublings(float(weights[1]), float(weights[2]), error)

@@ -8,7 +8,13 @@ from pathlib import Path
 from scripts.experiments.ablation.doublings import Point, fit_doublings
 from scripts.experiments.ablation.scoring import read_score
 from scripts.experiments.ablation.tables import Page, Row, Table
-from scripts.experiments.ablation.training import TrainedModel, count_parameters, find_trained, seen, training_size
+from scripts.experiments.ablation.training import (
+    TrainedModel,
+    count_object_frames,
+    count_parameters,
+    find_trained,
+    training_size,
+)
 from scripts.experiments.common import markdown_table, seeds_cell
 
 
@@ -48,34 +54,27 @@ def _table_rows(page: Page, table: Table, runs: Path, steps: int | None) -> list
         models = [find_trained(row, table.base_of(row), seed, runs, steps) for seed in row.seeds]
         minutes = [model.seconds / 60 for model in models if not math.isnan(model.seconds)]
         spent = f"{sum(minutes) / len(minutes):.1f}" if minutes else "-"
-        rows.append([row.name, *_size_cells(table, row, models[0]), spent, *_score_cells(page, table, row, models)])
+        size = []
+        if table.fit:
+            count = count_parameters(models[0])
+            size = [f"{count / 1e6:.2f}" if count else "-", f"{count_object_frames(row, table.base_of(row), steps):,}"]
+        rows.append([row.name, *size, spent, *_score_cells(page, table, row, models)])
     return rows
-
-
-def _size_cells(table: Table, row: Row, model: TrainedModel) -> list[str]:
-    if not table.fit:
-        return []
-    count = count_parameters(model)
-    return [f"{count / 1e6:.2f}" if count else "-", f"{seen(row, table.base_of(row)):,}"]
 
 
 def _fit_text(page: Page, table: Table, runs: Path, steps: int | None) -> str:
     """Return what each doubling of size and training is worth in each measure of quality, and the fit's error."""
-    lines = []
+    trained = [(row, find_trained(row, table.base_of(row), row.seeds[0], runs, steps)) for row in table.rows]
+    sizes = [(count_parameters(model), count_object_frames(row, table.base_of(row), steps)) for row, model in trained]
+    rows = [["points for each doubling of", "the parameters", "the object-frames", "mean error of the fit"]]
     for name in table.data:
         for measure in (each for each in table.measures if each != "ms"):
-            points = []
-            for row in table.rows:
-                model = find_trained(row, table.base_of(row), row.seeds[0], runs, steps)
-                if (score := read_score(model, row.use, name, page.sets[name], measure)) is not None:
-                    points.append(Point(count_parameters(model), seen(row, table.base_of(row)), 100 * score))
-            if len(points) >= 4:
-                fit = fit_doublings(points)
-                lines.append([measure, f"{fit.size:+.2f}", f"{fit.length:+.2f}", f"{fit.error:.2f}"])
-    if not lines:
-        return "The fit needs the scores of four rows."
-    header = ["points for each doubling of", "the parameters", "the object-frames", "mean error of the fit"]
-    return "Least squares over the rows, linear in both logarithms:\n\n" + markdown_table([header, *lines])
+            found = [read_score(model, row.use, name, page.sets[name], measure) for row, model in trained]
+            points = [Point(*size, 100 * score) for size, score in zip(sizes, found, strict=True) if score is not None]
+            if (fit := fit_doublings(points)) is None:
+                return "The fit needs the scores of several sizes and lengths."
+            rows.append([f"{measure}, {name}", f"{fit.size:+.2f}", f"{fit.length:+.2f}", f"{fit.error:.2f}"])
+    return "Least squares over the rows, linear in both logarithms:\n\n" + markdown_table(rows)
 
 
 def _score_cells(page: Page, table: Table, row: Row, models: list[TrainedModel]) -> list[str]:

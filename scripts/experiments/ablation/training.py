@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.experiments.ablation.tables import Row
+from scripts.experiments.common import run_measured
 from vidamodal.config import load_yaml
 from vidamodal.media.files import write_text
 from vidamodal.models.folder import is_segmenter, load_model, load_segmenter
@@ -91,17 +91,17 @@ def training_size(base: str, steps: int | None) -> str:
     """Describe how much the rows that start from a config are trained."""
     config = training_config(Row("base"), base)
     stage = config.stages[-1]
-    steps, sample = steps or stage.steps, stage.sample
+    sample, steps = stage.sample, steps or stage.steps
     if isinstance(config.model, SegmenterFamily):
         unit = "layers" if stage.kind == "layers" else "frames"
         return f"{steps * stage.clips * sample.frames:,} {unit} ({steps} steps)"
-    return f"{steps * stage.clips * sample.tracks * sample.frames:,} object-frames ({steps} steps)"
+    return f"{count_object_frames(Row('base'), base, steps):,} object-frames ({steps} steps)"
 
 
-def seen(row: Row, base: str) -> int:
-    """Return how many object-frames the last stage of a row's training sees."""
+def count_object_frames(row: Row, base: str, steps: int | None) -> int:
+    """Return how many object-frames the last stage of a row's training sees; ``steps`` replaces its length."""
     stage = training_config(row, base).stages[-1]
-    return stage.steps * stage.clips * stage.sample.tracks * stage.sample.frames
+    return (steps or stage.steps) * stage.clips * stage.sample.tracks * stage.sample.frames
 
 
 def count_parameters(model: TrainedModel) -> int:
@@ -129,8 +129,5 @@ def _step_options(base: str, steps: int | None) -> dict[str, int]:
 
 def _run(command: list[str]) -> float:
     """Run a training and return its CPU-seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env=environment)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return run_measured(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
