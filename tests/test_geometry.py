@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from tests.helpers import DISC_SCENE_SIZE
-from vidamodal.geometry import Cropper, Pieces, Window, crop_weights, paste, pieces_above
+from vidamodal.geometry import Cropper, Pieces, Window, Windows, crop_weights, paste, pieces_above
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -199,3 +199,10 @@ def test_colours_are_cut_like_masks(x: float, y: float, side: float, seed: int) 
     cut = cropper.cut_image(np.stack([255 * picture, 0 * picture, 255 + 0 * picture], axis=2))
     assert np.allclose(cut[0], cropper.cut(picture == 1), atol=1e-5) and not cut[1].any()
     assert np.allclose(cut[2], cropper.inside, atol=1e-5)
+
+
+def test_areas_of_windows_are_computed_once() -> None:
+    """Prediction reads them for each frame and object: computing all of them then is quadratic in the length."""
+    windows = Windows(np.zeros((2, 3, 2)), np.array([[[2.0, 3.0]] * 3, [[4.0, 5.0]] * 3]))
+    assert windows.areas.tolist() == [[6.0] * 3, [20.0] * 3]
+    assert windows.areas is windows.areas

@@ -55,7 +55,7 @@ class Windows:
         top, left, bottom, right = self.shown[track, frame].tolist()
         return Window((x, y), (width, height), (top, left, bottom, right))
 
-    @property
+    @cached_property
     def areas(self) -> Float[np.ndarray, "n t"]:
         """Areas in pixels."""
         return np.asarray(self.side.prod(axis=2))

@@ -12,7 +12,7 @@ from tests.helpers import TINY_TRANSFORMER, small_reader
 from vidamodal.data.clips import ClipConfig, TrainingClips
 from vidamodal.data.crops import TrackCrops
 from vidamodal.models.amodal import AmodalModel
-from vidamodal.models.folder import save_model
+from vidamodal.models.folder import load_model, save_model
 from vidamodal.occlusion.evidence import DEPTH_PLANES
 from vidamodal.training.family import load_initial_weights
 from vidamodal.types import InputError
@@ -76,3 +76,21 @@ def test_inputs_keep_their_weights_where_others_come_between_them(tmp_path: Path
     fewer = AmodalModel(replace(small.config, transformer=replace(small.config.transformer, order=False)))
     with pytest.raises(InputError, match="has shape"):
         load_initial_weights(fewer, str(tmp_path / "small"))
+
+
+def test_training_starts_from_the_mean_of_several_models(tmp_path: Path) -> None:
+    config = small_reader().config
+    for seed in range(2):
+        torch.manual_seed(seed)
+        save_model(tmp_path / str(seed), AmodalModel(config), {}, "")
+    first, second = (load_model(str(tmp_path / str(seed))).model.state_dict() for seed in range(2))
+    model = AmodalModel(config)
+    load_initial_weights(model, f"{tmp_path / '0'},{tmp_path / '1'}")
+    different = 0
+    for name, value in model.state_dict().items():
+        assert torch.allclose(value.float(), (first[name].float() + second[name].float()) / 2, atol=1e-6), name
+        different += not torch.equal(first[name], second[name])
+    assert different > 10
+    save_model(tmp_path / "wide", small_reader(depth=4), {}, "")
+    with pytest.raises(InputError, match=r"wide have no mean.*models of one config"):
+        load_initial_weights(model, f"{tmp_path / '0'},{tmp_path / 'wide'}")

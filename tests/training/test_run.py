@@ -206,6 +206,22 @@ def test_parts_of_a_recipe_build_on_each_other_and_finished_ones_are_skipped(
     assert before[0] == weights(tmp_path / "first") and before[1] == weights(tmp_path / "second")
 
 
+def test_a_part_without_steps_is_the_mean_of_earlier_parts(tmp_path: Path) -> None:
+    short = replace(STAGE, steps=1)
+    train(tiny_config(tmp_path / "first", tokenizer=short, amodal=short), quiet=True)
+    models = [str(tmp_path / name / "model") for name in ("first", "second")]
+    AcceleratorState._reset_state(True)
+    train(tiny_config(tmp_path / "second", init=models[0], stages=(replace(short, kind="amodal"),)), quiet=True)
+    AcceleratorState._reset_state(True)
+    last = (replace(short, kind="amodal", steps=0),)
+    train(tiny_config(tmp_path / "mean", init=",".join(models), stages=last), quiet=True)
+    first, second, mean = (load_model(f"{tmp_path / name / 'model'}").model for name in ("first", "second", "mean"))
+    for name, value in mean.state_dict().items():
+        expected = (first.state_dict()[name].float() + second.state_dict()[name].float()) / 2
+        assert torch.allclose(value.float(), expected, atol=1e-6), name
+    assert weights(tmp_path / "first") != weights(tmp_path / "mean") != weights(tmp_path / "second")
+
+
 def _save_second(self: AmodalFamily, folder: Path, *arguments: Any) -> None:
     """Write a model, which must not be that of the first part."""
     assert folder.parent.name == "second"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -175,14 +176,15 @@ def model_card(config: TrainConfig, model: Learner, task: str, step: str) -> str
 
 
 def load_initial_weights(model: Model, init: str) -> None:
-    """Load the weights of an earlier model, which may have fewer blocks and inputs, and may lack the presence.
+    """Load the weights of an earlier model, or the mean of several, separated by commas.
 
-    New blocks pass their input through and new inputs are ignored until training changes that.
+    They may have fewer blocks and inputs than the model, and may lack the presence. New blocks pass their input
+    through and new inputs are ignored until training changes that.
+
+    Raises:
+        InputError: If a model cannot be read, or weights do not fit the model or one another.
     """
-    initial = load_model(init, model.config.head).model
-    state = initial.state_dict()
-    if isinstance(model, AmodalModel) and isinstance(initial, AmodalModel):
-        state = _with_extra_inputs(state, initial.config.transformer, model.config.transformer)
+    state = _mean({source: _initial_state(model, source) for source in init.split(",")})
     new = set(model.state_dict()) - set(state)
     fresh = {name for name in new if name.startswith(("transformer.extra.", "transformer.presence.", "head.extra."))}
     for number, block in enumerate([] if isinstance(model, FramewiseModel) else model.transformer.blocks):
@@ -191,6 +193,31 @@ def load_initial_weights(model: Model, init: str) -> None:
             block.initialize_as_identity()
             fresh |= within
     load_weights(model, state, init, fresh)
+
+
+def _initial_state(model: Model, source: str) -> Mapping[str, Tensor]:
+    """Return the weights of an earlier model with the inputs of this one."""
+    initial = load_model(source, model.config.head).model
+    state = initial.state_dict()
+    if isinstance(model, AmodalModel) and isinstance(initial, AmodalModel):
+        return _with_extra_inputs(state, initial.config.transformer, model.config.transformer)
+    return state
+
+
+def _mean(states: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    """Return the mean of the weights of several models."""
+    (first, state), *others = states.items()
+    shapes = {name: value.shape for name, value in state.items()}
+    for source, other in others:
+        if {name: value.shape for name, value in other.items()} != shapes:
+            raise InputError(
+                f"init: the weights of {first} and {source} have no mean, because their names or shapes differ. "
+                "Choose models of one config."
+            )
+    return {
+        name: torch.stack([other[name] for other in states.values()]).mean(0) if value.is_floating_point() else value
+        for name, value in state.items()
+    }
 
 
 def _with_extra_inputs(
