@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import NoReturn
 
 import pytest
 
-from vidamodal.commandline import Parser, print_notes, run_command, with_option_names
+from vidamodal.commandline import Parser, print_notes, quick_imports, run_command, with_option_names
 from vidamodal.errors import InputError
 
 LEAVE = "import contextlib, vidamodal.cli\nwith contextlib.suppress(SystemExit): vidamodal.cli.main("
@@ -173,3 +174,18 @@ def test_names_from_files_cannot_control_the_terminal(capsys: pytest.CaptureFixt
     print_notes(["a\nb\x07 \u00e9"])
     assert run_command(refuse, "toy") == 2
     assert capsys.readouterr().err == "note: a\\nb\\x07 \u00e9\ntoy: \\x1b[2Jname\\ud800: \\u202edamaged\n"
+
+
+def test_garbage_is_not_searched_while_modules_are_imported() -> None:
+    assert gc.isenabled()
+    with pytest.raises(ImportError), quick_imports():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with quick_imports():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

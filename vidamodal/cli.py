@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jsonargparse import Namespace
 
 from vidamodal.allocator import keep_freed_memory
-from vidamodal.commandline import MAX_NOTES, Parser, print_notes, printable, run_command, with_option_names
+from vidamodal.commandline import (
+    MAX_NOTES,
+    Parser,
+    print_notes,
+    printable,
+    quick_imports,
+    run_command,
+    with_option_names,
+)
 from vidamodal.errors import InputError
 
 if TYPE_CHECKING:
@@ -196,7 +204,8 @@ def _add_mask_options(parser: Parser) -> None:
 
 
 def _predict(options: Namespace) -> int:
-    from vidamodal.batch.video_set import find_videos, note_on_single
+    with quick_imports():
+        from vidamodal.batch.video_set import find_videos, note_on_single
 
     chosen = {name: getattr(options, name) for name in _PREDICT_OPTIONS}
     chosen["formats"] = options.formats.split(",")
@@ -211,8 +220,8 @@ def _predict(options: Namespace) -> int:
     ):
         if is_set:
             raise InputError(f"--{name}: {options.video} is one video. Pass a folder of videos, a list or a data set.")
-    from vidamodal.inference.api import predict
-
+    with quick_imports():
+        from vidamodal.inference.api import predict
     prediction = predict(options.video, options.masks, options.out, **chosen)
     print_notes([*note_on_single(options.video), *prediction.notes])
     _print_prediction(prediction, options.out)

@@ -8,7 +8,9 @@ here: `vidamodal --help` has to start in half a second.
 from __future__ import annotations
 
 import argparse
+import atexit
 import errno
+import gc
 import os
 import re
 import signal
@@ -140,6 +142,7 @@ def run_command(command: Callable[[], int | None], program: str, hint: str = "")
         hint: What to do after a failure or an interruption, such as "the same command resumes".
     """
     advice = f"; {hint}" if hint else ""
+    atexit.register(gc.freeze)  # or Python would search all modules for garbage at its end, for half a second
     try:
         with _handle_sigterm():
             return command() or 0
@@ -157,6 +160,18 @@ def run_command(command: Callable[[], int | None], program: str, hint: str = "")
         return _report(program, f"stopped{advice}", 130)
     except Terminated:
         return _report(program, f"stopped{advice}", 143)
+
+
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Import without searching for garbage again and again, which takes a fifth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _report(program: str, message: str, status: int) -> int:
