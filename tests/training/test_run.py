@@ -215,6 +215,8 @@ def test_a_part_without_steps_is_the_mean_of_earlier_parts(tmp_path: Path) -> No
     AcceleratorState._reset_state(True)
     last = (replace(short, kind="amodal", steps=0),)
     train(tiny_config(tmp_path / "mean", init=",".join(models), stages=last), quiet=True)
+    card = (tmp_path / "mean" / "model" / "README.md").read_text()
+    assert f"from the mean of {models[0]} and {models[1]}." in card and "Trained on" not in card
     first, second, mean = (load_model(f"{tmp_path / name / 'model'}").model for name in ("first", "second", "mean"))
     for name, value in mean.state_dict().items():
         expected = (first.state_dict()[name].float() + second.state_dict()[name].float()) / 2

@@ -261,7 +261,8 @@ class Predictor:
             memory: The clearest earlier frames of each track.
             carried: Evidence and order of the frames before; they are updated.
         """
-        settings, rules = self._last_pass, self._last_pass.rules
+        settings = replace(self._last_pass, mirror=False)  # which would double the time until the masks are there
+        rules = settings.rules
         first, last = min(views), max(views)
         chunk, newest = Chunk(first, last + 1, last + 1), Chunk(last, last + 1, last + 1)
         state = _PassState(memory, carried.evidence, views=views)

@@ -97,6 +97,10 @@ class _LiveScene(Scene):
 
 _NOWHERE: Box = np.full(4, np.nan)
 _UNKNOWN = _Seen(None, 0.0, _NOWHERE)
+WINDOW = 24
+"""Number of frames that the network sees at a time by default."""
+FORGOTTEN = 48
+"""Number of frames after which an object that is no longer visible is forgotten by default."""
 _ANY = Rle(0, 0, "")
 """Stands for a known mask of a remembered frame, of which only the crops are kept."""
 
@@ -121,7 +125,7 @@ class Stream:
         *,
         exhaustive: bool = False,
         window: int | None = None,
-        forget: int | None = None,
+        forget: int = FORGOTTEN,
         device: str = "auto",
         seed: int = 0,
     ) -> None:
@@ -130,10 +134,10 @@ class Stream:
         Args:
             model: A folder, a bundled name, ``owner/name`` on the Hub, or a loaded model.
             exhaustive: True if every object that may occlude another has a mask.
-            window: Number of frames that the network sees at a time; None for the chunk of the model (24 for the
-                bundled one). Fewer are faster, and lose objects that are occluded for longer.
-            forget: Number of frames after which an object that is no longer visible is forgotten; None for twice the
-                chunk of the model.
+            window: Number of frames that the network sees at a time, at most the chunk of the model (48 for the bundled
+                one); None for 24, or for the chunk if that is shorter. Fewer are faster, and lose objects that are
+                occluded for longer.
+            forget: Number of frames after which an object that is no longer visible is forgotten.
             device: "auto", "cpu" or "cuda".
             seed: Seed of a head that samples.
 
@@ -143,8 +147,8 @@ class Stream:
         loaded = load_model(model) if isinstance(model, str) else model
         self._predictor = Predictor(loaded.model, device, seed)
         config = self._predictor.model.config
-        self._window = config.chunk if window is None else window
-        self._forget = 2 * config.chunk if forget is None else forget
+        self._window = min(WINDOW, config.chunk) if window is None else window
+        self._forget = forget
         if not 1 <= self._window <= config.chunk:
             raise InputError(f"window= must lie between 1 and {config.chunk}, the chunk of the model, not {window}.")
         if self._forget < 1:

@@ -47,7 +47,7 @@ class ModelConfig:
     presence_threshold: float = 0.5
     """Probability of presence below which an object is gone, if the model predicts presence."""
     mirror: bool = False
-    """Average the logits of the last pass with those of the mirrored windows."""
+    """Average the logits of the last pass with those of the mirrored windows; not in live prediction."""
 
 
 @dataclass(frozen=True)

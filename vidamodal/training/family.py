@@ -167,10 +167,13 @@ class SegmenterFamily(Family):
 def model_card(config: TrainConfig, model: Learner, task: str, step: str) -> str:
     """Return the model card: the model's task and training; ``step`` describes the samples of one step."""
     count = sum(parameter.numel() for parameter in model.parameters())
-    initial = f"Initialised from {config.init}. " if config.init else ""
+    sources, steps = (config.init or "").split(","), config.stages[-1].steps
+    initial = f"Initialised from {sources[0]}. " if config.init else ""
+    if len(sources) > 1:
+        initial = f"Initialised from the mean of {', '.join(sources[:-1])} and {sources[-1]}. "
+    trained = f"Trained on {config.worlds}, seed {config.seed}, {steps} steps of {step}. " if steps else ""
     return (
-        f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; {task}. {initial}"
-        f"Trained on {config.worlds}, seed {config.seed}, {config.stages[-1].steps} steps of {step}. "
+        f"# vidamodal {config.name}\n\n{count / 1e6:.2f} M parameters; {task}. {initial}{trained}"
         "config.json holds the whole training config.\n"
     )
 
