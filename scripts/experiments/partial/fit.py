@@ -16,7 +16,7 @@ from vidamodal.occlusion.parts import FEATURES, PartJudge
 
 UNITS = 16
 """Hidden units of each network."""
-NETWORKS = 3
+NETWORKS = 12
 """Networks with other random weights whose scores are averaged."""
 STEPS = 500
 LARGEST_WEIGHT = 1.0
