@@ -231,7 +231,7 @@ def test_the_bundled_model_joins_chunks_without_a_seam(monkeypatch: pytest.Monke
         find_model("tiny")
     except InputError:
         pytest.skip("the bundled model is not there")
-    model, clip = load_model("tiny").model, behind_a_bar(60, drift=0)
+    model, clip = load_model("tiny").model, behind_a_bar(120, drift=0)
     starts = chunk_starts(model, clip.video.frames)
     assert len(starts) > 2
     for values in probabilities(model, clip, monkeypatch):
