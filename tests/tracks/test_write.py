@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,20 @@ def test_invalid_clips_are_not_written(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"listed twice|entries for|not JSON compliant"):
             write_tracks(path, broken)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_writing_a_long_video_takes_little_memory(tmp_path: Path) -> None:
+    """An hour of video with eight objects has 400 MB of text."""
+    noise = Rle.encode(np.random.default_rng(0).random((64, 64)) < 0.5)
+    frames = 5000
+    clip = ClipTracks(VideoInfo("a.mp4", 64, 64, frames, 24.0), (Track(1, (noise,) * frames),), exhaustive=True)
+    tracemalloc.start()
+    try:
+        write_tracks(tmp_path / "a.tracks.json", clip)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    size = (tmp_path / "a.tracks.json").stat().st_size
+    assert size > 8e6
+    assert peak < size / 4
+    assert (tmp_path / "a.tracks.json").read_text() == dumps_tracks(clip)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from vidamodal.media.files import write_text
+from vidamodal.media.files import atomic_file
 from vidamodal.tracks.check import DECIMALS, Masks, check_clip
 from vidamodal.tracks.parse import FORMAT, VERSION
 from vidamodal.types import ClipTracks, Rle, Track
 
+_BATCH = 100
+"""Masks that are written at a time."""
+
 
 def write_tracks(path: str | os.PathLike[str], clip: ClipTracks) -> None:
-    """Write a tracks.json atomically; its folder is created if necessary.
+    """Write a tracks.json atomically, a part of a track at a time; its folder is created if necessary.
 
     Args:
         path: The file, of any name.
@@ -23,7 +27,9 @@ def write_tracks(path: str | os.PathLike[str], clip: ClipTracks) -> None:
     Raises:
         ValueError: The clip breaks a rule of the format; nothing is written.
     """
-    write_text(path, dumps_tracks(clip))
+    check_clip(clip)
+    with atomic_file(path) as temporary, temporary.open("w", encoding="ascii", newline="") as file:
+        file.writelines(_pieces(clip))
 
 
 def dumps_tracks(clip: ClipTracks) -> str:
@@ -35,20 +41,24 @@ def dumps_tracks(clip: ClipTracks) -> str:
         ValueError: The clip breaks a rule of the format.
     """
     check_clip(clip)
+    return "".join(_pieces(clip))
+
+
+def _pieces(clip: ClipTracks) -> Iterator[str]:
+    """The text in pieces, so that that of a long video need not fit into memory."""
     video = clip.video
     head = {"path": video.path, "height": video.height, "width": video.width, "frames": video.frames}
     canvas = {} if video.canvas is None else {"canvas": video.canvas}
-    members = [
-        f'"format": {_json(FORMAT)}, "version": {VERSION}',
-        f'"video": {_json({**head, "fps": _rounded(video.fps), **canvas})}',
-        f'"exhaustive": {_json(clip.exhaustive)}',
-        f'"tracks": {_lines([_track_line(track) for track in clip.tracks])}',
-    ]
+    yield f'{{"format": {_json(FORMAT)}, "version": {VERSION},\n'
+    yield f' "video": {_json({**head, "fps": _rounded(video.fps), **canvas})},\n'
+    yield f' "exhaustive": {_json(clip.exhaustive)},\n "tracks": '
+    yield from _lines(_track_pieces(track) for track in clip.tracks)
     if clip.order is not None:
-        members.append(f'"order": {_lines([_json(pairs) for pairs in clip.order])}')
+        yield ',\n "order": '
+        yield from _lines((_json(pairs),) for pairs in clip.order)
     if clip.provenance:
-        members.append(f'"provenance": {json.dumps(clip.provenance, sort_keys=True, allow_nan=False)}')
-    return "{" + ",\n ".join(members) + "}\n"
+        yield f',\n "provenance": {json.dumps(clip.provenance, sort_keys=True, allow_nan=False)}'
+    yield "}\n"
 
 
 def rle_record(mask: Rle) -> dict[str, Any]:
@@ -56,37 +66,54 @@ def rle_record(mask: Rle) -> dict[str, Any]:
     return {"size": [mask.height, mask.width], "counts": mask.counts}
 
 
-def _track_line(track: Track) -> str:
-    record: dict[str, Any] = {"id": track.id}
+def _track_pieces(track: Track) -> Iterator[str]:
+    yield f'{{"id":{_json(track.id)}'
     if track.label is not None:
-        record["label"] = track.label
-    record["visible"] = _records(track.visible)
-    if track.amodal is not None:
-        record["amodal"] = _records(track.amodal)
-    if track.amodal_full is not None:
-        record["amodal_full"] = _records(track.amodal_full)
-    if track.confidence is not None:
-        record["confidence"] = [None if value is None else _rounded(value) for value in track.confidence]
-    if track.present is not None:
-        record["present"] = [None if value is None else _rounded(value) for value in track.present]
+        yield f',"label":{_json(track.label)}'
+    for name in ("visible", "amodal", "amodal_full"):
+        masks: Masks | None = getattr(track, name)
+        if masks is not None:
+            yield f',"{name}":'
+            yield from _mask_pieces(masks)
+    for name in ("confidence", "present"):
+        values: Sequence[float | None] | None = getattr(track, name)
+        if values is not None:
+            yield f',"{name}":{_json([None if value is None else _rounded(value) for value in values])}'
     if track.boxes is not None:
-        record["boxes"] = [None if box is None else [_rounded(value) for value in box] for box in track.boxes]
+        boxes = [None if box is None else [_rounded(value) for value in box] for box in track.boxes]
+        yield f',"boxes":{_json(boxes)}'
     if track.occlusion is not None:
-        record["occlusion"] = track.occlusion
+        yield f',"occlusion":{_json(track.occlusion)}'
     if track.truncated is not None:
-        record["truncated"] = track.truncated
+        yield f',"truncated":{_json(track.truncated)}'
     if track.hypotheses:
-        record["hypotheses"] = [{"score": _rounded(h.score), "amodal": _records(h.amodal)} for h in track.hypotheses]
-    # Counts can begin like a Windows path ("e:\"). The escape keeps searches for absolute paths from matching them.
-    return re.sub(r'("counts":"[A-Za-z]:)\\\\', r"\1\\u005c", _json(record))
+        yield ',"hypotheses":['
+        for place, hypothesis in enumerate(track.hypotheses):
+            yield f'{"," if place else ""}{{"score":{_json(_rounded(hypothesis.score))},"amodal":'
+            yield from _mask_pieces(hypothesis.amodal)
+            yield "}"
+        yield "]"
+    yield "}"
 
 
-def _records(masks: Masks) -> list[dict[str, Any] | None]:
-    return [None if mask is None else rle_record(mask) for mask in masks]
+def _mask_pieces(masks: Masks) -> Iterator[str]:
+    yield "["
+    for start in range(0, len(masks), _BATCH):
+        records = [None if mask is None else rle_record(mask) for mask in masks[start : start + _BATCH]]
+        # Counts can begin like a Windows path ("e:\"). The escape keeps searches for absolute paths from matching them.
+        text = re.sub(r'("counts":"[A-Za-z]:)\\\\', r"\1\\u005c", _json(records))
+        yield f"{',' if start else ''}{text[1:-1]}"
+    yield "]"
 
 
-def _lines(items: list[str]) -> str:
-    return "[\n  " + ",\n  ".join(items) + "]" if items else "[]"
+def _lines(items: Iterable[Iterable[str]]) -> Iterator[str]:
+    """The pieces of a list with an item on each line."""
+    start = "[\n  "
+    for item in items:
+        yield start
+        yield from item
+        start = ",\n  "
+    yield "[]" if start[0] == "[" else "]"
 
 
 def _json(value: Any) -> str:
