@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy.special import expit, logit
 from vidamodal.geometry import Pieces, Window, paste, pieces_above
 from vidamodal.occlusion.thresholds import PartialDecision
 from vidamodal.runs import LabelRuns, Runs
-from vidamodal.types import FrameOrder, Hypothesis, Rle, Track
+from vidamodal.types import FrameOrder, Rle
 
 NEGLIGIBLE = -6.9
 """Logit below which pixels are left out of the expected IoU: a probability of one in a thousand."""
@@ -179,49 +178,6 @@ def measure_extent(logits: WindowLogits, threshold: float) -> Extent | None:
     mask = _decide(logits, 0, MaskRules(threshold, PartialDecision(threshold=threshold), 0.0, False))
     box = mask.box
     return None if box is None else Extent(box, mask.area)
-
-
-def compose_track(track: Track, predictions: Mapping[int, ObjectPrediction], frames: int) -> Track:
-    """Return a track with its amodal masks, confidences and, if there are several, hypotheses.
-
-    The amodal masks are those of the hypothesis with the highest mean confidence. If the track has confidences already,
-    it was detected; they multiply those of the prediction, which takes the visible mask for granted.
-
-    Args:
-        track: The track with its visible masks.
-        predictions: Its predictions by frame number.
-        frames: Number of frames of the clip.
-    """
-    track = replace(track, amodal_full=None, present=None)
-    if not predictions:
-        return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
-    trust = _detection_confidence(track, frames)
-    count = len(next(iter(predictions.values())).masks)
-    hypotheses = [
-        Hypothesis(
-            float(np.mean([p.confidence[h] * trust[t] for t, p in predictions.items()])),
-            tuple(predictions[t].masks[h] if t in predictions else None for t in range(frames)),
-        )
-        for h in range(count)
-    ]
-    best = max(range(count), key=lambda h: hypotheses[h].score)
-    confidence = (predictions[t].confidence[best] * trust[t] if t in predictions else None for t in range(frames))
-    several = tuple(hypotheses) if count > 1 else ()
-    present = tuple(predictions[t].present if t in predictions else None for t in range(frames))
-    return replace(
-        track,
-        amodal=hypotheses[best].amodal,
-        confidence=tuple(confidence),
-        present=None if all(value is None for value in present) else present,
-        hypotheses=several,
-    )
-
-
-def _detection_confidence(track: Track, frames: int) -> list[float]:
-    """Confidence of a track's detection in each frame; their mean where it is unknown, 1 if none is known."""
-    known = [value for value in track.confidence or () if value is not None]
-    mean = float(np.mean(known)) if known else 1.0
-    return [mean if value is None else value for value in track.confidence or (None,) * frames]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from vidamodal.data.crops import FrameCrops
 from vidamodal.inference.anchors import AnchorInput, read_anchors
+from vidamodal.inference.collected import CollectedTrack
 from vidamodal.inference.completion import Completion, TrackFrames
 from vidamodal.inference.compose import (
     EarlyFrame,
@@ -28,7 +29,6 @@ from vidamodal.inference.compose import (
     ObjectPrediction,
     WindowLogits,
     compose_object,
-    compose_track,
     measure_extent,
 )
 from vidamodal.inference.depth.depth_sign import LEAST_PREDICTED, count_votes, orient
@@ -213,15 +213,17 @@ class Predictor:
             InputError: If the model needs frames and there are none, if the order or the anchors do not fit, or if the
                 values of the depth maps point the other way than they should.
         """
-        predictions: dict[int, dict[int, ObjectPrediction]] = {track.id: {} for track in clip.tracks}
+        collected = {track.id: CollectedTrack() for track in clip.tracks}
         orders: list[FrameOrder] = []
         stream = self.stream(clip, quiet, frames, order, depth, anchors)
         for frame in progress(stream, clip.video.frames, "predict", "frame", quiet):
             for key, prediction in frame.objects.items():
-                predictions[key][frame.number] = prediction
+                collected[key].add(frame.number, prediction)
             orders.append(frame.order)
-        tracks = tuple(compose_track(track, predictions[track.id], clip.video.frames) for track in clip.tracks)
         video = replace(clip.video, canvas=None)  # nothing is predicted beyond the image
+        tracks = tuple(
+            collected[track.id].compose(track, video.frames, video.height, video.width) for track in clip.tracks
+        )
         return replace(clip, video=video, tracks=tracks, order=tuple(orders), provenance={})
 
     def stream(

@@ -1,0 +1,55 @@
+"""Predictions that are collected over a video become tracks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vidamodal.inference.collected import CollectedTrack
+from vidamodal.inference.compose import ObjectPrediction
+from vidamodal.types import Rle, Track
+
+HEIGHT, WIDTH = 6, 9
+MASKS = [Rle.encode(mask) for mask in np.random.default_rng(0).random((6, HEIGHT, WIDTH)) < 0.5]
+EMPTY = Rle.empty(HEIGHT, WIDTH)
+
+
+def compose(collected: CollectedTrack, track: Track) -> Track:
+    return collected.compose(track, len(track.visible), HEIGHT, WIDTH)
+
+
+def test_frames_without_a_prediction_stay_unknown() -> None:
+    collected = CollectedTrack()
+    collected.add(1, ObjectPrediction((MASKS[0],), (0.25,), present=0.5))
+    collected.add(3, ObjectPrediction((EMPTY,), (1.0,), present=1.0))
+    track = compose(collected, Track(7, (None, MASKS[1], None, EMPTY), label="a"))
+    assert track.amodal == (None, MASKS[0], None, EMPTY)
+    assert track.confidence == (None, 0.25, None, 1.0)
+    assert track.present == (None, 0.5, None, 1.0)
+    assert track.visible == (None, MASKS[1], None, EMPTY) and (track.id, track.label, track.hypotheses) == (7, "a", ())
+
+
+def test_a_track_without_predictions_is_unknown_everywhere() -> None:
+    track = compose(CollectedTrack(), Track(1, (None, EMPTY), present=(0.5, 0.5)))
+    assert (track.amodal, track.confidence, track.present) == ((None, None), (None, None), None)
+
+
+def test_the_hypothesis_of_the_highest_mean_confidence_is_the_prediction() -> None:
+    collected = CollectedTrack()
+    collected.add(0, ObjectPrediction((MASKS[0], MASKS[1]), (0.5, 0.25)))
+    collected.add(1, ObjectPrediction((MASKS[2], MASKS[3]), (0.25, 1.0)))
+    track = compose(collected, Track(1, (MASKS[4], MASKS[5])))
+    assert track.amodal == (MASKS[1], MASKS[3]) and track.confidence == (0.25, 1.0)
+    assert [(h.score, h.amodal) for h in track.hypotheses] == [
+        (0.375, (MASKS[0], MASKS[2])),
+        (0.625, (MASKS[1], MASKS[3])),
+    ]
+    assert track.present is None
+
+
+def test_confidences_of_detections_multiply_those_of_predictions() -> None:
+    collected = CollectedTrack()
+    for t in range(3):
+        collected.add(t, ObjectPrediction((MASKS[t],), (0.5,)))
+    track = compose(collected, Track(1, tuple(MASKS[:3]), confidence=(1.0, None, 0.5)))
+    assert track.confidence == pytest.approx((0.5, 0.375, 0.25))
