@@ -219,10 +219,10 @@ class Predictor:
         for frame in progress(stream, clip.video.frames, "predict", "frame", quiet):
             for key, prediction in frame.objects.items():
                 collected[key].add(frame.number, prediction)
-            orders.append(frame.order)
+            orders.append(orders[-1] if orders and orders[-1] == frame.order else frame.order)  # which saves memory
         video = replace(clip.video, canvas=None)  # nothing is predicted beyond the image
         tracks = tuple(
-            collected[track.id].compose(track, video.frames, video.height, video.width) for track in clip.tracks
+            collected.pop(track.id).compose(track, video.frames, video.height, video.width) for track in clip.tracks
         )
         return replace(clip, video=video, tracks=tracks, order=tuple(orders), provenance={})
 

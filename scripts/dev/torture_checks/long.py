@@ -30,7 +30,7 @@ TRIED = (
 )
 PROMISE = (
     "the prediction ends, and its memory stays within that for a video of one piece, a kilobyte for each frame and "
-    "object, and 100 MB"
+    "object, the size of the file of masks, and 100 MB"
 )
 COUNT = 361
 HEIGHT, WIDTH, FPS, CYCLE = 720, 1280, 12, 12
@@ -39,7 +39,9 @@ PIECE = 10 * FPS
 FEW, MANY = 8, 100
 """Objects."""
 SLACK = 100
-"""MB beside the promised kilobyte for each frame and object."""
+"""MB beside the file of masks and the promised kilobyte for each frame and object."""
+MASKS = "tracks.json"
+"""File of the visible masks."""
 _PAUSE = 0.1
 """Seconds between two measurements."""
 _LIMIT = 36_000.0
@@ -52,17 +54,16 @@ def run(folder: Path, seed: int, count: int) -> Iterator[Attempt]:
     pieces = max(count - 1, 1)
     alone = _measure(renew(folder / "video"), model, seed, FEW, PIECE)
     few = _measure(renew(folder / "video"), model, seed, FEW, pieces * PIECE)
-    curve = _peaks(few, pieces)
+    curve, most = _peaks(few, pieces), _most(alone, folder / "video", FEW, pieces * PIECE)
     print(f"{NAME}: MB of {pieces} pieces with {FEW} objects, beside {max(alone):.0f} of one: {_line(curve)}")
     for number, peak in enumerate(curve):
-        most = max(alone) + SLACK + pieces * PIECE * FEW / 1000
         lost = f"{peak:.0f} MB are more than {most:.0f}" if peak > most else None
         yield Attempt(f"piece {number + 1} of {pieces}", lost)
     if count > 1:
         frames = max(CYCLE, pieces * FPS // 6)
         first = _measure(renew(folder / "video"), model, seed, MANY, CYCLE)
         many = _measure(renew(folder / "video"), model, seed, MANY, frames)
-        most = max(first) + SLACK + frames * MANY / 1000
+        most = _most(first, folder / "video", MANY, frames)
         print(f"{NAME}: MB of {frames} frames with {MANY} objects, beside {max(first):.0f} of {CYCLE}: {max(many):.0f}")
         lost = f"{max(many):.0f} MB are more than {most:.0f}" if max(many) > most else None
         yield Attempt(f"{frames} frames with {MANY} objects", lost)
@@ -74,7 +75,7 @@ def _measure(folder: Path, model: Path, seed: int, objects: int, frames: int) ->
     writer = start(partial(_write_video, folder, seed, objects, frames), log)
     if wait(writer, _LIMIT):
         raise RuntimeError(f"the video was not written: {log.read_text()[-300:]}")
-    words = ["predict", folder / "video.mp4", "--masks", folder / "tracks.json", "--model", model, "--exhaustive"]
+    words = ["predict", folder / "video.mp4", "--masks", folder / MASKS, "--model", model, "--exhaustive"]
     words += ["--out", folder / "out", "--formats", "tracks", "--device", "cpu"]
     child, used, end = start(partial(command, list(map(str, words))), log), [0.0], time.monotonic() + _LIMIT
     while (status := wait(child, _PAUSE)) is None:
@@ -85,6 +86,11 @@ def _measure(folder: Path, model: Path, seed: int, objects: int, frames: int) ->
     if status:
         raise RuntimeError(f"predict exits with {status}: {log.read_text()[-300:]}")
     return used
+
+
+def _most(short: Sequence[float], folder: Path, objects: int, frames: int) -> float:
+    """The memory in MB that a prediction may take, given that of a short video."""
+    return max(short) + SLACK + frames * objects / 1000 + (folder / MASKS).stat().st_size / 1e6
 
 
 def _resident(process: int) -> float:
@@ -115,7 +121,7 @@ def _write_video(folder: Path, seed: int, objects: int, frames: int) -> None:
         Track(number + 1, tuple(cycle[t % CYCLE] for t in range(frames))) for number, cycle in enumerate(masks)
     )
     info = VideoInfo("video.mp4", HEIGHT, WIDTH, frames, float(FPS))
-    write_tracks(folder / "tracks.json", ClipTracks(info, tracks, exhaustive=True))
+    write_tracks(folder / MASKS, ClipTracks(info, tracks, exhaustive=True))
 
 
 def _cycle(rng: np.random.Generator, objects: int) -> tuple[list[list[Rle]], list[np.ndarray]]:
