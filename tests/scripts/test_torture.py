@@ -188,10 +188,19 @@ def test_scores_that_differ_are_lost() -> None:
 
 
 def test_memory_that_grows_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    curves = iter(([500.0], [500.0, 520.0, 900.0], [500.0], [500.0]))
-    monkeypatch.setattr(long, "_measure", lambda *_: next(curves))
-    attempts = list(long.run(tmp_path, 0, 4))
-    assert [attempt.lost is not None for attempt in attempts] == [False, False, True, False]
+    def run(masks: int) -> list[bool]:
+        curves = iter(([500.0], [500.0, 520.0, 900.0], [500.0], [500.0]))
+
+        def measure(folder: Path, *_: object) -> list[float]:
+            (folder / long.MASKS).touch()
+            os.truncate(folder / long.MASKS, masks)
+            return next(curves)
+
+        monkeypatch.setattr(long, "_measure", measure)
+        return [attempt.lost is not None for attempt in long.run(tmp_path / str(masks), 0, 4)]
+
+    assert run(0) == [False, False, True, False]
+    assert run(400_000_000) == [False, False, False, False]  # the masks have to be read
 
 
 def test_a_long_video_repeats_its_cycle(tmp_path: Path) -> None:
