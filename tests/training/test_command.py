@@ -55,11 +55,11 @@ def test_every_packaged_config_describes_a_run(trained: list[TrainConfig], name:
 
 def test_a_recipe_is_trained_part_after_part(trained: list[TrainConfig]) -> None:
     command.main(["--config", "tiny", "--device", "cpu"])
-    names = ["masks", "scene", "worlds", "more", "order", "", "real", "longer", "long", "anchors", "conddiff"]
+    names = ["masks", "scene", "worlds", "more", "order", "", "real", "longer", "long", "anchors", "mean", "conddiff"]
     assert [part.name for part in trained] == [f"tiny-{name}".rstrip("-") for name in names]
     assert all(part.device == "cpu" for part in trained)
     outputs = [f"{part.output}/model" for part in trained]
-    assert [part.init for part in trained[1:10]] == outputs[:9]
+    assert [part.init for part in trained[1:]] == [*outputs[:9], ",".join(outputs[8:10]), outputs[10]]
 
 
 def test_settings_of_single_parts_cannot_be_set_for_a_recipe() -> None:
