@@ -192,8 +192,10 @@ def test_memory_that_grows_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         curves = iter(([500.0], [500.0, 520.0, 900.0], [500.0], [500.0]))
 
         def measure(folder: Path, *_: object) -> list[float]:
-            (folder / long.MASKS).touch()
-            os.truncate(folder / long.MASKS, masks)
+            (folder / "out").mkdir()
+            for name in (long.MASKS, long.RESULT):
+                (folder / name).touch()
+                os.truncate(folder / name, masks // 2)
             return next(curves)
 
         monkeypatch.setattr(long, "_measure", measure)
