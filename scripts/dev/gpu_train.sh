@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || command -v python3)}
-PHYSICS="worlds-train worlds-movi_d worlds-creatures worlds-movi_b"
+PHYSICS="long-train long-movi_d long-creatures long-movi_b"
 PLACES="street room field"
 # What training imports beside PyTorch, NumPy and SciPy.
 PACKAGES="accelerate av decord diffusers einops huggingface_hub imageio jaxtyping jsonargparse pillow pycocotools
@@ -44,7 +44,7 @@ train() { "$PYTHON" -m vidamodal.cli train --config "$CONFIG" --device auto --pr
     --workers "$WORKERS" --validate_every 1000000 "${SETTINGS[@]}" "$@"; }
 
 run() {
-    local folder=$1; OUT=$2; CONFIG=${3:-tiny/8-longer}; local minutes=${4:-9}; SETTINGS=("${@:5}")
+    local folder=$1; OUT=$2; CONFIG=${3:-tiny/10-anchors}; local minutes=${4:-9}; SETTINGS=("${@:5}")
     local began=$SECONDS
     mkdir -p "$OUT" data
     if [ -d "$folder/wheels" ]; then
@@ -52,10 +52,10 @@ run() {
         export PYTHONPATH="$OUT/site:$PWD"
     fi
     export PYTHONPATH="${PYTHONPATH:-$PWD}" OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
-    [ -d data/worlds-train ] || tar -C data -xJf "$folder/worlds.tar.xz"
+    [ -d data/long-train ] || tar -C data -xJf "$folder/worlds.tar.xz"
     for place in $PLACES; do
-        [ -f "data/worlds-$place/worlds.jsonl" ] || "$PYTHON" -m dataset_gen --masks-only --preset "$place" \
-            --out "data/worlds-$place" --scenes 1000 --seed 600000 --workers "$(nproc)"
+        [ -f "data/long-$place/worlds.jsonl" ] || "$PYTHON" -m dataset_gen --masks-only --preset "$place" \
+            --out "data/long-$place" --scenes 500 --frames 96 --seed 600000 --workers "$(nproc)"
     done
     PRECISION=$("$PYTHON" -c "import torch; from vidamodal.inference.runtime import pick_device, pick_precision
 print('bf16' if pick_precision(pick_device('auto')) == torch.bfloat16 else 'fp32')")
