@@ -53,3 +53,14 @@ def test_confidences_of_detections_multiply_those_of_predictions() -> None:
         collected.add(t, ObjectPrediction((MASKS[t],), (0.5,)))
     track = compose(collected, Track(1, tuple(MASKS[:3]), confidence=(1.0, None, 0.5)))
     assert track.confidence == pytest.approx((0.5, 0.375, 0.25))
+
+
+@pytest.mark.parametrize("frames", [1, 63, 64, 65, 200])
+def test_many_masks_keep_their_frames(frames: int) -> None:
+    masks = [MASKS[t % 6] if t % 7 else EMPTY for t in range(frames)]
+    collected = CollectedTrack()
+    for t, mask in enumerate(masks):
+        collected.add(t, ObjectPrediction((mask, MASKS[t % 5]), (1.0, 0.5)))
+    track = compose(collected, Track(1, (EMPTY,) * frames))
+    assert track.amodal == tuple(masks)
+    assert track.hypotheses[1].amodal == tuple(MASKS[t % 5] for t in range(frames))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -12,9 +13,13 @@ from vidamodal.inference.compose import ObjectPrediction
 from vidamodal.types import Hypothesis, Rle, Track
 
 
+_BLOCK = 64
+"""Masks whose run lengths are joined."""
+
+
 @dataclass
 class CollectedTrack:
-    """The predictions of a track in a few large buffers.
+    """The predictions of a track in large blocks.
 
     Small strings between the large, short-lived tensors of a network would leave gaps in memory into which nothing else
     fits: four kilobytes for each mask of a long video instead of one.
@@ -22,10 +27,12 @@ class CollectedTrack:
 
     frames: array[int] = field(default_factory=lambda: array("q"))
     """Frame number of each prediction."""
-    counts: bytearray = field(default_factory=bytearray)
+    blocks: deque[str] = field(default_factory=deque)
     """Run lengths of the masks of all hypotheses, prediction after prediction."""
-    ends: array[int] = field(default_factory=lambda: array("q"))
-    """Where each mask ends in ``counts``."""
+    newest: list[str] = field(default_factory=list)
+    """Run lengths of the masks after those in ``blocks``."""
+    lengths: array[int] = field(default_factory=lambda: array("q"))
+    """Number of characters of each mask."""
     confidence: array[float] = field(default_factory=lambda: array("d"))
     """Confidence of each mask."""
     present: array[float] = field(default_factory=lambda: array("d"))
@@ -37,11 +44,13 @@ class CollectedTrack:
         self.present.append(np.nan if prediction.present is None else prediction.present)
         self.confidence.extend(prediction.confidence)
         for mask in prediction.masks:
-            self.counts += mask.counts.encode("ascii")
-            self.ends.append(len(self.counts))
+            self.newest.append(mask.counts)
+            self.lengths.append(len(mask.counts))
+        if len(self.newest) >= _BLOCK:
+            self._join()
 
     def compose(self, track: Track, frames: int, height: int, width: int) -> Track:
-        """Return the track with its amodal masks, confidences and, if there are several, hypotheses.
+        """Return the track with its amodal masks, confidences and, if there are several, hypotheses; end the collection.
 
         The amodal masks are those of the hypothesis with the highest mean confidence. If the track has confidences
         already, it was detected; they multiply those of the prediction, which takes the visible mask for granted.
@@ -55,7 +64,7 @@ class CollectedTrack:
         track = replace(track, amodal_full=None, present=None)
         if not self.frames:
             return replace(track, amodal=(None,) * frames, confidence=(None,) * frames, hypotheses=())
-        places, count = {t: k for k, t in enumerate(self.frames)}, len(self.ends) // len(self.frames)
+        places, count = {t: k for k, t in enumerate(self.frames)}, len(self.lengths) // len(self.frames)
         trust = _detection_confidence(track, frames)
         values = np.array(self.confidence).reshape(-1, count)
         masks = [Rle(height, width, text) for text in self._texts()]
@@ -78,11 +87,19 @@ class CollectedTrack:
             hypotheses=tuple(hypotheses) if count > 1 else (),
         )
 
+    def _join(self) -> None:
+        self.blocks.append("".join(self.newest))
+        self.newest.clear()
+
     def _texts(self) -> Iterator[str]:
-        start = 0
-        for end in self.ends:
-            yield self.counts[start:end].decode("ascii")
-            start = end
+        """Yield the run lengths of each mask; a block is forgotten when all of its masks are there."""
+        self._join()
+        block, start = "", 0
+        for length in self.lengths:
+            while start + length > len(block):
+                block, start = self.blocks.popleft(), 0
+            yield block[start : start + length]
+            start += length
 
 
 def _detection_confidence(track: Track, frames: int) -> list[float]:
