@@ -12,7 +12,6 @@ import numpy as np
 from vidamodal.inference.compose import ObjectPrediction
 from vidamodal.types import Hypothesis, Rle, Track
 
-
 _BLOCK = 64
 """Masks whose run lengths are joined."""
 
@@ -50,7 +49,7 @@ class CollectedTrack:
             self._join()
 
     def compose(self, track: Track, frames: int, height: int, width: int) -> Track:
-        """Return the track with its amodal masks, confidences and, if there are several, hypotheses; end the collection.
+        """Return the track with its amodal masks, confidences and, if there are several, hypotheses. Call this once.
 
         The amodal masks are those of the hypothesis with the highest mean confidence. If the track has confidences
         already, it was detected; they multiply those of the prediction, which takes the visible mask for granted.
