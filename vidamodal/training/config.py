@@ -64,8 +64,8 @@ class TrainConfig:
     """Compile the networks (torch.compile), except for the codebook."""
     device: Literal["auto", "cpu"] = "auto"
     init: str | None = None
-    """Model folder or name whose weights replace the random initial ones, or several, separated by commas, of whose
-    weights the mean is taken. It may have fewer blocks."""
+    """Model folder or name whose weights replace the random initial ones. It may have fewer blocks. For models that
+    complete masks, it may be several, separated by commas, of whose weights the mean is taken."""
     worlds: str = "data/worlds-train"
     """Training data: folders of worlds and data sets in any layout, separated by commas, or "toy". Semicolons separate
     groups that are equally likely; within a group, all worlds and clips are."""
