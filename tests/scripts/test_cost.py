@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scripts.dev.many import Many
+from scripts.experiments.cost.__main__ import build_parser, page_arguments
 from scripts.experiments.cost.measure import (
     SIZE,
     Cost,
@@ -97,6 +98,14 @@ def test_the_writing_of_each_format_is_timed(model_folder: Path) -> None:
     assert all(one.seconds > 0 and one.size > 0 for one in formats)
 
 
+def test_page_names_the_arguments_that_are_no_defaults(tmp_path: Path) -> None:
+    parser = build_parser()
+    options = parser.parse_args(["--models", "tiny", str(tmp_path / "mine"), "--frames", "24", "48", "--videos", "9"])
+    expected = "--models tiny mine --curves tiny --frames 24 48 --videos 9"
+    assert page_arguments(parser, options) == expected
+    assert page_arguments(parser, parser.parse_args([])) == "--models tiny --curves tiny"
+
+
 def test_cost_page_and_picture() -> None:
     costs = [
         Cost("tiny", "bfloat16", 10**6, 2e8, 0.004, 2, 0.01),
@@ -108,9 +117,10 @@ def test_cost_page_and_picture() -> None:
     loads.append(Load(1, 24000, 240, 10**8, 21 * 10**7, None, 1.1))
     many = Many(9, 24, {"1 worker": (30, 31), "2 workers": (15, 32), "shell loop": (90, 91)}, True)
     measured = Measured(costs, loads, scales, [FormatCost("png", 0.0123, 4500)], many)
-    page = render_page(["tiny", "configs/c2f/full.yaml"], "some/where/tiny", "cost.png", measured)
+    page = render_page("--models tiny", "tiny", "cost.png", measured)
     assert "| c2f/full | 100.00 | 200.000 | 1000.0 | 4000.0 | 1000.0 | 1 | 5000.0 |" in page
-    assert "power 1.00" in page and "take 100 bytes for each" in page and "by 5 %" in page and "some/where" not in page
+    assert "power 1.00" in page and "take 100 bytes for each" in page and "by 5 %" in page
+    assert "scripts.experiments.cost --models tiny`" in page
     assert "| 1 | 24000 | 240.00 | 10.00 | 100 | 210 | - |" in page
     assert "| `png` | 12.3 | 4.5 |" in page and "| 2 workers | 15 | 32 | 6.0 |" in page
     assert "| 1 | 2400 | 24.00 | 10.00 | 100 | 200 | 1.24 |" in page

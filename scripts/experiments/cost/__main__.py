@@ -33,7 +33,8 @@ from scripts.experiments.cost.measure import (
     measure_load,
     measure_scale,
 )
-from scripts.experiments.cost.page import Measured, render_curves, render_page
+from scripts.experiments.cost.page import Measured, public_name, render_curves, render_page
+from vidamodal.commandline import Parser
 from vidamodal.errors import InputError
 from vidamodal.media.files import write_text
 from vidamodal.media.images import save_png
@@ -45,6 +46,13 @@ SCALE_FRAMES = 24
 
 def main() -> None:
     """Parse the command line, measure and write the page and its picture."""
+    parser = build_parser()
+    options = parser.parse_args()
+    run_experiment("cost", lambda: measure_child(*options.child) if options.child else write_page(parser, options))
+
+
+def build_parser() -> Parser:
+    """Return the parser of the command line."""
     parser = experiment_parser("cost", __doc__)
     parser.add_argument("--models", nargs="+", default=["tiny"], help="folders, names (:head) or training configs")
     parser.add_argument("--curves", default="tiny", help="model measured over numbers of objects and frames")
@@ -54,11 +62,10 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=100, help="number of short videos that are predicted together")
     parser.add_argument("--out", type=Path, default=RESULTS / "cost.md", help="page; its picture lies beside it")
     parser.add_argument("--child", nargs="+", help=SUPPRESS)
-    options = parser.parse_args()
-    run_experiment("cost", lambda: measure_child(*options.child) if options.child else write_page(options))
+    return parser
 
 
-def write_page(options: Namespace) -> None:
+def write_page(parser: Parser, options: Namespace) -> None:
     """Measure everything in child processes and write the page."""
     costs = [Cost(**run_child(name)) for name in tqdm(options.models, desc="presets", unit="preset")]
     frames = sorted(options.frames)
@@ -75,10 +82,21 @@ def write_page(options: Namespace) -> None:
         many = compare(Path(folder), options.videos, SCALE_FRAMES, options.curves)
     picture = options.out.with_suffix(".png")
     measured = Measured(costs, loads, scales, formats, many)
-    page = render_page(options.models, options.curves, picture.name, measured)
+    page = render_page(page_arguments(parser, options), public_name(options.curves), picture.name, measured)
     write_text(options.out, page)
     save_png(picture, render_curves(loads))
     print(page)
+
+
+def page_arguments(parser: Parser, options: Namespace) -> str:
+    """Return the command's arguments, without the page's place, defaults, and the folders above a model elsewhere."""
+    names = [Path(name).name if Path(name).is_absolute() else name for name in [*options.models, options.curves]]
+    shown = ["--models", *names[:-1], "--curves", names[-1]]
+    for option in ("objects", "frames", "heights", "videos"):
+        value = getattr(options, option)
+        if value != parser.get_default(option):
+            shown += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
+    return " ".join(shown)
 
 
 def frame_size(height: int) -> tuple[int, int]:

@@ -32,25 +32,23 @@ class Measured:
     """Time of many short videos."""
 
 
-def render_page(models: Sequence[str], curve_model: str, picture: str, measured: Measured) -> str:
+def render_page(arguments: str, curve_name: str, picture: str, measured: Measured) -> str:
     """Return the page as Markdown.
 
     Args:
-        models: Models as on the command line.
-        curve_model: The model of everything but the first table.
+        arguments: Arguments of the command that wrote it.
+        curve_name: Name of the model of everything but the first table.
         picture: File name of the picture.
         measured: What the page shows.
     """
-    curve_name = public_name(curve_model)
     costs = measured.costs
     single = [load for load in measured.loads if load.objects == 1]
     short, last = single[len(single) > 2], single[-1]  # a single chunk is cheaper than longer clips
     power = np.log(last.seconds / short.seconds) / np.log(last.frames / short.frames)
     sections = [
         "# Cost",
-        f"Written by `python -m scripts.experiments.cost --models {' '.join(map(public_name, models))} --curves "
-        f"{curve_name}`: one thread of one machine in one run, {costs[0].precision}. Compare ratios, not the seconds "
-        "of two runs.",
+        f"Written by `python -m scripts.experiments.cost {arguments}`: one thread of one machine in one run, "
+        f"{costs[0].precision}. Compare ratios, not the seconds of two runs.",
         "## One object-frame",
         markdown_table(_cost_rows(costs)),
         "Multiply-adds are those of matrix products and convolutions, as PyTorch counts them, for one object that is "
