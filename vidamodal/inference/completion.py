@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vidamodal.data.crops import EXHAUSTIVE, FrameCrops, TrackCrops, mirrored, stack_crops
+from vidamodal.inference.propagation import propagate
 from vidamodal.inference.runtime import Runtime, Timings
 from vidamodal.inference.scene import Memory, Scene
 from vidamodal.inference.track_logits import CERTAIN, TrackLogits
@@ -132,13 +133,18 @@ class Completion:
         return torch.Generator().manual_seed(int(key >> np.uint64(1)))
 
     def _with_anchors(self, scene: Scene, k: int, frames: TrackFrames, logits: TrackLogits) -> TrackLogits:
-        """Return the logits with certain masks and presence in the frames of anchors."""
-        anchors = scene.anchors.of(scene.tracks[k].id)
-        for t in frames.crops:
+        """Return logits that the anchors correct, with certain masks and presence in their frames."""
+        anchors, cells = scene.anchors.of(scene.tracks[k].id), logits.masks.shape[-1]
+        shown = sorted({*frames.anchored, *(t for t in frames.crops if t in anchors)})
+        known = {t: scene.anchor_cells(k, t, cells) for t in shown}
+        if not known:
+            return logits
+        numbers, presence = list(frames.crops), logits.presence
+        places = [t - frames.chunk.start for t in numbers]
+        logits.masks[:, places] = propagate(logits.masks[:, places], numbers, frames.crops, known)
+        for t, place in zip(numbers, places, strict=True):
             if t in anchors:
-                place = t - frames.chunk.start
-                cells = scene.anchor_cells(k, t, logits.masks.shape[-1])
-                logits.masks[:, place] = CERTAIN * (2 * cells - 1)
-                if logits.presence is not None:
-                    logits.presence[place] = CERTAIN if anchors[t].area() else -CERTAIN
+                logits.masks[:, place] = CERTAIN * (2 * known[t] - 1)
+                if presence is not None:
+                    presence[place] = CERTAIN if anchors[t].area() else -CERTAIN
         return logits
