@@ -140,8 +140,9 @@ class Completion:
         if not known:
             return logits
         numbers, presence = list(frames.crops), logits.presence
+        shown_crops = {**frames.anchored, **frames.crops}
         places = [t - frames.chunk.start for t in numbers]
-        logits.masks[:, places] = propagate(logits.masks[:, places], numbers, frames.crops, known)
+        logits.masks[:, places] = propagate(logits.masks[:, places], numbers, shown_crops, known)
         for t, place in zip(numbers, places, strict=True):
             if t in anchors:
                 logits.masks[:, place] = CERTAIN * (2 * known[t] - 1)

@@ -50,18 +50,19 @@ def propagate(
     Args:
         logits: Calibrated logits of k hypotheses in t frames.
         frames: Numbers of these frames.
-        crops: What is visible in the windows of these frames.
+        crops: What is visible in the windows of these frames, and of those of the anchors.
         anchors: Masks by frame number, in their windows; those of other frames count, too.
     """
     corrected = logits.copy()
     for place, t in enumerate(frames):
         if t not in anchors:
-            corrected[:, place] += _correction(expit(logits[0, place]), t, crops[t], anchors)
+            corrected[:, place] += _correction(expit(logits[0, place]), t, crops, anchors)
     return corrected
 
 
-def _correction(probability: Cells, frame: int, crops: FrameCrops, anchors: Mapping[int, Cells]) -> Cells:
+def _correction(probability: Cells, frame: int, known: Mapping[int, FrameCrops], anchors: Mapping[int, Cells]) -> Cells:
     """Return what the anchors around a frame add to its logits."""
+    crops = known[frame]
     before = max((t for t in anchors if t < frame), default=None)
     after = min((t for t in anchors if t > frame), default=None)
     total, shares = np.zeros_like(probability), 0.0
@@ -69,10 +70,19 @@ def _correction(probability: Cells, frame: int, crops: FrameCrops, anchors: Mapp
         if anchor is not None:
             distance = abs(frame - anchor)
             aligned = _align(anchors[anchor], probability, crops)
-            weight = expit(NEAR - FADE * distance + STRICT * (aligned.agreement - GOOD))
-            total += STRENGTH * weight * (2 * aligned.mask - 1) / distance
+            weight = STRENGTH * expit(NEAR - FADE * distance + STRICT * (aligned.agreement - GOOD)) / distance
+            added = weight * (2 * aligned.mask - 1)
+            # If all that is occluded in the anchor's frame has an occluder with a mask, others are unlikely.
+            open_share = _open_share(anchors[anchor], known[anchor])
+            total += np.where((crops.others < 0.5) & (added > 0), open_share * added, added)
             shares += 1 / distance
     return total / shares
+
+
+def _open_share(mask: Cells, crops: FrameCrops) -> float:
+    """Return the share of the occluded part of an anchor that lies under no mask; 0 if nothing is occluded."""
+    occluded = mask * (crops.visible < 0.5) * crops.inside
+    return float((occluded * (crops.others < 0.5)).sum() / max(occluded.sum(), 1))
 
 
 def _align(mask: Cells, probability: Cells, crops: FrameCrops) -> _Aligned:
