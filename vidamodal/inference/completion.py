@@ -135,14 +135,13 @@ class Completion:
     def _with_anchors(self, scene: Scene, k: int, frames: TrackFrames, logits: TrackLogits) -> TrackLogits:
         """Return logits that the anchors correct, with certain masks and presence in their frames."""
         anchors, cells = scene.anchors.of(scene.tracks[k].id), logits.masks.shape[-1]
-        shown = sorted({*frames.anchored, *(t for t in frames.crops if t in anchors)})
-        known = {t: scene.anchor_cells(k, t, cells) for t in shown}
+        shown = {**frames.anchored, **frames.crops}
+        known = {t: scene.anchor_cells(k, t, cells) for t in shown if t in anchors}
         if not known:
             return logits
         numbers, presence = list(frames.crops), logits.presence
-        shown_crops = {**frames.anchored, **frames.crops}
         places = [t - frames.chunk.start for t in numbers]
-        logits.masks[:, places] = propagate(logits.masks[:, places], numbers, shown_crops, known)
+        logits.masks[:, places] = propagate(logits.masks[:, places], numbers, shown, known)
         for t, place in zip(numbers, places, strict=True):
             if t in anchors:
                 logits.masks[:, place] = CERTAIN * (2 * known[t] - 1)
