@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vidamodal.inference.collected import CollectedTrack
-from vidamodal.inference.compose import ObjectPrediction
-from vidamodal.types import Rle, Track
+from vidamodal.inference.collected import CollectedTrack, collect
+from vidamodal.inference.compose import FramePrediction, ObjectPrediction
+from vidamodal.types import ClipTracks, FrameOrder, Rle, Track, VideoInfo
 
 HEIGHT, WIDTH = 6, 9
 MASKS = [Rle.encode(mask) for mask in np.random.default_rng(0).random((6, HEIGHT, WIDTH)) < 0.5]
@@ -64,3 +64,15 @@ def test_many_masks_keep_their_frames(frames: int) -> None:
     track = compose(collected, Track(1, (EMPTY,) * frames))
     assert track.amodal == tuple(masks)
     assert track.hypotheses[1].amodal == tuple(MASKS[t % 5] for t in range(frames))
+
+
+def test_a_clip_is_collected_from_the_predictions_of_its_frames() -> None:
+    tracks = (Track(1, (EMPTY, None)), Track(2, (None, MASKS[1])))
+    clip = ClipTracks(VideoInfo("video.mp4", HEIGHT, WIDTH, 2, 12.0), tracks, provenance={"made": "before"})
+    orders: tuple[FrameOrder, FrameOrder] = ((2, 1),), ()
+    first = {1: ObjectPrediction((MASKS[2],), (0.5,))}
+    second = {1: ObjectPrediction((MASKS[3],), (0.25,)), 2: ObjectPrediction((MASKS[4],), (1.0,))}
+    result = collect(clip, (FramePrediction(t, (first, second)[t], orders[t], np.zeros((2, 2))) for t in range(2)))
+    assert [track.amodal for track in result.tracks] == [(MASKS[2], MASKS[3]), (None, MASKS[4])]
+    assert [track.visible for track in result.tracks] == [track.visible for track in tracks]
+    assert result.order == orders and result.provenance == {}

@@ -1,16 +1,16 @@
-"""The predictions of a track, collected frame by frame while its video is completed."""
+"""The predictions of a clip, collected frame by frame while its video is completed."""
 
 from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vidamodal.inference.compose import ObjectPrediction
-from vidamodal.types import Hypothesis, Rle, Track
+from vidamodal.inference.compose import FramePrediction, ObjectPrediction
+from vidamodal.types import ClipTracks, FrameOrder, Hypothesis, Rle, Track
 
 _BLOCK = 64
 """Masks whose run lengths are joined."""
@@ -99,6 +99,21 @@ class CollectedTrack:
                 block, start = self.blocks.popleft(), 0
             yield block[start : start + length]
             start += length
+
+
+def collect(clip: ClipTracks, predictions: Iterable[FramePrediction]) -> ClipTracks:
+    """Return a clip with the predictions of all its frames, in turn, and the order of each."""
+    collected = {track.id: CollectedTrack() for track in clip.tracks}
+    orders: list[FrameOrder] = []
+    for frame in predictions:
+        for key, prediction in frame.objects.items():
+            collected[key].add(frame.number, prediction)
+        orders.append(orders[-1] if orders and orders[-1] == frame.order else frame.order)  # which saves memory
+    video = replace(clip.video, canvas=None)  # nothing is predicted beyond the image
+    tracks = tuple(
+        collected.pop(track.id).compose(track, video.frames, video.height, video.width) for track in clip.tracks
+    )
+    return replace(clip, video=video, tracks=tracks, order=tuple(orders), provenance={})
 
 
 def _detection_confidence(track: Track, frames: int) -> list[float]:

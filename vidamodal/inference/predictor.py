@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from vidamodal.data.crops import FrameCrops
 from vidamodal.inference.anchors import AnchorInput, read_anchors
-from vidamodal.inference.collected import CollectedTrack
+from vidamodal.inference.collected import collect
 from vidamodal.inference.completion import Completion, TrackFrames
 from vidamodal.inference.compose import (
     EarlyFrame,
@@ -213,18 +213,8 @@ class Predictor:
             InputError: If the model needs frames and there are none, if the order or the anchors do not fit, or if the
                 values of the depth maps point the other way than they should.
         """
-        collected = {track.id: CollectedTrack() for track in clip.tracks}
-        orders: list[FrameOrder] = []
         stream = self.stream(clip, quiet, frames, order, depth, anchors)
-        for frame in progress(stream, clip.video.frames, "predict", "frame", quiet):
-            for key, prediction in frame.objects.items():
-                collected[key].add(frame.number, prediction)
-            orders.append(orders[-1] if orders and orders[-1] == frame.order else frame.order)  # which saves memory
-        video = replace(clip.video, canvas=None)  # nothing is predicted beyond the image
-        tracks = tuple(
-            collected.pop(track.id).compose(track, video.frames, video.height, video.width) for track in clip.tracks
-        )
-        return replace(clip, video=video, tracks=tracks, order=tuple(orders), provenance={})
+        return collect(clip, progress(stream, clip.video.frames, "predict", "frame", quiet))
 
     def stream(
         self,

@@ -17,6 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vidamodal.errors import InputError
 from vidamodal.inference.api import predict as predict_video
+from vidamodal.inference.collected import collect
+from vidamodal.inference.compose import FramePrediction
 from vidamodal.inference.prediction import DEFAULT_FORMATS, Format
 from vidamodal.inference.predictor import Predictor
 from vidamodal.media.video_writer import write_video
@@ -202,23 +204,27 @@ def measure_load(name: str, objects: int, frames: int) -> Load:
     predict(model, moving_shapes(1, model.config.chunk))  # one-time setup of torch
     clip = moving_shapes(objects, frames)
     start, began = peak_memory(), time.process_time()
-    times = _stream(model, clip)
+    times = _times(model, clip)
     seconds, peak, third = time.process_time() - began, peak_memory(), frames // 3
     traced = None
     if frames <= MAX_TRACED:
         tracemalloc.start()
-        _stream(model, clip)
+        _times(model, clip)
         traced = tracemalloc.get_traced_memory()[1]
     slowing = (times[-1] - times[-1 - third]) / (times[third] - times[0])
     return Load(objects, frames, seconds, start, peak, traced, slowing)
 
 
-def _stream(model: Model, clip: ClipTracks) -> list[float]:
-    """Predict a clip, keep what a prediction keeps until the end, and return the CPU time after each frame."""
-    results, times = [], []
-    for result in Predictor(model, "cpu").stream(clip, frames=lambda: paint_frames(clip)):
-        results.append((result.objects, result.order))
-        times.append(time.process_time())
+def _times(model: Model, clip: ClipTracks) -> list[float]:
+    """Predict a clip and return the CPU time after each frame."""
+    times: list[float] = []
+
+    def timed() -> Iterator[FramePrediction]:
+        for frame in Predictor(model, "cpu").stream(clip, frames=lambda: paint_frames(clip)):
+            yield frame
+            times.append(time.process_time())
+
+    collect(clip, timed())
     return times
 
 
