@@ -111,6 +111,8 @@ class _Pass:
     rules: MaskRules
     mirror: bool
     """Average the logits with those of the mirrored windows."""
+    smooth: bool
+    """Let neighbouring frames correct each other."""
 
 
 @dataclass(frozen=True)
@@ -180,9 +182,9 @@ class Predictor:
         rules = MaskRules(
             config.threshold, config.partial, config.presence_threshold, model.stochastic, keep_probabilities
         )
-        self._last_pass = _Pass(hypotheses, rules, config.mirror)
+        self._last_pass = _Pass(hypotheses, rules, config.mirror, config.smooth)
         # The decision for partial scenes was fitted to windows that do not depend on it.
-        self._early_pass = _Pass(1, replace(rules, partial=PartialDecision()), mirror=False)
+        self._early_pass = _Pass(1, replace(rules, partial=PartialDecision()), mirror=False, smooth=False)
         self.completion = Completion(self.model, self.runtime, seed, self.timings)
         self.notes: list[str] = []
         """What the last prediction assumed about its inputs, one line each."""
@@ -399,7 +401,12 @@ class Predictor:
         """Logits of the tracks in a chunk, cross-faded with those of the last chunk."""
         logits = {
             k: self.completion.complete(
-                scene, k, self._frames_of(scene, k, state, chunk), settings.hypotheses, settings.mirror
+                scene,
+                k,
+                self._frames_of(scene, k, state, chunk),
+                settings.hypotheses,
+                settings.mirror,
+                settings.smooth,
             )
             for k in scene.tracks_between(chunk.start, chunk.stop)
         }
