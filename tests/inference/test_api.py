@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,13 @@ from tests.helpers import clip_tracks, disc_scene, small_reader, write_disc_clip
 from tests.inference.depth.depth_scenes import disc_behind_bar
 from tests.inference.depth.test_depth_model import save_depth_model
 from tests.inference.helpers import H, W, behind_a_bar, check_prediction, clip_of, disc
-from vidamodal.inference.api import predict
+from vidamodal.inference.api import hash_masks, predict
 from vidamodal.media.video import probe
 from vidamodal.media.video_decoding import decode_frames
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import save_model
 from vidamodal.tracks import write_tracks
-from vidamodal.types import Frame, InputError
+from vidamodal.types import Frame, InputError, Rle, Track
 
 
 def test_the_confidence_of_an_earlier_prediction_is_ignored(model_folder: Path, tmp_path: Path) -> None:
@@ -155,3 +156,15 @@ def test_anchors_are_read_from_a_file_and_recorded(model_folder: Path, tmp_path:
 def test_segmenters_read_no_depth(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not by a segmenter. Leave it out"):
         predict(_frames(tmp_path / "frames", 1), head="aisdiff", depth=tmp_path)
+
+
+def test_the_hash_of_visible_masks_takes_no_memory_for_their_text() -> None:
+    outline = Rle.encode(disc(W / 2, H / 2, 5))
+    masks = (*[outline] * 20_000, None)
+    tracemalloc.start()
+    both = hash_masks([Track(1, masks), Track(2, masks)])
+    assert tracemalloc.get_traced_memory()[1] < 100_000  # their text has megabytes
+    tracemalloc.stop()
+    assert both == hash_masks([Track(3, masks), Track(4, masks)])  # of masks, not of ids
+    other = [Track(1, masks), Track(2, (*masks[:-1], outline))]
+    assert len({both, hash_masks(other), hash_masks(other[::-1]), hash_masks([Track(1, masks + masks)])}) == 4

@@ -29,7 +29,7 @@ from vidamodal.inference.sources import DetectInput, MaskInputs, MaskSource, Pat
 from vidamodal.media.video import VideoReader, open_video
 from vidamodal.models.folder import DEFAULT, LoadedModel, LoadedSegmenter
 from vidamodal.tracks import read_tracks
-from vidamodal.types import ClipTracks, FrameOrder, InputError
+from vidamodal.types import ClipTracks, FrameOrder, InputError, Track
 
 
 @dataclass(frozen=True)
@@ -247,10 +247,20 @@ def _run_record(job: _Job, options: _Options, clip: ClipTracks, timings: Timings
         "device": str(Runtime.choose(options.device).device),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "masks_hash": hashlib.sha256(repr([t.visible for t in clip.tracks]).encode()).hexdigest(),
+        "masks_hash": hash_masks(clip.tracks),
         "object_frames": sum(mask is not None for track in clip.tracks for mask in track.amodal or ()),
         "seconds": {name: round(value, 4) for name, value in timings.seconds.items()},
     }
+
+
+def hash_masks(tracks: Sequence[Track]) -> str:
+    """Return a hash of all visible masks, one mask at a time: those of an hour are hundreds of megabytes of text."""
+    digest = hashlib.sha256()
+    for track in tracks:
+        for mask in track.visible:
+            digest.update(f"{mask}\n".encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
 
 
 def _name(anchors: AnchorInput) -> str:
