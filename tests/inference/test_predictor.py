@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
 
 import vidamodal.inference.track_logits as track_logits
 from tests.helpers import clip_tracks, disc_scene, small_reader
@@ -24,7 +23,6 @@ from vidamodal.inference.completion import Completion
 from vidamodal.inference.depth.depth_source import DepthSource
 from vidamodal.inference.predictor import CompletedFrame, Predictor
 from vidamodal.inference.scene import REMEMBERED, Scene
-from vidamodal.inference.smoothing import smooth_logits
 from vidamodal.inference.track_logits import TrackLogits
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import Model, load_model
@@ -398,29 +396,6 @@ def test_mirrored_windows_are_averaged_in_the_last_pass(model: AmodalModel, monk
         pairs = zip(decoded(straight.amodal), decoded(turned.amodal), strict=True)
         different.append(np.mean([one != other[:, ::-1] for one, other in pairs]))
     assert different[0] < 0.1 * different[1]
-
-
-def test_neighbouring_frames_correct_each_other_in_the_last_pass(
-    model: AmodalModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip, smoothed = behind_a_bar(6), []
-
-    def record(logits: np.ndarray, frames: Sequence[int], crops: Sequence[FrameCrops]) -> np.ndarray:
-        result = smooth_logits(logits, frames, crops)
-        smoothed.append((logits[0], result[0]))
-        return result
-
-    monkeypatch.setattr("vidamodal.inference.completion.smooth_logits", record)
-    plain = Predictor(model).predict(clip)
-    assert not smoothed
-    monkeypatch.setattr(model, "config", replace(model.config, smooth=True))
-    both = Predictor(model).predict(clip)
-    check_prediction(clip, both)
-    assert len(smoothed) == 2  # each track, in the last of two passes
-    assert plain.tracks[0].confidence != both.tracks[0].confidence
-    for before, after in smoothed:
-        changes = [np.abs(np.diff(expit(logits), axis=0)).mean() for logits in (before, after)]
-        assert changes[1] < changes[0]
 
 
 def test_each_pass_lays_windows_around_the_completions_of_the_one_before(
