@@ -78,7 +78,7 @@ def test_an_object_occluded_for_longer_than_a_chunk_is_remembered(model: AmodalM
         chunk = range(28, 40)
         crops = {t: view.crops for t in chunk if (view := views[t][0]) is not None}
         with_memory, without = (
-            predictor.completion.complete(scene, 0, TrackFrames(chunk, crops, known, {}), 1, mirror=False, smooth=False)
+            predictor.completion.complete(scene, 0, TrackFrames(chunk, crops, known, {}), 1, mirror=False)
             for known in (memory, {})
         )
         assert with_memory.masks.shape == without.masks.shape == (1, 12, *with_memory.masks.shape[2:])

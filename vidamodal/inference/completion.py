@@ -13,7 +13,6 @@ from vidamodal.data.crops import EXHAUSTIVE, FrameCrops, TrackCrops, mirrored, s
 from vidamodal.inference.propagation import propagate
 from vidamodal.inference.runtime import Runtime, Timings
 from vidamodal.inference.scene import Memory, Scene
-from vidamodal.inference.smoothing import smooth_logits
 from vidamodal.inference.track_logits import CERTAIN, TrackLogits
 from vidamodal.models.amodal import AmodalModel, AmodalOutput, KnownMasks
 from vidamodal.models.folder import Model
@@ -46,9 +45,7 @@ class Completion:
     timings: Timings
 
     @torch.no_grad()
-    def complete(
-        self, scene: Scene, k: int, frames: TrackFrames, hypotheses: int, mirror: bool, smooth: bool
-    ) -> TrackLogits:
+    def complete(self, scene: Scene, k: int, frames: TrackFrames, hypotheses: int, mirror: bool) -> TrackLogits:
         """Return the calibrated logits of track k, for each hypothesis; the presence is that of the first.
 
         Args:
@@ -57,7 +54,6 @@ class Completion:
             frames: What the network is shown.
             hypotheses: Number of hypotheses.
             mirror: Average the logits with those of the mirrored windows.
-            smooth: Let neighbouring frames correct each other.
         """
         began = time.perf_counter()
         # If the chunk shows little of the object, its clearest earlier frames are added.
@@ -79,10 +75,8 @@ class Completion:
                     presence = np.full(len(frames.chunk), -np.inf, dtype=np.float32)
                     presence[places] = output.presence[0, own].float().cpu().numpy()
         self.timings.add("model", began)
-        out /= np.float32(self.model.config.temperature)
-        if smooth:
-            out[:, places] = smooth_logits(out[:, places], list(frames.crops), list(frames.crops.values()))
-        return self._with_anchors(scene, k, frames, TrackLogits(out, presence))
+        logits = TrackLogits(out / np.float32(self.model.config.temperature), presence)
+        return self._with_anchors(scene, k, frames, logits)
 
     def _batch(self, scene: Scene, k: int, frames: TrackFrames, shown: Mapping[int, FrameCrops]) -> TrackCrops:
         """Return the crops of the track in all frames that the network is shown."""

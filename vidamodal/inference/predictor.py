@@ -111,8 +111,6 @@ class _Pass:
     rules: MaskRules
     mirror: bool
     """Average the logits with those of the mirrored windows."""
-    smooth: bool
-    """Let neighbouring frames correct each other."""
 
 
 @dataclass(frozen=True)
@@ -182,9 +180,9 @@ class Predictor:
         rules = MaskRules(
             config.threshold, config.partial, config.presence_threshold, model.stochastic, keep_probabilities
         )
-        self._last_pass = _Pass(hypotheses, rules, config.mirror, config.smooth)
+        self._last_pass = _Pass(hypotheses, rules, config.mirror)
         # The decision for partial scenes was fitted to windows that do not depend on it.
-        self._early_pass = _Pass(1, replace(rules, partial=PartialDecision()), mirror=False, smooth=False)
+        self._early_pass = _Pass(1, replace(rules, partial=PartialDecision()), mirror=False)
         self.completion = Completion(self.model, self.runtime, seed, self.timings)
         self.notes: list[str] = []
         """What the last prediction assumed about its inputs, one line each."""
@@ -401,12 +399,7 @@ class Predictor:
         """Logits of the tracks in a chunk, cross-faded with those of the last chunk."""
         logits = {
             k: self.completion.complete(
-                scene,
-                k,
-                self._frames_of(scene, k, state, chunk),
-                settings.hypotheses,
-                settings.mirror,
-                settings.smooth,
+                scene, k, self._frames_of(scene, k, state, chunk), settings.hypotheses, settings.mirror
             )
             for k in scene.tracks_between(chunk.start, chunk.stop)
         }

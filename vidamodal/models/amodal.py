@@ -48,8 +48,6 @@ class ModelConfig:
     """Probability of presence below which an object is gone, if the model predicts presence."""
     mirror: bool = False
     """Average the logits of the last pass with those of the mirrored windows; not in live prediction."""
-    smooth: bool = False
-    """Let neighbouring frames correct each other in the last pass: see `vidamodal.inference.smoothing`."""
 
 
 @dataclass(frozen=True)

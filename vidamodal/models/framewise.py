@@ -36,7 +36,6 @@ class FramewiseConfig:
     partial: PartialDecision = field(default_factory=PartialDecision)
     presence_threshold: float = 0.5
     mirror: bool = False
-    smooth: bool = False
 
 
 class FramewiseModel(nn.Module):

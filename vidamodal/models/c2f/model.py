@@ -74,7 +74,6 @@ class C2FConfig:
     partial: PartialDecision = field(default_factory=PartialDecision)
     presence_threshold: float = 0.5
     mirror: bool = False
-    smooth: bool = False
 
     @property
     def tokenizer(self) -> VqGanConfig | TokenizerConfig:
