@@ -121,16 +121,19 @@ class Scene:
             reads_order: True if the model reads the order. That of the first pass holds for all later ones.
         """
         boxes, shares = np.zeros((*self.areas.shape, 4)), np.zeros(self.areas.shape)
-        fronts = []
+        front, count = None, len(self.clip.tracks)
+        if reads_order and self.front is None:
+            # One block: small arrays between the large, short-lived tensors of a network would leave gaps in memory.
+            front = np.zeros((self.clip.video.frames, count, count), dtype=np.float16)
         for frame in completed:
-            if reads_order and self.front is None:
-                fronts.append(frame.front.astype(np.float16))
+            if front is not None:
+                front[frame.number] = frame.front
             for k, extent in frame.extents.items():
                 boxes[k, frame.number] = extent.box
                 anchored = frame.number in self.anchors.of(self.tracks[k].id)
                 shares[k, frame.number] = 1 if anchored else self.areas[k, frame.number] / extent.area
         windows = follow_scene(self.windows, boxes, shares, config)
-        return replace(self, windows=windows, front=np.stack(fronts) if fronts else self.front)
+        return replace(self, windows=windows, front=self.front if front is None else front)
 
     @cached_property
     def box_numbers(self) -> Float[np.ndarray, "n t 8"]:
