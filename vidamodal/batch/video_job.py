@@ -145,12 +145,16 @@ def describe_result(folder: Path) -> dict[str, Any] | None:
         interrupted = any(folder.glob(f"{TEMPORARY_PREFIX}*"))
         if interrupted or not all((folder / name).exists() for name in run["files"]):
             return None
-        tracks = folder / "tracks.json"
-        digest = {"tracks": hashlib.sha256(tracks.read_bytes()).hexdigest()} if "tracks.json" in run["files"] else {}
+        digest = {"tracks": _hash_file(folder / "tracks.json")} if "tracks.json" in run["files"] else {}
         entry = {name: run[name] for name in ("formats", "exhaustive", "masks", "masks_hash", "object_frames", "notes")}
         return {"outcome": "done", **entry, **digest}
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def failure(error: Exception, paths: Sequence[Path] = ()) -> dict[str, Any]:
