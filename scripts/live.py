@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--ids", required=True, type=Path, help="file or pipe with a map of ids for each frame")
     parser.add_argument("--model", default="tiny", help="a model folder or name (default: the bundled one)")
     parser.add_argument("--exhaustive", action="store_true", help="every object that may occlude another has an id")
-    parser.add_argument("--window", type=int, help="frames that a step sees (default: the chunk of the model)")
+    parser.add_argument("--window", type=int, help="frames that a step sees (default: 24)")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     raise SystemExit(run_command(partial(complete, options, sys.stdin.buffer, sys.stdout.buffer), "live"))

@@ -23,7 +23,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave a test out where a module that it needs is not installed."""
     for mark in item.iter_markers("needs"):
         if missing := [name for name in mark.args if find_spec(name) is None]:
-            pytest.skip(f"needs {', '.join(missing)}, which `make test-slow` installs")
+            pytest.skip(f"needs {', '.join(missing)}, which `make test-slow` or `make test-pages` installs")
 
 
 @pytest.fixture(scope="session")

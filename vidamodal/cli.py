@@ -102,7 +102,7 @@ def _add_predict_options(parser: Parser) -> None:
         "--depth-kind",
         choices=["auto", "disparity", "depth"],
         default="auto",
-        help="disparity: larger values are nearer; depth: larger values are farther (default: the masks tell)",
+        help="disparity: larger values are nearer; depth: larger values are farther; auto: decided from the masks",
     )
     parser.add_argument(
         "--anchors",
@@ -457,7 +457,7 @@ def _add_app_options(parser: Parser) -> None:
     parser.add_argument("--sam", metavar="MODEL", help="SAM 2 video model that follows objects")
     parser.add_argument("--detector", metavar="MODEL", help="model that finds what words name")
     parser.add_argument("--offline", action="store_true", help="download nothing from the Hub")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in the browser")
 
 

@@ -62,11 +62,11 @@ attempt may consist of several commands.
 
 ## What was lost before
 
-The first run of the checks on hostile files, before anything was mended:
+The first run of the checks on hostile files, before anything was fixed:
 
 {markdown_table(before)}
 
-What the checks found, all of it mended since:
+What the checks found, all of it fixed since:
 
 {mended}
 """

@@ -41,15 +41,16 @@ class Study:
 
 def render_page(options: Namespace, study: Study) -> str:
     """Return the page as Markdown, without its section on hypotheses."""
-    name = Path(options.model).name
+    model = Path(options.model).name
+    name = f"{model}, {options.head}" if options.head else model
     scores = mean_scores(study.unscaled.scores)
     titles = (name, f"{name} at temperature {study.temperature * study.scaling.temperature:.2f}")
     sampled = f" with `--hypotheses {options.hypotheses} --sampled {options.sampled}`" if options.hypotheses > 1 else ""
     scaling, shifted = study.scaling, study.shifted
     lines = [
-        "# Calibration",
+        "# Calibration of the diffusion head" if options.head == "conddiff" else "# Calibration",
         "Written by `python -m scripts.experiments.calibration --truth "
-        f"{options.truth.name} --fit {options.fit.name} --model {name} "
+        f"{options.truth.name} --fit {options.fit.name} --model {model} "
         + (f"--head {options.head} " if options.head else "")
         + f"--clips {options.clips}`{sampled}: {scores.object_frames} object-frames of {scores.videos} clips with "
         "exact ground truth, which are not used for fitting. The pixels are those of the objects' windows outside "

@@ -41,11 +41,11 @@ def render_page(
         "scenery (poles, fences, walls) has no mask. Pixels outside all listed masks may show an occluder or the "
         "background. There a judge decides which parts of a completed mask are kept: connected cells with a logit "
         f"above {CUTS[0]:g}, or above {' or '.join(f'{cut:g}' for cut in CUTS[1:])} within a part that is not kept "
-        "(`vidamodal.occlusion.parts`). It was fitted to parts in training worlds. Of the scores above which, for "
-        f"{first}, full is at most {percent(loss)} points below that of the visible masks in any stratum, the chosen "
-        f"one, {CHOICES[place]:g}, has the highest occ. The smallest lead over the visible masks in any stratum is "
-        f"{percent(lead, '+')} points. Probabilities of `{model}` in kept parts get the temperature "
-        f"{decision.temperature:g} and the shift {decision.shift:g}.",
+        "(`vidamodal.occlusion.parts`). It was fitted to parts in training worlds. Parts with a score above "
+        f"{CHOICES[place]:g} are kept: of the thresholds at which full, for {first}, falls at most {percent(loss)} "
+        "points below that of the visible masks in any stratum, this one has the highest occ. The smallest difference "
+        f"to the visible masks in any stratum is {percent(lead, '+')} points there. Probabilities of `{model}` in kept "
+        f"parts get the temperature {decision.temperature:g} and the shift {decision.shift:g}.",
         "## Scores",
         _choices(modes, place),
         "## Strata",

@@ -60,7 +60,9 @@ def render_page(truth: Path, model: str, device: str) -> str:
         f"# Results\n\nWritten by `python -m scripts.experiments.results --truth {truth.name} --model {name}`: "
         f"{first.primary.object_frames} object-frames of {first.primary.videos} videos with exact ground truth, which "
         "no training used (the half-life of last-complete-shape was tuned on four of them). All methods receive the "
-        "true visible masks. Scores in per cent; `-` marks a mean over no object-frames.",
+        f"true visible masks. *{name}* applies the constraint of an exhaustive scene, that occluded pixels lie under "
+        f"other objects; *{name}, raw* does not. V is the visible mask. Scores in per cent; `-` marks a mean over no "
+        "object-frames.",
         section("Primary protocol", primary_rows(results)),
         "95 % bootstrap intervals over videos: "
         + "; ".join(f"{m} {interval_text(first.interval[m])}" for m in MEASURES if first.interval[m])
