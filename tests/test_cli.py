@@ -213,6 +213,10 @@ def test_only_earlier_results_are_replaced(
     for told in ('{"files": []}', '{"files": 3}', '["files"]', "[" * 100_000, "{}"):
         assert "Move it" in refuse(*predict_command(tmp_path, "--formats", "tracks,masks"))
         (tmp_path / "run.json").write_text(told)
+    kept = (tmp_path / "tracks.json").read_bytes()
+    assert "Move it" in refuse(*predict_command(tmp_path, "--formats", "tracks"))
+    assert (tmp_path / "tracks.json").read_bytes() == kept
+    (tmp_path / "tracks.json").unlink()
     for _ in range(2):  # the second time over a result of ours
         assert leave(*predict_command(tmp_path, "--formats", "tracks")) == 0
         assert listing(tmp_path / "masks") == mine

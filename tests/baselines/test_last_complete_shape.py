@@ -21,3 +21,10 @@ def test_a_touched_object_gets_the_shape_of_an_untouched_frame() -> None:
     visible = [Rle.encode(whole), Rle.encode(part)]
     covered = [Rle.encode(whole), Rle.encode(part | occluder)]
     assert (last_complete_shape.complete(visible, covered)[1].decode() == whole).all()
+
+
+def test_a_sighting_counts_after_thousands_of_frames() -> None:
+    shape, nothing = Rle.encode(picture("##....", "##....")), Rle.empty(2, 6)
+    visible = [nothing] * 7000 + [shape]
+    masks = last_complete_shape.complete(visible, visible)
+    assert masks[0] == masks[-1] == shape

@@ -20,6 +20,8 @@ from tests.batch.helpers import LocalWorker, results, write_videos
 from vidamodal.batch import workers
 from vidamodal.batch.predict_videos import BatchResult, predict_videos
 from vidamodal.cli import main
+from vidamodal.media.mask_images import write_object_masks
+from vidamodal.tracks import read_tracks
 from vidamodal.types import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +122,10 @@ def test_other_settings_and_changed_inputs_are_predicted_again(predict: Predict,
     later = (tmp_path / "out" / "a" / "run.json").stat().st_mtime + 5
     os.utime(paths["masks"] / "a.tracks.json", (later, later))
     assert predict(**paths).resumed == 2
+    shutil.copytree(paths["masks"], tmp_path / "other")
+    for path in (tmp_path / "other").iterdir():
+        os.utime(path, (0, 0))
+    assert predict(**paths | {"masks": tmp_path / "other"}).resumed == 0
     other = predict(**paths, formats=["tracks"])
     assert other.resumed == 0 and any("other settings" in note for note in other.notes)
     assert not (tmp_path / "out" / "b" / "amodal").exists()
@@ -134,6 +140,28 @@ def test_shards_divide_the_videos(predict: Predict, tmp_path: Path) -> None:
     for wrong in ("2/2", "x", "1/0"):
         with pytest.raises(InputError, match="shard"):
             predict(shard=wrong)
+
+
+def test_parts_count_after_a_whole_run_that_was_interrupted(predict: Predict, tmp_path: Path) -> None:
+    path = predict().manifest
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "videos": {key: {"outcome": "waiting"} for key in KEYS}}))
+    for shard in ("0/2", "1/2"):
+        predict(shard=shard)
+    assert predict().resumed == 3
+
+
+def test_a_removed_mask_is_noticed(predict: Predict, folder: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    for key in KEYS:
+        for track in read_tracks(folder / "masks" / f"{key}.tracks.json").tracks:
+            write_object_masks(masks / key, track.id, track.visible)
+    predict(masks=masks)
+    removed = min((masks / "b").rglob("*.png"))
+    removed.unlink()
+    later = (tmp_path / "out" / "b" / "run.json").stat().st_mtime + 5
+    os.utime(removed.parent, (later, later))
+    assert predict(masks=masks).resumed == 2
 
 
 def test_a_call_whose_worker_dies_is_repeated(predict: Predict, local: type[LocalWorker]) -> None:

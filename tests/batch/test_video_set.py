@@ -79,6 +79,14 @@ def test_files_of_one_name_get_the_names_of_their_folders(tmp_path: Path) -> Non
         find_videos(tmp_path / "list.txt")
 
 
+def test_names_from_a_list_lie_in_the_output(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "frames" / "lists").mkdir(parents=True)
+    (tmp_path / "frames" / "lists" / "list.txt").write_bytes("\ufeff..\n".encode())
+    assert found(tmp_path / "frames" / "lists" / "list.txt").keys == ["frames"]
+    (tmp_path / "list.txt").write_text("/a.mp4\n/data/a.mp4\n")
+    assert found(tmp_path / "list.txt").keys == ["a", "data-a"]
+
+
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("\n# nothing\n")
     with pytest.raises(InputError, match="lists no video"):

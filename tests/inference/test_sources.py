@@ -122,6 +122,7 @@ def test_the_bundled_segmenter_is_the_default(
     bare_result = vidamodal.predict(clip.video, model=str(model_folder))
     assert bare_result == vidamodal.predict(clip.video, detect=str(folder), model=str(model_folder))
     assert bare_result == vidamodal.predict(clip.video, detect=True, model=str(model_folder))
+    assert bare_result == vidamodal.predict(clip.video, head="conv", model=str(model_folder))
     assert command(clip, tmp_path / "out", "--detect", "--model", model_folder) == 0
     told = read_tracks(tmp_path / "out/tracks.json").tracks
     assert [t.amodal for t in told] == [t.amodal for t in bare_result.tracks]

@@ -69,6 +69,20 @@ def test_an_object_that_is_not_seen_is_completed_until_it_is_forgotten(loaded: L
     assert 7 in stream.step(None, {7: disc(30, 24, 10)})
 
 
+def test_an_object_may_be_forgotten_later_than_windows_look_back(loaded: LoadedModel) -> None:
+    stream = Stream(loaded, window=2, forget=60)
+    stream.step(None, {7: disc(30, 24, 10), 3: disc(50, 24, 6)})
+    hidden = [stream.step(None, {3: disc(50, 24, 6)}) for _ in range(61)]
+    assert [7 in masks for masks in hidden] == [True] * 60 + [False]
+
+
+def test_a_refused_frame_does_not_set_the_size(loaded: LoadedModel) -> None:
+    stream = Stream(loaded)
+    with pytest.raises(InputError, match="first one has"):
+        stream.step(np.zeros((10, 10, 3), np.uint8), {1: disc(30, 24, 10)})
+    assert 1 in stream.step(None, {1: disc(30, 24, 10)})
+
+
 def test_unknown_masks_are_not_empty_ones(loaded: LoadedModel) -> None:
     stream = Stream(loaded)
     clip = behind_a_bar(6)

@@ -33,6 +33,12 @@ def test_an_object_keeps_its_id_when_it_passes_behind_another() -> None:
     assert len(tracks_of(passing(), max_unseen=6).tracks) == 3  # nor does it wait for ever
 
 
+def test_frames_without_any_instance_count_as_missed() -> None:
+    there = detections(disc(20, 20))
+    assert len(tracks_of([there] * 5 + [[]] * 25 + [there] * 5, patience=7).tracks) == 2
+    assert len(tracks_of([there] * 5 + [[]] * 5 + [there] * 5, patience=7).tracks) == 1
+
+
 def test_the_label_has_the_largest_sum_of_scores() -> None:
     def told(label: str | None, score: float) -> list[FrameInstance]:
         return [replace(detections(disc(20, 20))[0], label=label, score=score)]

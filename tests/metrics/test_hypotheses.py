@@ -38,6 +38,15 @@ def test_fully_occluded_frames_have_a_best_too() -> None:
     assert (scores.first["hidden"], scores.best_track["hidden"]) == (0.5, 1)
 
 
+def test_missing_tracks_and_videos_score_zero() -> None:
+    tracks = [Track(number, rles([HALF]), rles([WHOLE])) for number in (1, 2)]
+    truth = clip_of(tracks, 1, 16, 32)
+    found = replace(truth, tracks=(replace(tracks[0], hypotheses=(Hypothesis(1.0, rles([WHOLE])),)),))
+    scores = score_hypotheses([count_video("one", found, truth), count_video("other", None, truth)])
+    assert scores is not None
+    assert scores.first["full"] == scores.best_track["full"] == scores.best_frame["full"] == 0.25
+
+
 def test_nothing_is_reported_without_hypotheses() -> None:
     assert scored([]) is None
 

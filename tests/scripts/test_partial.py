@@ -145,5 +145,5 @@ def test_the_bundled_model_decides_as_its_page_says() -> None:
     page = (RESULTS / "partial.md").read_text(encoding="utf-8")
     judge = load_model("tiny").model.config.partial.judge
     assert judge is not None and f"**score above {judge.threshold:g}**" in page
-    lead = re.search(r"smallest lead over the visible masks in any stratum is ([+-][0-9.]+) points", page)
+    lead = re.search(r"smallest difference to the visible masks in any stratum is ([+-][0-9.]+) points", page)
     assert lead is not None and float(lead[1]) >= -0.25

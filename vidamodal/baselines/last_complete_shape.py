@@ -60,10 +60,10 @@ def _source_frames(
     untouched = np.array(
         [n > 0 and not _touches_others(_decode(v), c) for n, v, c in zip(areas, visible, covered, strict=True)]
     )
-    times = np.arange(len(visible))
-    nearness = 0.5 ** (np.abs(times - times[:, None]) / _HALF_LIFE)
-    worth = areas * (untouched if untouched.any() else True) * nearness
-    return np.where(untouched, times, worth.argmax(axis=1))
+    choices = np.flatnonzero(untouched if untouched.any() else areas)
+    worth = np.log2(areas[choices])
+    nearest = [choices[np.argmax(worth - np.abs(choices - t) / _HALF_LIFE)] for t in range(len(visible))]
+    return np.where(untouched, np.arange(len(visible)), nearest)
 
 
 def _touches_others(visible: Mask, covered: Rle) -> bool:

@@ -41,8 +41,9 @@ def add_companions(videos: VideoSet, paths: Mapping[CompanionKind, str | os.Path
 def _add(videos: VideoSet, kind: CompanionKind, path: Path) -> VideoSet:
     if not path.exists():
         raise InputError(f"{path}: no such folder. Pass {kind}= with one entry for each video.")
-    found = _entries(path, kind, set(videos.keys))
-    if strangers := [name for name in found if name not in videos.keys]:
+    keys = set(videos.keys)
+    found = _entries(path, kind, keys)
+    if strangers := [name for name in found if name not in keys]:
         raise InputError(
             f"{path}: entries without a video: {name_some(strangers)}. Name each like its video "
             f"({name_some(videos.keys)}), or remove it."

@@ -71,7 +71,7 @@ class Manifest:
     def write(self) -> None:
         """Write the file atomically."""
         record = {"format": FORMAT, "version": 1, "settings": self.settings, "videos": self.entries}
-        write_text(self.path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        write_text(self.path, json.dumps(record, indent=1) + "\n")
         self._written = time.monotonic()
 
     @property
@@ -81,7 +81,7 @@ class Manifest:
 
 
 def earlier_entries(out: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Entry], bool]:
-    """Return the outcomes of earlier runs with the same settings, and whether there were runs with others.
+    """Return what earlier runs with the same settings completed, and whether there were runs with others.
 
     Args:
         out: The folder of the manifests.
@@ -98,7 +98,7 @@ def earlier_entries(out: Path, settings: Mapping[str, Any]) -> tuple[dict[str, E
             if path.name == "manifest.json":
                 raise InputError(f"{path}: not the manifest of predictions. Move it, or pass another folder as out=.")
         elif record["settings"] == settings:
-            entries.update(record["videos"])
+            entries |= {key: entry for key, entry in record["videos"].items() if entry["outcome"] == "done"}
         else:
             differ = True
     return entries, differ

@@ -69,8 +69,8 @@ def predict_videos(
     """Predict the amodal masks of many videos, each into ``out/<key>``.
 
     The results are those of `predict`, and the same whatever the number of workers. A video that fails does not stop
-    the others. A video is skipped if its result is complete, has the same settings and is newer than its inputs, so
-    the same call continues an interrupted one.
+    the others. A video is skipped if its result is complete, has the same settings and inputs and is newer than the
+    inputs, so the same call continues an interrupted one.
 
     Args:
         videos: A .txt file with the path of a video in each line, a folder of videos or of folders of frames, or a
@@ -166,7 +166,7 @@ def _complete_entries(videos: Sequence[BatchVideo], out: Path, entries: Mapping[
     complete: dict[str, Entry] = {}
     for video in videos:
         folder, entry = out / video.key, entries.get(video.key)
-        if entry is None or entry["outcome"] != "done" or describe_result(folder) != entry:
+        if entry is None or describe_result(video, out) != entry:
             continue
         changes |= {path: _last_change(path) for path in video.paths if path not in changes}
         if max(changes[path] for path in video.paths) <= (folder / "run.json").stat().st_mtime:
@@ -177,9 +177,7 @@ def _complete_entries(videos: Sequence[BatchVideo], out: Path, entries: Mapping[
 def _last_change(path: Path) -> float:
     """Time of the last change of a file, or of anything in a folder; infinite if it does not exist."""
     try:
-        changes = [path.stat().st_mtime]
-        changes += [Path(folder, name).stat().st_mtime for folder, _, names in os.walk(path) for name in names]
-        return max(changes)
+        return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
     except OSError:
         return float("inf")
 

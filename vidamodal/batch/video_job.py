@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from vidamodal import hub
+from vidamodal.backbones.pretrained import external_networks
 from vidamodal.batch.video_set import BatchVideo
 from vidamodal.batch.workers import worker_number
 from vidamodal.inference.api import installed_versions, predict
@@ -78,6 +79,7 @@ def prepare(settings: BatchSettings) -> dict[str, Any]:
     networks = _load(settings)
     network = networks.network
     others = {name: getattr(networks, name) for name in ("detect", "sam", "detector", "depth")}
+    segmenters = [loaded for loaded in (network, networks.detect) if isinstance(loaded, LoadedSegmenter)]
     names: dict[str, Any] = {name: _base_name(getattr(settings, name)) for name in (*others, "diffsp")}
     return {
         **names,
@@ -96,6 +98,7 @@ def prepare(settings: BatchSettings) -> dict[str, Any]:
             for name, loaded in others.items()
             if loaded is not None and not isinstance(loaded, bool | str)
         },
+        "outside": [network for segmenter in segmenters for network in external_networks(segmenter.model)],
     }
 
 
@@ -119,7 +122,6 @@ def predict_video(settings: BatchSettings, video: BatchVideo, out: Path) -> dict
             text=settings.text,
             sam=networks.sam,
             detector=networks.detector,
-            diffsp=settings.diffsp,
             model=networks.network,
             device=settings.device,
             seed=settings.seed,
@@ -127,19 +129,17 @@ def predict_video(settings: BatchSettings, video: BatchVideo, out: Path) -> dict
             formats=settings.formats,
             exhaustive=settings.exhaustive,
             depth_kind=settings.depth_kind,
+            offline=settings.offline,
             **inputs,
         )
-        return describe_result(folder) or failure(OSError(f"{folder}: the result is gone"))
+        return describe_result(video, out) or failure(OSError(f"{folder}: the result is gone"))
     except Exception as error:
         return failure(error, [*video.paths, folder])
 
 
-def describe_result(folder: Path) -> dict[str, Any] | None:
-    """Return the entry of the manifest for a complete result; None if the result is not complete.
-
-    Args:
-        folder: The folder of one video.
-    """
+def describe_result(video: BatchVideo, out: Path) -> dict[str, Any] | None:
+    """Return the entry of the manifest for a complete result; None if the result in ``out`` is not complete."""
+    folder = out / video.key
     try:
         run = json.loads((folder / "run.json").read_bytes())
         interrupted = any(folder.glob(f"{TEMPORARY_PREFIX}*"))
@@ -147,7 +147,7 @@ def describe_result(folder: Path) -> dict[str, Any] | None:
             return None
         digest = {"tracks": _hash_file(folder / "tracks.json")} if "tracks.json" in run["files"] else {}
         entry = {name: run[name] for name in ("formats", "exhaustive", "masks", "masks_hash", "object_frames", "notes")}
-        return {"outcome": "done", **entry, **digest}
+        return {"outcome": "done", "inputs": video.inputs(out), **entry, **digest}
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -195,7 +195,7 @@ def _load_networks(settings: BatchSettings) -> _Networks:
         Predictor(network.model, settings.device, settings.seed, settings.hypotheses)
     detect: DetectInput | None = settings.detect
     if inputs.mask_arguments in ([], ["detect"]) and isinstance(network, LoadedModel):
-        detect = load_detecting_model(detect)
+        detect = load_detecting_model(detect, settings.diffsp)
     follows = settings.sam is not None or settings.text is not None or {"points", "boxes"} & set(settings.companions)
     return _Networks(
         network,

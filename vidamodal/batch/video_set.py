@@ -71,6 +71,11 @@ class BatchVideo:
         """All files and folders that the result depends on."""
         return [self.source.path, *(source.path for source in self.companions.values())]
 
+    def inputs(self, out: Path) -> dict[str, str]:
+        """Return the paths of the video and its other inputs, relative to a folder."""
+        others = {str(kind): source.path for kind, source in self.companions.items()}
+        return {kind: os.path.relpath(path, out) for kind, path in {"video": self.source.path, **others}.items()}
+
     def open(self) -> VideoReader | Path:
         """Return the video as `vidamodal.predict` reads it.
 
@@ -173,11 +178,11 @@ def name_some(names: Sequence[str]) -> str:
 
 def _read_list(path: Path) -> VideoSet:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except ValueError:
         raise InputError(f"{path}: not text in UTF-8. Pass a file with the path of a video in each line.") from None
-    videos = [(path.parent / line).absolute() for line in lines if line and not line.startswith("#")]
-    if not videos:
+    videos = [Path(os.path.normpath(path.parent / line)) for line in lines if line and not line.startswith("#")]
+    if not all(video.name for video in videos) or not videos:
         raise InputError(f"{path}: lists no video. Write the path of a video in each line.")
     return _video_set(path, videos, f"{path.name}: {_count(videos)}, one for each line")
 
@@ -211,7 +216,7 @@ def _video_set(path: Path, videos: Sequence[Path], note: str) -> VideoSet:
 def _keys(videos: Sequence[Path]) -> list[str]:
     """Return the names of videos without suffix, with as many of their folders in front as tell them apart."""
     for depth in range(1, max(len(video.parts) for video in videos)):
-        keys = [_key(video.parts[-depth:], video) for video in videos]
+        keys = [_key(video.parts[1:][-depth:], video) for video in videos]
         if len({key.lower() for key in keys}) == len(keys):
             return keys
     names = [_key((video.name,), video).lower() for video in videos]

@@ -137,7 +137,7 @@ def predict(
     check_formats(formats)
     inputs = MaskInputs(masks, detect, text, points, boxes, sam, detector, diffsp)
     if out is not None:
-        paths = [path for path in (depth, anchors) if isinstance(path, str | os.PathLike)]
+        paths = [path for path in (depth, anchors, order) if isinstance(path, str | os.PathLike)]
         read = [*inputs.paths, *paths] if isinstance(video, VideoReader) else [video, *inputs.paths, *paths]
         check_output(Path(out), formats, read)
     depth = None if depth is False else depth

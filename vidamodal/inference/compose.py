@@ -1,4 +1,4 @@
-"""From logits in windows to masks at the size of the image, and from the masks of frames to tracks."""
+"""From logits in windows to masks at the size of the image."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def check_output(out: Path, formats: Sequence[str], inputs: Sequence[str | os.Pa
         if replaced & {path.resolve(), *path.resolve().parents}:
             raise InputError(f"{path}: the results in {out} would replace this input. Pass another out=.")
     for name in sorted({_FILES[kind] for kind in formats} - _earlier_files(out)):
-        if (out / name).is_dir():
+        if (out / name).exists():
             raise InputError(f"{out / name} exists and is not an earlier result. Move it, or pass another out=.")
 
 

@@ -125,7 +125,7 @@ class _Relations:
 
 @dataclass(frozen=True)
 class CompletedFrame:
-    """What the masks of a frame follow from."""
+    """Logits, weights of occluders and visible masks, from which the masks of a frame are composed."""
 
     number: int
     logits: dict[int, FrameLogits]

@@ -82,7 +82,10 @@ def pick_precision(device: torch.device) -> torch.dtype:
     """Return bfloat16 if the device supports it natively, else float32."""
     if device.type == "mps":
         return torch.float32
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 
 

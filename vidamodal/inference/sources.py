@@ -33,7 +33,7 @@ from vidamodal.media.prompts import Prompt, read_prompts
 from vidamodal.media.video import VideoReader
 from vidamodal.models.folder import DEFAULT, LoadedModel, LoadedSegmenter, is_segmenter, load_model, load_segmenter
 from vidamodal.segmenters.aisdiff import AISDiffSegmenter
-from vidamodal.segmenters.base import find_segmenter
+from vidamodal.segmenters.base import segmenter_ids
 from vidamodal.types import ClipTracks, InputError
 
 PathLike = str | os.PathLike[str]
@@ -114,7 +114,7 @@ def load_network(
     if not inputs.mask_arguments:
         segmenter = _load_named_segmenter(model, head)
         if segmenter is not None:
-            return segmenter
+            return with_diffsp(segmenter, inputs.diffsp)
     if isinstance(model, LoadedSegmenter):
         raise InputError(
             f"model=: {model.name} is a segmenter, which needs no visible masks. Leave out "
@@ -145,7 +145,7 @@ def resolve_source(
         InputError: If masks, prompts or a network cannot be read or do not fit the video.
     """
     if isinstance(network, LoadedSegmenter):
-        return _segmenter_source(network, inputs.diffsp, device, seed)
+        return _segmenter_source(network, device, seed)
     if inputs.text is not None:
         return _text_source(inputs, inputs.text, device)
     if inputs.masks is None and inputs.points is None and inputs.boxes is None:
@@ -171,11 +171,9 @@ def _load_named_segmenter(model: str | LoadedModel | LoadedSegmenter, head: str 
     """The segmenter that ``model`` is or that ``model`` or ``head`` names; None if they name none."""
     if isinstance(model, LoadedSegmenter):
         return model
-    if head is not None:
-        find_segmenter(head)
     if isinstance(model, str) and model != DEFAULT and is_segmenter(model):
         return load_segmenter(model, head)
-    if head is None:
+    if head not in segmenter_ids():
         return None
     if model == DEFAULT:
         return load_segmenter(head, head)
@@ -199,12 +197,9 @@ def _load_sam(inputs: MaskInputs) -> LoadedSam:
 
 
 def _detection_source(inputs: MaskInputs, device: str, seed: int) -> MaskSource:
-    detect = load_detecting_model(inputs.detect)
+    detect = load_detecting_model(inputs.detect, inputs.diffsp)
     if isinstance(detect, LoadedSegmenter):
-        return _segmenter_source(detect, inputs.diffsp, device, seed)
-    if inputs.diffsp is not None:
-        name = detect if isinstance(detect, str) else detect.name  # type: ignore[union-attr]
-        raise InputError(f"diffsp=: {name!r} does not use it. Leave it out.")
+        return _segmenter_source(detect, device, seed)
     if isinstance(detect, LoadedInstanceModel):
         finder: Finder = InstanceSegmentationFinder(detect, device)
         return MaskSource(f"instance segmentation {detect.name}", finder=finder, hashes=_hashes(detect))
@@ -214,14 +209,39 @@ def _detection_source(inputs: MaskInputs, device: str, seed: int) -> MaskSource:
     return MaskSource(f"finder {detect}", finder=create_finder(str(detect), device, seed))
 
 
-def load_detecting_model(detect: DetectInput | None) -> DetectInput:
+def load_detecting_model(detect: DetectInput | None, diffsp: str | None = None) -> DetectInput:
     """Load the model that ``detect`` names, the bundled one by default; its config.json says of which kind it is.
 
-    A loaded model and the id of a finder are returned as they are.
+    A loaded model and the id of a finder are returned as they are, unless ``diffsp`` names a shape prior.
 
     Raises:
-        InputError: If there is no such model, or if it detects nothing.
+        InputError: If there is no such model, if it detects nothing, or if it has no shape prior to replace.
     """
+    loaded = _load_detecting_model(detect)
+    if isinstance(loaded, LoadedSegmenter):
+        return with_diffsp(loaded, diffsp)
+    if diffsp is not None:
+        name = loaded if isinstance(loaded, bool | str) else loaded.name
+        raise InputError(f"diffsp=: {name!r} does not use it. Leave it out.")
+    return loaded
+
+
+def with_diffsp(segmenter: LoadedSegmenter, diffsp: str | None) -> LoadedSegmenter:
+    """Return the segmenter with a Stable Diffusion inpainting model (folder or name on the Hub) as its shape prior.
+
+    Raises:
+        InputError: If the model cannot be loaded, or if the segmenter has no shape prior.
+    """
+    if diffsp is None:
+        return segmenter
+    if not isinstance(segmenter.model, AISDiffSegmenter):
+        raise InputError(f"diffsp=: the segmenter {segmenter.name} has no shape prior. Pass an aisdiff segmenter.")
+    model = deepcopy(segmenter.model)  # the segmenter may belong to the caller
+    model.use_diffsp(diffsp)
+    return replace(segmenter, model=model, name=f"{segmenter.name}, diffsp {Path(diffsp).name}")
+
+
+def _load_detecting_model(detect: DetectInput | None) -> DetectInput:
     name = DEFAULT_SEGMENTER if detect in (None, True, False) else detect
     if not isinstance(name, str) or name in finder_ids():
         return name
@@ -242,16 +262,9 @@ def _hashes(loaded: LoadedSam | LoadedSegmenter | LoadedInstanceModel | LoadedVi
     return {"weights": loaded.weights_hash, "config": loaded.config_hash}
 
 
-def _segmenter_source(segmenter: LoadedSegmenter, diffsp: str | None, device: str, seed: int) -> MaskSource:
-    name = f"segmenter {segmenter.name}"
-    model = segmenter.model
-    if diffsp is not None:
-        if not isinstance(model, AISDiffSegmenter):
-            raise InputError(f"diffsp=: the segmenter {segmenter.name} has no shape prior. Pass an aisdiff segmenter.")
-        model = deepcopy(model)  # the segmenter may belong to the caller
-        model.use_diffsp(diffsp)
-        name += f", diffsp {Path(diffsp).name}"
-    return MaskSource(name, finder=SegmenterFinder(model, device, seed), hashes=_hashes(segmenter))
+def _segmenter_source(segmenter: LoadedSegmenter, device: str, seed: int) -> MaskSource:
+    finder = SegmenterFinder(segmenter.model, device, seed)
+    return MaskSource(f"segmenter {segmenter.name}", finder=finder, hashes=_hashes(segmenter))
 
 
 def _read_known(reader: VideoReader, masks: PathLike | ClipTracks) -> ClipTracks:

@@ -138,7 +138,7 @@ class Stream:
                 one); None for 24, or for the chunk if that is shorter. Fewer are faster, and lose objects that are
                 occluded for longer.
             forget: Number of frames after which an object that is no longer visible is forgotten.
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
             seed: Seed of a head that samples.
 
         Raises:
@@ -154,7 +154,7 @@ class Stream:
         if self._forget < 1:
             raise InputError(f"forget= must be at least 1, not {forget}.")
         self._exhaustive = exhaustive
-        self._history = max(2 * config.windows.horizon, self._forget)
+        self._history = max(2 * config.windows.horizon, self._forget + 1)
         self._objects: list[_Object] = []
         self._carried: Carried | None = None
         self._front = np.zeros((0, 0), dtype=np.float32)
@@ -208,15 +208,17 @@ class Stream:
         if frame is None and self._predictor.model.view.pixels:
             raise InputError("this model reads pixels. Pass the frame as well.")
         arrays = [mask for mask in visible.values() if mask is not None]
+        size = self._size
         for array in [*([] if frame is None else [frame]), *arrays]:
-            self._size = self._size or (array.shape[0], array.shape[1])
-            if array.shape[:2] != self._size:
+            size = size or (array.shape[0], array.shape[1])
+            if array.shape[:2] != size:
                 raise InputError(
                     f"frame {self._now + 1}: a frame or mask of {array.shape[0]} x {array.shape[1]} pixels, but the "
-                    f"first one has {self._size[0]} x {self._size[1]}. Resize it."
+                    f"first one has {size[0]} x {size[1]}. Resize it."
                 )
         if any(not 0 <= number <= MAX_TRACK_ID for number in visible):
             raise InputError(f"frame {self._now + 1}: ids must lie between 0 and {MAX_TRACK_ID}.")
+        self._size = size
 
     def _update_objects(self, visible: Mapping[int, Mask | None] | None) -> None:
         """Add what the newest frame shows; objects appear with their first visible pixel and are forgotten."""

@@ -60,7 +60,7 @@ def build_tracks(
     for t, instances in enumerate(progress(frames, video.frames, "segment", "frame", quiet)):
         began = time.perf_counter()
         ids = [one.key for one in instances]
-        if None in ids:
+        if not ids or None in ids:
             ids = tracker.update(t, list(map(_reduced, instances)))
         tracked = [(key, one) for key, one in zip(ids, instances, strict=True) if key is not None]
         resized = _resize([one for _, one in tracked], video.height, video.width)

@@ -182,7 +182,7 @@ class VideoCounts:
     copied_boxes: tuple[BoxCounts, ...] = ()
     """The same for the boxes of the visible masks that the prediction repeats."""
     exhaustive: bool = False
-    """True if the prediction was told that every possible occluder is listed."""
+    """True if the prediction was made for an exhaustive scene."""
 
     def with_perfect_prediction(self) -> VideoCounts:
         """Return the counts of a perfect predictor on the same ground truth."""

@@ -60,7 +60,13 @@ def _mean_over_videos(
         chosen = np.array([values(sample)[frames(sample)] for sample in samples])
         return reduce(chosen) if chosen.size else None
 
-    return mean(mean(measure(samples) for samples in video.hypotheses) for video in videos)
+    return mean(mean(map(measure, _samples(video))) for video in videos)
+
+
+def _samples(video: VideoCounts) -> Sequence[Sequence[TrackCounts]]:
+    """Return the hypotheses of each track; the prediction, which may be empty, stands for those of a track without."""
+    sampled = video.hypotheses or ((),) * len(video.tracks)
+    return [samples or (track,) for samples, track in zip(sampled, video.tracks, strict=True)]
 
 
 def _first(values: Float[np.ndarray, "k t"]) -> float:

@@ -82,12 +82,13 @@ def test_known_masks_are_kept_and_prompt_the_other_frames() -> None:
     info = replace(INFO, frames=6)
     shown = Track(5, (None, mask, None, nothing, mask, None), label="mug")
     unseen = Track(6, (nothing,) + (None,) * 5)
-    told = ClipTracks(info, (shown, unseen), exhaustive=True)
+    told = ClipTracks(info, (shown, unseen), exhaustive=True, notes=("five frames left out",))
     clip = Sam2Finder(tiny_sam_model(), known=told, device="cpu").find(info, random_video(6))
     visible = clip.tracks[0].visible
     assert (visible[1], visible[3], visible[4]) == (mask, nothing, mask)
     assert all(visible[t] is not None for t in (0, 2, 5))
     assert clip.tracks[0].label == "mug" and clip.exhaustive and clip.tracks[1] == unseen
+    assert clip.notes == told.notes
 
 
 def test_the_memory_must_be_a_number_of_frames() -> None:

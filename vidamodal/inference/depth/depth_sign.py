@@ -100,7 +100,7 @@ class Verdict:
     sign: Sign
     """1 if larger values are nearer, -1 if they are farther, 0 if that is open."""
     evidence: str
-    """What shows it, in the plural."""
+    """The observations that decide the sign, as a noun phrase in the plural for messages."""
     sure: bool = False
     """True if the order of objects shows it."""
 

@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from vidamodal.geometry import Cropper, Window
 from vidamodal.inference.runtime import FrameRanges, Timings
-from vidamodal.registry import find_classes
-from vidamodal.types import ClipTracks, Frame, InputError, VideoInfo
+from vidamodal.registry import choose, find_classes
+from vidamodal.types import ClipTracks, Frame, VideoInfo
 
 
 class Finder(ABC):
@@ -73,10 +73,7 @@ def create_finder(identity: str, device: str, seed: int) -> Finder:
     Raises:
         InputError: If there is none.
     """
-    finders = _finders()
-    if identity not in finders:
-        raise InputError(f"there is no finder {identity!r}. Choose one of {', '.join(finders)}.")
-    return finders[identity].create(device, seed)
+    return choose(_finders(), identity, "finder").create(device, seed)
 
 
 def frame_on_canvas(frame: Frame, size: int) -> Float[np.ndarray, "3 s s"]:

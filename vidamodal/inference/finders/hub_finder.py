@@ -41,7 +41,7 @@ class HubFinder(Finder, Generic[L]):
 
         Args:
             loaded: The model.
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
             rules: How instances of different frames are joined.
 
         Raises:

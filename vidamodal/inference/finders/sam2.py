@@ -52,6 +52,7 @@ class Sam2Finder(Finder):
         self.memory = memory
         self.prompts, self.known_tracks = tuple(prompts), known.tracks if known is not None else ()
         self.exhaustive = known is not None and known.exhaustive
+        self.notes = known.notes if known is not None else ()
         self.timings = Timings()
 
     @classmethod
@@ -83,7 +84,7 @@ class Sam2Finder(Finder):
             visible[track.id] = [known or predicted for known, predicted in pairs]
         labels = {track.id: track.label for track in self.known_tracks}
         tracks = tuple(Track(key, tuple(masks), label=labels.get(key)) for key, masks in visible.items())
-        return ClipTracks(video, tracks, exhaustive=self.exhaustive)
+        return ClipTracks(video, tracks, exhaustive=self.exhaustive, notes=self.notes)
 
     def _follow_forward(
         self, video: VideoInfo, frames: FrameRanges, marks: Sequence[Mark], visible: Masks, quiet: bool

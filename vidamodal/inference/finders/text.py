@@ -94,7 +94,7 @@ class TextFinder(Finder):
             detector: The detector.
             sam: A ``Sam2VideoModel`` or ``EdgeTamVideoModel``; it is switched to evaluation mode.
             text: Names of objects, separated by full stops: "person. dog.".
-            device: "auto", "cpu" or "cuda".
+            device: "auto", "cpu", "cuda" or "mps".
             interval: Number of frames from one detection to the next, at least 1.
             patience: Number of frames out of sight after which an object is followed no longer, at least 1.
 
