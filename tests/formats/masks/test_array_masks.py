@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,23 @@ def test_axes_follow_from_the_video(shape: tuple[int, ...], axes: str) -> None:
     stack = understand_axes(array(np.zeros(shape, bool)), VIDEO)
     assert stack.axes == axes
     assert (stack.note is None) == (axes in ("thw", "nthw"))
+
+
+def test_frames_with_a_needless_axis_may_end_before_the_video() -> None:
+    bools, numbers = (array(np.zeros((2, 1, 4, 6), kind)) for kind in (bool, np.uint8))
+    for known in (bools, numbers):
+        stack = understand_axes(known, VIDEO)
+        assert (stack.length("t"), stack.length("n")) == (2, 1) and "(2, 1, 4, 6)" in (stack.note or "")
+    assert understand_axes(bools, VIDEO, objects=2).axes == "nthw"
+    assert understand_axes(bools, VIDEO, frames=1).axes == "nthw"
+    image = understand_axes(bools, replace(VIDEO, frames=1))
+    assert image.axes == "nthw" and image.note is None
+
+
+def test_objects_of_one_frame_are_reported_where_they_may_be_frames() -> None:
+    for shape, video in (((2, 1, 4, 6), None), ((5, 1, 4, 6), VIDEO)):
+        stack = understand_axes(array(np.zeros(shape, bool)), video)
+        assert stack.axes == "nthw" and f"{shape[0]} objects in one frame" in (stack.note or "")
 
 
 def test_planes_are_the_same_in_every_order() -> None:

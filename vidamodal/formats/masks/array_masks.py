@@ -1,9 +1,10 @@
 """NumPy arrays of masks, in .npy or .npz: which axis is which, and their values one frame at a time.
 
 Integers are ids (t, h, w), booleans one object (t, h, w) or several (n, t, h, w). Axes in another order, (h, w, t) or
-(t, n, h, w), and axes of length 1 are recognised by their lengths in a known video, and reported. Numbers in
-(n, t, h, w) are 0 outside and one other value inside; floats count if they are whole numbers. Pickled objects are never
-opened, and logits are refused, because only their maker knows the threshold.
+(t, n, h, w), and axes of length 1 are recognised by their lengths in a known video, and reported. (k, 1, h, w) are the
+first k frames of a longer video, unless k ids are listed. Numbers in (n, t, h, w) are 0 outside and one other value
+inside; floats count if they are whole numbers. Pickled objects are never opened, and logits are refused, because only
+their maker knows the threshold.
 
 Arrays are read one frame at a time. Arrays whose frames are not contiguous are read whole, up to 256 MB.
 """
@@ -115,13 +116,16 @@ def read_header(file: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...]
     return tuple(shape), dtype, bool(is_fortran) and len(shape) > 1
 
 
-def understand_axes(array: MaskArray, video: VideoInfo | None, frames: int | None = None) -> MaskStack:
+def understand_axes(
+    array: MaskArray, video: VideoInfo | None, frames: int | None = None, objects: int | None = None
+) -> MaskStack:
     """Return the array with its axes.
 
     Args:
         array: The array.
         video: The video of the masks; without it, the axes must be in the usual order.
         frames: The number of frames, if it is known from elsewhere.
+        objects: The number of objects, if it is known from elsewhere.
 
     Raises:
         InputError: The axes or the type are not those of masks, or do not fit the video.
@@ -132,19 +136,25 @@ def understand_axes(array: MaskArray, video: VideoInfo | None, frames: int | Non
     if min(shape) < 1 or np.prod(shape, dtype=float) > _MAX_ENTRIES * float(shape[-1] * shape[-2]):
         raise InputError(f"{array.path}: {array.name} has shape {shape}; save 1 to {_MAX_ENTRIES} masks")
     usual = {2: "hw", 3: "thw", 4: "nthw"}[len(shape)]
+    is_open = len(shape) == 4 and shape[0] > 1 == shape[1] and shape[0] != objects and frames is None
+    one_frame = f"the shape {shape} of {array.name} is {shape[0]} objects in one frame; save frames as (t, h, w)"
     if video is None:
-        return MaskStack(array, usual)
+        return MaskStack(array, usual, one_frame if is_open else None)
     fits = [axes for axes in _ORDERS if len(axes) == len(shape) and _fits(MaskStack(array, axes), video)]
     if not fits:
         raise _unknown_axes(array, video)
     known = video.frames if frames is None else frames
     exact = [axes for axes in fits if MaskStack(array, axes).length("t") == known]
+    if is_open and not exact:
+        fits = [axes for axes in fits if axes != "nthw"] or fits
     axes = (exact or fits)[0]
     note = None
     if axes != usual or len(shape) == 2:
         note = f"the shape {shape} of {array.name} is read as ({', '.join(axes)})"
     elif axes == "nthw" and "tnhw" in exact and shape[0] > 1:
         note = f"{array.name} of the shape {shape} is read as (n, t, h, w), objects before frames"
+    elif axes == "nthw" and is_open and not exact:
+        note = one_frame
     return MaskStack(array, axes, note)
 
 
