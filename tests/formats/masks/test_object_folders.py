@@ -106,7 +106,7 @@ def test_folders_of_frames_and_of_nothing_are_left_out(tmp_path: Path) -> None:
 def test_overlapping_masks_are_kept(tmp_path_factory: pytest.TempPathFactory, stack: np.ndarray) -> None:
     assume(stack.any())
     folder = tmp_path_factory.mktemp("masks")
-    np.savez(folder / "m.npz", masks=stack)
+    np.savez(folder / "m.npz", masks=stack, ids=range(1, len(stack) + 1))
     for number, masks in enumerate(stack, 1):
         write_object_masks(folder / "out", number, map(Rle.encode, masks))
     clip = read_masks(folder / "m.npz", VIDEO)

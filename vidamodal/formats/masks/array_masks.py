@@ -137,7 +137,8 @@ def understand_axes(
         raise InputError(f"{array.path}: {array.name} has shape {shape}; save 1 to {_MAX_ENTRIES} masks")
     usual = {2: "hw", 3: "thw", 4: "nthw"}[len(shape)]
     is_open = len(shape) == 4 and shape[0] > 1 == shape[1] and shape[0] != objects and frames is None
-    one_frame = f"the shape {shape} of {array.name} is {shape[0]} objects in one frame; save frames as (t, h, w)"
+    start = f"the shape {shape} of {array.name} is read as"
+    one_frame = f"{start} {shape[0]} objects in one frame; save frames as (t, h, w)"
     if video is None:
         return MaskStack(array, usual, one_frame if is_open else None)
     fits = [axes for axes in _ORDERS if len(axes) == len(shape) and _fits(MaskStack(array, axes), video)]
@@ -145,16 +146,18 @@ def understand_axes(
         raise _unknown_axes(array, video)
     known = video.frames if frames is None else frames
     exact = [axes for axes in fits if MaskStack(array, axes).length("t") == known]
-    if is_open and not exact:
+    is_open = is_open and not exact
+    if is_open:
         fits = [axes for axes in fits if axes != "nthw"] or fits
     axes = (exact or fits)[0]
     note = None
-    if axes != usual or len(shape) == 2:
-        note = f"the shape {shape} of {array.name} is read as ({', '.join(axes)})"
+    if is_open:
+        first = f"{start} the first {shape[0]} frames; save an .npz with ids if they are objects of one frame"
+        note = one_frame if axes == "nthw" else first
+    elif axes != usual or len(shape) == 2:
+        note = f"{start} ({', '.join(axes)})"
     elif axes == "nthw" and "tnhw" in exact and shape[0] > 1:
-        note = f"{array.name} of the shape {shape} is read as (n, t, h, w), objects before frames"
-    elif axes == "nthw" and is_open and not exact:
-        note = one_frame
+        note = f"{start} (n, t, h, w), objects before frames"
     return MaskStack(array, axes, note)
 
 
