@@ -342,8 +342,7 @@ def _image_clips(task: Task) -> Iterator[Clip]:
         alone = replace(task, images=[Holder({**image.attributes, "id": "0"}, image.shapes)], stop=0)
         subset = image.attributes.get("subset")
         key = "-".join([*([] if task.is_only else [task.key]), *([subset] if subset else []), str(number)])
-        pictures = partial(_pictures, replace(task, images=[image]))
-        yield Clip(key, partial(_image, alone, _shape_notes(task)), pictures, kind_known=False)
+        yield Clip(key, partial(_image, alone, _shape_notes(task)), partial(_pictures, alone), kind_known=False)
 
 
 def _image(task: Task, notes: tuple[str, ...]) -> ClipTracks:
@@ -352,9 +351,15 @@ def _image(task: Task, notes: tuple[str, ...]) -> ClipTracks:
 
 
 def _pictures(task: Task) -> Iterator[Frame] | None:
+    """The frames of a clip; None if they are missing, or if only some frames have an image."""
     with errors_in(task.file):
         if task.images:
-            return find_images(task.file, [_picture(image) for image in task.images], ("images", ""))
+            numbered = [(integer(image.attributes, "id", "image: "), _picture(image)) for image in task.images]
+            listed = dict(numbered)
+            total = len(numbered) if task.stop is None else task.stop + 1
+            if len(numbered) != total or listed.keys() != set(range(total)):
+                return None
+            return find_images(task.file, [listed[number] for number in range(total)], ("images", ""))
         folder = task.file.parent / "images"
         if task.size is None or task.stop is None or task.start or task.step > 1 or not folder.is_dir():
             return None
