@@ -7,7 +7,6 @@ scripted gaits and may pass through each other.
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -16,9 +15,9 @@ from jaxtyping import Float
 
 from dataset_gen.assets import Asset, Split, variants
 from dataset_gen.creature_kinds import KINDS, Joint
+from dataset_gen.families import require_kind, seeded
 from dataset_gen.meshes import convex_hull, normalize_parts
 from dataset_gen.rounding import DECIMALS, round_vector
-from vidamodal.types import InputError
 from vidamodal.worlds.spec import Deformation, Hinge, Pose, Vector, deform
 
 
@@ -72,12 +71,8 @@ def load_creature(asset_id: str) -> Creature:
     Raises:
         InputError: The id is in no split.
     """
-    kind, _, number = asset_id.partition("/")
-    if kind not in KINDS or not number.isdecimal() or asset_id != f"{kind}/{int(number):04d}" or int(number) >= 300:
-        raise InputError(
-            f"creature {asset_id!r} is in no split. Use one of the ids that dataset_gen.creatures.creature_ids returns."
-        )
-    body = KINDS[kind](np.random.Generator(np.random.PCG64(zlib.crc32(asset_id.encode()))))
+    kind = require_kind(asset_id, KINDS)
+    body = KINDS[kind](seeded(asset_id))
     raw = [convex_hull(points) for points in body.parts]
     parts = normalize_parts(raw)
     # Normalisation moved and scaled the parts together; the joints have to follow.

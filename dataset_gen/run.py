@@ -27,7 +27,7 @@ class Run:
     split: Split
     preset: PresetName
     size: int
-    """Side of the square frames in pixels."""
+    """Height of the frames in pixels; only places (street, room and field) have frames that are not square."""
     frames: int
     """Frames per scene."""
     samples: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,8 +37,9 @@ from tests.formats.video_data import (
     save,
     youtube_vis,
 )
-from vidamodal.convert import KEY, convert, safe_keys
+from vidamodal.convert import convert, safe_keys
 from vidamodal.formats import MaskKind, find_dataset, writable_formats
+from vidamodal.formats.base import PLAIN_KEY
 from vidamodal.media.video_writer import write_video
 from vidamodal.types import ClipTracks, Hypothesis, InputError, Rle, Track, VideoInfo
 
@@ -225,7 +225,7 @@ def test_names_that_windows_reserves_are_changed(name: str) -> None:
 def test_plain_names_are_different_and_safe(keys: list[str]) -> None:
     found = safe_keys(keys)
     assert found.keys() == set(keys) and len(set(found.values())) == len(keys)
-    assert all(re.fullmatch(KEY, name) for name in found.values())
+    assert all(PLAIN_KEY.fullmatch(name) for name in found.values())
 
 
 @pytest.mark.parametrize("name", ["my clip (1)", "\u8eca", "-dash", "_x"])

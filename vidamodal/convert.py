@@ -14,14 +14,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vidamodal.formats.base import FRAME_VALUES, Clip, MaskKind, VideoContext, WritableFormat
+from vidamodal.formats.base import FRAME_VALUES, PLAIN_KEY, Clip, MaskKind, VideoContext, WritableFormat
 from vidamodal.formats.registry import all_formats, find_dataset, writable_formats
 from vidamodal.media.files import atomic_file, atomic_folder, check_target
 from vidamodal.media.video import open_video
 from vidamodal.types import ClipTracks, InputError
 
-KEY = "[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
-"""Keys that may become part of a path, unless they are reserved."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 """Names of devices on Windows, where no file can have them."""
 _FIELD_NAMES = {
@@ -106,7 +104,7 @@ def safe_keys(keys: Sequence[str]) -> dict[str, str]:
     Accents are dropped, and all other characters but letters, digits, dots, hyphens and underscores become underscores.
     Names that Windows reserves get the prefix "clip_".
     """
-    safe = {key: key for key in keys if re.fullmatch(KEY, key) and not _is_refused(key)}
+    safe = {key: key for key in keys if PLAIN_KEY.fullmatch(key) and not _is_refused(key)}
     taken = {key.lower() for key in safe}
     for key in keys:
         if key not in safe:

@@ -6,7 +6,6 @@ raised to the sides. Bodies are split over train, validation and test.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -79,17 +78,5 @@ def load_body(number: int) -> Body:
 
 
 @cache
-def library_notes() -> dict[str, str]:
-    """Return the notes of the library's file: its joints, licence and source."""
-    content = _content()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return dict(header["__metadata__"])
-
-
-@cache
 def _library() -> dict[str, Any]:
-    return load(_content())
-
-
-def _content() -> bytes:
-    return resources.files(__package__).joinpath("bodies.safetensors").read_bytes()
+    return load(resources.files(__package__).joinpath("bodies.safetensors").read_bytes())

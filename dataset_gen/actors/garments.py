@@ -21,8 +21,6 @@ from vidamodal.worlds.spec import Mesh, Vector, joint_transforms, rotation_matri
 Points = Float[np.ndarray, "p 3"]
 Weights = Float[np.ndarray, "p j"]
 
-ARMS = ("clavicle", "upper_arm", "forearm")
-
 
 @dataclass(frozen=True)
 class Piece:

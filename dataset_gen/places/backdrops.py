@@ -6,14 +6,13 @@ the other two are rows of houses along y that face +x with their fronts at x <= 
 
 from __future__ import annotations
 
-import zlib
 from functools import cache
 
 import numpy as np
 
 from dataset_gen.assets import Asset, Split, variants
+from dataset_gen.families import require_kind, seeded
 from dataset_gen.meshes import convex_hull
-from vidamodal.types import InputError
 from vidamodal.worlds.spec import Mesh, Vector
 
 FAMILY = "backdrop"
@@ -43,15 +42,10 @@ def load_backdrop(asset_id: str) -> Asset:
     Raises:
         InputError: The id is in no split.
     """
-    number = asset_id.partition("/")[2]
-    if not number.isdecimal() or asset_id != f"{FAMILY}/{int(number):04d}" or int(number) >= 300:
-        raise InputError(
-            f"backdrop {asset_id!r} is in no split. Use one of the ids that house_ids or wall_ids returns."
-        )
-    if int(number) % _KINDS == 0:
+    require_kind(asset_id, (FAMILY,))
+    if int(asset_id.partition("/")[2]) % _KINDS == 0:
         return Asset(asset_id, "wall", (_box((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),), "Apache-2.0", "dataset_gen")
-    rng = np.random.Generator(np.random.PCG64(zlib.crc32(asset_id.encode())))
-    return Asset(asset_id, "houses", _houses(rng), "Apache-2.0", "dataset_gen")
+    return Asset(asset_id, "houses", _houses(seeded(asset_id)), "Apache-2.0", "dataset_gen")
 
 
 def _houses(rng: np.random.Generator) -> tuple[Mesh, ...]:

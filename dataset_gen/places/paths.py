@@ -48,11 +48,6 @@ def beside(path: GroundPath, ahead: float, left: float) -> GroundPath:
     return GroundPath(path.positions + offset, path.headings, path.fps)
 
 
-def shifted(path: GroundPath, offset: Float[np.ndarray, " 2"]) -> GroundPath:
-    """Return a path moved as a whole."""
-    return GroundPath(path.positions + offset, path.headings, path.fps)
-
-
 def delayed(path: GroundPath, distance: float) -> GroundPath:
     """Return the path of a thing that follows another at a distance, where the other went."""
     travelled = path.travelled

@@ -53,7 +53,7 @@ class Road:
     """A road along +y, seen from x = 0; lengths in metres."""
 
     speed: float
-    """Of the camera, in metres per second; negative is never driven."""
+    """Speed of the camera in metres per second, 0 or more."""
     left: float
     """Where the cars on the left are parked."""
     right: float

@@ -32,11 +32,6 @@ def occluder_ids(split: Split) -> dict[str, tuple[str, ...]]:
     return family_ids(OCCLUDERS, split)
 
 
-def is_prop(asset_id: str) -> bool:
-    """Return True if the id names a kind of prop."""
-    return asset_id.partition("/")[0] in PROPS
-
-
 @cache
 def load_prop(asset_id: str) -> Asset:
     """Return the prop with an id. Raises InputError if it is in no split."""

@@ -43,6 +43,14 @@ def test_opening_reports_how_the_files_were_understood(session: Session, clip: T
     assert "no masks" in session.open([clip.video])[0] and session.masks is None
 
 
+def test_earlier_uploads_are_removed(session: Session, clip: ToyClip) -> None:
+    session.open([clip.video], [clip.truth])
+    session.open([clip.video])
+    assert len(list(session.folder.rglob("clip.mp4"))) == 1 and session.frame(3).shape == (SIZE, SIZE, 3)
+    session.open_sample()
+    assert not list(session.folder.iterdir()) and session.frame(3).any()
+
+
 def test_a_bad_upload_leaves_the_session_as_it_was(session: Session, clip: ToyClip, tmp_path: Path) -> None:
     session.open([clip.video], [clip.truth])
     (tmp_path / "bad <b>.mp4").write_bytes(b"no video")
@@ -182,6 +190,7 @@ def test_closing_stops_a_running_prediction(session: Session, sessions: Sessions
 def test_the_folders_of_a_given_working_folder_are_kept(tmp_path: Path, clip: ToyClip) -> None:
     sessions = Sessions(tmp_path, AppSettings(), keep=True)
     folder = sessions.of("tab").folder
-    sessions.of("tab").open([clip.video])
+    for _ in range(2):
+        sessions.of("tab").open([clip.video])
     sessions.close_all()
-    assert list(folder.rglob("clip.mp4"))
+    assert len(list(folder.rglob("clip.mp4"))) == 2

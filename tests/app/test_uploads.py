@@ -90,3 +90,45 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "u.zip").write_bytes(data.getvalue())
     with pytest.raises(InputError, match=r"two files have the name a/x_y\.png"):
         store_upload([tmp_path / "u.zip"], tmp_path / "x", 10_000)
+
+
+def test_files_of_other_programs_are_passed_over(tmp_path: Path) -> None:
+    members = {"m/00000.png": b"x", "m/._00000.png": b"y", "m/.DS_Store": b"y", "m/@eaDir/00000.png": b"y"}
+    folder = store_upload([zip_file(tmp_path / "m.zip", members)], tmp_path / "a", 10_000)
+    assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("00000.png", b"x")]
+    for name in ("0.png", "1.png", ".DS_Store"):
+        (tmp_path / name).write_bytes(b"x")
+    folder = store_upload([tmp_path / name for name in ("0.png", "1.png", ".DS_Store")], tmp_path / "b", 10_000)
+    assert sorted(path.name for path in folder.iterdir()) == ["0.png", "1.png"]
+
+
+def test_folders_of_different_objects_stay_different(tmp_path: Path) -> None:
+    members = {f"masks/{name}/{t}.png": name.encode() for name in ("猫", "犬", "file_2", "a b", "a_b") for t in (0, 1)}
+    folder = store_upload([zip_file(tmp_path / "m.zip", members)], tmp_path / "a", 10_000)
+    assert len(list(folder.iterdir())) == 5
+    assert {(found / "0.png").read_bytes() for found in folder.iterdir()} == set(members.values())
+    assert all((found / "0.png").read_bytes() == (found / "1.png").read_bytes() for found in folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_content_is_refused(kind: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", kind) as archive:
+        archive.writestr("0.png", bytes(range(256)) * 20)
+    content = (tmp_path / "m.zip").read_bytes()
+    refusals = []
+    for place in range(35, 120):  # behind the header; some places of a format do not count
+        damaged = bytearray(content)
+        damaged[place : place + 8] = b"\xff" * 8
+        (tmp_path / "m.zip").write_bytes(damaged)
+        try:
+            store_upload([tmp_path / "m.zip"], tmp_path / "a", 10_000)
+        except InputError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 50 and all("m.zip: cannot be unpacked" in line for line in refusals)
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    content = zip_file(tmp_path / "m.zip", {"ä.png": b"x"}).read_bytes()
+    (tmp_path / "m.zip").write_bytes(content.replace("ä".encode(), b"\xff\xff"))
+    with pytest.raises(InputError, match=r"m\.zip: cannot be unpacked"):
+        store_upload([tmp_path / "m.zip"], tmp_path / "a", 10_000)

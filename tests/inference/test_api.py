@@ -17,7 +17,7 @@ from tests.inference.depth.depth_scenes import disc_behind_bar
 from tests.inference.depth.test_depth_model import save_depth_model
 from tests.inference.helpers import H, W, behind_a_bar, check_prediction, clip_of, disc
 from vidamodal.inference.api import hash_masks, predict
-from vidamodal.media.video import probe
+from vidamodal.media.video import open_video
 from vidamodal.media.video_decoding import decode_frames
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import save_model
@@ -62,7 +62,7 @@ def test_no_frame_is_decoded_for_tracks_of_a_model_that_reads_masks(
     predict(video, tracks, tmp_path / "out", model=str(model_folder), formats=("tracks",))
     assert decoded == []
     predict(video, tracks, tmp_path / "out", model=str(model_folder), formats=("overlay",))
-    assert decoded == [probe(video).frames]
+    assert decoded == [open_video(video).info.frames]
     video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
     with pytest.raises(InputError, match="cut off"):
         predict(video, tracks, tmp_path / "out", model=str(model_folder), formats=("tracks",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,20 @@ def test_huge_frames_are_refused_before_they_are_decoded(tmp_path: Path, suffix:
     Image.new("RGB", (8200, 2050)).save(path)
     with pytest.raises(InputError, match="more than 16 megapixels"):
         open_video(path)
+
+
+def test_a_frame_that_is_larger_than_the_gif_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.gif", "GIF", [Image.fromarray(picture(number)) for number in range(2)])
+    head, mark, rest = path.read_bytes().rpartition(b"," + struct.pack("<HHHH", 0, 0, W, H))
+    assert mark
+    path.write_bytes(head + b"," + struct.pack("<HHHH", 0, 0, 5000, 5000) + rest)
+    with pytest.raises(InputError, match="5000 x 5000 pixels, more than 16 megapixels"):
+        open_video(path)
+
+
+def test_reading_animations_in_threads_leaves_the_limit_of_pillow(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.gif", "GIF", [Image.fromarray(picture(number)) for number in range(4)])
+    limit = Image.MAX_IMAGE_PIXELS
+    with ThreadPoolExecutor(4) as pool:
+        limits = [Image.MAX_IMAGE_PIXELS for _ in pool.map(read_animation, [path] * 40)]
+    assert {*limits, Image.MAX_IMAGE_PIXELS} == {limit}

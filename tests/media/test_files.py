@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -100,6 +101,11 @@ def test_a_file_system_without_locks_keeps_what_was_left(
     (tmp_path / ".vidamodal-abcd_123").mkdir()
     write_text(tmp_path / "a", "b")
     assert {path.name for path in tmp_path.iterdir()} == {"a", ".vidamodal-abcd_123"}
+
+
+def test_text_that_utf_8_cannot_encode_is_escaped_as_in_json(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.json", json.dumps({"caf\udce9": "é"}, ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"caf\udce9": "é"}
 
 
 def test_a_path_with_a_null_character_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vidamodal.media.listing import is_foreign, list_folder, list_folders, natural_key
+from vidamodal.media.listing import is_foreign, list_folder, list_folders, natural_key, plain_name
 
 LEFT_BEHIND = [
     ".DS_Store",
@@ -41,3 +41,8 @@ def test_numbers_in_names_are_sorted_by_value(tmp_path: Path) -> None:
     for name in ("f10.png", "f.png", "f9.png"):
         (tmp_path / name).touch()
     assert [entry.name for entry in list_folder(tmp_path)] == ["f.png", "f9.png", "f10.png"]
+
+
+def test_plain_names_hold_no_separator_and_can_be_encoded() -> None:
+    assert plain_name(Path("a/b\\c caf\udce9.mp4")) == "b_c caf\ufffd.mp4"
+    assert plain_name(Path("a/猫.mp4")) == "猫.mp4"

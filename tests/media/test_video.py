@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.media.helpers import H, N, W, make, mutate, number_of, picture, sample_videos
-from vidamodal.media.video import FOLDER_FPS, open_bytes, open_video, probe
+from vidamodal.media.video import FOLDER_FPS, open_bytes, open_video
 from vidamodal.types import InputError, VideoInfo
 
 
@@ -74,10 +74,11 @@ def test_an_image_is_a_video_of_one_frame(tmp_path: Path) -> None:
     assert [number_of(image) for image in reader.frames()] == [77]
 
 
-def test_probe_and_ranges_outside_the_video(tmp_path: Path) -> None:
-    assert probe(make(tmp_path / "v.mp4")) == VideoInfo("v.mp4", H, W, N, 30.0)
+def test_ranges_outside_the_video_are_refused(tmp_path: Path) -> None:
+    reader = open_video(make(tmp_path / "v.mp4"))
+    assert reader.info == VideoInfo("v.mp4", H, W, N, 30.0)
     with pytest.raises(ValueError, match="frames 0 to 31 lie outside"):
-        open_video(tmp_path / "v.mp4").frames(0, 31)
+        reader.frames(0, 31)
 
 
 def test_heif_images_are_refused(tmp_path: Path) -> None:

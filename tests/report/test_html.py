@@ -71,6 +71,12 @@ def test_names_from_files_are_escaped(tmp_path: Path) -> None:
     assert NASTY in Page(text).text and NASTY not in text
 
 
+def test_a_name_that_is_no_utf_8_is_shown_escaped(tmp_path: Path) -> None:
+    found = still(["caf\udce9"], [8])
+    page = report(tmp_path, replace(found, video=replace(found.video, path="caf\udce9.mp4")), [found])
+    assert "caf\\udce9" in page.text
+
+
 def test_objects_that_are_never_occluded_are_not_ranked(tmp_path: Path) -> None:
     truth = still(["box"], [16])
     page = report(tmp_path, truth, [truth])

@@ -87,6 +87,12 @@ def test_names_from_files_are_escaped(tmp_path: Path) -> None:
     assert text.count("<script") == 2
 
 
+def test_a_name_that_is_no_utf_8_is_shown_escaped(tmp_path: Path) -> None:
+    found = clip(2)
+    write_view(tmp_path / "v.html", replace(found, video=replace(found.video, path="caf\udce9.mp4")), None)
+    assert "caf\\udce9.mp4" in Page((tmp_path / "v.html").read_text(encoding="utf-8")).text
+
+
 def test_the_same_result_gives_the_same_bytes(result: Path, tmp_path: Path) -> None:
     assert view_result(result).path.read_bytes() == view_result(result, tmp_path / "b.html").path.read_bytes()
 

@@ -212,20 +212,22 @@ class _Page:
         return {self.marks: self._marked(session, int(frame))} if session.length else {}
 
     def _do_mark(
-        self, request: gr.Request, event: gr.SelectData, number: float, frame: float, inside: bool
+        self, request: gr.Request, event: gr.SelectData, number: float | None, frame: float, inside: bool
     ) -> dict[Any, Any]:
         def mark(session: Session) -> dict[Any, Any]:
             x, y = event.index
-            session.mark(int(number), int(frame), x, y, inside)
-            count = len(session.prompts[int(number)].points)
-            status = f"object {int(number)}: {count} point{'s' * (count != 1)} in frame {int(frame)}"
+            chosen = self._object(number)
+            session.mark(chosen, int(frame), x, y, inside)
+            count = len(session.prompts[chosen].points)
+            status = f"object {chosen}: {count} point{'s' * (count != 1)} in frame {int(frame)}"
             return {self.status: status, self.marks: self._marked(session, int(frame)), self.source: "points"}
 
         return self._answer(request, mark)
 
-    def _do_unmark(self, session: Session, number: float, frame: float) -> dict[Any, Any]:
-        session.unmark(int(number))
-        return {self.status: f"object {int(number)} has no marks", self.marks: self._marked(session, int(frame))}
+    def _do_unmark(self, session: Session, number: float | None, frame: float) -> dict[Any, Any]:
+        chosen = self._object(number)
+        session.unmark(chosen)
+        return {self.status: f"object {chosen} has no marks", self.marks: self._marked(session, int(frame))}
 
     def _marked(self, session: Session, frame: int) -> Any:
         prompts = [prompt for prompt in session.prompts.values() if prompt.frame == frame]
@@ -276,10 +278,10 @@ class _Page:
         done = f"object {number} is not corrected in frame {int(frame)}"
         return {self.status: done, self.corrections: self._listed(session)}
 
-    def _object(self, number: int | None) -> int:
+    def _object(self, number: float | None) -> int:
         if number is None:
-            raise InputError("no object is chosen. Complete the video first.")
-        return number
+            raise InputError("no object is chosen. Write the id of the object to mark, or complete the video first.")
+        return int(number)
 
     def _listed(self, session: Session) -> str:
         return "\n".join(

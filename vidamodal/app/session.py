@@ -83,6 +83,8 @@ class Session:
     closing: threading.Event = field(default_factory=threading.Event, repr=False)
     """Set when the tab is gone: a running prediction stops."""
     closed: bool = False
+    uploads: Path | None = None
+    """Folder of the uploaded files of what is open; None for the sample clip."""
     path: Path | None = None
     reader: VideoReader | None = None
     masks: ClipTracks | None = None
@@ -113,7 +115,7 @@ class Session:
         try:
             opened = store_upload(video, inputs / "video", self.settings.max_upload)
             given = store_upload(masks, inputs / "masks", self.settings.max_upload) if masks else None
-            return self._open(opened, given, exhaustive)
+            return self._open(opened, given, exhaustive, inputs)
         except BaseException as error:
             shutil.rmtree(inputs, ignore_errors=True)
             if isinstance(error, InputError):
@@ -125,13 +127,15 @@ class Session:
         """Open the bundled clip with its visible masks."""
         return self._open(*sample_clip(), exhaustive=False)
 
-    def _open(self, video: Path, masks: Path | None, exhaustive: bool) -> tuple[str, ...]:
+    def _open(self, video: Path, masks: Path | None, exhaustive: bool, uploads: Path | None = None) -> tuple[str, ...]:
         reader = open_video(video)
         known = None
         if masks is not None:
             known = visible_masks(find_masks(masks, VideoContext(reader.info, reader.stems)))
             known = replace(known, exhaustive=known.exhaustive or exhaustive)
-        self.path, self.reader, self.masks = video, reader, known
+        if self.uploads is not None and not self.keep:
+            shutil.rmtree(self.uploads, ignore_errors=True)
+        self.uploads, self.path, self.reader, self.masks = uploads, video, reader, known
         self.prompts, self.prediction, self.corrections = {}, None, Corrections()
         info = reader.info
         summary = f"{info.path}: {info.frames} frames of {info.width} x {info.height} pixels"

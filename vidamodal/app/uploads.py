@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
 import unicodedata
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from vidamodal.media.listing import is_foreign
 from vidamodal.types import InputError
 
 MAX_MEMBERS = 100_000
 """Most files that an archive may hold."""
 _LONGEST = 100
 _CHUNK = 2**20
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, UnicodeDecodeError, EOFError, RuntimeError, OSError)
+"""What zipfile raises on a damaged archive, on one with a password, and on names that the disk refuses."""
 
 
 def safe_name(name: str) -> str:
@@ -34,7 +40,8 @@ def safe_name(name: str) -> str:
 def store_upload(files: Sequence[Path], folder: Path, limit: int) -> Path:
     """Copy uploaded files into a new folder and return the path of what they are together.
 
-    A single zip archive is unpacked, and a single other file stays a file; several files are a folder.
+    A single zip archive is unpacked, and a single other file stays a file; several files are a folder. Hidden files and
+    those that other programs left beside the others are passed over.
 
     Args:
         files: The files, at least one.
@@ -55,6 +62,7 @@ def store_upload(files: Sequence[Path], folder: Path, limit: int) -> Path:
     if len(files) == 1 and files[0].suffix.lower() == ".zip":
         _unpack(files[0], folder, limit)
         return _only_folder(folder)
+    files = [file for file in files if not is_foreign(file.name)] or files
     for file in files:
         target = folder / safe_name(file.name)
         if target.exists():
@@ -74,17 +82,21 @@ def _copy(file: Path, target: Path) -> None:
 def _unpack(archive: Path, folder: Path, limit: int) -> None:
     """Unpack a zip archive, with safe names at every depth. Sizes are counted while reading: headers may lie."""
     name = safe_name(archive.name)
-    left = limit
+    left, folders = limit, _Folders()
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [member for member in opened.infolist() if not member.is_dir()]
+            members = [(member, _parts(member)) for member in opened.infolist() if not member.is_dir()]
+            members = [(member, parts) for member, parts in members if not any(map(is_foreign, parts))]
             if not members or len(members) > MAX_MEMBERS:
                 raise InputError(f"{name}: an archive of {len(members)} files. Pack 1 to {MAX_MEMBERS} files.")
-            for member in members:
-                parts = [safe_name(part) for part in re.split(r"[/\\]", member.filename) if part not in ("", ".", "..")]
-                target = folder.joinpath(*(parts or ["file"]))
+            for member, parts in members:
+                parent = folder
+                for part in parts[:-1]:
+                    parent = folders.inside(parent, part)
+                target = parent / safe_name(parts[-1])
                 if target.exists():
-                    raise InputError(f"{name}: two files have the name {'/'.join(parts)}. Rename one of them.")
+                    shown = target.relative_to(folder).as_posix()
+                    raise InputError(f"{name}: two files have the name {shown}. Rename one of them.")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(member) as source, target.open("wb") as file:
                     while data := source.read(_CHUNK):
@@ -92,13 +104,36 @@ def _unpack(archive: Path, folder: Path, limit: int) -> None:
                         if left < 0:
                             raise InputError(f"{name}: more than {_size(limit)} when unpacked. Choose a smaller one.")
                         file.write(data)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, OSError) as error:
+    except _DAMAGE as error:
         raise InputError(f"{name}: cannot be unpacked ({error}). Pack the files again, without a password.") from None
 
 
+def _parts(member: zipfile.ZipInfo) -> list[str]:
+    """The folders and the name of a member of an archive."""
+    return [part for part in re.split(r"[/\\]", member.filename) if part not in ("", ".", "..")] or ["file"]
+
+
+class _Folders:
+    """The folders of an archive under safe names. Different folders stay different where their safe names are equal."""
+
+    def __init__(self) -> None:
+        self._paths: dict[tuple[Path, str], Path] = {}
+        self._uses: Counter[Path] = Counter()
+
+    def inside(self, parent: Path, name: str) -> Path:
+        """Return the path of the folder with an original name in a folder that this method returned."""
+        if (parent, name) not in self._paths:
+            safe = path = parent / safe_name(name)
+            while self._uses[path]:
+                self._uses[safe] += 1
+                path = parent / f"{safe.name}_{self._uses[safe]}"
+            self._uses[path] += 1
+            self._paths[parent, name] = path
+        return self._paths[parent, name]
+
+
 def _only_folder(folder: Path) -> Path:
-    """Return the innermost folder that alone holds everything, without the metadata that macOS adds."""
-    shutil.rmtree(folder / "MACOSX", ignore_errors=True)  # "__MACOSX", under its safe name
+    """Return the innermost folder that alone holds everything."""
     entries = list(folder.iterdir())
     return _only_folder(entries[0]) if len(entries) == 1 and entries[0].is_dir() else folder
 

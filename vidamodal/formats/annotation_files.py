@@ -3,7 +3,8 @@
 Read as COCO's own tools read them:
 
 - Sizes and ids may be written as 48, 48.0 or "48"; other ids of images, videos and categories are names.
-- ``iscrowd: 1`` marks a region of many objects. It is left out.
+- ``iscrowd: 1`` marks a region of many objects. It is left out, unless the annotation has ``attributes`` or a
+  ``track_id``: CVAT and Datumaro mark every object that is stored as a mask, and COCO's crowds have neither.
 - A mask is run lengths (compressed or plain) or polygons. An annotation whose mask is missing, null or without a
   polygon says that the object is there, not that it is hidden.
 - Annotations of images that are not listed are left out.
@@ -212,15 +213,17 @@ def split_records(
     records: dict[Identity, list[Record]] = defaultdict(list)
     crowds: dict[Identity, list[Record]] = defaultdict(list)
     strays: list[Identity] = []
+    singles = 0
     nameless: dict[Identity, None] = {}
     for place, record in enumerate(required(document, "annotations", list)):
         where = f"annotations[{place}]"
         number = required_identity(check_type(record, dict, where), f"{owner}_id", f"{where}.")
         if number not in known:
             strays.append(number)
-        elif record.get("iscrowd") in (1, "1"):
+        elif _is_marked(record) and not _is_single(record):
             crowds[number].append(record)
         else:
+            singles += _is_marked(record)
             category = optional_identity(record, "category_id", f"{where}.")
             if labels and category is not None and category not in labels:
                 nameless[category] = None
@@ -231,6 +234,10 @@ def split_records(
     notes = []
     if crowds:
         notes.append(f"{count(sum(map(len, crowds.values())), 'crowd region')} (iscrowd) left out")
+    if singles:
+        notes.append(
+            f"iscrowd of {count(singles, 'mask')} ignored: annotations with attributes or a track_id are single objects"
+        )
     if strays:
         notes.append(
             f"{count(len(strays), 'annotation')} for {owner}s that are not listed left out, such as {strays[0]}"
@@ -240,6 +247,16 @@ def split_records(
             f"objects of {count(len(nameless), 'unlisted category id')}, such as {next(iter(nameless))}, have no label"
         )
     return records, crowds, notes
+
+
+def _is_marked(record: Record) -> bool:
+    """True if an annotation is marked as a region of many objects."""
+    return record.get("iscrowd") in (1, "1")
+
+
+def _is_single(record: Record) -> bool:
+    """True if an annotation is of one object, whatever its ``iscrowd`` says: it has attributes or a track id."""
+    return isinstance(record.get("attributes"), dict) or record.get("track_id") not in (None, "", -1, "-1")
 
 
 def _check_pixels(records: Iterable[Sequence[Record]], owners: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -12,6 +13,9 @@ from typing import Literal, Protocol
 from vidamodal.types import ClipTracks, Frame, VideoInfo
 
 MaskKind = Literal["visible", "amodal"]
+
+PLAIN_KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+"""Keys of clips that can be names of files and folders."""
 
 FRAME_VALUES = frozenset({"confidence", "boxes", "present", "occlusion", "truncated"})
 """Fields of ``Track`` with a number or a box for each frame; every format that stores a clip record holds them."""

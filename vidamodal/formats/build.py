@@ -49,6 +49,12 @@ def mark_unknown(masks: Iterable[MutableMapping[int, Rle | None]], frames: Colle
                 of_object.setdefault(frame, None)
 
 
+def add_part(masks: MutableMapping[int, Rle | None], frame: int, part: Rle | None) -> None:
+    """Add a part to the mask of an object in a frame; None if something is there whose mask is unknown."""
+    before = masks.get(frame)
+    masks[frame] = union([before, part]) if before and part else before or part
+
+
 class ObjectLabels(dict[int, str | None]):
     """The label of each object, by its number: the first one that an annotation states."""
 

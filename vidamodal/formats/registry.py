@@ -56,8 +56,7 @@ def find_dataset(
         path: A file or folder.
         format_id: The id of the format to read; by default all formats are tried.
         preferred: Ids of formats that are read wherever the path holds them, whatever else it holds.
-        video: The video of the masks, if the path holds those of one video. Masks that end before the video does are
-            unknown (None) from there on.
+        video: The video of the masks, if the path holds those of one video. Frames without masks are unknown (None).
 
     Raises:
         InputError: The path has no known format, or several; the content is damaged; or the masks do not fit the video.
@@ -169,15 +168,12 @@ def _readable_in_videos(path: Path, form: Format, clip: Clip) -> Clip:
 
 
 def _fit(path: Path, clip: Clip, info: VideoInfo) -> ClipTracks:
-    """The tracks of a clip, with the name, length and frame rate of a video."""
+    """The tracks of a clip, with the name and frame rate of a video of their size and length."""
     tracks = clip.tracks()
     theirs = tracks.video
-    missing = info.frames - theirs.frames
-    if (theirs.height, theirs.width) != (info.height, info.width) or missing < 0 or (missing and clip.kind_known):
+    if (theirs.frames, theirs.height, theirs.width) != (info.frames, info.height, info.width):
         raise InputError(
             f"{path}: the masks are for {theirs.frames} frames of {theirs.height} x {theirs.width} pixels, the video "
             f"has {info.frames} of {info.height} x {info.width}; pass the masks of this video"
         )
-    unknown = (None,) * missing
-    longer = tuple(replace(t, visible=t.visible + unknown) for t in tracks.tracks) if missing else tracks.tracks
-    return replace(tracks, video=replace(info, canvas=theirs.canvas), tracks=longer)
+    return replace(tracks, video=replace(info, canvas=theirs.canvas))

@@ -10,9 +10,7 @@ last 0.1 seconds, as in browsers.
 from __future__ import annotations
 
 import mmap
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +43,9 @@ class Animation:
         """
         with open_image(self.path) as image:
             for number in range(start, stop):
-                with image_errors(self.path), _pixel_limit(image):
+                with image_errors(self.path):
                     image.seek(number)
+                    _check_size(self.path, image)
                     image.load()
                 yield image
 
@@ -72,14 +71,10 @@ def read_animation(path: Path) -> Animation | str | None:
     Raises:
         InputError: The file cannot be decoded.
     """
-    with open_image(path) as image, image_errors(path), _pixel_limit(image):
+    with open_image(path) as image, image_errors(path):
         if image.format not in ("WEBP", "AVIF", "GIF", "TIFF"):
             return None
-        if image.format != "TIFF" and image.width * image.height > _MAX_PIXELS:
-            raise InputError(
-                f"{path}: {image.height} x {image.width} pixels, more than {_MAX_PIXELS // 10**6} megapixels in an "
-                "animation. Resize it, or save it as a video."
-            )
+        _check_size(path, image)
         count = getattr(image, "n_frames", 1)
         if count < 2:
             return None
@@ -88,25 +83,19 @@ def read_animation(path: Path) -> Animation | str | None:
             image.seek(number)
             if image.format == "TIFF" and (image.mode, image.size) != kind:
                 return f"{path.name}: the first of {count} pages is read; the pages differ in size or mode"
+            _check_size(path, image)
             image.load()
             duration += image.info.get("duration") or _DEFAULT_DURATION
     return Animation(path, count, round(1000 * count / duration, 4))
 
 
-@contextmanager
-def _pixel_limit(image: Image.Image) -> Iterator[None]:
-    """Let Pillow refuse frames of an animation that are larger than the header of the file says."""
-    if image.format == "TIFF":
-        yield
-        return
-    before = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = _MAX_PIXELS // 2  # Pillow warns of more pixels, and refuses twice as many
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+def _check_size(path: Path, image: Image.Image) -> None:
+    """Refuse a frame that is too large, before it is decoded. Those of a GIF may be larger than its header says."""
+    if image.format != "TIFF" and image.width * image.height > _MAX_PIXELS:
+        raise InputError(
+            f"{path}: {image.height} x {image.width} pixels, more than {_MAX_PIXELS // 10**6} megapixels in an "
+            "animation. Resize it, or save it as a video."
+        )
 
 
 def _is_motion_jpeg(path: Path) -> bool:

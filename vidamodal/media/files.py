@@ -208,9 +208,12 @@ def _remove(folder: Path, lock: int | None) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 text atomically, without translating newlines."""
+    r"""Write UTF-8 text atomically, without translating newlines.
+
+    What UTF-8 cannot encode, from file names that are no UTF-8, is written as JSON escapes it: ``\udce4``.
+    """
     with atomic_file(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _sync(path: Path) -> None:

@@ -28,8 +28,11 @@ def is_foreign(name: str) -> bool:
 
 
 def plain_name(path: Path) -> str:
-    """Return the name of a file or folder with underscores for backslashes, which Windows takes for separators."""
-    return path.name.replace("\\", "_")
+    """Return the name of a file or folder as text that every system accepts.
+
+    Backslashes, which Windows takes for separators, become underscores, and bytes that are no UTF-8 become U+FFFD.
+    """
+    return re.sub("[\ud800-\udfff]", "\ufffd", path.name.replace("\\", "_"))
 
 
 def list_folder(folder: Path) -> list[Path]:

@@ -76,15 +76,6 @@ class VideoReader:
         return np.stack([frames[number] for number in numbers])
 
 
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Return the size, exact length and frame rate of a video file, a folder of frames or an image.
-
-    Raises:
-        InputError: ``path`` is none of these, or is damaged.
-    """
-    return open_video(path).info
-
-
 def open_video(path: str | os.PathLike[str]) -> VideoReader:
     """Open a video file, an animated PNG, WebP or GIF, a folder of frames, or a single image.
 

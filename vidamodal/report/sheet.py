@@ -83,7 +83,7 @@ def side_by_side(frame: Frame, objects: Sequence[ObjectMasks]) -> Frame:
     """Render the visible masks of a frame on the left and the whole objects on the right, 512 px each."""
     small, shrunk = _fit(frame, objects)
     panels = [render_overlay(small, _visible_only(shrunk)), render_overlay(small, shrunk)]
-    return contact_sheet(panels, 2, ("visible: given", "whole: predicted"))
+    return contact_sheet(panels, 2, ("visible (input)", "amodal (predicted)"))
 
 
 def error_map(frame: Frame, prediction: Sequence[ObjectMasks], truth: Sequence[ObjectMasks]) -> Frame:
@@ -112,7 +112,8 @@ def error_map(frame: Frame, prediction: Sequence[ObjectMasks], truth: Sequence[O
     picture = grey.convert("RGB")
     for mask, rgb in ((correct, TRUE_POSITIVE), (false, FALSE_POSITIVE), (missed, FALSE_NEGATIVE)):
         picture.paste(rgb, (0, 0), _resize_mask(mask, picture.size))
-    _write_legend(picture, (("missed", FALSE_NEGATIVE), ("false", FALSE_POSITIVE), ("found", TRUE_POSITIVE)))
+    entries = (("false negative", FALSE_NEGATIVE), ("false positive", FALSE_POSITIVE), ("true positive", TRUE_POSITIVE))
+    _write_legend(picture, entries)
     return np.array(picture)
 
 

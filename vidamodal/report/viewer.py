@@ -105,7 +105,10 @@ def write_view(
         _check_fit(clip, pictures)
         size = choose_size(pictures.reader)
         notes += [] if size.note is None else [size.note]
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with (
+        atomic_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
         _write_page(file, clip, pictures, size, anchors or {}, quiet)
     return View(Path(path), tuple(notes))
 

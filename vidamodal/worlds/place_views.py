@@ -31,7 +31,7 @@ TOGETHER = 1.3
 
 @dataclass(frozen=True)
 class PlaceView:
-    """What is to be rasterised of a world."""
+    """Part of a world that is to be rasterised."""
 
     objects: tuple[ObjectSpec, ...]
     camera: CameraSpec

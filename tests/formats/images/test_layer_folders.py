@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.formats.image_data import box, checked, frames, layered, masks, only, refusal, same
+from vidamodal.formats import VideoContext, read_masks
 from vidamodal.media.mask_images import write_id_map
+from vidamodal.types import VideoInfo
 
 
 def test_layers_of_intra_afruit_acom_and_muva(tmp_path: Path) -> None:
@@ -27,3 +29,12 @@ def test_a_missing_layer_and_layers_of_two_sizes_are_refused(tmp_path: Path) -> 
     assert "one size" in refusal(tmp_path)
     (tmp_path / "1013_1/mask.png").unlink()
     assert "image 1013 has the layers [0, 2]" in refusal(tmp_path)
+
+
+def test_folders_of_other_names_are_no_layers(tmp_path: Path) -> None:
+    for name in ("cup_0", "cup_1"):
+        (tmp_path / name).mkdir()
+        write_id_map(tmp_path / name / "mask.png", box(2, 2, 8, 5).astype(np.uint8))
+    height, width = box(0, 0, 1, 1).shape
+    clip = read_masks(tmp_path, VideoContext(VideoInfo("film.mp4", height, width, 1, 1.0)))
+    assert [(track.id, track.label) for track in clip.tracks] == [(0, "cup"), (1, "cup")]

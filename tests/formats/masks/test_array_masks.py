@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,16 @@ def test_axes_follow_from_the_video(shape: tuple[int, ...], axes: str) -> None:
     stack = understand_axes(array(np.zeros(shape, bool)), VIDEO)
     assert stack.axes == axes
     assert (stack.note is None) == (axes in ("thw", "nthw"))
+
+
+def test_objects_of_one_frame_are_reported_where_they_may_be_frames() -> None:
+    masks = array(np.zeros((2, 1, 4, 6), bool))
+    for known in ({"objects": 2}, {"frames": 1}):
+        assert understand_axes(masks, VIDEO, **known).note is None
+    assert understand_axes(masks, replace(VIDEO, frames=1)).note is None
+    for shape, video in (((2, 1, 4, 6), None), ((2, 1, 4, 6), VIDEO), ((5, 1, 4, 6), VIDEO)):
+        stack = understand_axes(array(np.zeros(shape, bool)), video)
+        assert stack.axes == "nthw" and f"{shape[0]} objects in one frame" in (stack.note or "")
 
 
 def test_planes_are_the_same_in_every_order() -> None:

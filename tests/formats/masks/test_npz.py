@@ -197,3 +197,11 @@ def test_arrays_of_frames_may_count_from_1(tmp_path: Path) -> None:
 def test_the_order_of_as_many_objects_as_frames_is_reported(tmp_path: Path) -> None:
     npz(tmp_path / "a.npz", masks=np.ones((T, T, H, W), bool))
     assert read_masks(tmp_path / "a.npz", VIDEO).notes[0].endswith("is read as (n, t, h, w), objects before frames")
+
+
+def test_objects_of_one_frame_may_list_their_ids(tmp_path: Path) -> None:
+    np.savez(tmp_path / "objects.npz", masks=np.ones((2, 1, H, W), bool), ids=[3, 4])
+    assert [track.id for track in read_masks(tmp_path / "objects.npz", VIDEO).tracks] == [3, 4]
+    np.savez(tmp_path / "number.npz", masks=id_maps(), frames=3)
+    with pytest.raises(InputError, match="save a list of integers"):
+        read_masks(tmp_path / "number.npz", VIDEO)

@@ -132,6 +132,15 @@ def test_what_is_left_out_is_reported(other: dict[str, Any], note: str, tmp_path
     assert line.startswith("a.json: ") and note in line
 
 
+@pytest.mark.parametrize("sign", [{"attributes": {"occluded": False}}, {"track_id": 3}])
+def test_a_mask_that_cvat_marks_as_a_crowd_is_an_object(sign: dict[str, Any], tmp_path: Path) -> None:
+    brush = {"id": 2, "image_id": 5, "category_id": 4, "iscrowd": 1, "segmentation": packed(FRONT), **sign}
+    clip = only(put(tmp_path / "a.json", images(SEGMENT, brush)))
+    assert [track.visible for track in clip.tracks] == [rles(BACK), rles(FRONT)]
+    assert len(clip.notes) == 1 and "iscrowd of 1 mask ignored" in clip.notes[0]
+    assert len(only(put(tmp_path / "b.json", images(brush))).tracks) == 1
+
+
 def test_an_unlisted_category_has_no_label(tmp_path: Path) -> None:
     clip = only(put(tmp_path / "a.json", images({**SEGMENT, "category_id": 77})))
     assert clip.tracks[0].label is None and "unlisted category id, such as 77" in clip.notes[0]

@@ -39,7 +39,7 @@ from vidamodal.formats.annotators.cvat_shapes import AREAS, integer, mask_attrib
 from vidamodal.formats.annotators.cvat_tasks import Task, find_tasks
 from vidamodal.formats.annotators.cvat_xml import Document, Holder, Node, Shape, is_cvat, parse_file
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext
-from vidamodal.formats.build import build_tracks, mark_unknown
+from vidamodal.formats.build import add_part, build_tracks, mark_unknown
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, make_record, masks_of, stored_kind
 from vidamodal.formats.videos.frame_places import place_frames, time_order
 from vidamodal.formats.videos.text_rows import MAX_ENTRIES
@@ -48,7 +48,6 @@ from vidamodal.media.images import is_image
 from vidamodal.media.json_records import FieldError, required
 from vidamodal.media.listing import find_in_folder, list_folder
 from vidamodal.media.video import FOLDER_FPS
-from vidamodal.rle import union
 from vidamodal.tracks.check import MAX_FRAMES, check_video
 from vidamodal.tracks.parse import parse_video
 from vidamodal.types import ClipTracks, Frame, Rle, Track, VideoInfo
@@ -130,10 +129,8 @@ class _Objects:
     def add(self, number: int, label: str | None, frame: int, shape: Shape, size: tuple[int, int], where: str) -> None:
         """Add a shape; a second one of an object in a frame is a part of it."""
         self.labels.setdefault(number, label)
-        masks = self.masks.setdefault(number, {})
         mask = shape_mask(shape, *size, where) if shape.kind in AREAS else None
-        before = masks.get(frame)
-        masks[frame] = union([before, mask]) if before and mask else before or mask
+        add_part(self.masks.setdefault(number, {}), frame, mask)
 
 
 def _clip(task: Task, video: VideoContext | None) -> ClipTracks:
@@ -342,8 +339,7 @@ def _image_clips(task: Task) -> Iterator[Clip]:
         alone = replace(task, images=[Holder({**image.attributes, "id": "0"}, image.shapes)], stop=0)
         subset = image.attributes.get("subset")
         key = "-".join([*([] if task.is_only else [task.key]), *([subset] if subset else []), str(number)])
-        pictures = partial(_pictures, replace(task, images=[image]))
-        yield Clip(key, partial(_image, alone, _shape_notes(task)), pictures, kind_known=False)
+        yield Clip(key, partial(_image, alone, _shape_notes(task)), partial(_pictures, alone), kind_known=False)
 
 
 def _image(task: Task, notes: tuple[str, ...]) -> ClipTracks:
@@ -352,9 +348,15 @@ def _image(task: Task, notes: tuple[str, ...]) -> ClipTracks:
 
 
 def _pictures(task: Task) -> Iterator[Frame] | None:
+    """The frames of a clip; None if they are missing, or if only some frames have an image."""
     with errors_in(task.file):
         if task.images:
-            return find_images(task.file, [_picture(image) for image in task.images], ("images", ""))
+            numbered = [(integer(image.attributes, "id", "image: "), _picture(image)) for image in task.images]
+            listed = dict(numbered)
+            total = len(numbered) if task.stop is None else task.stop + 1
+            if len(numbered) != total or listed.keys() != set(range(total)):
+                return None
+            return find_images(task.file, [listed[number] for number in range(total)], ("images", ""))
         folder = task.file.parent / "images"
         if task.size is None or task.stop is None or task.start or task.step > 1 or not folder.is_dir():
             return None

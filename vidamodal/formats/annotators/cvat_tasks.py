@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from vidamodal.formats.annotators.cvat_shapes import integer
 from vidamodal.formats.annotators.cvat_xml import Document, Holder, Node
+from vidamodal.formats.base import PLAIN_KEY
 
-_KEY = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _STEP = re.compile("step=([1-9][0-9]{0,5})")
 
 
@@ -76,4 +76,4 @@ def _key(node: Node, meta: Node, file: Path, is_only: bool) -> str:
     source = PurePosixPath(PureWindowsPath(meta.value("source") or "").as_posix()).stem
     own = node.value("name") or ""
     names = (source, own, file.stem) if is_only else (own, f"task-{node.value('id')}")
-    return next(filter(_KEY.fullmatch, names), "cvat")
+    return next(filter(PLAIN_KEY.fullmatch, names), "cvat")

@@ -33,7 +33,7 @@ from vidamodal.formats.annotation_files import ImageEntry, Record, count, errors
 from vidamodal.formats.annotators.brush_rle import encode_brush
 from vidamodal.formats.annotators.label_studio_regions import LINKS, Region, Task, parse_tasks, region_mask
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
-from vidamodal.formats.build import ObjectLabels, build_tracks, mark_unknown
+from vidamodal.formats.build import ObjectLabels, add_part, build_tracks, mark_unknown
 from vidamodal.formats.clip_record import (
     KEY,
     build_clip,
@@ -48,7 +48,6 @@ from vidamodal.formats.videos.frame_places import place_frames, plain_stem, time
 from vidamodal.formats.videos.writing import NAMELESS, frame_names
 from vidamodal.media.json_records import FieldError, required
 from vidamodal.media.video import FOLDER_FPS
-from vidamodal.rle import union
 from vidamodal.tracks.check import check_video
 from vidamodal.tracks.parse import parse_video
 from vidamodal.types import ClipTracks, Frame, Rle, Track, VideoInfo
@@ -210,8 +209,7 @@ class _Objects:
                 f'{region.where}a second region with the label "{name}" in this image, so their objects cannot be '
                 f"identified; add a field {LINKS[0]} to the regions"
             )
-        mask, before = region_mask(region), masks.get(frame)
-        masks[frame] = union([before, mask]) if before and mask else before or mask
+        add_part(masks, frame, region_mask(region))
 
     def notes(self) -> list[str]:
         """Return what was understood and left out."""

@@ -32,18 +32,21 @@ from vidamodal.types import ClipTracks, Frame, InputError, Rle, Track, VideoInfo
 ID = "layer-folders"
 NAME = "layers of Intra-AFruit, ACOM or MUVA"
 SIGN = "folders <image>_<layer> with image.png and mask.png"
+_LAYER = re.compile("([0-9]+)_([0-9]{1,4})")
+"""Names of folders: the number of an image, and that of a layer."""
 
 
 def recognise(path: Path) -> Fit:
     """Match a folder that holds the folder of an image's first layer."""
-    return certain_if(path.is_dir() and any((folder / "mask.png").is_file() for folder in find_in_folder(path, "*_0")))
+    folders = find_in_folder(path, "*_0") if path.is_dir() else []
+    return certain_if(any(_LAYER.fullmatch(folder.name) and (folder / "mask.png").is_file() for folder in folders))
 
 
 def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
     """Return a clip for each image; all its layers must be there."""
     layers: dict[str, list[int]] = {}
     for folder in path.iterdir():
-        match = re.fullmatch("([0-9]+)_([0-9]{1,4})", folder.name)
+        match = _LAYER.fullmatch(folder.name)
         if match and (folder / "mask.png").is_file():
             layers.setdefault(match[1], []).append(int(match[2]))
     clips = {}

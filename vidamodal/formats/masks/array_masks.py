@@ -115,13 +115,16 @@ def read_header(file: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...]
     return tuple(shape), dtype, bool(is_fortran) and len(shape) > 1
 
 
-def understand_axes(array: MaskArray, video: VideoInfo | None, frames: int | None = None) -> MaskStack:
+def understand_axes(
+    array: MaskArray, video: VideoInfo | None, frames: int | None = None, objects: int | None = None
+) -> MaskStack:
     """Return the array with its axes.
 
     Args:
         array: The array.
         video: The video of the masks; without it, the axes must be in the usual order.
         frames: The number of frames, if it is known from elsewhere.
+        objects: The number of objects, if it is known from elsewhere.
 
     Raises:
         InputError: The axes or the type are not those of masks, or do not fit the video.
@@ -132,19 +135,23 @@ def understand_axes(array: MaskArray, video: VideoInfo | None, frames: int | Non
     if min(shape) < 1 or np.prod(shape, dtype=float) > _MAX_ENTRIES * float(shape[-1] * shape[-2]):
         raise InputError(f"{array.path}: {array.name} has shape {shape}; save 1 to {_MAX_ENTRIES} masks")
     usual = {2: "hw", 3: "thw", 4: "nthw"}[len(shape)]
+    start = f"the shape {shape} of {array.name} is read as"
+    note = None
+    if len(shape) == 4 and shape[0] > 1 == shape[1] and shape[0] != objects and frames is None:
+        note = f"{start} {shape[0]} objects in one frame; save frames as (t, h, w)"
     if video is None:
-        return MaskStack(array, usual)
+        return MaskStack(array, usual, note)
     fits = [axes for axes in _ORDERS if len(axes) == len(shape) and _fits(MaskStack(array, axes), video)]
     if not fits:
         raise _unknown_axes(array, video)
     known = video.frames if frames is None else frames
     exact = [axes for axes in fits if MaskStack(array, axes).length("t") == known]
     axes = (exact or fits)[0]
-    note = None
     if axes != usual or len(shape) == 2:
-        note = f"the shape {shape} of {array.name} is read as ({', '.join(axes)})"
-    elif axes == "nthw" and "tnhw" in exact and shape[0] > 1:
-        note = f"{array.name} of the shape {shape} is read as (n, t, h, w), objects before frames"
+        note = f"{start} ({', '.join(axes)})"
+    elif exact:
+        is_open = axes == "nthw" and "tnhw" in exact and shape[0] > 1
+        note = f"{start} (n, t, h, w), objects before frames" if is_open else None
     return MaskStack(array, axes, note)
 
 

@@ -87,7 +87,8 @@ def _read(path: Path, video: VideoContext | None) -> ClipTracks:
 def _from_one(array: MaskArray, info: VideoInfo | None, others: Sequence[MaskArray]) -> ClipTracks:
     path = array.path
     listed = _find_vector(others, "frames", _FRAMES_NAMES)
-    stack = understand_axes(array, info, None if listed is None else listed.shape[0])
+    named = _find_vector(others, "ids", _IDS_NAMES)
+    stack = understand_axes(array, info, _entries(listed), _entries(named))
     count, objects = stack.length("t"), stack.length("n") if stack.has_objects else None
     ids_array = _find_vector(others, "ids", _IDS_NAMES if objects is None else (*_IDS_NAMES, "labels"), objects)
     frames = None if listed is None else _vector(listed)
@@ -122,6 +123,11 @@ def _find_vector(
         if length in (None, other.shape[0])
     ]
     return next(iter(exact + similar), None)
+
+
+def _entries(vector: MaskArray | None) -> int | None:
+    """The number of entries of a list; None without one."""
+    return vector.shape[0] if vector is not None and vector.shape else None
 
 
 def _from_several(arrays: Sequence[MaskArray], video: VideoContext | None) -> ClipTracks:

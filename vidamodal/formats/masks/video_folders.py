@@ -20,6 +20,7 @@ from vidamodal.formats.annotation_files import Record, errors_in
 from vidamodal.formats.base import Clip, MaskKind, VideoContext
 from vidamodal.formats.build import unite_visible
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
+from vidamodal.formats.json_layouts import load_json
 from vidamodal.formats.masks.folder_layout import SIZES, Content, FolderLayout, with_video
 from vidamodal.formats.masks.folder_readers import open_mask_folder
 from vidamodal.media.images import is_image
@@ -71,12 +72,8 @@ def _find_meta(folder: Path) -> _Meta:
         path = base / _META
         # Other programs write a meta.json, too: one without "videos" is not YouTube-VOS's.
         if path.is_file() and path.stat().st_size <= MAX_BYTES and all(contains_strings(path, "videos")):
-            try:
-                document = json.loads(path.read_bytes())
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{path}: not JSON ({error or 'nested too deeply'}); write the file again") from None
             with errors_in(path):
-                videos = optional(check_type(document, dict, "its content"), "videos", dict) or {}
+                videos = optional(check_type(load_json(path), dict, "its content"), "videos", dict) or {}
                 return _Meta(path, optional(videos, folder.name, dict, "videos.") or {})
     return _Meta(folder, {})
 

@@ -14,7 +14,6 @@ unknown in images that ``scene_gt.json`` does not list, and where the file of th
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -28,6 +27,7 @@ import numpy as np
 from vidamodal.formats.annotation_files import errors_in
 from vidamodal.formats.base import Clip, Fit, VideoContext, certain_if
 from vidamodal.formats.build import MaskCollector, unite_visible
+from vidamodal.formats.json_layouts import load_json
 from vidamodal.formats.masks.folder_layout import image_video
 from vidamodal.formats.masks.frame_files import pair_with_frames
 from vidamodal.media.images import is_image
@@ -35,7 +35,6 @@ from vidamodal.media.json_records import check_type, optional, required
 from vidamodal.media.listing import find_in_folder, list_folder, list_folders
 from vidamodal.media.pixel_values import read_object_masks
 from vidamodal.media.video import open_video
-from vidamodal.tracks.parse import MAX_BYTES
 from vidamodal.types import MAX_TRACK_ID, ClipTracks, Frame, InputError, VideoInfo
 
 ID = "bop"
@@ -212,14 +211,8 @@ def _records(file: Path) -> dict[int, list[Any]]:
     """The lists of a JSON file by image; empty if there is no such file."""
     if not file.is_file():
         return {}
-    if file.stat().st_size > MAX_BYTES:
-        raise InputError(f"{file}: larger than {MAX_BYTES >> 20} MiB; split the scene")
-    try:
-        document = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not JSON ({error or 'nested too deeply'}); copy or write the file again") from None
     with errors_in(file):
-        records = check_type(document, dict, "its content")
+        records = check_type(load_json(file), dict, "its content")
         if not all(re.fullmatch("[0-9]{1,7}", key) for key in records):
             raise InputError(f"{file}: its keys must be numbers of images; write the file again")
         return {int(key): check_type(objects, list, f"image {key}") for key, objects in records.items()}

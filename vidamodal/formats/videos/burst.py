@@ -3,8 +3,8 @@
 ``sequences``: width, height, seq_name, dataset, fps, ``all_image_paths``, ``annotated_image_paths``, ``segmentations``
 (for every annotated frame an object: track id -> ``rle``, COCO's counts without the size, ``is_gt``, ``score``) and
 ``track_category_ids`` (track id -> category); see ANNOTATION_FORMAT.md of BURST-benchmark. All images are frames of a
-clip; those that are not annotated are unknown. Masks may overlap. The format does not state whether masks are
-visible or amodal. ``fps`` is assumed to be the rate of all images.
+clip; with a video, ``frame_places`` finds the frame of each. Frames that are not annotated are unknown. Masks may
+overlap. The format does not state whether masks are visible or amodal. ``fps`` is assumed to be the rate of all images.
 
 Written files carry a record of each sequence (see ``clip_record``) and round-trip unchanged. Frames in which no mask is
 known are not annotated, "object" is the category of tracks without a label, file names are generated, and ``score`` is
@@ -31,7 +31,8 @@ from vidamodal.formats.annotation_files import (
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.json_layouts import Layout, match_files
-from vidamodal.formats.videos.frame_annotations import clip_keys, read_fps
+from vidamodal.formats.videos.frame_annotations import GAPS, choose_key, clip_keys, read_fps
+from vidamodal.formats.videos.frame_places import FramePlaces, has_gaps, numbers_in_names, place_frames
 from vidamodal.formats.videos.writing import Categories, frame_names, write_json
 from vidamodal.media.json_records import (
     FieldError,
@@ -73,17 +74,25 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
         entries = required(document, "sequences", list)
         sequences = [_sequence(file, entry, labels, f"sequences[{k}]") for k, entry in enumerate(entries)]
         keys = clip_keys([s.name for s in sequences], [s.record for s in sequences])
-        outside = outside_note(picture for sequence in sequences for picture in sequence.pictures)
-        notes = tuple(f"{file.name}: {note}" for note in outside)
+        notes = outside_note(picture for sequence in sequences for picture in sequence.pictures)
+        chosen = choose_key(keys, video)
+        if chosen is not None:
+            notes.append(f"the video {chosen} of {len(keys)} is read")
+        pairs = [(key, sequence) for key, sequence in zip(keys, sequences, strict=True) if chosen in (None, key)]
+        if video is not None and len(pairs) == 1:
+            pairs = [(key, sequence.placed(video)) for key, sequence in pairs]
+        elif any(s.record is None and has_gaps(numbers_in_names(s.image_names)) for s in sequences):
+            notes.append(GAPS)
+    lines = tuple(f"{file.name}: {note}" for note in notes)
     return clips_by_key(
         (
             Clip(
                 key,
-                partial(_tracks, key, sequence, notes),
+                partial(_tracks, key, sequence, lines),
                 partial(find_images, file, sequence.pictures, _FOLDERS),
                 kind_known=sequence.record is not None,
             )
-            for key, sequence in zip(keys, sequences, strict=True)
+            for key, sequence in pairs
         ),
         file,
     )
@@ -95,15 +104,31 @@ class _Sequence:
     entry: Record
     name: str
     pictures: Sequence[ImageEntry]
+    places: FramePlaces
+    """The frame of each image."""
+    length: int
+    """Number of frames."""
     record: Record | None
     labels: Mapping[Identity, str]
+
+    @property
+    def image_names(self) -> list[str]:
+        return [picture.name for picture in self.pictures]
+
+    def placed(self, video: VideoContext) -> _Sequence:
+        """Return the sequence with its images at the frames of a video that they show."""
+        if self.record is not None:
+            return self
+        places = place_frames(self.image_names, None, video)
+        return replace(self, places=places, length=video.info.frames)
 
 
 def _sequence(file: Path, entry: Record, labels: Mapping[Identity, str], where: str) -> _Sequence:
     check_type(entry, dict, where)
     name = f"{required(entry, 'dataset', str, f'{where}.')}/{required(entry, 'seq_name', str, f'{where}.')}"
-    record = find_record(entry, f"{where}.")
-    return _Sequence(file, entry, name, _pictures(entry, name, f"{where}."), record, labels)
+    record, pictures = find_record(entry, f"{where}."), _pictures(entry, name, f"{where}.")
+    places = FramePlaces(tuple(range(len(pictures))))
+    return _Sequence(file, entry, name, pictures, places, len(pictures), record, labels)
 
 
 def _pictures(entry: Record, name: str, where: str) -> list[ImageEntry]:
@@ -122,9 +147,9 @@ def _tracks(key: str, sequence: _Sequence, notes: tuple[str, ...]) -> ClipTracks
     entry, record = sequence.entry, sequence.record
     with errors_in(sequence.file, f"sequence {key}: "):
         height, width = sequence.pictures[0].height, sequence.pictures[0].width
-        info = VideoInfo(key, height, width, len(sequence.pictures), read_fps(entry, _FPS, ""))
+        info = VideoInfo(key, height, width, sequence.length, read_fps(entry, _FPS, ""))
         check_video(info)
-        annotated = _annotated_frames(entry)
+        annotated = [sequence.places.frames[place] for place in _annotated_images(entry)]
         categories = optional(entry, "track_category_ids", dict) or {}
         labels = {_number(text): _label(sequence, categories, text) for text in categories}
         masks: dict[int, dict[int, Rle]] = {number: {} for number in labels}
@@ -138,7 +163,8 @@ def _tracks(key: str, sequence: _Sequence, notes: tuple[str, ...]) -> ClipTracks
                 if rle.area():
                     of_track[t] = rle
         clip = build_clip(info, record, {stored_kind(record): masks}, labels, set(annotated), NAME)
-    return replace(clip, notes=notes)
+    placed = sequence.places.note
+    return replace(clip, notes=notes if placed is None else (*notes, f"{sequence.file.name}: {placed}"))
 
 
 def _label(sequence: _Sequence, categories: Record, text: str) -> str | None:
@@ -146,7 +172,8 @@ def _label(sequence: _Sequence, categories: Record, text: str) -> str | None:
     return None if category is None else sequence.labels.get(category)
 
 
-def _annotated_frames(entry: Record) -> list[int]:
+def _annotated_images(entry: Record) -> list[int]:
+    """The places of the annotated images among all."""
     frames = {path: t for t, path in enumerate(entry["all_image_paths"])}
     paths = [check_type(p, str, "annotated_image_paths[]") for p in required(entry, "annotated_image_paths", list)]
     unknown = [path for path in paths if path not in frames]

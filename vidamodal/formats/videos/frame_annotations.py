@@ -280,7 +280,7 @@ def _tracks(annotations: Annotations, video: FrameVideo, form: FrameFormat, ids:
 
 @dataclass
 class _Objects:
-    """What the annotations of a video say, collected frame by frame."""
+    """Content of the annotations of a video, collected frame by frame."""
 
     annotated: set[int] = field(default_factory=set)
     labels: ObjectLabels = field(default_factory=ObjectLabels)

@@ -139,7 +139,7 @@ class SequenceInfo:
 
 @dataclass(frozen=True)
 class RowFormat:
-    """What a format assumes of its sequences."""
+    """Assumptions of a format about its sequences."""
 
     first: int
     """Number of the first frame."""
