@@ -1,8 +1,9 @@
-"""Time the prediction of many short videos: one worker, two workers, and a shell loop of single predictions.
+"""Time the prediction of many short videos: one worker, two workers, two commands at once, and a shell loop.
 
     python -m scripts.dev.many [--videos 20]
 
-Prints seconds and ratios of one run. All three must write the same files.
+Prints seconds and ratios of one run. All must write the same files. Two commands with half of the videos each
+(``--shard``) share nothing, and so show what two cores can gain. The shell loop predicts the videos one by one.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from scripts.experiments.common import run_measured
+from scripts.experiments.common import child_seconds
 from vidamodal.commandline import Parser, run_command
 from vidamodal.media.video_writer import write_video
 from vidamodal.tracks import write_tracks
@@ -27,7 +29,7 @@ from vidamodal.types import ClipTracks, Rle, Track, VideoInfo
 
 
 def main() -> None:
-    """Parse the command line, predict three times and print the ratios."""
+    """Parse the command line, predict in all ways and print the ratios."""
     parser = Parser(prog="python -m scripts.dev.many", description=__doc__)
     parser.add_argument("--videos", type=int, default=20, help="number of videos")
     parser.add_argument("--frames", type=int, default=24, help="frames of each video")
@@ -43,13 +45,13 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Many:
-    """Times of the three ways.
+    """Times of all ways.
 
     Attributes:
         videos: Number of videos.
         frames: Number of frames of each.
         seconds: Seconds and CPU-seconds by way.
-        same: True if all three wrote the same files.
+        same: True if all wrote the same files.
     """
 
     videos: int
@@ -59,7 +61,7 @@ class Many:
 
 
 def compare(folder: Path, count: int, frames: int, model: str) -> Many:
-    """Predict the videos in the three ways, below a folder."""
+    """Predict the videos in all ways, below a folder."""
     for number in range(count):
         write_example(folder, f"v{number:04d}", number, frames)
     common = ["--model", model, "--quiet", "--out"]
@@ -67,14 +69,16 @@ def compare(folder: Path, count: int, frames: int, model: str) -> Many:
     timed = {
         f"{n} worker{'s' * (n > 1)}": measure([[*many, str(folder / f"{n}"), "--workers", f"{n}"]]) for n in (1, 2)
     }
+    halves = [[*many, str(folder / "halves"), "--shard", f"{k}/2"] for k in (0, 1)]
+    timed["2 commands"] = measure(halves, at_once=2)
     keys = [path.stem for path in sorted((folder / "videos").iterdir())]
     timed["shell loop"] = measure([
         ["predict", str(folder / "videos" / f"{key}.mp4"), "--masks", str(folder / "masks" / f"{key}.tracks.json")]
         + [*common, str(folder / "loop" / key)]
         for key in keys
     ])  # fmt: skip
-    files = [contents(folder / name, keys) for name in ("1", "2", "loop")]
-    return Many(count, frames, timed, files[0] == files[1] == files[2])
+    first, *others = (contents(folder / name, keys) for name in ("1", "2", "halves", "loop"))
+    return Many(count, frames, timed, all(other == first for other in others))
 
 
 def show(many: Many) -> int:
@@ -104,13 +108,18 @@ def write_example(folder: Path, key: str, seed: int, frames: int) -> None:
     write_tracks(folder / "masks" / f"{key}.tracks.json", clip)
 
 
-def measure(commands: list[list[str]]) -> tuple[float, float]:
-    """Run commands one after the other, on one thread each; return seconds and CPU-seconds."""
-    began, quiet = time.monotonic(), {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+def measure(commands: list[list[str]], at_once: int = 1) -> tuple[float, float]:
+    """Run commands, some at once, on one thread each; return seconds and CPU-seconds."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    program = [sys.executable, "-m", "vidamodal.cli"]
-    spent = sum(run_measured([*program, *words], env=environment, **quiet) for words in commands)
-    return time.monotonic() - began, spent
+
+    def run(words: list[str]) -> None:
+        command = [sys.executable, "-m", "vidamodal.cli", *words]
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    began, before = time.monotonic(), child_seconds()
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(run, commands))
+    return time.monotonic() - began, child_seconds() - before
 
 
 def contents(out: Path, keys: list[str]) -> dict[str, bytes]:

@@ -84,10 +84,15 @@ def last_stage(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def run_measured(command: Sequence[str], **options: Any) -> float:
     """Run a command and return its CPU-seconds and those of the processes it waited for; see `subprocess.run`."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = child_seconds()
     subprocess.run(command, check=True, **options)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return child_seconds() - before
+
+
+def child_seconds() -> float:
+    """Return the CPU-seconds of all ended child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def markdown_table(rows: Sequence[Sequence[str]], omit: Sequence[str] = ()) -> str:

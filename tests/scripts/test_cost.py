@@ -122,7 +122,7 @@ def test_cost_page_and_picture() -> None:
     assert "power 1.00" in page and "take 100 bytes for each" in page and "by 5 %" in page
     assert "scripts.experiments.cost --models tiny`" in page
     assert "| 1 | 24000 | 240.00 | 10.00 | 100 | 210 | - |" in page
-    assert "| `png` | 12.3 | 4.5 |" in page and "| 2 workers | 15 | 32 | 6.0 |" in page
+    assert "| `png` | 12.3 | 4.5 |" in page and "| 2 workers | 15 | 32 | 2.00 | 6.0 |" in page
     assert "| 1 | 2400 | 24.00 | 10.00 | 100 | 200 | 1.24 |" in page
     assert "| 512 x 512 | 1 | 10.0 | 2.0 | 5 % | 40.0 | 2.00 | 50.0 | 1000 |" in page
     assert render_curves(loads).shape == (800, 920, 3)

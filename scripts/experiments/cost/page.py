@@ -73,7 +73,9 @@ def render_page(arguments: str, curve_name: str, picture: str, measured: Measure
         f"## Many videos ({curve_name})",
         markdown_table(_many_rows(measured.many)),
         f"{measured.many.videos} videos of {measured.many.frames} frames of 96 x 96 pixels with two objects, on "
-        f"{os.cpu_count()} threads of one machine. The last row predicts them one by one, each with a command. "
+        f"{os.cpu_count()} threads of one machine. Two commands predict one half each at the same time (`--shard`) and "
+        "share nothing, so they show what the machine can gain. The last row predicts the videos one by one, each with "
+        "a command. "
         f"{'All rows gave the same files.' if measured.many.same else 'THE FILES OF THE ROWS DIFFER.'}",
     ]
     return "\n\n".join(sections) + "\n"
@@ -95,10 +97,11 @@ def _format_rows(formats: Sequence[FormatCost]) -> list[list[str]]:
 
 
 def _many_rows(many: Many) -> list[list[str]]:
-    rows = [["", "seconds", "CPU-seconds", "times as fast as the last"]]
-    slowest = many.seconds["shell loop"][0]
+    rows = [["", "seconds", "CPU-seconds", "times as fast as the first", "as the last"]]
+    first, slowest = many.seconds["1 worker"][0], many.seconds["shell loop"][0]
     return rows + [
-        [name, f"{wall:.0f}", f"{cpu:.0f}", f"{slowest / wall:.1f}"] for name, (wall, cpu) in many.seconds.items()
+        [name, f"{wall:.0f}", f"{cpu:.0f}", f"{first / wall:.2f}", f"{slowest / wall:.1f}"]
+        for name, (wall, cpu) in many.seconds.items()
     ]
 
 
