@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from vidamodal.data.banks import load_bank
 from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips
 from vidamodal.registry import find_classes
-from vidamodal.training.losses import LossConfig, divisors
+from vidamodal.training.losses import LossConfig
 from vidamodal.types import InputError
 from vidamodal.windows import View
 
@@ -35,11 +35,6 @@ class MicroStep:
     """Divisors of the sums over a batch: see `vidamodal.training.losses.divisors`."""
     last: bool
     """True for the last batch before the weights change."""
-
-    @staticmethod
-    def single(stage: Stage[Batch], batch: Batch, seeds: tuple[int, ...] = (0,)) -> MicroStep:
-        """Return the only batch of a step."""
-        return MicroStep(seeds, divisors([stage.counts(batch, seeds)]), True)
 
 
 @dataclass(frozen=True)
