@@ -16,7 +16,7 @@ from vidamodal.config import find_config, load_yaml
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.training import command
 from vidamodal.training.command import read_recipe
-from vidamodal.training.config import TrainConfig, stage_classes
+from vidamodal.training.config import TrainConfig, check_ranges, stage_classes
 from vidamodal.training.stages.amodal import AmodalFamily
 from vidamodal.types import InputError
 
@@ -49,6 +49,7 @@ def test_every_packaged_config_describes_a_run(trained: list[TrainConfig], name:
     assert config.stages[-1].clips == 12 and config.processes == 3
     assert config.output == f"runs/{config.name}"
     stage_classes(replace(config, processes=1))
+    check_ranges(config)
     if isinstance(config.model, AmodalFamily):
         AmodalModel(config.model.network)
 

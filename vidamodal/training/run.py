@@ -22,7 +22,7 @@ from vidamodal.data.banks import load_bank
 from vidamodal.media.files import check_target, write_text
 from vidamodal.models.construction import check_numbers, construct
 from vidamodal.training.checkpoint import Checkpoints
-from vidamodal.training.config import TrainConfig, stage_classes
+from vidamodal.training.config import TrainConfig, check_ranges, stage_classes
 from vidamodal.training.legacy import upgrade
 from vidamodal.training.loop import StageLoop
 from vidamodal.training.optimizers import cooldown_start
@@ -80,6 +80,7 @@ def is_finished(config: TrainConfig) -> bool:
 
 def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:
     classes = stage_classes(config)
+    check_ranges(config)
     check_target(config.output, folder=True)
     config.model.check(config)
     load_bank(config.worlds, config.seed, pixels=False)
