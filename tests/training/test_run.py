@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -76,6 +77,21 @@ def test_a_finished_run_is_not_trained_again(unbroken: Path) -> None:
     before, lines = weights(unbroken), logged(unbroken)
     train(tiny_config(unbroken), quiet=True)
     assert weights(unbroken) == before and logged(unbroken) == lines
+
+
+def test_what_was_fitted_to_a_finished_model_stays_until_its_run_is_prolonged(tmp_path: Path) -> None:
+    short = replace(STAGE, steps=1, schedule="stable", cooldown=0.0)
+    path = tmp_path / "run" / "model" / "config.json"
+    train(tiny_config(tmp_path / "run", short, short), quiet=True)
+    fitted = json.loads(path.read_text())
+    fitted["model"]["temperature"] = 1.5
+    path.write_text(json.dumps(fitted))
+    train(tiny_config(tmp_path / "run", short, short, workers=1), quiet=True)
+    assert json.loads(path.read_text()) == fitted
+    train(tiny_config(tmp_path / "run", short, replace(short, steps=2)), quiet=True)
+    prolonged = json.loads(path.read_text())
+    assert prolonged["model"]["temperature"] == 1.0
+    assert prolonged["training"]["config"]["stages"][1]["steps"] == 2
 
 
 class Killed(BaseException):

@@ -56,7 +56,7 @@ def train_recipe(parts: Sequence[TrainConfig], quiet: bool = False) -> Path:
         mixed_precision="no",  # the loop chooses what is computed in bf16: sharded weights stay fp32 too
     )
     for config in parts:
-        if len(parts) == 1 or not is_finished(config):
+        if not is_finished(config):
             _train(check(config, "config"), accelerator, quiet)
             accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -69,13 +69,21 @@ def model_folder(config: TrainConfig) -> Path:
 
 
 def is_finished(config: TrainConfig) -> bool:
-    """Return whether the run of this config has written its model.
+    """Return whether the run of this config has written its model, after as many steps as the config asks for.
 
     Raises:
         InputError: If the folder is that of another run.
     """
     _check_same_run(config)
-    return (model_folder(config) / "config.json").is_file()
+    path = model_folder(config) / "config.json"
+    if not path.is_file():
+        return False
+    try:
+        training = config.model.training_record(json.loads(path.read_text(encoding="utf-8")))
+        saved = build(TrainConfig, upgrade(training["config"]), str(path))
+    except (InputError, ValueError, LookupError, TypeError):  # a model of another version is written anew
+        return False
+    return _plain(saved)["stages"] == _plain(config)["stages"]
 
 
 def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:

@@ -81,6 +81,11 @@ class HeadFamily(MaskFamily):
         assert isinstance(model, AmodalModel)
         add_head(folder, find_model(str(config.init)), model, training)
 
+    def training_record(self, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the record of the new head."""
+        record: Mapping[str, Any] = saved["heads_training"][self.name]
+        return record
+
 
 class HeadStage(ClipStage):
     """A head learns alone: on a frozen model, or without one, from the visible mask of each frame."""
