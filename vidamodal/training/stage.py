@@ -1,7 +1,9 @@
 """Stages of training: modules that give losses for the batches of a step, so that DDP sees every gradient.
 
 Losses are means over a step, however many batches and processes share it, and all random numbers of a clip follow from
-its seed: the result does not depend on how a step is divided.
+its seed, so that the result does not depend on how a step is divided. C2F-Seg is an exception: its batch normalisation
+and the adaptive weight of its VQ-GAN depend on one batch of one process, and its dropout uses the global generator, as
+does ``drop_path`` in the pyramid of a CondDiff head.
 """
 
 from __future__ import annotations

@@ -72,6 +72,11 @@ class CondDiffHead(FramewiseHead):
             for parameter in self.denoise.leave[-1].parameters():
                 nn.init.zeros_(parameter)
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """Condition and denoising network."""
+        return self.condition, self.denoise
+
     def load_pretrained(self) -> None:
         """Load the weights of the Pyramid Condition Network that the config names, if any."""
         self.condition.pyramid.load_pretrained()

@@ -109,8 +109,8 @@ class HeadStage(ClipStage):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """The head."""
-        return (self.model.head,)
+        """The networks of the head."""
+        return self.model.head.networks
 
     def counts(self, batch: TrainingBatch, _seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the weights of the parts of the loss."""
