@@ -35,7 +35,7 @@ class StageConfig:
     warmup: int = 100
     """Steps of linear warm-up."""
     decay: float = 0.01
-    """Weight decay of matrices."""
+    """Weight decay under AdamW of all weights except for biases and norms."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay rates of AdamW's two moments."""
     optimizer: Literal["adamw", "muon"] = "adamw"
