@@ -63,9 +63,10 @@ def test_a_recipe_is_trained_part_after_part(trained: list[TrainConfig]) -> None
     assert [part.init for part in trained[1:]] == [*outputs[:9], ",".join(outputs[8:10]), outputs[10]]
 
 
-def test_settings_of_single_parts_cannot_be_set_for_a_recipe() -> None:
+@pytest.mark.parametrize(("key", "value"), [("output", "elsewhere"), ("seed", "7"), ("stages.amodal.steps", "1")])
+def test_settings_of_single_parts_cannot_be_set_for_a_recipe(key: str, value: str) -> None:
     with pytest.raises(InputError, match="tiny/1-masks"):
-        read_recipe("tiny", [("output", "elsewhere")])
+        read_recipe("tiny", [(key, value)])
 
 
 def test_a_folder_without_numbered_parts_is_not_a_recipe() -> None:

@@ -1,7 +1,6 @@
 """Model folders: model.safetensors, config.json, a model card (README.md) and heads/<id>.safetensors.
 
-Loading is strict: every weight must fit config.json. Segmenters of frames are folders without heads. This is the only
-module of the package that touches files.
+Loading is strict: every weight must fit config.json. Segmenters of frames are folders without heads.
 """
 
 from __future__ import annotations
