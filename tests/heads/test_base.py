@@ -47,7 +47,7 @@ class ShiftHead(FramewiseHead):
 
 def head_ids() -> list[str]:
     """Return the ids of all heads."""
-    return list(find_classes(vidamodal.heads, FramewiseHead))
+    return list(find_classes(vidamodal.heads, FramewiseHead))  # type: ignore[type-abstract]
 
 
 def test_bundled_heads() -> None:

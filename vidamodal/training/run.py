@@ -83,7 +83,7 @@ def is_finished(config: TrainConfig) -> bool:
         saved = build(TrainConfig, upgrade(training["config"]), str(path))
     except (InputError, ValueError, LookupError, TypeError):  # a model of another version is written anew
         return False
-    return _plain(saved)["stages"] == _plain(config)["stages"]
+    return bool(_plain(saved)["stages"] == _plain(config)["stages"])
 
 
 def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch._subclasses import FakeTensorMode
 
 from tests.models.c2f.helpers import CONFIG, RESNET, millions, model, random_batch, seeded
@@ -31,6 +30,7 @@ from vidamodal.training.config import StageConfig, TrainConfig
 from vidamodal.training.losses import LossConfig
 from vidamodal.training.optimizers import make_optimizer
 from vidamodal.training.run import train
+from vidamodal.training.stage import Stage
 from vidamodal.training.stages.amodal import TokenizerStage
 from vidamodal.training.stages.c2f import C2FFamily, C2FStage, VqGanStage, _adaptive_weight, degrade_masks, mask_places
 from vidamodal.types import InputError
@@ -45,7 +45,7 @@ def stage_one(variant: Variant) -> tuple[VqGanStage, TrainingBatch]:
 
 @pytest.mark.parametrize("variant", ["released", "paper"])
 @pytest.mark.parametrize("stage", [VqGanStage, TokenizerStage, C2FStage])
-def test_a_step_gives_every_trained_parameter_a_gradient(variant: Variant, stage: type[nn.Module]) -> None:
+def test_a_step_gives_every_trained_parameter_a_gradient(variant: Variant, stage: type[Stage[Any]]) -> None:
     """The released optimiser forgets all biases and norms, 127 tensors."""
     torch.manual_seed(0)
     c2f = C2F(replace(CONFIG, variant=variant, codec="light" if stage is TokenizerStage else "vqgan"))
