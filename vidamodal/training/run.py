@@ -56,7 +56,7 @@ def train_recipe(parts: Sequence[TrainConfig], quiet: bool = False) -> Path:
         mixed_precision="no",  # the loop chooses what is computed in bf16: sharded weights stay fp32 too
     )
     for config in parts:
-        if not is_finished(config):
+        if len(parts) == 1 or not is_finished(config):
             _train(check(config, "config"), accelerator, quiet)
             accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -107,6 +107,8 @@ def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:
         _check_same_run(config)
         write_text(Path(config.output) / "config.json", resolved)
     accelerator.wait_for_everyone()
+    if is_finished(config):  # its model keeps what was fitted to it since
+        return
     for kind, settings in zip(classes, config.stages, strict=True):
         if kind.applies_to(average):
             model = copy.deepcopy(average)  # a stage builds on the averaged weights of the one before
