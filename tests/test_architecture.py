@@ -127,16 +127,17 @@ def test_public_docstrings_are_complete(name: str) -> None:
 
 
 def mirrored(test: Path) -> bool:
-    """Return True if a test file has a module or package of the same name in the room of the same name."""
+    """Return True if a test file has a module, package or script of the same name in the room of the same name."""
     room = test.parent.relative_to(ROOT / "tests")
     name = test.stem.removeprefix("test_")
     folders = [PACKAGE / room, ROOT / room]
     if room.parts[:1] == ("scripts",):
         folders += [path for path in (ROOT / "scripts").rglob("*") if path.is_dir()]
     return any(
-        (folder / f"{module}.py").is_file() or (folder / module / "__init__.py").is_file()
+        (folder / file).is_file()
         for folder in folders
         for module in (name, f"_{name}", f"__{name}__")
+        for file in (f"{module}.py", f"{module}.sh", f"{module}/__init__.py")
     )
 
 

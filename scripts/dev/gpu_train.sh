@@ -17,7 +17,7 @@ PLACES="street room field"
 # What training imports beside PyTorch, NumPy and SciPy.
 PACKAGES="accelerate av decord diffusers einops huggingface_hub imageio jaxtyping jsonargparse pillow pycocotools
 safetensors tensorboard tqdm transformers vector-quantize-pytorch torch-einops-utils typeshed-client importlib-resources
-wadler-lindig"
+wadler-lindig pyyaml packaging protobuf absl-py einx frozendict loguru"
 TIMED_STEPS=20
 
 pack() {
@@ -35,13 +35,13 @@ pack() {
 
 seconds_of() { # the seconds that a training of this many steps takes, beyond its start
     local began=$SECONDS
-    train --output "$OUT/timing" --stages.amodal.steps "$1" > /dev/null
+    train --output "$OUT/timing" --stages.amodal.steps "$1" > /dev/null || return  # bash ignores -e within $(...)
     rm -rf "$OUT/timing"
     echo $((SECONDS - began))
 }
 
 train() { "$PYTHON" -m vidamodal.cli train --config "$CONFIG" --device auto --precision "$PRECISION" \
-    --workers "$WORKERS" --validate_every 1000000 "${SETTINGS[@]}" "$@"; }
+    --workers "$WORKERS" --validation null "${SETTINGS[@]}" "$@"; }
 
 run() {
     local folder=$1; OUT=$2; CONFIG=${3:-tiny/10-anchors}; local minutes=${4:-9}; SETTINGS=("${@:5}")
@@ -75,12 +75,15 @@ print('bf16' if pick_precision(pick_device('auto')) == torch.bfloat16 else 'fp32
         echo "$fit steps fit into $left s"
     fi
     train --output "$OUT/run" "${steps[@]}" 2>&1 | tee "$OUT/train.log" | tr '\r' '\n' | tail -n 3
+    rm -rf "$OUT/model"
     cp -r "$OUT/run/model" "$OUT/model"
-    "$PYTHON" - "$OUT/model/model.safetensors" <<'PY'
+    "$PYTHON" - "$OUT/model" <<'PY'
 import sys
+from pathlib import Path
 from safetensors.torch import load_file, save_file
-path = sys.argv[1]
-save_file({name: value.half() if value.is_floating_point() else value for name, value in load_file(path).items()}, path)
+for path in Path(sys.argv[1]).rglob("*.safetensors"):
+    weights = {name: value.half() if value.is_floating_point() else value for name, value in load_file(path).items()}
+    save_file(weights, path)
 PY
     rm -rf "$OUT/site" "$OUT/run"
     echo "$OUT/model after $((SECONDS - began)) s"

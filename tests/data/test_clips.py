@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.data.helpers import OneClip, square
+from tests.data.helpers import ONE_FRAME, OneClip, square
 from tests.training.helpers import CELLS, CLIPS
+from vidamodal.data import clips
 from vidamodal.data.augment import AugmentConfig
 from vidamodal.data.clips import TARGETS, ClipConfig, TrainingBatch, TrainingClips, _choose_frames, _transformed
 from vidamodal.data.crops import VELOCITY, TrackCrops
 from vidamodal.occlusion.evidence import DEPTH_PLANES
+from vidamodal.types import InputError
 from vidamodal.windows import View, WindowConfig
 from vidamodal.worlds.sample import WorldConfig
 from vidamodal.worlds.toy import toy_bank
@@ -40,6 +42,14 @@ def test_a_sample_depends_only_on_the_seed_and_its_index() -> None:
     assert_same(one[3], data()[3])
     assert not torch.equal(one[3].amodal, other[3].amodal)
     assert not torch.equal(one[2].amodal, one[3].amodal)
+
+
+def test_data_without_any_large_object_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    speck = square(4, 4, 1)[None, None]
+    monkeypatch.setattr(clips, "MOST_TRIES", 3)
+    samples = TrainingClips(OneClip(speck, speck), 0, 1, 1, ONE_FRAME, View(WindowConfig(), CELLS))
+    with pytest.raises(InputError, match="none of 3 sampled clips shows an object that is large enough"):
+        _ = samples[0]
 
 
 def test_samples_of_a_step_have_one_shape_and_some_steps_show_whole_clips() -> None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import vidamodal.heads
+from tests.heads.conddiff.helpers import SMALL as CONDDIFF
 from tests.helpers import head_inputs
+from tests.segmenters.aisdiff.helpers import PRIOR
+from tests.segmenters.cumulative.helpers import TINY
 from tests.segmenters.test_base import drop_in
-from vidamodal.heads.base import find_head, head_ids
+from vidamodal.heads.aisdiff import AISDiffHeadConfig
+from vidamodal.heads.base import FramewiseHead, find_head
+from vidamodal.heads.conv import ConvConfig
+from vidamodal.heads.cumulative import CumulativeHeadConfig
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
+from vidamodal.registry import find_classes
 from vidamodal.types import InputError
 
 TOY_HEAD = """
@@ -37,6 +45,11 @@ class ShiftHead(FramewiseHead):
 """
 
 
+def head_ids() -> list[str]:
+    """Return the ids of all heads."""
+    return list(find_classes(vidamodal.heads, FramewiseHead))  # type: ignore[type-abstract]
+
+
 def test_bundled_heads() -> None:
     assert head_ids() == ["aisdiff", "coarse", "conddiff", "conv", "cumulative"]
     assert all(identity == find_head(identity).ID for identity in head_ids())
@@ -58,8 +71,29 @@ def test_unknown_heads_are_refused_with_a_list_of_all(name: str) -> None:
 
 def test_importing_heads_and_segmenters_does_not_import_transformers_or_diffusers() -> None:
     code = (
-        "import sys; from vidamodal.heads.base import head_ids; from vidamodal.segmenters.base import segmenter_ids; "
-        "head_ids(), segmenter_ids(); print({'transformers', 'diffusers'} & sys.modules.keys())"
+        "import sys; from vidamodal.heads.base import find_head; from vidamodal.segmenters.base import segmenter_ids; "
+        "find_head('conv'), segmenter_ids(); print({'transformers', 'diffusers'} & sys.modules.keys())"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("conv", ConvConfig(width=8, deep=16)),
+        ("conddiff", CONDDIFF),
+        ("cumulative", CumulativeHeadConfig(TINY)),
+        ("aisdiff", AISDiffHeadConfig(width=8, prior=PRIOR)),
+    ],
+)
+def test_training_calls_the_networks_that_are_compiled(name: str, config: Any) -> None:
+    head = find_head(name)(config, 32, 0)
+    called: list[torch.nn.Module] = []
+    for network in head.networks:
+        network.register_forward_pre_hook(lambda module, _: called.append(module))
+    inputs = head_inputs(32)
+    head.training_logits(inputs, (inputs.coarse > 0).float())
+    assert set(called) == set(head.networks)
+    trained = {id(p) for network in head.networks for p in network.parameters() if p.requires_grad}
+    assert trained == {id(p) for p in head.parameters() if p.requires_grad}

@@ -12,6 +12,7 @@ CHECKED = ["data", "geometry", "heads", "models", "segmenters", "training.losses
 CHECKED += ["occlusion", "worlds"]
 
 with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.beartype"):
+    from tests.training.helpers import single_step
     from vidamodal.backbones.pvt import PyramidConfig
     from vidamodal.data.augment import AugmentConfig
     from vidamodal.data.clips import ClipConfig, TrainingClips
@@ -31,7 +32,6 @@ with install_import_hook([f"vidamodal.{name}" for name in CHECKED], "beartype.be
     from vidamodal.segmenters.cumulative import CumulativeSegmenter, CumulativeSegmenterConfig
     from vidamodal.segmenters.cumulative.denoiser import DenoiserConfig
     from vidamodal.training.losses import LossConfig
-    from vidamodal.training.stage import MicroStep
     from vidamodal.training.stages.aisdiff import DetectionStage, PaintingStage
     from vidamodal.training.stages.amodal import AmodalStage, TokenizerStage
     from vidamodal.training.stages.cumulative import LayersStage
@@ -49,7 +49,7 @@ data = TrainingClips(toy_bank(0), 0, 1, 4, clips, View(WindowConfig(), codec.cro
 generator = torch.Generator().manual_seed(0)
 for index in range(len(data)):
     for stage in (TokenizerStage(model, LossConfig()), AmodalStage(model, LossConfig())):
-        stage.train()(data[index], MicroStep.single(stage, data[index]))["loss"].backward()
+        single_step(stage.train(), data[index])["loss"].backward()
 model.eval().sample(data[0].crops, 3, generator)
 
 pyramid = PyramidConfig((8, 8, 8, 8), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), inputs=4)
@@ -58,7 +58,7 @@ for alone in (True, False):
     config = ModelConfig(codec, transformer, head="conddiff")
     both = FramewiseModel(FramewiseConfig(crop=16), diffusion) if alone else AmodalModel(config, diffusion)
     head_stage = HeadStage(both, LossConfig())
-    head_stage.train()(data[0], MicroStep.single(head_stage, data[0]))["loss"].backward()
+    single_step(head_stage.train(), data[0])["loss"].backward()
     both.eval().sample(data[0].crops, 3, generator)
 
 denoiser = DenoiserConfig(widths=(8, 8), attention=1, steps=2)
@@ -67,7 +67,7 @@ for alone in (True, False):
     config = ModelConfig(codec, transformer, head="cumulative")
     both = FramewiseModel(FramewiseConfig("cumulative", crop=16), layering) if alone else AmodalModel(config, layering)
     head_stage = HeadStage(both, LossConfig())
-    head_stage.train()(data[0], MicroStep.single(head_stage, data[0]))["loss"].backward()
+    single_step(head_stage.train(), data[0])["loss"].backward()
     both.eval().sample(data[0].crops, 3, generator)
 
 
@@ -89,7 +89,7 @@ for predicts in ("noise", "mask"):
     settings = CumulativeSegmenterConfig(denoiser, 16, predicts, most_layers=2, least_area=1)
     segmenter = CumulativeSegmenter(settings)
     segmenter_stage = LayersStage(segmenter, LossConfig())
-    segmenter_stage(layers[0], MicroStep.single(segmenter_stage, layers[0]))["loss"].backward()
+    single_step(segmenter_stage, layers[0])["loss"].backward()
     segmenter.eval().segment(layers[0].image, [0, 1])
 
 prior = PriorConfig(cells=8, widths=(8, 8), text=8, steps=2, grid=4, together=3)
@@ -98,14 +98,14 @@ instances = InstanceFrames(Pictures(), 0, 2, replace(clips, frames=2), 32, ("box
 network = AISDiffSegmenter(AISDiffSegmenterConfig(32, ("box",), detector, prior, bins=4, least_score=0.0))
 for kind in (PaintingStage, DetectionStage):
     instance_stage = kind(network, LossConfig())
-    instance_stage(instances[0], MicroStep.single(instance_stage, instances[0]))["loss"].backward()
+    single_step(instance_stage, instances[0])["loss"].backward()
 network.eval().segment(instances[0].image, [0, 1])
 for alone in (True, False):
     beside = AISDiffHeadConfig(8, image=False, shape_prior=False)
     config = ModelConfig(codec, transformer, head="aisdiff")
     both = FramewiseModel(FramewiseConfig("aisdiff", crop=16), beside) if alone else AmodalModel(config, beside)
     head_stage = HeadStage(both, LossConfig())
-    head_stage.train()(data[0], MicroStep.single(head_stage, data[0]))["loss"].backward()
+    single_step(head_stage.train(), data[0])["loss"].backward()
     both.eval().sample(data[0].crops, 3, generator)
 
 try:  # the check itself must be at work

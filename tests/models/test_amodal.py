@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -22,6 +21,7 @@ from tests.models.helpers import (
     random_crops,
     seeded,
 )
+from tests.training.helpers import environment
 from vidamodal.data.crops import TrackCrops
 from vidamodal.models.tokenizer import MaskTokenizer
 
@@ -58,11 +58,19 @@ def test_the_other_objects_are_seen_or_not_as_the_config_says(occluders: bool) -
     assert (module(replace(crops, visible=1 - crops.visible)).refined - first.refined).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("occluders", [True, False])
+def test_hypotheses_depend_on_the_other_objects_if_the_config_says_so(occluders: bool) -> None:
+    crops = random_crops(1, 6)
+    module = model(replace(MODEL, transformer=replace(TRANSFORMER, occluders=occluders)))
+    changed = replace(crops, **{name: 1 - getattr(crops, name) for name in OTHERS})
+    one, two = (module.sample(each, 2, seeded(0)).refined for each in (crops, changed))
+    assert torch.equal(one, two) != occluders
+
+
 def test_shapes_are_those_written_down() -> None:
     """All shape annotations of the package, checked while the model runs; see the script."""
     script = Path(__file__).with_name("check_shapes.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == "all shapes hold"
 

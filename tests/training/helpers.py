@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from safetensors.numpy import save_file
+from torch import Tensor
 
 from vidamodal.data.clips import ClipConfig, TrainingBatch
 from vidamodal.data.crops import TrackCrops
@@ -19,7 +20,9 @@ from vidamodal.models.amodal import ModelConfig
 from vidamodal.models.tokenizer import TokenizerConfig
 from vidamodal.models.transformer import TransformerConfig
 from vidamodal.training.config import StageConfig, TrainConfig
+from vidamodal.training.losses import divisors
 from vidamodal.training.run import train
+from vidamodal.training.stage import MicroStep, Stage
 from vidamodal.training.stages.amodal import AmodalFamily
 from vidamodal.types import InputError
 from vidamodal.worlds.sample import WorldConfig
@@ -105,6 +108,12 @@ def refused(config: TrainConfig, words: str) -> None:
         train(config, quiet=True)
     assert "\n" not in str(error.value)
     assert Path(config.output).exists() == existed
+
+
+def single_step(stage: Stage[Any], batch: Any, seeds: tuple[int, ...] = (0,)) -> dict[str, Tensor]:
+    """Return the losses of a step of one batch."""
+    losses: dict[str, Tensor] = stage(batch, MicroStep(seeds, divisors([stage.counts(batch, seeds)]), True))
+    return losses
 
 
 def simple_batch(tracks: int = 2, frames: int = 3, hidden: float = 0.5) -> TrainingBatch:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from tests.training.helpers import tiny_config
+from tests.training.helpers import simple_batch, tiny_config
 from vidamodal.training.batches import Share, StepBatches
 from vidamodal.training.stage import Stage
 
@@ -38,6 +38,22 @@ class Counting(Dataset[Numbers]):
 class CountingStage:
     def data(self, _request: object) -> Counting:
         return Counting()
+
+
+class BatchStage:
+    """Its samples are simple batches."""
+
+    def data(self, _request: object) -> Any:
+        return [simple_batch()] * 8
+
+
+def test_batches_are_moved_to_the_device_of_the_process(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path / "run")
+    share = Share(0, 1, torch.device("meta"))
+    batches = StepBatches(cast("Stage[Any]", BatchStage()), config, config.stages[0], 0, share)
+    batches.start(0)
+    ((_, batch),) = batches.current
+    assert batch.amodal.is_meta and batch.crops.visible.is_meta
 
 
 @pytest.mark.parametrize("rank", [0, 1])

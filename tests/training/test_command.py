@@ -16,7 +16,7 @@ from vidamodal.config import find_config, load_yaml
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.training import command
 from vidamodal.training.command import read_recipe
-from vidamodal.training.config import TrainConfig, stage_classes
+from vidamodal.training.config import TrainConfig, check_ranges, stage_classes
 from vidamodal.training.stages.amodal import AmodalFamily
 from vidamodal.types import InputError
 
@@ -49,6 +49,7 @@ def test_every_packaged_config_describes_a_run(trained: list[TrainConfig], name:
     assert config.stages[-1].clips == 12 and config.processes == 3
     assert config.output == f"runs/{config.name}"
     stage_classes(replace(config, processes=1))
+    check_ranges(config)
     if isinstance(config.model, AmodalFamily):
         AmodalModel(config.model.network)
 
@@ -62,9 +63,10 @@ def test_a_recipe_is_trained_part_after_part(trained: list[TrainConfig]) -> None
     assert [part.init for part in trained[1:]] == [*outputs[:9], ",".join(outputs[8:10]), outputs[10]]
 
 
-def test_settings_of_single_parts_cannot_be_set_for_a_recipe() -> None:
+@pytest.mark.parametrize(("key", "value"), [("output", "elsewhere"), ("seed", "7"), ("stages.amodal.steps", "1")])
+def test_settings_of_single_parts_cannot_be_set_for_a_recipe(key: str, value: str) -> None:
     with pytest.raises(InputError, match="tiny/1-masks"):
-        read_recipe("tiny", [("output", "elsewhere")])
+        read_recipe("tiny", [(key, value)])
 
 
 def test_a_folder_without_numbered_parts_is_not_a_recipe() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -14,14 +15,15 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from tests.training.helpers import MODEL, STAGE, logged, losses, refused, tiny_config, weights
+from tests.training.helpers import CLIPS, MODEL, STAGE, logged, losses, refused, tiny_config, weights
 from vidamodal.data.augment import AugmentConfig
 from vidamodal.heads.conv import ConvHead
 from vidamodal.models.amodal import AmodalModel
 from vidamodal.models.folder import load_model
 from vidamodal.training import family
-from vidamodal.training.config import TrainConfig
+from vidamodal.training.config import StageConfig, TrainConfig
 from vidamodal.training.family import MaskFamily
+from vidamodal.training.losses import LossConfig
 from vidamodal.training.run import train, train_recipe
 from vidamodal.training.sharding import Average
 from vidamodal.training.stages.amodal import AmodalFamily
@@ -75,6 +77,21 @@ def test_a_finished_run_is_not_trained_again(unbroken: Path) -> None:
     before, lines = weights(unbroken), logged(unbroken)
     train(tiny_config(unbroken), quiet=True)
     assert weights(unbroken) == before and logged(unbroken) == lines
+
+
+def test_what_was_fitted_to_a_finished_model_stays_until_its_run_is_prolonged(tmp_path: Path) -> None:
+    short = replace(STAGE, steps=1, schedule="stable", cooldown=0.0)
+    path = tmp_path / "run" / "model" / "config.json"
+    train(tiny_config(tmp_path / "run", short, short), quiet=True)
+    fitted = json.loads(path.read_text())
+    fitted["model"]["temperature"] = 1.5
+    path.write_text(json.dumps(fitted))
+    train(tiny_config(tmp_path / "run", short, short, workers=1), quiet=True)
+    assert json.loads(path.read_text()) == fitted
+    train(tiny_config(tmp_path / "run", short, replace(short, steps=2)), quiet=True)
+    prolonged = json.loads(path.read_text())
+    assert prolonged["model"]["temperature"] == 1.0
+    assert prolonged["training"]["config"]["stages"][1]["steps"] == 2
 
 
 class Killed(BaseException):
@@ -156,6 +173,11 @@ def test_another_number_of_processes_than_configured_is_refused(tmp_path: Path, 
     refused(tiny_config(tmp_path / "run", processes=processes), f"{processes} processes")
 
 
+def spaced(*spacing: int) -> StageConfig:
+    """Return a stage whose clips have these spacings."""
+    return replace(STAGE, sample=replace(CLIPS, world=replace(CLIPS.world, spacing=spacing)))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -171,6 +193,23 @@ def test_another_number_of_processes_than_configured_is_refused(tmp_path: Path, 
         ({"tokenizer": replace(STAGE, clips=3), "processes": 2}, "stages.tokenizer.clips"),
         ({"amodal": replace(STAGE, clips=6, accumulate=4)}, "stages.amodal.clips"),
         ({"amodal": replace(STAGE, accumulate=0)}, "stages.amodal.clips"),
+        ({"amodal": replace(STAGE, clips=0)}, "stages.amodal.clips must be .* at least 1, not 0"),
+        ({"tokenizer": replace(STAGE, rate=-1.0)}, "stages.tokenizer.rate must be .* at least 0, not -1"),
+        ({"tokenizer": replace(STAGE, rate=math.nan)}, "stages.tokenizer.rate must be .* not nan"),
+        ({"tokenizer": replace(STAGE, betas=(1.5, 0.9))}, "stages.tokenizer.betas must be at most"),
+        ({"tokenizer": replace(STAGE, warmup=-1)}, "stages.tokenizer.warmup must be"),
+        ({"amodal": replace(STAGE, sample=replace(CLIPS, frames=0))}, "stages.amodal.sample.frames must be"),
+        ({"amodal": replace(STAGE, sample=replace(CLIPS, tracks=0))}, "stages.amodal.sample.tracks must be"),
+        ({"amodal": spaced()}, "stages.amodal.sample.world.spacing: the list is empty"),
+        ({"amodal": spaced(1, 0)}, "stages.amodal.sample.world.spacing must be .* at least 1, not 0"),
+        ({"log_every": 0}, "log_every must be"),
+        ({"save_every": 0}, "save_every must be"),
+        ({"validate_every": 0}, "validate_every must be"),
+        ({"workers": -1}, "workers must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"seed": 2**63}, "seed must be at most"),
+        ({"loss": LossConfig(dice=-1.0)}, "loss.dice must be"),
+        ({"model": AmodalFamily(network=replace(MODEL, tokenizer=replace(MODEL.tokenizer, crop=60)))}, "multiple of 8"),
     ],
 )
 def test_invalid_settings_are_refused_before_anything_is_written(

@@ -27,11 +27,14 @@ from vidamodal.data.crops import (
 from vidamodal.data.first_pass import simulate_first_order
 from vidamodal.geometry import Cropper, Windows
 from vidamodal.runs import LabelRuns, Runs
+from vidamodal.types import InputError
 from vidamodal.windows import View
 from vidamodal.worlds.sample import ClipMasks, WorldConfig
 
 TARGETS = ("amodal", "counted", "present", "annotated")
 """Fields of `TrainingBatch` beside its crops."""
+MOST_TRIES = 1000
+"""Most clips that are sampled to get one that shows a large enough object."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,6 @@ class TrainingBatch:
         """1 where nothing of the object is inside the image, certainly, else 0."""
         return self.annotated * (1 - self.present)
 
-    def to(self, device: torch.device | str) -> TrainingBatch:
-        """Return the batch on another device."""
-        return TrainingBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
-
     @staticmethod
     def join(parts: list[TrainingBatch]) -> TrainingBatch:
         """Concatenate the tracks of several samples."""
@@ -105,11 +104,15 @@ class TrainingClips(Dataset[TrainingBatch]):
     def __getitem__(self, index: int) -> TrainingBatch:
         config = self._config_of_step(index // self.clips)
         rng = np.random.default_rng([self.seed, 1, index])
-        while True:  # a clip may show no object that is large enough
+        for _ in range(MOST_TRIES):  # a clip may show no object that is large enough
             clip = self.bank.sample(rng, config.world)
             sample = sample_tracks(clip, rng, config, self.view)
             if sample is not None:
                 return sample
+        raise InputError(
+            f"worlds: none of {MOST_TRIES} sampled clips shows an object that is large enough to learn from. Leave out "
+            "data sets of small objects, or choose others."
+        )
 
     def _config_of_step(self, step: int) -> ClipConfig:
         """All samples of a step have the same number of tracks and frames."""

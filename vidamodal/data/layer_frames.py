@@ -75,7 +75,7 @@ class LayerClips(Dataset[LayerBatch]):
         last: Number of samples.
         config: Frames of a sample: ``config.frames`` out of ``config.world.frames`` neighbouring ones.
         size: Cells along each side of the canvas.
-        omitted: Share of cumulative masks that lack one layer (Eq. 12).
+        omitted: Share of cumulative masks that lack one of their layers, but never the front layer (Eq. 12).
     """
 
     def __init__(self, bank: Bank, seed: int, last: int, config: ClipConfig, size: int, omitted: float = 0.0) -> None:
@@ -104,8 +104,8 @@ class LayerClips(Dataset[LayerBatch]):
         deepest = int(layers.max(initial=0))
         number = int(rng.integers(1, deepest + 2))
         front = np.asarray(amodal[layers < number].any(axis=0))
-        if rng.random() < self.omitted and deepest > 1:
-            front = front & ~amodal[layers == rng.integers(2, deepest + 1)].any(axis=0)  # Eq. 12
+        if rng.random() < self.omitted and number > 2:
+            front = front & ~amodal[layers == rng.integers(2, number)].any(axis=0)  # Eq. 12
         mask = np.asarray(amodal[layers == number].any(axis=0))
         return number, cropper.cut(front) >= 0.5, cropper.cut(mask) >= 0.5
 

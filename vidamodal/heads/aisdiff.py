@@ -68,6 +68,11 @@ class AISDiffHead(FramewiseHead):
             for parameter in self.amodal.predict[-1].parameters():
                 nn.init.zeros_(parameter)
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The first convolutions and the amodal predictor."""
+        return self.enter, self.amodal
+
     def requires_grad_(self, requires_grad: bool = True) -> AISDiffHead:
         """Freeze or unfreeze all weights except those of DiffSP, which stay frozen."""
         super().requires_grad_(requires_grad)

@@ -35,6 +35,8 @@ class HeadInputs:
 class FramewiseHead(nn.Module, ABC):
     """Base class of heads. A head processes each frame by itself; all temporal reasoning precedes it.
 
+    Only what a head samples may be shared by the frames of a track, such as noise or a shape prior.
+
     A module in this package registers the head that it defines or imports: see `find_head`.
     """
 
@@ -63,6 +65,11 @@ class FramewiseHead(nn.Module, ABC):
                 case the coarse mask is the visible one.
         """
         super().__init__()
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """Networks that `forward` and `training_logits` call, which torch.compile may compile."""
+        return (self,)
 
     @abstractmethod
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
@@ -110,11 +117,6 @@ def probability_logits(probability: Float[Tensor, "*shape"]) -> Float[Tensor, "*
     return torch.logit(probability, eps=PROBABILITY_MARGIN)
 
 
-def head_ids() -> list[str]:
-    """Return the ids of all heads."""
-    return list(_heads())
-
-
 def find_head(identity: str) -> type[FramewiseHead]:
     """Return the head class with this id.
 
@@ -123,10 +125,6 @@ def find_head(identity: str) -> type[FramewiseHead]:
     Raises:
         InputError: If there is none.
     """
-    return choose(_heads(), identity, "head")
-
-
-def _heads() -> dict[str, type[FramewiseHead]]:
     import vidamodal.heads
 
-    return find_classes(vidamodal.heads, FramewiseHead)  # type: ignore[type-abstract]
+    return choose(find_classes(vidamodal.heads, FramewiseHead), identity, "head")  # type: ignore[type-abstract]

@@ -60,6 +60,11 @@ class CumulativeHead(FramewiseHead):
             for parameter in self.denoise.unet.conv_out.parameters():
                 nn.init.zeros_(parameter)
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The denoising UNet."""
+        return (self.denoise,)
+
     def forward(self, inputs: HeadInputs) -> Float[Tensor, "b t s s"]:
         """Return logits of the most representative sample, or of the mean of the samples."""
         b, t, s, _ = inputs.coarse.shape

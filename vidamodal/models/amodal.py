@@ -134,7 +134,7 @@ class AmodalModel(nn.Module):
 
         The coarse mask is decoded from the expected codes (Eq. 7), or read from the features without tokens.
         """
-        crops = crops if self.config.transformer.occluders else crops.alone()
+        crops = self._shown(crops)
         visible = self.encode(crops.visible)
         if amodal is None:
             amodal = torch.full_like(visible, self.transformer.mask_code)
@@ -186,6 +186,7 @@ class AmodalModel(nn.Module):
             raise InputError(
                 "this model cannot sample hypotheses (transformer.tokens is false). Request one, or use another model."
             )
+        crops = self._shown(crops)
         visible = self.encode(crops.visible)
         amodal = self.known_codes(crops, known)
         for step in range(steps):
@@ -196,6 +197,10 @@ class AmodalModel(nn.Module):
         coarse = rearrange(coarse, "(b t) s r -> b t s r", b=len(codes))
         refined = self.head(HeadInputs(crops, coarse, features, Noise((generator,))))
         return AmodalOutput(codes, coarse, refined, presence)
+
+    def _shown(self, crops: TrackCrops) -> TrackCrops:
+        """Return the crops without the other objects if the model does not read these."""
+        return crops if self.config.transformer.occluders else crops.alone()
 
     def _keep_most_confident(
         self,

@@ -15,7 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from vidamodal.types import InputError
 
 Backend = Literal["auto", "math", "sdpa", "xformers"]
-"""auto is math on a CPU and sdpa elsewhere; xformers needs CUDA."""
+"""auto is sdpa on CUDA and math elsewhere; xformers needs CUDA."""
 
 
 def attend(

@@ -1,7 +1,6 @@
 """Model folders: model.safetensors, config.json, a model card (README.md) and heads/<id>.safetensors.
 
-Loading is strict: every weight must fit config.json. Segmenters of frames are folders without heads. This is the only
-module of the package that touches files.
+Loading is strict: every weight must fit config.json. Segmenters of frames are folders without heads.
 """
 
 from __future__ import annotations
@@ -104,6 +103,8 @@ def save_segmenter(folder: Path, model: FrameSegmenter, training: Mapping[str, A
 def add_head(folder: Path, source: Path, model: AmodalModel, training: Mapping[str, Any]) -> None:
     """Write a copy of a model folder with a further head. The default head stays the same.
 
+    A head of the same id is replaced, and the temperature that was fitted to it is removed.
+
     Args:
         folder: Where to write.
         source: The model folder to copy.
@@ -116,6 +117,9 @@ def add_head(folder: Path, source: Path, model: AmodalModel, training: Mapping[s
         _write(folder / path.relative_to(source), path.read_bytes())
     _write(folder / "heads" / f"{name}.safetensors", save(_weights(model.head)))
     config["heads"][name] = dataclasses.asdict(model.head_config)
+    if name == config["model"].get("head", ModelConfig.head):
+        config["model"]["temperature"] = 1.0
+    config.get("temperatures", {}).pop(name, None)
     config["heads_training"] = {**config.get("heads_training", {}), name: dict(training)}
     _write_config(folder, config)
 

@@ -130,6 +130,8 @@ class AmodalTransformer(nn.Module):
         super().__init__()
         if crop != 4 * grid:
             raise ValueError(f"the stem folds 4 x 4 cells into a token: crop {crop} is not four times grid {grid}")
+        if grid % 2:
+            raise ValueError(f"attention joins 2 x 2 tokens, so tokenizer.crop must be a multiple of 8, not {crop}")
         if config.window % 2:
             raise ValueError(f"the roll is half a window, so the window must be even, not {config.window}")
         if config.width % config.heads:

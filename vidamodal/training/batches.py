@@ -91,12 +91,13 @@ def _unwrap_errors(batches: Iterator[SeededBatch]) -> Iterator[SeededBatch]:
 
 
 def _move(record: Record, device: torch.device) -> Record:
-    """Return a record of tensors on a device; a GPU copies from pinned memory without waiting."""
+    """Return a record of tensors on a device; a CUDA device copies from pinned memory without waiting."""
     changes: dict[str, Any] = {}
     for f in fields(record):  # type: ignore[arg-type]
         value = getattr(record, f.name)
         if isinstance(value, Tensor):
-            changes[f.name] = value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value
+            cuda = device.type == "cuda"
+            changes[f.name] = value.pin_memory().to(device, non_blocking=True) if cuda else value.to(device)
         elif is_dataclass(value):
             changes[f.name] = _move(value, device)
     return dataclasses.replace(record, **changes)  # type: ignore[type-var]

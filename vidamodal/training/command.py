@@ -18,8 +18,8 @@ from vidamodal.training.run import train_recipe
 OWN_OPTIONS = ("config", "quiet", "print_config", "help")
 """Options of the command itself; all others are settings of the config."""
 PRINT = "--print_config"
-PER_PART = ("name", "output", "init", "stages")
-"""Settings in which the parts of a recipe differ."""
+PER_PART = ("name", "output", "init", "seed", "stages")
+"""Settings that must differ between the parts of a recipe; with one seed, parts would train on the same clips."""
 
 
 def main(arguments: Sequence[str] | None = None) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 from vidamodal.data.clips import ClipConfig
@@ -11,6 +12,11 @@ from vidamodal.training.losses import LossConfig
 from vidamodal.training.stage import Stage, find_stage
 from vidamodal.training.stages.amodal import AmodalFamily
 from vidamodal.types import InputError
+
+MAY_BE_ZERO = {"paste", "seed", "steps", "warmup", "workers"}
+"""Integers for which 0 has a meaning; all others are at least 1."""
+MOST = {"seed": 2**63 - 1, "betas": 0.999999}
+"""Largest numbers, where there is a limit."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class StageConfig:
     warmup: int = 100
     """Steps of linear warm-up."""
     decay: float = 0.01
-    """Weight decay of matrices."""
+    """Weight decay under AdamW of all weights except for biases and norms."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay rates of AdamW's two moments."""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -98,3 +104,34 @@ def stage_classes(config: TrainConfig) -> list[type[Stage[Any]]]:
                 f"processes with {stage.accumulate} batches each"
             )
     return classes
+
+
+def check_ranges(config: Any, where: str = "") -> None:
+    """Check the numbers of a training config, except for those of its model, which has its own limits.
+
+    Args:
+        config: A `TrainConfig`, or a config within it.
+        where: What precedes the names of its fields in error messages.
+
+    Raises:
+        InputError: If an integer is below 1 (or 0 where that has a meaning), a number is negative, not finite or too
+            large, or a list that needs numbers is empty.
+    """
+    for each in fields(config):
+        name, value = where + each.name, getattr(config, each.name)
+        if value == () != each.default:
+            raise InputError(f"{name}: the list is empty. Add at least one value.")
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, StageConfig):
+                check_ranges(item, f"{name}.{item.kind}.")
+            elif is_dataclass(item) and not isinstance(item, Family):
+                check_ranges(item, f"{name}.")
+            elif type(item) in (int, float):
+                _check_number(name, item, int(type(item) is int and each.name not in MAY_BE_ZERO), MOST.get(each.name))
+
+
+def _check_number(name: str, value: float, least: int, most: float | None) -> None:
+    if not math.isfinite(value) or value < least:
+        raise InputError(f"{name} must be a finite number of at least {least}, not {value}")
+    if most is not None and value > most:
+        raise InputError(f"{name} must be at most {most}, not {value}")

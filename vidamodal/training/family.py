@@ -71,6 +71,11 @@ class Family(Variants, ABC):
     def save(self, folder: Path, model: Any, config: TrainConfig, training: Mapping[str, Any]) -> None:
         """Write the model folder."""
 
+    def training_record(self, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values that `save` got as ``training`` from the config.json that it wrote."""
+        record: Mapping[str, Any] = saved["training"]
+        return record
+
 
 class MaskFamily(Family):
     """Models that complete given visible masks."""

@@ -29,7 +29,8 @@ class StageLoop:
     """The loop over the steps of one stage.
 
     The clips of a step are divided among all processes, and into ``accumulate`` batches in each. The result does not
-    depend on either number, except for codes that k-means and the reset of unused codes draw from the last batch.
+    depend on either number, except for C2F-Seg and ``drop_path`` (see `vidamodal.training.stage`), and for codes that
+    k-means and the reset of unused codes draw from the last batch.
     """
 
     def __init__(self, accelerator: Accelerator, config: TrainConfig, settings: StageConfig, stage: Stage[Any]) -> None:

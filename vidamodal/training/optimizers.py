@@ -55,8 +55,8 @@ class SeveralOptimizers(torch.optim.Optimizer):
 def make_optimizer(module: nn.Module, settings: StageConfig) -> torch.optim.Optimizer:
     """Return the optimiser of the weights that require gradients.
 
-    AdamW updates all of them, or, with Muon, those that are not matrices of attention blocks. Matrices decay under
-    AdamW; biases, norms and position embeddings do not. Muon (https://kellerjordan.github.io/posts/muon) replaces the
+    AdamW updates all of them, or, with Muon, those that are not matrices of attention blocks. Under AdamW, all weights
+    decay except for biases and norms. Muon (https://kellerjordan.github.io/posts/muon) replaces the
     momentum of a matrix by the nearest matrix with orthogonal rows or columns, scaled to the size of AdamW's updates,
     so that both use the same rate.
 
@@ -80,7 +80,7 @@ def _is_for_muon(name: str, weight: Tensor) -> bool:
 
 
 def parameter_groups(weights: Sequence[Tensor], decay: float) -> list[dict[str, Any]]:
-    """Return AdamW's parameter groups: matrices decay; biases, norms and position embeddings do not."""
+    """Return AdamW's parameter groups: weights of two or more dimensions decay; biases and norms do not."""
     return [
         {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": decay},
         {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},

@@ -22,7 +22,7 @@ from vidamodal.data.banks import load_bank
 from vidamodal.media.files import check_target, write_text
 from vidamodal.models.construction import check_numbers, construct
 from vidamodal.training.checkpoint import Checkpoints
-from vidamodal.training.config import TrainConfig, stage_classes
+from vidamodal.training.config import TrainConfig, check_ranges, stage_classes
 from vidamodal.training.legacy import upgrade
 from vidamodal.training.loop import StageLoop
 from vidamodal.training.optimizers import cooldown_start
@@ -69,17 +69,26 @@ def model_folder(config: TrainConfig) -> Path:
 
 
 def is_finished(config: TrainConfig) -> bool:
-    """Return whether the run of this config has written its model.
+    """Return whether the run of this config has written its model, after as many steps as the config asks for.
 
     Raises:
         InputError: If the folder is that of another run.
     """
     _check_same_run(config)
-    return (model_folder(config) / "config.json").is_file()
+    path = model_folder(config) / "config.json"
+    if not path.is_file():
+        return False
+    try:
+        training = config.model.training_record(json.loads(path.read_text(encoding="utf-8")))
+        saved = build(TrainConfig, upgrade(training["config"]), str(path))
+    except (InputError, ValueError, LookupError, TypeError):  # a model of another version is written anew
+        return False
+    return bool(_plain(saved)["stages"] == _plain(config)["stages"])
 
 
 def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:
     classes = stage_classes(config)
+    check_ranges(config)
     check_target(config.output, folder=True)
     config.model.check(config)
     load_bank(config.worlds, config.seed, pixels=False)
@@ -98,6 +107,8 @@ def _train(config: TrainConfig, accelerator: Accelerator, quiet: bool) -> None:
         _check_same_run(config)
         write_text(Path(config.output) / "config.json", resolved)
     accelerator.wait_for_everyone()
+    if is_finished(config):  # its model keeps what was fitted to it since
+        return
     for kind, settings in zip(classes, config.stages, strict=True):
         if kind.applies_to(average):
             model = copy.deepcopy(average)  # a stage builds on the averaged weights of the one before

@@ -16,14 +16,19 @@ Network = TypeVar("Network", bound=nn.Module)
 def shard(module: nn.Module, device: torch.device, ranks: int) -> None:
     """Split the parameters of a module over all processes, in place. Buffers are not split.
 
-    The blocks of every ModuleList are gathered one at a time. All processes must hold the same values.
+    The blocks of every innermost ModuleList are gathered one at a time. All processes must hold the same values.
     """
     mesh = init_device_mesh(device.type, (ranks,))
     for blocks in module.modules():
-        if isinstance(blocks, nn.ModuleList):
+        if isinstance(blocks, nn.ModuleList) and not _is_nested(blocks):
             for block in blocks:
                 fully_shard(block, mesh=mesh)
     fully_shard(module, mesh=mesh)
+
+
+def _is_nested(blocks: nn.ModuleList) -> bool:
+    """Return whether a block contains another ModuleList. Such a block may never be called as a whole."""
+    return any(isinstance(part, nn.ModuleList) for block in blocks for part in block.modules())
 
 
 def full(tensor: Tensor) -> Tensor:

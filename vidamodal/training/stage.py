@@ -1,7 +1,9 @@
 """Stages of training: modules that give losses for the batches of a step, so that DDP sees every gradient.
 
 Losses are means over a step, however many batches and processes share it, and all random numbers of a clip follow from
-its seed: the result does not depend on how a step is divided.
+its seed, so that the result does not depend on how a step is divided. C2F-Seg is an exception: its batch normalisation
+and the adaptive weight of its VQ-GAN depend on one batch of one process, and its dropout uses the global generator, as
+does ``drop_path`` in the pyramid of a CondDiff head.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from torch.utils.data import Dataset
 from vidamodal.data.banks import load_bank
 from vidamodal.data.clips import ClipConfig, TrainingBatch, TrainingClips
 from vidamodal.registry import find_classes
-from vidamodal.training.losses import LossConfig, divisors
+from vidamodal.training.losses import LossConfig
 from vidamodal.types import InputError
 from vidamodal.windows import View
 
@@ -35,11 +37,6 @@ class MicroStep:
     """Divisors of the sums over a batch: see `vidamodal.training.losses.divisors`."""
     last: bool
     """True for the last batch before the weights change."""
-
-    @staticmethod
-    def single(stage: Stage[Batch], batch: Batch, seeds: tuple[int, ...] = (0,)) -> MicroStep:
-        """Return the only batch of a step."""
-        return MicroStep(seeds, divisors([stage.counts(batch, seeds)]), True)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from vidamodal.data.crops import TrackCrops
 from vidamodal.heads.conddiff import CondDiffHead
 from vidamodal.heads.conddiff import head as head_module
 from vidamodal.heads.conddiff.diffusion import ensemble
+from vidamodal.heads.conddiff.head import neighbourhood_side
 from vidamodal.inference.predictor import Predictor
 from vidamodal.models.folder import load_model, save_model
 from vidamodal.models.framewise import FramewiseConfig, FramewiseModel
@@ -189,6 +190,11 @@ def test_the_loss_weights_outlines_as_in_eq_10() -> None:
     beyond = torch.cat([inside[..., :16], torch.zeros_like(inside[..., 16:])], dim=-1)
     half = torch.where(beyond > 0, sure, wrong)
     assert float(head().loss(half, truth, beyond)) < 1e-3 < float(head().loss(half, truth, inside))
+
+
+@pytest.mark.parametrize(("cells", "side"), [(256, 31), (128, 15), (64, 7), (16, 1)])
+def test_the_neighbourhood_of_eq_10_grows_with_the_window(cells: int, side: int) -> None:
+    assert neighbourhood_side(cells) == side
 
 
 def test_the_second_half_of_the_steps_keeps_the_visible_mask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,8 @@ def test_a_head_is_trained_for_an_existing_model(tmp_path: Path, model_folder: P
         and kept["heads_training"]["conddiff"]["config"]["model"]["family"] == "head"
     )
     (folder / "config.json").write_text(json.dumps(kept | {"temperatures": {"conddiff": 1.5}}))
+    train(config, quiet=True)  # the run is finished, so that what was fitted to its head stays
+    AcceleratorState._reset_state(True)
     assert load_model(str(folder), "conddiff").model.config.temperature == 1.5
     one, two = (
         vidamodal.predict(clip.video, clip.tracks, model=str(folder), head="conddiff", seed=seed, hypotheses=2)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.models.c2f.helpers import seeded
-from vidamodal.models.c2f.refiner import attention_map
+from vidamodal.models.c2f.refiner import Refiner, attention_map
 
 pytest.importorskip("transformers")
 
@@ -30,3 +30,11 @@ def test_the_attention_of_eq_8() -> None:
             torch.testing.assert_close(found[n].flatten().double(), expected, rtol=1e-5, atol=1e-7)
     empty = attention_map(image, torch.zeros_like(mask), True)
     torch.testing.assert_close(empty, torch.full_like(empty, 1 / 16))
+
+
+def test_the_attention_is_computed_in_fp32_within_autocast() -> None:
+    refiner = Refiner(16, (8, 8, 8, 8), "released")
+    image, mask = 3 * torch.randn(2, 8, 4, 4, generator=seeded(0)), torch.rand(2, 1, 4, 4, generator=seeded(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = refiner._attend(image, mask)
+    torch.testing.assert_close(found, attention_map(image, mask, scaled=False), rtol=0, atol=0)

@@ -19,6 +19,7 @@ from tests.segmenters.aisdiff.helpers import (
     segmenter,
 )
 from tests.segmenters.aisdiff.runs import aisdiff_run, train_run
+from tests.training.helpers import single_step
 from vidamodal.data.instance_frames import vocabulary
 from vidamodal.data.recorded import RecordedBank
 from vidamodal.inference.finders.segmenter import SegmenterFinder
@@ -119,12 +120,15 @@ def test_training_cannot_start_from_a_segmenter_of_another_kind_or_size(
 
 
 def test_each_stage_trains_its_own_modules() -> None:
-    network, truth = segmenter(), ground_truth_of_squares(2)
-    for kind, moves in ((PaintingStage, {"prior"}), (DetectionStage, {"detector", "occluding", "visible", "category",
-                                                                      "amodal"})):  # fmt: skip
+    whole, truth = segmenter(), ground_truth_of_squares(2)
+    for network, kind, moves in (
+        (whole, PaintingStage, {"prior"}),
+        (whole, DetectionStage, {"detector", "occluding", "visible", "category", "amodal"}),
+        (segmenter(learning_regions=0), DetectionStage, {"detector"}),
+    ):
         network.zero_grad()
         stage = kind(network, LossConfig())
-        stage(truth, MicroStep.single(stage, truth))["loss"].backward()
+        single_step(stage, truth)["loss"].backward()
         moved = {name.partition(".")[0] for name, p in network.named_parameters() if p.grad is not None}
         assert moved == moves
         wanted = [p for p in network.parameters() if p.requires_grad]

@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch._subclasses import FakeTensorMode
 
 from tests.models.c2f.helpers import CONFIG, RESNET, millions, model, random_batch, seeded
+from tests.training.helpers import single_step
 from vidamodal.data.augment import AugmentConfig, Degradation
 from vidamodal.data.clips import ClipConfig, TrainingBatch
 from vidamodal.models.c2f.model import C2F, C2FConfig
@@ -30,7 +30,7 @@ from vidamodal.training.config import StageConfig, TrainConfig
 from vidamodal.training.losses import LossConfig
 from vidamodal.training.optimizers import make_optimizer
 from vidamodal.training.run import train
-from vidamodal.training.stage import MicroStep
+from vidamodal.training.stage import Stage
 from vidamodal.training.stages.amodal import TokenizerStage
 from vidamodal.training.stages.c2f import C2FFamily, C2FStage, VqGanStage, _adaptive_weight, degrade_masks, mask_places
 from vidamodal.types import InputError
@@ -39,19 +39,13 @@ from vidamodal.worlds.sample import WorldConfig
 pytest.importorskip("transformers")
 
 
-def single_step(stage: Any, batch: TrainingBatch) -> dict[str, torch.Tensor]:
-    """The losses of a step of one batch."""
-    losses: dict[str, torch.Tensor] = stage(batch, MicroStep.single(stage, batch))
-    return losses
-
-
 def stage_one(variant: Variant) -> tuple[VqGanStage, TrainingBatch]:
     return VqGanStage(model(replace(CONFIG, variant=variant)), LossConfig()).train(), random_batch()
 
 
 @pytest.mark.parametrize("variant", ["released", "paper"])
 @pytest.mark.parametrize("stage", [VqGanStage, TokenizerStage, C2FStage])
-def test_a_step_gives_every_trained_parameter_a_gradient(variant: Variant, stage: type[nn.Module]) -> None:
+def test_a_step_gives_every_trained_parameter_a_gradient(variant: Variant, stage: type[Stage[Any]]) -> None:
     """The released optimiser forgets all biases and norms, 127 tensors."""
     torch.manual_seed(0)
     c2f = C2F(replace(CONFIG, variant=variant, codec="light" if stage is TokenizerStage else "vqgan"))

@@ -39,7 +39,8 @@ from vidamodal.heads.conddiff.diffusion import SamplingNoise, add_noise, ensembl
 from vidamodal.heads.conddiff.networks import ConditionNetwork, DenoisingNetwork
 
 NEIGHBOURHOOD = 31 / 256
-"""Side of the neighbourhood that determines a cell's weight in the loss, relative to the window."""
+"""Side of the neighbourhood that determines a cell's weight in the loss, relative to the window: see
+`neighbourhood_side`."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,11 @@ class CondDiffHead(FramewiseHead):
         if self.has_transformer:  # the untrained head returns the coarse mask
             for parameter in self.denoise.leave[-1].parameters():
                 nn.init.zeros_(parameter)
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """Condition and denoising network."""
+        return self.condition, self.denoise
 
     def load_pretrained(self) -> None:
         """Load the weights of the Pyramid Condition Network that the config names, if any."""
@@ -105,7 +111,7 @@ class CondDiffHead(FramewiseHead):
         self, logits: Float[Tensor, "b t s s"], truth: Float[Tensor, "b t s s"], inside: Float[Tensor, "b t s s"]
     ) -> Float[Tensor, "b t"]:
         """Return weighted BCE + weighted IoU (Eq. 10); cells near an outline have up to six times the weight."""
-        logits, side = logits.float(), 2 * round(NEIGHBOURHOOD * logits.shape[-1] / 2) + 1
+        logits, side = logits.float(), neighbourhood_side(logits.shape[-1])
         average = avg_pool2d(truth, side, stride=1, padding=side // 2, count_include_pad=False)
         weight = (1 + 5 * (average - truth).abs()) * inside
         bce = binary_cross_entropy_with_logits(logits, truth, reduction="none")
@@ -186,6 +192,11 @@ class CondDiffHead(FramewiseHead):
 
     def _uniform(self, inputs: HeadInputs) -> Float[Tensor, "b t 1 1"]:
         return inputs.noise.uniform(inputs.coarse, inputs.coarse.shape[1], 1, 1)
+
+
+def neighbourhood_side(cells: int) -> int:
+    """Return the side of the neighbourhood in a window of so many cells per side: the nearest odd number."""
+    return 2 * round((NEIGHBOURHOOD * cells - 1) / 2) + 1
 
 
 def _context(crops: TrackCrops) -> Float[Tensor, "b t 5 s s"]:

@@ -67,7 +67,8 @@ class Refiner(nn.Module):
     def _attend(self, image: Float[Tensor, "n c g g"], mask: Float[Tensor, "n 1 g g"]) -> list[Tensor]:
         if self.attention == "none":
             return []
-        weights = attention_map(image.float(), mask.float(), scaled=self.attention == "paper").to(image.dtype)
+        with torch.autocast(image.device.type, enabled=False):
+            weights = attention_map(image.float(), mask.float(), scaled=self.attention == "paper").to(image.dtype)
         return [weights] if self.weighed is None else [self.weighed(weights * image)]
 
 

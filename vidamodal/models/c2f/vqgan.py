@@ -110,11 +110,6 @@ class VqGan(Codec):
         terms = codebook + beta * commitment if self.variant == "paper" else commitment + beta * codebook
         return Reconstruction(self.decoder(self.after(quantised)).float(), codes, terms)
 
-    def forward(self, masks: Float[Tensor, "n s s"]) -> tuple[Float[Tensor, "n s s"], Int[Tensor, "n g g"], Tensor]:
-        """Return the logits of the reconstruction, the codes and the quantiser's loss."""
-        result = self.reconstruct(masks)
-        return _logits(result.image[:, 0]), result.codes, result.quantisation.mean()
-
     def latent(self, masks: Float[Tensor, "n s s"]) -> Float[Tensor, "n dim g g"]:
         """Return the encoder's output, before quantisation."""
         return torch.cat([self._latent(part) for part in torch.split(masks, DECODED_AT_ONCE)])

@@ -105,7 +105,11 @@ class DetectionStage(InstanceStage):
 
     def __init__(self, model: AISDiffSegmenter, loss: LossConfig) -> None:
         super().__init__(model, loss)
-        (model if model.config.learning_regions else model.detector).requires_grad_(True)
+        alone = model.config.learning_regions == 0
+        (model.detector if alone else model).requires_grad_(True)
+        if alone:  # the map for regions has no loss, and DDP waits for the gradient of every weight
+            for convolutions in (model.detector.lateral, model.detector.smooth):
+                convolutions[0].requires_grad_(False)
         if model.prior is not None:
             model.prior.requires_grad_(False)
 

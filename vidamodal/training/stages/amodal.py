@@ -121,8 +121,8 @@ class AmodalStage(ClipStage):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """Transformer and head."""
-        return self.model.transformer, self.model.head
+        """The transformer and the networks of the head."""
+        return self.model.transformer, *self.model.head.networks
 
     def counts(self, batch: TrainingBatch, seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the weights of the parts of the loss."""

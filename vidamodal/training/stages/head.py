@@ -81,6 +81,11 @@ class HeadFamily(MaskFamily):
         assert isinstance(model, AmodalModel)
         add_head(folder, find_model(str(config.init)), model, training)
 
+    def training_record(self, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the record of the new head."""
+        record: Mapping[str, Any] = saved["heads_training"][self.name]
+        return record
+
 
 class HeadStage(ClipStage):
     """A head learns alone: on a frozen model, or without one, from the visible mask of each frame."""
@@ -104,8 +109,8 @@ class HeadStage(ClipStage):
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
-        """The head."""
-        return (self.model.head,)
+        """The networks of the head."""
+        return self.model.head.networks
 
     def counts(self, batch: TrainingBatch, _seeds: Sequence[int]) -> dict[str, Tensor]:
         """Return the weights of the parts of the loss."""
