@@ -102,6 +102,14 @@ def test_files_of_other_programs_are_passed_over(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["0.png", "1.png"]
 
 
+def test_what_is_hidden_counts_if_there_is_nothing_else(tmp_path: Path) -> None:
+    archive = zip_file(tmp_path / "m.zip", {"checkpoints/00000.png": b"x"})
+    assert (store_upload([archive], tmp_path / "a", 10_000) / "00000.png").read_bytes() == b"x"
+    (tmp_path / ".DS_Store").write_bytes(b"x")
+    folder = store_upload([archive, tmp_path / ".DS_Store"], tmp_path / "b", 10_000)
+    assert (folder / "00000.png").read_bytes() == b"x"
+
+
 def test_folders_of_different_objects_stay_different(tmp_path: Path) -> None:
     members = {f"masks/{name}/{t}.png": name.encode() for name in ("猫", "犬", "file_2", "a b", "a_b") for t in (0, 1)}
     folder = store_upload([zip_file(tmp_path / "m.zip", members)], tmp_path / "a", 10_000)

@@ -85,6 +85,9 @@ def test_names_from_a_list_lie_in_the_output(folder: Path, tmp_path: Path) -> No
     assert found(tmp_path / "frames" / "lists" / "list.txt").keys == ["frames"]
     (tmp_path / "list.txt").write_text("/a.mp4\n/data/a.mp4\n")
     assert found(tmp_path / "list.txt").keys == ["a", "data-a"]
+    (tmp_path / "linked").symlink_to(tmp_path / "frames" / "lists")
+    (tmp_path / "linked" / "list.txt").write_text("../a.mp4\n")
+    assert found(tmp_path / "linked" / "list.txt").videos[0].source.path.resolve() == tmp_path / "frames" / "a.mp4"
 
 
 def test_an_empty_list_is_refused(tmp_path: Path) -> None:

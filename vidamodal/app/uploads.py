@@ -21,7 +21,7 @@ MAX_MEMBERS = 100_000
 _LONGEST = 100
 _CHUNK = 2**20
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, UnicodeDecodeError, EOFError, RuntimeError, OSError)
-"""What zipfile raises on a damaged archive, on one with a password, and on names that the disk refuses."""
+"""Exceptions of zipfile for damaged archives, passwords, and names that the disk refuses."""
 
 
 def safe_name(name: str) -> str:
@@ -59,10 +59,10 @@ def store_upload(files: Sequence[Path], folder: Path, limit: int) -> Path:
     total = sum(file.stat().st_size for file in files)
     if total > limit:
         raise InputError(f"the files have {_size(total)} together, and the limit is {_size(limit)}. Choose fewer.")
+    files = [file for file in files if not is_foreign(file.name)] or list(files)
     if len(files) == 1 and files[0].suffix.lower() == ".zip":
         _unpack(files[0], folder, limit)
         return _only_folder(folder)
-    files = [file for file in files if not is_foreign(file.name)] or files
     for file in files:
         target = folder / safe_name(file.name)
         if target.exists():
@@ -86,7 +86,7 @@ def _unpack(archive: Path, folder: Path, limit: int) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [(member, _parts(member)) for member in opened.infolist() if not member.is_dir()]
-            members = [(member, parts) for member, parts in members if not any(map(is_foreign, parts))]
+            members = [(member, parts) for member, parts in members if not any(map(is_foreign, parts))] or members
             if not members or len(members) > MAX_MEMBERS:
                 raise InputError(f"{name}: an archive of {len(members)} files. Pack 1 to {MAX_MEMBERS} files.")
             for member, parts in members:

@@ -81,7 +81,7 @@ class Manifest:
 
 
 def earlier_entries(out: Path, settings: Mapping[str, Any]) -> tuple[dict[str, Entry], bool]:
-    """Return what earlier runs with the same settings completed, and whether there were runs with others.
+    """Return the entries that earlier runs with the same settings completed, and whether there were runs with others.
 
     Args:
         out: The folder of the manifests.

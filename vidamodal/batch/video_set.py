@@ -181,8 +181,8 @@ def _read_list(path: Path) -> VideoSet:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except ValueError:
         raise InputError(f"{path}: not text in UTF-8. Pass a file with the path of a video in each line.") from None
-    videos = [Path(os.path.normpath(path.parent / line)) for line in lines if line and not line.startswith("#")]
-    if not all(video.name for video in videos) or not videos:
+    videos = [(path.parent / line).absolute() for line in lines if line and not line.startswith("#")]
+    if not videos or not all(_plain(video).name for video in videos):
         raise InputError(f"{path}: lists no video. Write the path of a video in each line.")
     return _video_set(path, videos, f"{path.name}: {_count(videos)}, one for each line")
 
@@ -202,7 +202,7 @@ def _read_dataset(path: Path, own_masks: bool) -> VideoSet:
 
 def _video_set(path: Path, videos: Sequence[Path], note: str) -> VideoSet:
     keys = _keys(videos)
-    lengthened = [key for key, video in zip(keys, videos, strict=True) if key != _key((video.name,), video)]
+    lengthened = [key for key, video in zip(keys, videos, strict=True) if key != _key(video, 1)]
     notes = [note]
     if lengthened:
         notes.append(
@@ -216,18 +216,24 @@ def _video_set(path: Path, videos: Sequence[Path], note: str) -> VideoSet:
 def _keys(videos: Sequence[Path]) -> list[str]:
     """Return the names of videos without suffix, with as many of their folders in front as tell them apart."""
     for depth in range(1, max(len(video.parts) for video in videos)):
-        keys = [_key(video.parts[1:][-depth:], video) for video in videos]
+        keys = [_key(video, depth) for video in videos]
         if len({key.lower() for key in keys}) == len(keys):
             return keys
-    names = [_key((video.name,), video).lower() for video in videos]
+    names = [_key(video, 1).lower() for video in videos]
     first = next(k for k, name in enumerate(names) if name in names[:k])
     one, other = videos[names.index(names[first])], videos[first]
     raise InputError(f"{one} and {other}: two videos with the same name. Rename one of them, or list it once.")
 
 
-def _key(parts: Sequence[str], video: Path) -> str:
-    last = parts[-1] if video.is_dir() else Path(parts[-1]).stem
-    return "-".join([*parts[:-1], last])
+def _key(video: Path, depth: int) -> str:
+    """Return the name of a video without suffix, with so many parts of its path."""
+    *folders, name = _plain(video).parts[1:][-depth:]
+    return "-".join([*folders, name if video.is_dir() else Path(name).stem])
+
+
+def _plain(path: Path) -> Path:
+    """Return an absolute path without "..", for names."""
+    return Path(os.path.normpath(path))
 
 
 def _clip_reader(clip: Clip) -> VideoReader:

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vidamodal.backbones.pretrained import read_model_type
+from vidamodal.backbones.pretrained import external_networks, read_model_type
 from vidamodal.formats import VideoContext, find_masks, visible_masks
 from vidamodal.hub import find_model
 from vidamodal.inference.finders.base import Finder, create_finder, finder_ids
@@ -238,7 +238,7 @@ def with_diffsp(segmenter: LoadedSegmenter, diffsp: str | None) -> LoadedSegment
         raise InputError(f"diffsp=: the segmenter {segmenter.name} has no shape prior. Pass an aisdiff segmenter.")
     model = deepcopy(segmenter.model)  # the segmenter may belong to the caller
     model.use_diffsp(diffsp)
-    return replace(segmenter, model=model, name=f"{segmenter.name}, diffsp {Path(diffsp).name}")
+    return replace(segmenter, model=model)
 
 
 def _load_detecting_model(detect: DetectInput | None) -> DetectInput:
@@ -264,7 +264,8 @@ def _hashes(loaded: LoadedSam | LoadedSegmenter | LoadedInstanceModel | LoadedVi
 
 def _segmenter_source(segmenter: LoadedSegmenter, device: str, seed: int) -> MaskSource:
     finder = SegmenterFinder(segmenter.model, device, seed)
-    return MaskSource(f"segmenter {segmenter.name}", finder=finder, hashes=_hashes(segmenter))
+    priors = "".join(f", diffsp {network['name']}" for network in external_networks(segmenter.model))
+    return MaskSource(f"segmenter {segmenter.name}{priors}", finder=finder, hashes=_hashes(segmenter))
 
 
 def _read_known(reader: VideoReader, masks: PathLike | ClipTracks) -> ClipTracks:

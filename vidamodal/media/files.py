@@ -210,7 +210,7 @@ def _remove(folder: Path, lock: int | None) -> None:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     r"""Write UTF-8 text atomically, without translating newlines.
 
-    What UTF-8 cannot encode, from file names that are no UTF-8, is written as JSON escapes it: ``\udce4``.
+    Surrogates, which stand for bytes of file names that are not UTF-8, are written as JSON escapes: ``\udce4``.
     """
     with atomic_file(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vidamodal.training.sharding import full, shard_like
+from vidamodal.types import InputError
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,11 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if any(int(name.split("/")[0]) >= len(parameters) for name in tensors):
+        raise InputError(
+            "the checkpoint has more trained weights than this version trains. Finish the run with the version that "
+            "began it, or choose another output folder."
+        )
     entries: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, key = name.split("/")

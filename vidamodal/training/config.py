@@ -13,9 +13,11 @@ from vidamodal.training.stage import Stage, find_stage
 from vidamodal.training.stages.amodal import AmodalFamily
 from vidamodal.types import InputError
 
-MAY_BE_ZERO = {"paste", "seed", "steps", "warmup", "workers"}
+_MAY_BE_ZERO = {"paste", "seed", "steps", "warmup", "workers"}
 """Integers for which 0 has a meaning; all others are at least 1."""
-MOST = {"seed": 2**63 - 1, "betas": 0.999999}
+_MAY_BE_INFINITE = {"clip_norm"}
+"""Numbers for which infinity has a meaning."""
+_MOST = {"seed": 2**63 - 1, "betas": 0.999999}
 """Largest numbers, where there is a limit."""
 
 
@@ -111,7 +113,7 @@ def check_ranges(config: Any, where: str = "") -> None:
 
     Args:
         config: A `TrainConfig`, or a config within it.
-        where: What precedes the names of its fields in error messages.
+        where: Prefix of the names of its fields in error messages.
 
     Raises:
         InputError: If an integer is below 1 (or 0 where that has a meaning), a number is negative, not finite or too
@@ -127,11 +129,12 @@ def check_ranges(config: Any, where: str = "") -> None:
             elif is_dataclass(item) and not isinstance(item, Family):
                 check_ranges(item, f"{name}.")
             elif type(item) in (int, float):
-                _check_number(name, item, int(type(item) is int and each.name not in MAY_BE_ZERO), MOST.get(each.name))
+                _check_number(each.name, name, item)
 
 
-def _check_number(name: str, value: float, least: int, most: float | None) -> None:
-    if not math.isfinite(value) or value < least:
-        raise InputError(f"{name} must be a finite number of at least {least}, not {value}")
-    if most is not None and value > most:
-        raise InputError(f"{name} must be at most {most}, not {value}")
+def _check_number(field_name: str, where: str, value: float) -> None:
+    least = int(type(value) is int and field_name not in _MAY_BE_ZERO)
+    if not value >= least or (math.isinf(value) and field_name not in _MAY_BE_INFINITE):
+        raise InputError(f"{where} must be a finite number of at least {least}, not {value}")
+    if value > (most := _MOST.get(field_name, math.inf)):
+        raise InputError(f"{where} must be at most {most}, not {value}")

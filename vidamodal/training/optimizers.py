@@ -56,9 +56,9 @@ def make_optimizer(module: nn.Module, settings: StageConfig) -> torch.optim.Opti
     """Return the optimiser of the weights that require gradients.
 
     AdamW updates all of them, or, with Muon, those that are not matrices of attention blocks. Under AdamW, all weights
-    decay except for biases and norms. Muon (https://kellerjordan.github.io/posts/muon) replaces the
-    momentum of a matrix by the nearest matrix with orthogonal rows or columns, scaled to the size of AdamW's updates,
-    so that both use the same rate.
+    decay except for biases and norms. Muon (https://kellerjordan.github.io/posts/muon) replaces the momentum of a
+    matrix by the nearest matrix with orthogonal rows or columns, scaled to the size of AdamW's updates, so that both
+    use the same rate.
 
     Args:
         module: The module in training.

@@ -69,15 +69,17 @@ def model_folder(config: TrainConfig) -> Path:
 
 
 def is_finished(config: TrainConfig) -> bool:
-    """Return whether the run of this config has written its model, after as many steps as the config asks for.
+    """Return whether the model of this config is there, after as many steps as the config asks for.
 
     Raises:
         InputError: If the folder is that of another run.
     """
     _check_same_run(config)
     path = model_folder(config) / "config.json"
-    if not path.is_file():
+    if not path.is_file() or not path.with_name("model.safetensors").is_file():
         return False
+    if not (Path(config.output) / "config.json").exists():  # a model from elsewhere stands for the run
+        return True
     try:
         training = config.model.training_record(json.loads(path.read_text(encoding="utf-8")))
         saved = build(TrainConfig, upgrade(training["config"]), str(path))

@@ -31,7 +31,7 @@ from vidamodal.formats.annotation_files import (
 from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoContext, certain_if
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.json_layouts import Layout, match_files
-from vidamodal.formats.videos.frame_annotations import GAPS, choose_key, clip_keys, read_fps
+from vidamodal.formats.videos.frame_annotations import GAPS, choose_videos, clip_keys, read_fps
 from vidamodal.formats.videos.frame_places import FramePlaces, has_gaps, numbers_in_names, place_frames
 from vidamodal.formats.videos.writing import Categories, frame_names, write_json
 from vidamodal.media.json_records import (
@@ -75,10 +75,7 @@ def read(path: Path, video: VideoContext | None = None) -> Mapping[str, Clip]:
         sequences = [_sequence(file, entry, labels, f"sequences[{k}]") for k, entry in enumerate(entries)]
         keys = clip_keys([s.name for s in sequences], [s.record for s in sequences])
         notes = outside_note(picture for sequence in sequences for picture in sequence.pictures)
-        chosen = choose_key(keys, video)
-        if chosen is not None:
-            notes.append(f"the video {chosen} of {len(keys)} is read")
-        pairs = [(key, sequence) for key, sequence in zip(keys, sequences, strict=True) if chosen in (None, key)]
+        pairs = choose_videos(keys, sequences, video, notes)
         if video is not None and len(pairs) == 1:
             pairs = [(key, sequence.placed(video)) for key, sequence in pairs]
         elif any(s.record is None and has_gaps(numbers_in_names(s.image_names)) for s in sequences):

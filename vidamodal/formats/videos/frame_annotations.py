@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePath, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from vidamodal.formats.annotation_files import (
     Annotations,
@@ -45,6 +45,8 @@ from vidamodal.media.json_records import (
 from vidamodal.rle import union
 from vidamodal.tracks.check import check_video
 from vidamodal.types import Box, ClipTracks, Rle, VideoInfo
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -182,14 +184,8 @@ def _videos(annotations: Annotations, fps: float, video: VideoContext | None) ->
         listed = [_Listed(name, {}, "", images, None)]
         notes.append(f"the {count(len(images), 'image')} are the frames of one video")
     keys = clip_keys([found.name for found in listed], [found.record for found in listed])
-    chosen = choose_key(keys, video)
-    if chosen is not None:
-        notes.append(f"the video {chosen} of {len(keys)} is read")
-    found = [
-        _video(key, one.in_order(), fps, video)
-        for key, one in zip(keys, listed, strict=True)
-        if chosen is None or key == chosen
-    ]
+    chosen = choose_videos(keys, listed, video, notes)
+    found = [_video(key, one.in_order(), fps, video) for key, one in chosen]
     if video is None and any(one.record is None and _has_gaps(one) for one in listed):
         notes.append(GAPS)
     return found, notes
@@ -227,11 +223,25 @@ def _listed_videos(document: Record, images: Sequence[tuple[Record, ImageEntry]]
     return list(listed.values())
 
 
-def choose_key(keys: Sequence[str], video: VideoContext | None) -> str | None:
-    """Return the key of a video among those of a file, by its name; None if there is nothing to choose."""
-    if video is None or len(keys) < 2:
-        return None
-    return next((key for key in keys if key in (video.info.path, PurePath(video.info.path).stem)), None)
+def choose_videos(
+    keys: Sequence[str], listed: Sequence[T], video: VideoContext | None, notes: list[str]
+) -> list[tuple[str, T]]:
+    """Return the one of a file's videos that has the name of a video, with its key, and all if none has.
+
+    Args:
+        keys: Keys of the file's videos.
+        listed: The file's videos.
+        video: The video of the masks.
+        notes: Notes, to which that on the choice is added.
+    """
+    pairs = list(zip(keys, listed, strict=True))
+    if video is None or len(pairs) < 2:
+        return pairs
+    for key, found in pairs:
+        if key in (video.info.path, PurePath(video.info.path).stem):
+            notes.append(f"the video {key} of {len(keys)} is read")
+            return [(key, found)]
+    return pairs
 
 
 def _video(key: str, listed: _Listed, fps: float, video: VideoContext | None) -> FrameVideo:

@@ -42,7 +42,7 @@ from vidamodal.formats.base import FRAME_VALUES, Clip, Fit, MaskKind, VideoConte
 from vidamodal.formats.build import mark_unknown
 from vidamodal.formats.clip_record import KEY, build_clip, clips_by_key, find_record, make_record, masks_of, stored_kind
 from vidamodal.formats.json_layouts import Layout, match_files
-from vidamodal.formats.videos.frame_annotations import GAPS, choose_key, clip_keys, read_fps
+from vidamodal.formats.videos.frame_annotations import GAPS, choose_videos, clip_keys, read_fps
 from vidamodal.formats.videos.frame_places import FramePlaces, has_gaps, numbers_in_names, place_frames
 from vidamodal.formats.videos.writing import Categories, box_record, frame_names, write_json
 from vidamodal.media.json_records import (
@@ -97,10 +97,7 @@ def read_youtube_vis(file: Path, document: Record, video: VideoContext | None) -
         videos, notes = _videos(file, document)
         names = [found.folder or str(found.entry["id"]) for found in videos]
         keys = clip_keys(names, [found.record for found in videos])
-        chosen = choose_key(keys, video)
-        if chosen is not None:
-            notes.append(f"the video {chosen} of {len(keys)} is read")
-        pairs = [(key, found) for key, found in zip(keys, videos, strict=True) if chosen in (None, key)]
+        pairs = choose_videos(keys, videos, video, notes)
         if video is not None:
             pairs = [(key, found.placed(video)) for key, found in pairs]
         elif any(found.record is None and has_gaps(numbers_in_names(found.names)) for found in videos):
