@@ -57,7 +57,7 @@ def render_page(arguments: str, curve_name: str, picture: str, measured: Measure
         markdown_table(_load_rows(measured.loads)),
         f"From {short.frames} to {last.frames} frames of one object the time grows with the power {power:.2f} of the "
         f"number of frames (1 is linear; the last third of {last.frames} frames takes {last.slowing:.2f} times as long "
-        f"as the first), and the peak memory of the process by {100 * (last.peak / short.peak - 1):.0f} %. "
+        f"as the first), and the peak memory of the process by {round(100 * (last.peak / short.peak - 1))} %. "
         f"{_growth(measured.loads)} A single chunk costs less per frame than a long video, whose chunks overlap.",
         f"![CPU-seconds and memory over objects and frames]({picture})",
         f"## Size of the frames ({curve_name})",
