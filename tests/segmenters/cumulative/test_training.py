@@ -112,11 +112,11 @@ def test_predict_without_masks_writes_tracks_from_end_to_end(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--head", "conv"], "there is no segmenter 'conv'. Choose one of aisdiff, cumulative"),
+        (["--head", "nosuch"], "there is no head 'nosuch'. Choose one of aisdiff, "),
         (["--head", "cumulative", "--model", "MASKS"], "'cumulative' is a segmenter, and --model names another model"),
         (["--model", "BARE", "--hypotheses", "2"], "need objects whose visible masks are known"),
         (["--model", "BARE", "--masks", "TRUTH"], "Pass no masks"),
-        (["--model", "BARE", "--head", "conddiff"], "there is no segmenter"),
+        (["--model", "BARE", "--head", "conddiff"], "is the segmenter 'cumulative', not 'conddiff'"),
     ],
 )
 def test_invalid_arguments_without_masks_are_refused_in_one_line(
