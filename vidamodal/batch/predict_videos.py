@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from tqdm import tqdm
@@ -17,12 +19,14 @@ from vidamodal.batch.manifest import FAILURES, WAITING, Entry, Manifest, Part, e
 from vidamodal.batch.processes import ExecutorKind
 from vidamodal.batch.video_job import BatchSettings, describe_result, failure, predict_video, prepare
 from vidamodal.batch.video_set import BatchVideo, CompanionKind, VideoSet, find_videos
-from vidamodal.batch.workers import Pool, open_pool
+from vidamodal.batch.workers import Call, Pool, open_pool
 from vidamodal.inference.depth.depth_model import DEFAULT_DEPTH
 from vidamodal.media.files import check_target
 from vidamodal.types import InputError
 
 PathLike = str | os.PathLike[str]
+_INPUTS = "inputs_hash"
+"""Key of the hash of a video's inputs in its entry."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,15 @@ def predict_videos(
     with open_pool(executor, workers, needs_gpu=chosen.device != "cpu") as pool:
         identity: dict[str, Any] = pool.prepare(partial(prepare, chosen), len(jobs))
         entries, differ = earlier_entries(out, identity)
-        complete = _complete_entries(jobs, out, entries)
+        states = {path: _FileState.of(path) for path in {path for video in jobs for path in video.paths}}
+        complete = _complete_entries(jobs, out, entries, states)
         notes = [*found.notes, *pool.notes]
         if differ:
             notes.append(f"{out.name}: holds results of other settings, which are replaced")
         out.mkdir(parents=True, exist_ok=True)
         manifest = Manifest(out / part.file_name, identity, {v.key: complete.get(v.key, WAITING) for v in jobs})
-        _run(pool, chosen, [video for video in jobs if video.key not in complete], manifest, out, quiet)
+        calls = {v.key: partial(predict_video, chosen, v, out) for v in jobs if v.key not in complete}
+        _run(pool, calls, {video.key: _hash_inputs(video, states) for video in jobs}, manifest, quiet)
     if part.count == 1:
         remove_parts(out)
     return BatchResult(manifest.path, manifest.entries, len(complete), tuple(notes))
@@ -160,26 +166,49 @@ def _settings(values: Mapping[str, Any], videos: VideoSet, depth: str | None) ->
     return BatchSettings(**chosen, companions=tuple(kinds))
 
 
-def _complete_entries(videos: Sequence[BatchVideo], out: Path, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+@dataclass(frozen=True)
+class _FileState:
+    """What tells whether a file or folder is as it was."""
+
+    changed: float
+    """Time of the last change of the file, or of anything in the folder; infinite if it does not exist."""
+    content: str
+    """Hash of the names of the files, from the folder on that holds the path, and of their sizes."""
+
+    @staticmethod
+    def of(path: Path) -> _FileState:
+        """Return the present state."""
+        try:
+            found = [(each, each.stat()) for each in (path, *sorted(path.rglob("*")))]
+        except OSError:
+            return _FileState(float("inf"), "")
+        files = [(each, state.st_size) for each, state in found if S_ISREG(state.st_mode)]
+        names = [(each.relative_to(path.parent.parent).as_posix(), size) for each, size in files]
+        return _FileState(max(state.st_mtime for _, state in found), _hash(names))
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()
+
+
+def _hash_inputs(video: BatchVideo, states: Mapping[Path, _FileState]) -> str:
+    """Return a hash of the names and sizes of the files that a result depends on, wherever they lie."""
+    return _hash([states[path].content for path in video.paths])
+
+
+def _complete_entries(
+    videos: Sequence[BatchVideo], out: Path, entries: Mapping[str, Entry], states: Mapping[Path, _FileState]
+) -> dict[str, Entry]:
     """Return the entries of the results that are as they were recorded, and newer than everything they depend on."""
-    changes: dict[Path, float] = {}
     complete: dict[str, Entry] = {}
     for video in videos:
         folder, entry = out / video.key, entries.get(video.key)
-        if entry is None or describe_result(video, out) != entry:
+        result = None if entry is None else describe_result(folder)
+        if entry is None or result is None or {**result, _INPUTS: _hash_inputs(video, states)} != entry:
             continue
-        changes |= {path: _last_change(path) for path in video.paths if path not in changes}
-        if max(changes[path] for path in video.paths) <= (folder / "run.json").stat().st_mtime:
+        if max(states[path].changed for path in video.paths) <= (folder / "run.json").stat().st_mtime:
             complete[video.key] = entry
     return complete
-
-
-def _last_change(path: Path) -> float:
-    """Time of the last change of a file, or of anything in a folder; infinite if it does not exist."""
-    try:
-        return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
-    except OSError:
-        return float("inf")
 
 
 def _absolute(value: Any) -> Any:
@@ -187,17 +216,14 @@ def _absolute(value: Any) -> Any:
     return str(Path(value).absolute()) if isinstance(value, str) and Path(value).exists() else value
 
 
-def _run(
-    pool: Pool, settings: BatchSettings, videos: Sequence[BatchVideo], manifest: Manifest, out: Path, quiet: bool
-) -> None:
-    """Predict the videos and record their outcomes."""
+def _run(pool: Pool, calls: Mapping[str, Call], inputs: Mapping[str, str], manifest: Manifest, quiet: bool) -> None:
+    """Predict the videos and record their outcomes, with the hashes of their inputs."""
     manifest.write()
-    calls = [(video.key, partial(predict_video, settings, video, out)) for video in videos]
     total = len(manifest.entries)
     try:
         with tqdm(total=total, initial=total - len(calls), desc="predict", unit="video", disable=quiet) as bar:
-            for key, outcome in pool.map(calls):
-                entry = failure(outcome) if isinstance(outcome, Exception) else outcome
+            for key, outcome in pool.map(list(calls.items())):
+                entry = failure(outcome) if isinstance(outcome, Exception) else {**outcome, _INPUTS: inputs[key]}
                 manifest.record(key, entry)
                 if entry["outcome"] in FAILURES:
                     bar.set_postfix(failed=manifest.failures, refresh=False)

@@ -132,14 +132,17 @@ def predict_video(settings: BatchSettings, video: BatchVideo, out: Path) -> dict
             offline=settings.offline,
             **inputs,
         )
-        return describe_result(video, out) or failure(OSError(f"{folder}: the result is gone"))
+        return describe_result(folder) or failure(OSError(f"{folder}: the result is gone"))
     except Exception as error:
         return failure(error, [*video.paths, folder])
 
 
-def describe_result(video: BatchVideo, out: Path) -> dict[str, Any] | None:
-    """Return the entry of the manifest for a complete result; None if the result in ``out`` is not complete."""
-    folder = out / video.key
+def describe_result(folder: Path) -> dict[str, Any] | None:
+    """Return the entry of the manifest for a complete result; None if the result is not complete.
+
+    Args:
+        folder: The folder of one video.
+    """
     try:
         run = json.loads((folder / "run.json").read_bytes())
         interrupted = any(folder.glob(f"{TEMPORARY_PREFIX}*"))
@@ -147,7 +150,7 @@ def describe_result(video: BatchVideo, out: Path) -> dict[str, Any] | None:
             return None
         digest = {"tracks": _hash_file(folder / "tracks.json")} if "tracks.json" in run["files"] else {}
         entry = {name: run[name] for name in ("formats", "exhaustive", "masks", "masks_hash", "object_frames", "notes")}
-        return {"outcome": "done", "inputs": video.inputs(out), **entry, **digest}
+        return {"outcome": "done", **entry, **digest}
     except (OSError, ValueError, LookupError, TypeError):
         return None
 

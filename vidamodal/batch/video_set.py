@@ -71,11 +71,6 @@ class BatchVideo:
         """All files and folders that the result depends on."""
         return [self.source.path, *(source.path for source in self.companions.values())]
 
-    def inputs(self, out: Path) -> dict[str, str]:
-        """Return the paths of the video and its other inputs, relative to a folder."""
-        others = {str(kind): source.path for kind, source in self.companions.items()}
-        return {kind: os.path.relpath(path, out) for kind, path in {"video": self.source.path, **others}.items()}
-
     def open(self) -> VideoReader | Path:
         """Return the video as `vidamodal.predict` reads it.
 
