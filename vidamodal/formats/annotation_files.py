@@ -3,7 +3,7 @@
 Read as COCO's own tools read them:
 
 - Sizes and ids may be written as 48, 48.0 or "48"; other ids of images, videos and categories are names.
-- ``iscrowd: 1`` marks a region of many objects. It is left out, unless the annotation has ``attributes`` or a
+- ``iscrowd: 1`` marks a region of many objects. It is passed over, unless the annotation has ``attributes`` or a
   ``track_id``: CVAT and Datumaro mark every object that is stored as a mask, and COCO's crowds have neither.
 - A mask is run lengths (compressed or plain) or polygons. An annotation whose mask is missing, null or without a
   polygon says that the object is there, not that it is hidden.
