@@ -71,7 +71,7 @@ class Manifest:
     def write(self) -> None:
         """Write the file atomically."""
         record = {"format": FORMAT, "version": 1, "settings": self.settings, "videos": self.entries}
-        write_text(self.path, json.dumps(record, indent=1) + "\n")
+        write_text(self.path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         self._written = time.monotonic()
 
     @property
